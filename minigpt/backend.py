@@ -1,0 +1,96 @@
+"""NumPy or CuPy: which module an array belongs to, and where new arrays are made.
+
+Operations never choose a backend. They ask `array_module(x)` for the module that their inputs live in, so the same
+lines run on a CPU and on a GPU. A run chooses its backend once, with `get_backend`. This is the only file that
+imports CuPy, and it does so inside one function: without CuPy, or without a GPU, everything else still works.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minigpt.errors import UserError
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+
+_NEEDS_CUPY = "install the extra that matches your CUDA driver: pip install 'minigpt[cuda12]' or 'minigpt[cuda13]'"
+
+
+def _is_cupy(x: Array) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy"
+
+
+def _load_cupy() -> ModuleType:
+    import cupy
+
+    return cupy
+
+
+def array_module(*arrays: Array) -> ModuleType:
+    """Return the module, `numpy` or `cupy`, that all the given arrays belong to; `None`s are passed over.
+
+    Raises:
+        TypeError: arrays of both kinds are mixed, which would mean a hidden copy between CPU and GPU.
+    """
+    on_gpu = [_is_cupy(x) for x in arrays if x is not None]
+    if not any(on_gpu):
+        return np
+    if not all(on_gpu):
+        raise TypeError("NumPy and CuPy arrays are mixed in one operation; move them to one backend first")
+    return _load_cupy()
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where a run's arrays live: allocation, transfer and waiting, for NumPy or CuPy."""
+
+    name: str
+    xp: ModuleType
+
+    def asarray(self, x: Array, dtype: Any = None) -> Array:
+        """Bring `x` to this backend (a copy only if it has to be)."""
+        return self.xp.asarray(x, dtype=dtype)
+
+    def to_host(self, x: Array) -> np.ndarray:
+        """Return `x` as a NumPy array."""
+        return x.get() if _is_cupy(x) else np.asarray(x)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done everything that was asked of it; nothing to do for NumPy."""
+        if self.name == "cupy":
+            self.xp.cuda.get_current_stream().synchronize()
+
+
+def cupy_problem() -> str | None:
+    """Say in one sentence why CuPy cannot be used here, or return None if it can."""
+    try:
+        cupy = _load_cupy()
+    except ImportError as error:
+        if getattr(error, "name", None) == "cupy":
+            return f"CuPy is not installed; {_NEEDS_CUPY}"
+        return f"CuPy is installed but does not import ({error}); {_NEEDS_CUPY}"
+    if not cupy.is_available():
+        return f"CuPy {cupy.__version__} is installed, but it finds no usable CUDA GPU or driver"
+    return None
+
+
+def get_backend(name: str | None = None) -> Backend:
+    """Return the backend called `name`; by default the one that MINIGPT_BACKEND names, else NumPy.
+
+    Raises:
+        UserError: the name is unknown, or CuPy cannot be used on this machine.
+    """
+    name = name or os.environ.get("MINIGPT_BACKEND") or "numpy"
+    if name == "numpy":
+        return Backend("numpy", np)
+    if name != "cupy":
+        raise UserError(f"unknown backend {name!r}: choose numpy or cupy")
+    problem = cupy_problem()
+    if problem:
+        raise UserError(f"the cupy backend cannot run: {problem}")
+    return Backend("cupy", _load_cupy())

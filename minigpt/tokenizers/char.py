@@ -1,0 +1,57 @@
+"""Characters as tokens: the vocabulary is the set of characters that a text contains, in code-point order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minigpt.errors import UserError
+from minigpt.tokenizers.base import check_ids
+
+
+class CharTokenizer:
+    """One token per Unicode character; id i is the i-th character in code-point order.
+
+    The simplest tokenizer there is, and the one that small Shakespeare models are compared with. It knows only the
+    characters that it was made from: any other is an error, not a silent replacement.
+    """
+
+    kind = "char"
+
+    def __init__(self, characters: Iterable[str]):
+        self.characters = "".join(sorted(set(characters)))
+        self.vocab_size = len(self.characters)
+        self._id = {c: i for i, c in enumerate(self.characters)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str]) -> CharTokenizer:
+        """Collect the characters of all `texts` (an iterable of strings, so the whole need not fit in memory)."""
+        characters: set[str] = set()
+        for text in texts:
+            characters.update(text)
+        return cls(characters)
+
+    def encode(self, text: str) -> list[int]:
+        """Return one id per character.
+
+        Raises:
+            UserError: a character is not in the vocabulary.
+        """
+        try:
+            return [self._id[c] for c in text]
+        except KeyError as error:
+            c = error.args[0]
+            raise UserError(
+                f"character {c!r} (U+{ord(c):04X}) at position {text.index(c)} is not among the "
+                f"{self.vocab_size} characters that this tokenizer was made from"
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the characters of `ids`; an id outside the vocabulary is a ValueError."""
+        return "".join(self.characters[i] for i in check_ids(ids, self.vocab_size))
+
+    def to_json(self) -> dict:
+        return {"minigpt": self.kind, "characters": self.characters}
+
+    @classmethod
+    def from_json(cls, data: dict) -> CharTokenizer:
+        return cls(data["characters"])
