@@ -18,9 +18,7 @@ from minigpt.errors import UserError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_NEEDS_CUPY = (
-    "install the extra that matches your CUDA driver: pip install 'minigpt[cuda12]' or 'minigpt[cuda13]'"
-)
+_NEEDS_CUPY = "install the extra that matches your CUDA driver: pip install 'minigpt[cuda12]' or 'minigpt[cuda13]'"
 
 
 def _is_cupy(x: Array) -> bool:

@@ -29,9 +29,7 @@ def norm_specs(name: str, width: int, *, bias: bool) -> list[ParameterSpec]:
 def block_specs(name: str, config: Any) -> list[ParameterSpec]:
     """The tensors of one block; `config` has the fields of `GPTConfig`."""
     c, std, bias = config.width, config.init_std, config.bias
-    residual_std = (
-        std * config.residual_init_scale
-    )  # of the two projections that write into the residual stream
+    residual_std = std * config.residual_init_scale  # of the two projections that write into the residual stream
     return [
         *norm_specs(f"{name}.norm1", c, bias=bias),
         *linear_specs(f"{name}.attention.qkv", c, 3 * c, std=std, bias=bias),
@@ -78,9 +76,7 @@ def self_attention_forward(
     """One fused projection to q, k and v, attention, and the output projection: (B, T, C) to (B, T, C)."""
     qkv, c_qkv = linear_forward(x, p, "qkv")  # (B, T, 3C)
     q, k, v = split_heads(qkv, config.heads, config.heads)
-    y, c_attention = ops.attention_forward(
-        q, k, v, mask=mask, dropout=config.dropout, key=run.dropout_key(site)
-    )
+    y, c_attention = ops.attention_forward(q, k, v, mask=mask, dropout=config.dropout, key=run.dropout_key(site))
     y, c_out = linear_forward(y.reshape(x.shape), p, "out")
     y, c_dropout = ops.dropout_forward(y, config.dropout, run.dropout_key(site + 1))
     return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
@@ -131,9 +127,7 @@ class BlockCache(NamedTuple):
     mlp: Any
 
 
-def block_forward(
-    x: Array, p: Scope, config: Any, run: Run, site: int, mask: ops.Mask
-) -> tuple[Array, BlockCache]:
+def block_forward(x: Array, p: Scope, config: Any, run: Run, site: int, mask: ops.Mask) -> tuple[Array, BlockCache]:
     """Pre-norm (GPT-2): x + f(norm(x)). Post-norm (GPT): norm(x + f(x)). First f is attention, then the MLP."""
     attention, mlp, eps = p.scope("attention"), p.scope("mlp"), config.norm_eps
     if config.norm == "pre":

@@ -62,9 +62,7 @@ class ModelCase:
         _, cache = self.model.forward(self.params, self.batch, self.run)
         grads = self.params.zeros_like()
         self.model.backward(self.params, grads, cache, self.run)
-        return check_gradients(
-            lambda: self.model.forward(self.params, self.batch, self.run)[0], self.params, grads
-        )
+        return check_gradients(lambda: self.model.forward(self.params, self.batch, self.run)[0], self.params, grads)
 
 
 def random_parameters(model: Any, seed: int = 0, std: float = 0.3) -> Parameters:
@@ -194,9 +192,7 @@ def _attention_cases(normal: Callable) -> Iterator[OperationCase]:
             for dropout in (0.0, 0.3) if mask_name in ("none", "banded-padded") else (0.0,):
 
                 def forward(a: Arrays, out: Any = None, mask: Any = mask, dropout: float = dropout) -> Any:
-                    return ops.attention_forward(
-                        a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out
-                    )
+                    return ops.attention_forward(a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out)
 
                 yield OperationCase(
                     f"attention-{shape_name}-{mask_name}" + ("-dropout" if dropout else ""),
@@ -220,9 +216,7 @@ def _loss_cases(normal: Callable) -> Iterator[OperationCase]:
         ("cross-entropy-all-ignored", np.full((2, 5), ops.IGNORE), 0.1, None),
     ]:
 
-        def forward(
-            a: Arrays, out: Any = None, y: Any = y, e: float = smoothing, n: Any = denominator
-        ) -> Any:
+        def forward(a: Arrays, out: Any = None, y: Any = y, e: float = smoothing, n: Any = denominator) -> Any:
             return ops.cross_entropy_forward(a["logits"], y, denominator=n, label_smoothing=e)
 
         def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:

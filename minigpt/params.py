@@ -64,9 +64,7 @@ class Parameters(Mapping):
             self._views[spec.name] = flat[start : start + spec.size].reshape(spec.shape)
             start += spec.size
         if start != flat.size or len(self._views) != len(self.specs):
-            raise ValueError(
-                f"{len(self.specs)} tensors of {start} numbers do not fit a buffer of {flat.size}"
-            )
+            raise ValueError(f"{len(self.specs)} tensors of {start} numbers do not fit a buffer of {flat.size}")
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 from minigpt.backend import Array
@@ -36,4 +37,4 @@ class Batch(NamedTuple):
         """
         total = len(self.inputs)
         edges = [total * i // shards for i in range(shards + 1)]
-        return [(a, self.rows(a, b)) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+        return [(a, self.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]

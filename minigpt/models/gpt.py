@@ -76,9 +76,7 @@ class GPTConfig:
         if self.norm not in ("pre", "post"):
             raise UserError(f'model.norm is {self.norm!r}; choose "pre" or "post"')
         if self.activation not in ops.ACTIVATIONS:
-            raise UserError(
-                f"model.activation is {self.activation!r}; choose from {', '.join(ops.ACTIVATIONS)}"
-            )
+            raise UserError(f"model.activation is {self.activation!r}; choose from {', '.join(ops.ACTIVATIONS)}")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.norm_eps > 0 and self.init_std > 0):
@@ -166,9 +164,7 @@ class GPT:
         dx = ops.position_backward(dx, cache.positions, grads["positions"])
         ops.embedding_backward(dx, cache.tokens, grads["tokens"])
 
-    def logits(
-        self, params: Parameters, ids: Array, run: Run = EVALUATION, key_padding: Array | None = None
-    ) -> Array:
+    def logits(self, params: Parameters, ids: Array, run: Run = EVALUATION, key_padding: Array | None = None) -> Array:
         """Scores of every possible next token at every position: (B, T) to (B, T, V)."""
         x, _ = self.body_forward(params, ids, run, key_padding)
         return ops.linear_forward(x, params["tokens"].T)[0]
@@ -177,9 +173,7 @@ class GPT:
         """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
         x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
         logits, c_output = ops.linear_forward(x, params["tokens"].T)  # tied: (B, T, C) @ (C, V)
-        loss, c_loss = ops.cross_entropy_forward(
-            logits, batch.targets, denominator=run.denominators.get("tokens")
-        )
+        loss, c_loss = ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
         return loss, GPTCache(c_body, c_output, c_loss)
 
     def backward(
@@ -195,7 +189,5 @@ class GPT:
         The tied matrix is reached twice: here as the output layer, and at the end as the embedding.
         """
         dlogits = ops.cross_entropy_backward(scale, cache.loss)
-        dx = ops.linear_backward(
-            dlogits, cache.output, grads["tokens"].T
-        )  # a view: this adds into the embedding
+        dx = ops.linear_backward(dlogits, cache.output, grads["tokens"].T)  # a view: this adds into the embedding
         self.body_backward(dx, grads, cache.body)

@@ -88,7 +88,7 @@ def attention_forward(
         O (B, T, H, D) and the cache for `attention_backward`.
     """
     xp = array_module(q, k, v, mask.key_padding)
-    (b, t, h, d), (s, groups) = q.shape, k.shape[1:3]
+    t, d, s, groups = q.shape[1], q.shape[3], k.shape[1], k.shape[2]
     scale = 1.0 / math.sqrt(d) if scale is None else scale
     q_heads, k_heads, v_heads = _by_group(q, groups), _by_group(k, groups), _by_group(v, groups)
 

@@ -35,7 +35,7 @@ def embedding_forward(ids: Array, table: Array, *, out: Array | None = None) -> 
             there ids are checked where they are made).
     """
     xp = array_module(ids, table)
-    if xp.__name__ == "numpy" and ids.size and not (0 <= ids.min() and ids.max() < len(table)):
+    if xp.__name__ == "numpy" and ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
     return deliver(table[ids], out), EmbeddingCache(ids, len(table))

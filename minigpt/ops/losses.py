@@ -9,9 +9,7 @@ import numpy as np
 from minigpt.backend import Array, array_module
 from minigpt.ops._common import deliver, rows
 
-IGNORE = (
-    -100
-)  # a target that counts for nothing (padding, unmasked positions); the value Hugging Face uses too
+IGNORE = -100  # a target that counts for nothing (padding, unmasked positions); the value Hugging Face uses too
 
 
 class CrossEntropyCache(NamedTuple):
@@ -65,9 +63,7 @@ def cross_entropy_forward(
         cost += label_smoothing * (target_logit - others)
     loss = float(xp.where(valid, cost, 0).sum(dtype=xp.float64)) / denominator
     exponentials /= total[:, None]
-    return loss, CrossEntropyCache(
-        exponentials, xp.where(valid, y, IGNORE), denominator, label_smoothing, logits.shape
-    )
+    return loss, CrossEntropyCache(exponentials, xp.where(valid, y, IGNORE), denominator, label_smoothing, logits.shape)
 
 
 def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: Array | None = None) -> Array:
@@ -83,9 +79,7 @@ def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: Array
     probabilities, y, denominator, epsilon, shape = cache
     xp = array_module(probabilities)
     classes = probabilities.shape[1]
-    dz = probabilities - (
-        epsilon / (classes - 1) if epsilon else 0.0
-    )  # (N, V): softmax(z) − q off the target
+    dz = probabilities - (epsilon / (classes - 1) if epsilon else 0.0)  # (N, V): softmax(z) − q off the target
     valid = y != IGNORE
     at = xp.where(valid, y, 0)
     dz[xp.arange(len(y)), at] -= (1.0 - epsilon) - (epsilon / (classes - 1) if epsilon else 0.0)

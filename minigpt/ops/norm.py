@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba, Kiros & Hinton 2016): every position brought to mean 0 and variance 1 across its features."""
+"""Layer normalisation (Ba, Kiros & Hinton 2016): every position brought to mean 0 and variance 1 over its features."""
 
 from __future__ import annotations
 
