@@ -57,7 +57,7 @@ def generate(
     top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
 ) -> Iterator[int]:
-    """Yield `tokens` new token ids that continue `prompt` (at least one id).
+    """Return an iterator over `tokens` new token ids that continue `prompt` (at least one id).
 
     Raises:
         UserError: the prompt is empty, or longer than the model's context.
@@ -67,15 +67,19 @@ def generate(
         raise UserError("the prompt is empty; generation needs at least one token to start from")
     if len(prompt) > context:
         raise UserError(f"the prompt has {len(prompt)} tokens, but the model's context is {context}; shorten it")
-    rng = np.random.default_rng(seed)
-    backend = get_backend("numpy" if isinstance(params.flat, np.ndarray) else "cupy")
-    ids = list(prompt)
-    for _ in range(tokens):
-        window = backend.asarray(np.asarray([ids[-context:]]))
-        logits = backend.to_host(model.logits(params, window)[0, -1])
-        probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-        ids.append(int(rng.choice(len(probabilities), p=probabilities)))
-        yield ids[-1]
+
+    def continuation() -> Iterator[int]:
+        rng = np.random.default_rng(seed)
+        backend = get_backend("numpy" if isinstance(params.flat, np.ndarray) else "cupy")
+        ids = list(prompt)
+        for _ in range(tokens):
+            window = backend.asarray(np.asarray([ids[-context:]]))
+            logits = backend.to_host(model.logits(params, window)[0, -1])
+            probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+            ids.append(int(rng.choice(len(probabilities), p=probabilities)))
+            yield ids[-1]
+
+    return continuation()
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from minigpt.backend import Array
@@ -50,10 +51,16 @@ class ShardPool:
             self._limits.restore_original_limits()
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
-        """Apply `function` to the arguments of each shard; results come in the order of the shards."""
-        if self._executor is None:
-            return list(map(function, *arguments))
-        return list(self._executor.map(function, *arguments))
+        """Apply `function` to the arguments of each shard; results come in the order of the shards.
+
+        Overflow warnings are off: whether a loss is finite is checked once, where it is summed up.
+        """
+
+        def quiet(*shard: Any) -> Any:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return function(*shard)
+
+        return list((map if self._executor is None else self._executor.map)(quiet, *arguments))
 
     def loss_and_grads(
         self,
