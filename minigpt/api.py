@@ -13,7 +13,7 @@ import numpy as np
 
 from minigpt import generate as generation
 from minigpt import tokenizers
-from minigpt.backend import Array, get_backend
+from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
@@ -34,8 +34,7 @@ class Loaded(NamedTuple):
     config: RunConfig
 
     def _array(self, x: Any, dtype: Any = None) -> Array:
-        on_cpu = isinstance(self.params.flat, np.ndarray)
-        return get_backend("numpy" if on_cpu else "cupy").asarray(x, dtype)
+        return backend_of(self.params.flat).asarray(x, dtype)
 
     def logits(self, input_ids: Any, attention_mask: Any = None) -> Array:
         """Scores (B, T, V) of the next token at every position.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.backend import get_backend
+from minigpt.backend import backend_of
 from minigpt.errors import UserError
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
@@ -70,7 +70,7 @@ def generate(
 
     def continuation() -> Iterator[int]:
         rng = np.random.default_rng(seed)
-        backend = get_backend("numpy" if isinstance(params.flat, np.ndarray) else "cupy")
+        backend = backend_of(params.flat)
         ids = list(prompt)
         for _ in range(tokens):
             window = backend.asarray(np.asarray([ids[-context:]]))

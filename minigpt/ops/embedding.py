@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from minigpt.backend import Array, array_module
 from minigpt.ops._common import deliver, rows
 
@@ -35,7 +37,7 @@ def embedding_forward(ids: Array, table: Array, *, out: Array | None = None) -> 
             there ids are checked where they are made).
     """
     xp = array_module(ids, table)
-    if xp.__name__ == "numpy" and ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
+    if xp is np and ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
     return deliver(table[ids], out), EmbeddingCache(ids, len(table))
@@ -57,7 +59,7 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
         return
     order = xp.argsort(ids, kind="stable")
     ids, dy = ids[order], dy[order]
-    if xp.__name__ == "numpy":
+    if xp is np:
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ids[1:] != ids[:-1]]))
         dtable[ids[starts]] += xp.add.reduceat(dy, starts, axis=0)
     else:  # CuPy has no reduceat; its scatter adds with atomics

@@ -43,7 +43,7 @@ class AdamW:
         """Update `params` in place with the gradient and the learning rate of this step."""
         self.updates += 1
         p, g, n = params.flat, grads.flat, params.flat.size
-        chunk = _CHUNK if isinstance(p, np.ndarray) else n  # on a GPU every chunk would be a dozen launches
+        chunk = _CHUNK if array_module(p) is np else n  # on a GPU every chunk would be a dozen launches
         for start in range(0, n, chunk):
             stop = min(start + chunk, n)
             decayed = min(max(self._decayed - start, 0), stop - start)
@@ -79,8 +79,8 @@ class AdamW:
 def global_norm(grads: Parameters) -> float:
     """√(Σ g²) over all gradients, summed in float64 from blocks, in a fixed order."""
     flat = grads.flat
-    block = 1 << 16 if isinstance(flat, np.ndarray) else flat.size
     xp = array_module(flat)
+    block = 1 << 16 if xp is np else flat.size
     return math.sqrt(sum(float(xp.vdot(b, b)) for b in (flat[i : i + block] for i in range(0, flat.size, block))))
 
 
