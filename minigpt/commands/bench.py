@@ -13,6 +13,7 @@ from minigpt.backend import get_backend
 from minigpt.benchmark import SHAPES, bench_step
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
+from minigpt.progress import progress_bar
 from minigpt.train.shards import available_cores
 
 
@@ -67,7 +68,7 @@ def run_step(args: argparse.Namespace) -> int:
     get_backend(args.backend)  # fails here, with one sentence, if it cannot run
     workers = args.workers or (available_cores() if args.backend == "numpy" else 1)
     options = {"repeats": args.repeats, "workers": workers, "backend": args.backend}
-    with tqdm(total=args.repeats * len(names), unit="step", leave=False) as bar:
+    with progress_bar(total=args.repeats * len(names), unit="step", leave=False) as bar:
         results = {name: _bench(name, dict(options), bar) for name in names}
     if args.json:
         print_json({"shapes": results, "workers": workers, "backend": args.backend})

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from tqdm import tqdm
-
 from minigpt.api import load
 from minigpt.commands.common import add_run_argument, new_parser, print_json
 from minigpt.data import shards, text
 from minigpt.data.dataset import load_dataset
 from minigpt.errors import UserError
 from minigpt.evaluate import mean_loss
+from minigpt.progress import progress_bar
 from minigpt.train.run_folder import find_run
 from minigpt.train.shards import ShardPool, available_cores
 
@@ -42,7 +41,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{', '.join(args.data)} has {len(tokens)} tokens; at least 2 are needed to predict one")
     workers = available_cores() if args.backend == "numpy" else 1
     to_device = loaded._array
-    with ShardPool(workers) as pool, tqdm(total=len(tokens) - 1, unit="token", unit_scale=True, leave=False) as bar:
+    with (
+        ShardPool(workers) as pool,
+        progress_bar(total=len(tokens) - 1, unit="token", unit_scale=True, leave=False) as bar,
+    ):
         score = mean_loss(loaded.model, loaded.params, tokens, pool=pool, to_device=to_device, on_batch=bar.update)
     predicted = loaded.tokenizer.decode(tokens[1:].tolist())
     values = {

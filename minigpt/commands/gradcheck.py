@@ -6,10 +6,9 @@ import argparse
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tqdm import tqdm
-
 from minigpt.commands.common import new_parser, print_json
 from minigpt.gradcheck import MODEL_CASES, operation_cases
+from minigpt.progress import progress_bar
 from minigpt.testing import DIRECTION_BOUND, ELEMENT_BOUND, GradientCheck
 
 
@@ -34,9 +33,9 @@ def _cases(name: str) -> list[tuple[str, Callable[[], Iterator[GradientCheck]]]]
 
 def run(args: argparse.Namespace) -> int:
     rows: list[tuple[str, GradientCheck]] = []
-    with tqdm(_cases(args.model), unit="case", leave=False) as bar:
+    with progress_bar(_cases(args.model), unit="case", leave=False) as bar:
         for model, checks in bar:
-            bar.set_postfix_str(model)
+            bar.set_postfix_str(model, refresh=False)
             for check in checks():
                 rows.append((model, check))
                 if not args.json:

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from minigpt.data import corpora, text
 from minigpt.errors import UserError
+from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
 
@@ -64,7 +64,7 @@ def encode_files(files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: 
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
     if not path.is_file():
         total = sum(file.stat().st_size for file in files)
-        with tqdm(total=total, desc="encoding", unit="B", unit_scale=True, leave=False, delay=1) as bar:
+        with progress_bar(total=total, desc="encoding", unit="B", unit_scale=True, leave=False) as bar:
 
             def counted() -> Iterable[str]:
                 for piece in text.read_pieces(files):

@@ -17,6 +17,7 @@ from minigpt.data.dataset import Dataset, random_batch
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
 from minigpt.generate import generate, prompt_ids
+from minigpt.progress import progress_bar
 from minigpt.train.checkpoint import (
     checkpoint_paths,
     load_state,
@@ -90,14 +91,7 @@ class Trainer:
         c = self.config.train
         with (
             ShardPool(c.workers) as pool,
-            tqdm(
-                total=c.steps,
-                initial=self.step,
-                unit="step",
-                dynamic_ncols=True,
-                smoothing=0.05,
-                mininterval=0.1 if sys.stderr.isatty() else 10,
-            ) as bar,
+            progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             if self.step == 0 and c.eval_every:
                 self.evaluate(pool, bar, limit=c.eval_tokens)
