@@ -13,13 +13,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_line_where_dk_is_computed():
-    (shown, line) = re.search(
-        r"minigpt/ops/attention\.py, line (\d+)\]\(minigpt/ops/attention\.py#L(\d+)\)", README
-    ).groups()
-    source = (ROOT / "minigpt" / "ops" / "attention.py").read_text(encoding="utf-8").splitlines()
-    assert shown == line and source[int(line) - 1].strip().startswith(
-        "dk = xp.matmul(dscores.swapaxes(-1, -2), q_heads)"
-    )
+    file = "minigpt/ops/attention.py"
+    shown, line = re.search(rf"{file}, line (\d+)\]\({file}#L(\d+)\)", README).groups()
+    source = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert shown == line
+    assert source[int(line) - 1].strip().startswith("dk = xp.matmul(dscores.swapaxes(-1, -2), q_heads)")
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)", README))))
@@ -27,9 +25,10 @@ def test_links_lead_somewhere(target):
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"`minigpt ((?:train|sample|eval|plot|gradcheck|bench|info)[^`]*)`", README)))
-)
+COMMAND = rf"`minigpt ((?:{'|'.join(COMMANDS)})[^`]*)`"
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, README))))
 def test_commands_parse(command, tmp_path):
     words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
     if words[:2] != ["train", "my.toml"]:
@@ -46,9 +45,8 @@ def test_every_command_and_preset_is_mentioned():
 def test_the_tree_names_what_is_there():
     tree = re.search(r"```\nminigpt/\n(.*?)```", README, re.S).group(1)
     named = set(re.findall(r"[\w.]+/|[\w]+\.py", tree))
-    files = {
-        p.name + "/" if p.is_dir() else p.name for p in (ROOT / "minigpt").iterdir() if not p.name.startswith("__")
-    }
+    parts = [p for p in (ROOT / "minigpt").iterdir() if not p.name.startswith("__")]
+    files = {p.name + "/" if p.is_dir() else p.name for p in parts}
     assert files - {"errors.py"} - named == set()
 
 
