@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from minigpt.data.batch import Batch
 from minigpt.gradcheck import random_parameters
@@ -10,8 +12,7 @@ from minigpt.models import GPT, GPTConfig
 from minigpt.ops import IGNORE
 
 pytestmark = pytest.mark.parity
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+
 
 SIZES = [(1, 1, 4, 3), (2, 3, 12, 7), (3, 2, 10, 11)]  # layers, heads, width, context
 VOCAB = 13
