@@ -17,6 +17,7 @@ import numpy as np
 from minigpt.backend import Backend
 from minigpt.config import OptimizerConfig
 from minigpt.data.batch import Batch
+from minigpt.dispatch import operations
 from minigpt.models import GPT, GPTConfig
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
@@ -60,7 +61,7 @@ def training_step(shape: Shape, pool: ShardPool, backend: Backend) -> Callable[[
 
     def step() -> None:
         _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=next(count), to_device=backend.asarray)
-        optimizer.step(params, grads, 1e-4)
+        optimizer.step(params, grads, 1e-4, each_slice=pool.each_slice)
 
     return step
 
@@ -102,7 +103,7 @@ def bench_step(
         the ratio of the step to its own matrix products (NumPy only).
     """
     shape = SHAPES[name]
-    with ShardPool(workers) as pool:
+    with ShardPool(workers, operations("auto", backend)) as pool:
         step = training_step(shape, pool, backend)
         functions = [step] + ([linear_products(shape, pool)] if backend.name == "numpy" else [])
         for function in functions * 2:  # warm up

@@ -17,6 +17,7 @@ from typing import Any
 
 import tomli_w
 
+from minigpt.dispatch import IMPLEMENTATIONS
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES, GPTConfig
 
@@ -94,6 +95,7 @@ class TrainConfig:
     Attributes:
         batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
         workers: threads that each take a shard of the batch; 0 means one for each core.
+        operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only) or "auto".
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means never.
         keep_checkpoints: how many of the newest checkpoints stay on disk.
@@ -105,6 +107,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = 0
     backend: str = "numpy"
+    operations: str = "auto"
     dtype: str = "float32"
     log_every: int = 1
     eval_every: int = 200
@@ -119,6 +122,7 @@ class TrainConfig:
         for name in ("seed", "workers", "eval_every", "sample_every", "checkpoint_every"):
             _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _one_of("train.backend", self.backend, ("numpy", "cupy"))
+        _one_of("train.operations", self.operations, IMPLEMENTATIONS)
         _one_of("train.dtype", self.dtype, ("float32", "float64"))
 
 

@@ -74,12 +74,12 @@ def random_parameters(model: Any, seed: int = 0, std: float = 0.3) -> Parameters
     return params
 
 
-def _linear_cases(normal: Callable) -> Iterator[OperationCase]:
+def _linear_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     def forward(a: Arrays, out: Any = None) -> Any:
-        return ops.linear_forward(a["x"], a["weight"], a.get("bias"), out=out)
+        return impl.linear_forward(a["x"], a["weight"], a.get("bias"), out=out)
 
     def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-        g["x"] += ops.linear_backward(dy, cache, g["weight"], g.get("bias"), out=out)
+        g["x"] += impl.linear_backward(dy, cache, g["weight"], g.get("bias"), out=out)
 
     for name, lead, inputs, outputs in [
         ("linear", (2, 3), 7, 5),
@@ -91,15 +91,15 @@ def _linear_cases(normal: Callable) -> Iterator[OperationCase]:
     yield OperationCase("linear-no-bias", {"x": normal(2, 3, 7), "weight": normal(7, 5)}, forward, backward)
 
 
-def _embedding_cases(normal: Callable) -> Iterator[OperationCase]:
+def _embedding_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     ids = np.array([[3, 0, 3, 3, 6], [0, 1, 3, 6, 6]])  # repeated within a row and across rows
 
     def token_case(name: str, rows: int, ids: np.ndarray) -> OperationCase:
         return OperationCase(
             name,
             {"table": normal(rows, 3)},
-            lambda a, out=None: ops.embedding_forward(ids, a["table"], out=out),
-            lambda dy, cache, g, out=None: ops.embedding_backward(dy, cache, g["table"]),
+            lambda a, out=None: impl.embedding_forward(ids, a["table"], out=out),
+            lambda dy, cache, g, out=None: impl.embedding_backward(dy, cache, g["table"]),
             batched=(),
         )
 
@@ -108,22 +108,22 @@ def _embedding_cases(normal: Callable) -> Iterator[OperationCase]:
     for name, start in [("positions", 0), ("positions-shifted", 4)]:
 
         def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-            g["x"] += ops.position_backward(dy, cache, g["table"], out=out)
+            g["x"] += impl.position_backward(dy, cache, g["table"], out=out)
 
         yield OperationCase(
             name,
             {"x": normal(2, 5, 3), "table": normal(9, 3)},
-            lambda a, out=None, start=start: ops.position_forward(a["x"], a["table"], start=start, out=out),
+            lambda a, out=None, start=start: impl.position_forward(a["x"], a["table"], start=start, out=out),
             backward,
         )
 
 
-def _norm_cases(normal: Callable) -> Iterator[OperationCase]:
+def _norm_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     def forward(a: Arrays, out: Any = None) -> Any:
-        return ops.layernorm_forward(a["x"], a["gain"], a.get("bias"), eps=1e-5, out=out)
+        return impl.layernorm_forward(a["x"], a["gain"], a.get("bias"), eps=1e-5, out=out)
 
     def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-        g["x"] += ops.layernorm_backward(dy, cache, g["gain"], g.get("bias"), out=out)
+        g["x"] += impl.layernorm_backward(dy, cache, g["gain"], g.get("bias"), out=out)
 
     for name, shape in [("layernorm", (2, 3, 7)), ("layernorm-97", (2, 97)), ("layernorm-1", (2, 1))]:
         arrays = {"x": normal(*shape), "gain": 1 + normal(shape[-1])}
@@ -131,25 +131,25 @@ def _norm_cases(normal: Callable) -> Iterator[OperationCase]:
     yield OperationCase("layernorm-no-bias", {"x": normal(2, 7), "gain": 1 + normal(7)}, forward, backward)
 
 
-def _elementwise_cases(normal: Callable) -> Iterator[OperationCase]:
+def _elementwise_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     def case(name: str, x: np.ndarray, forward: Callable, backward: Callable) -> OperationCase:
         def run_backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
             g["x"] += backward(dy, cache, out=out)
 
         return OperationCase(name, {"x": x}, lambda a, out=None: forward(a["x"], out=out), run_backward)
 
-    for name, (forward, backward) in ops.ACTIVATIONS.items():
+    for name, (forward, backward) in impl.ACTIVATIONS.items():
         x = 5 * normal(3, 7)  # up to where the activations saturate
         yield case(name, x + 0.01 * np.sign(x), forward, backward)  # away from ReLU's corner
-    yield case("softmax", normal(2, 3, 7), ops.softmax_forward, ops.softmax_backward)
-    yield case("softmax-1", normal(2, 1), ops.softmax_forward, ops.softmax_backward)
-    yield case("softmax-97", 5 * normal(2, 97), ops.softmax_forward, ops.softmax_backward)
+    yield case("softmax", normal(2, 3, 7), impl.softmax_forward, impl.softmax_backward)
+    yield case("softmax-1", normal(2, 1), impl.softmax_forward, impl.softmax_backward)
+    yield case("softmax-97", 5 * normal(2, 97), impl.softmax_forward, impl.softmax_backward)
     key = ops.DropoutKey(seed=1, step=2, site=3, row=4)
     yield case(
         "dropout",
         normal(3, 7, 5),
-        lambda x, out=None: ops.dropout_forward(x, 0.4, key, out=out),
-        ops.dropout_backward,
+        lambda x, out=None: impl.dropout_forward(x, 0.4, key, out=out),
+        impl.dropout_backward,
     )
 
 
@@ -173,9 +173,9 @@ def attention_masks(batch: int, queries: int, keys: int) -> dict[str, ops.Mask]:
     return masks
 
 
-def _attention_cases(normal: Callable) -> Iterator[OperationCase]:
+def _attention_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-        for name, gradient in zip("qkv", ops.attention_backward(dy, cache, out=out), strict=True):
+        for name, gradient in zip("qkv", impl.attention_backward(dy, cache, out=out), strict=True):
             g[name] += gradient
 
     shapes = {  # (B, T, S, H, G, D)
@@ -192,7 +192,7 @@ def _attention_cases(normal: Callable) -> Iterator[OperationCase]:
             for dropout in (0.0, 0.3) if mask_name in ("none", "banded-padded") else (0.0,):
 
                 def forward(a: Arrays, out: Any = None, mask: Any = mask, dropout: float = dropout) -> Any:
-                    return ops.attention_forward(a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out)
+                    return impl.attention_forward(a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out)
 
                 yield OperationCase(
                     f"attention-{shape_name}-{mask_name}" + ("-dropout" if dropout else ""),
@@ -207,7 +207,7 @@ def _attention_cases(normal: Callable) -> Iterator[OperationCase]:
                 )
 
 
-def _loss_cases(normal: Callable) -> Iterator[OperationCase]:
+def _loss_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     targets = np.array([[3, 0, 3, ops.IGNORE, 6], [0, ops.IGNORE, 3, 6, 5]])
     for name, y, smoothing, denominator in [
         ("cross-entropy", targets, 0.0, None),
@@ -217,23 +217,23 @@ def _loss_cases(normal: Callable) -> Iterator[OperationCase]:
     ]:
 
         def forward(a: Arrays, out: Any = None, y: Any = y, e: float = smoothing, n: Any = denominator) -> Any:
-            return ops.cross_entropy_forward(a["logits"], y, denominator=n, label_smoothing=e)
+            return impl.cross_entropy_forward(a["logits"], y, denominator=n, label_smoothing=e)
 
         def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-            g["logits"] += ops.cross_entropy_backward(float(dy), cache, out=out)
+            g["logits"] += impl.cross_entropy_backward(float(dy), cache, out=out)
 
         yield OperationCase(name, {"logits": 3 * normal(2, 5, 7)}, forward, backward, batched=())
 
 
-def operation_cases(seed: int = 0) -> list[OperationCase]:
-    """Every operation, with inputs N(0, 0.3²) or a stated multiple."""
+def operation_cases(implementation: Any = ops, seed: int = 0) -> list[OperationCase]:
+    """Every operation of an implementation, with inputs N(0, 0.3²) or a stated multiple."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int) -> np.ndarray:
         return 0.3 * rng.standard_normal(shape)
 
     groups = (_linear_cases, _embedding_cases, _norm_cases, _elementwise_cases, _attention_cases, _loss_cases)
-    return [case for cases in groups for case in cases(normal)]
+    return [case for cases in groups for case in cases(normal, implementation)]
 
 
 def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config: Any) -> ModelCase:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from minigpt import ops
 from minigpt.ops import DropoutKey
 
 
@@ -18,6 +20,7 @@ class Run:
         row: the number of this shard's first row in the global batch.
         denominators: what each term of the loss is divided by, over the global batch ("tokens": the number of
             targets). A term that is not named is averaged over the batch at hand.
+        ops: the implementation of the operations, `minigpt.ops` or one with the same names (see `minigpt.dispatch`).
     """
 
     train: bool = False
@@ -25,6 +28,7 @@ class Run:
     step: int = 0
     row: int = 0
     denominators: Mapping[str, float] = field(default_factory=dict)
+    ops: Any = ops
 
     def dropout_key(self, site: int) -> DropoutKey | None:
         """Name the dropout draw at one place of the model; None, which drops nothing, in evaluation."""

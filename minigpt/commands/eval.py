@@ -6,9 +6,11 @@ import argparse
 from typing import Any
 
 from minigpt.api import load
+from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, new_parser, print_json
 from minigpt.data import shards, text
 from minigpt.data.dataset import load_dataset
+from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.evaluate import mean_loss
 from minigpt.progress import progress_bar
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     workers = available_cores() if args.backend == "numpy" else 1
     to_device = loaded._array
     with (
-        ShardPool(workers) as pool,
+        ShardPool(workers, operations("auto", get_backend(args.backend))) as pool,
         progress_bar(total=len(tokens) - 1, unit="token", unit_scale=True, leave=False) as bar,
     ):
         score = mean_loss(loaded.model, loaded.params, tokens, pool=pool, to_device=to_device, on_batch=bar.update)

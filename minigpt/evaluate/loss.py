@@ -68,7 +68,9 @@ def mean_loss(
     def score(group: list[int]) -> tuple[float, int]:
         windows = np.stack([tokens[s : s + context + 1] for s in group]).astype(np.int64)
         batch = Batch(to_device(windows[:, :-1]), to_device(windows[:, 1:]))
-        loss, _ = model.forward(params, batch, Run(denominators={"tokens": 1}))  # divided by 1: the sum
+        loss, _ = model.forward(
+            params, batch, Run(denominators={"tokens": 1}, ops=pool.operations)
+        )  # divided by 1: the sum
         on_batch(batch.targets.size)
         return loss, batch.targets.size
 

@@ -140,9 +140,9 @@ class GPT:
     ) -> tuple[Array, BodyCache]:
         """Token ids (B, T) to the last layer's states (B, T, C)."""
         c = self.config
-        x, c_tokens = ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
-        x, c_positions = ops.position_forward(x, params["positions"])
-        x, c_dropout = ops.dropout_forward(x, c.dropout, run.dropout_key(0))
+        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
+        x, c_positions = run.ops.position_forward(x, params["positions"])
+        x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
         c_blocks = []
         for layer in range(c.layers):
             p, site = params.scope(f"blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
@@ -150,30 +150,30 @@ class GPT:
             c_blocks.append(cache)
         c_final = None
         if c.norm == "pre":
-            x, c_final = norm_forward(x, params, "final_norm", c.norm_eps)
+            x, c_final = norm_forward(x, params, "final_norm", c.norm_eps, run)
         return x, BodyCache(c_tokens, c_positions, c_dropout, c_blocks, c_final)
 
-    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache) -> None:
+    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
         """Gradient of the last states (B, T, C) back to every parameter."""
         c = self.config
         if c.norm == "pre":
-            dx = norm_backward(dx, cache.final_norm, grads, "final_norm")
+            dx = norm_backward(dx, cache.final_norm, grads, "final_norm", run)
         for layer in reversed(range(c.layers)):
-            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), c)
-        dx = ops.dropout_backward(dx, cache.dropout)
-        dx = ops.position_backward(dx, cache.positions, grads["positions"])
-        ops.embedding_backward(dx, cache.tokens, grads["tokens"])
+            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), c, run)
+        dx = run.ops.dropout_backward(dx, cache.dropout)
+        dx = run.ops.position_backward(dx, cache.positions, grads["positions"])
+        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
 
     def logits(self, params: Parameters, ids: Array, run: Run = EVALUATION, key_padding: Array | None = None) -> Array:
         """Scores of every possible next token at every position: (B, T) to (B, T, V)."""
         x, _ = self.body_forward(params, ids, run, key_padding)
-        return ops.linear_forward(x, params["tokens"].T)[0]
+        return run.ops.linear_forward(x, params["tokens"].T)[0]
 
     def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:
         """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
         x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
-        logits, c_output = ops.linear_forward(x, params["tokens"].T)  # tied: (B, T, C) @ (C, V)
-        loss, c_loss = ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
+        logits, c_output = run.ops.linear_forward(x, params["tokens"].T)  # tied: (B, T, C) @ (C, V)
+        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
         return loss, GPTCache(c_body, c_output, c_loss)
 
     def backward(
@@ -188,6 +188,6 @@ class GPT:
 
         The tied matrix is reached twice: here as the output layer, and at the end as the embedding.
         """
-        dlogits = ops.cross_entropy_backward(scale, cache.loss)
-        dx = ops.linear_backward(dlogits, cache.output, grads["tokens"].T)  # a view: this adds into the embedding
-        self.body_backward(dx, grads, cache.body)
+        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
+        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T)  # a view: this adds into the embedding
+        self.body_backward(dx, grads, cache.body, run)

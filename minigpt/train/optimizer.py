@@ -14,12 +14,23 @@ which are the vectors).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from minigpt import workspace
 from minigpt.backend import Array, array_module
 from minigpt.config import OptimizerConfig
 from minigpt.params import Parameters
+
+EachSlice = Callable[[int, Callable[[int, int], Any]], list[Any]]
+
+
+def one_slice(size: int, function: Callable[[int, int], Any]) -> list[Any]:
+    """Apply `function` to the whole range 0 … size; `ShardPool.each_slice` does it in threads."""
+    return [function(0, size)]
+
 
 _CHUNK = 32768  # numbers at a time: four arrays of it stay in a core's cache
 
@@ -39,23 +50,39 @@ class AdamW:
         self.updates = 0
         self._decayed = params.flat.size if config.variant == "fairseq" else params.decayed
 
-    def step(self, params: Parameters, grads: Parameters, lr: float) -> None:
-        """Update `params` in place with the gradient and the learning rate of this step."""
+    def step(
+        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, each_slice: EachSlice = one_slice
+    ) -> None:
+        """Update `params` in place with the learning rate of this step.
+
+        Args:
+            grads: the gradient, which is multiplied by `scale` (clipping's factor) on the way.
+            each_slice: runs a function on parts of the buffer, perhaps in threads.
+        """
         self.updates += 1
-        p, g, n = params.flat, grads.flat, params.flat.size
-        chunk = _CHUNK if array_module(p) is np else n  # on a GPU every chunk would be a dozen launches
-        for start in range(0, n, chunk):
-            stop = min(start + chunk, n)
-            decayed = min(max(self._decayed - start, 0), stop - start)
-            self._update(p[start:stop], g[start:stop], self.m[start:stop], self.v[start:stop], decayed, lr)
+        xp = array_module(params.flat)
+
+        def update(start: int, stop: int) -> None:
+            chunk = _CHUNK if xp is np else stop - start  # on a GPU every chunk would be a dozen launches
+            for a in range(start, stop, chunk):
+                part = slice(a, min(a + chunk, stop))
+                if scale != 1.0:
+                    grads.flat[part] *= scale
+                decayed = min(max(self._decayed - a, 0), part.stop - a)
+                self._update(params.flat[part], grads.flat[part], self.m[part], self.v[part], decayed, lr)
+
+        each_slice(params.flat.size, update)
 
     def _update(self, p: Array, g: Array, m: Array, v: Array, decayed: int, lr: float) -> None:
         c = self.config
         xp = array_module(p)
+        scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
         m *= c.beta1
-        m += (1.0 - c.beta1) * g
+        m += xp.multiply(g, 1.0 - c.beta1, out=scratch)
+        xp.multiply(g, g, out=scratch)
+        scratch *= 1.0 - c.beta2
         v *= c.beta2
-        v += (1.0 - c.beta2) * (g * g)
+        v += scratch
         c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
         rate = {
             "adamw": lr / c1,
@@ -64,27 +91,31 @@ class AdamW:
             "fairseq": lr * math.sqrt(c2) / c1,
         }[c.variant]
         decay_rate = rate if c.variant == "openai" else lr
-        root = xp.sqrt(v)
+        root = xp.sqrt(v, out=scratch)
         if c.variant == "adamw":
             root *= 1.0 / math.sqrt(c2)
         root += c.eps
-        update = m / root
-        update *= rate
+        step = xp.divide(m, root, out=scratch)
+        step *= rate
         if c.weight_decay and decayed:
-            # One sum serves all four: taking the decay off p first, or together with the update, is the same p − …
-            update[:decayed] += (decay_rate * c.weight_decay) * p[:decayed]
-        p -= update
+            # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
+            p[:decayed] *= 1.0 - decay_rate * c.weight_decay
+        p -= step
 
 
-def global_norm(grads: Parameters) -> float:
-    """√(Σ g²) over all gradients, summed in float64 from blocks, in a fixed order."""
+def global_norm(grads: Parameters, each_slice: EachSlice = one_slice) -> float:
+    """√(Σ g²) over all gradients, summed from blocks, in float64 and in a fixed order."""
     flat = grads.flat
     xp = array_module(flat)
-    block = 1 << 16 if xp is np else flat.size
-    return math.sqrt(sum(float(xp.vdot(b, b)) for b in (flat[i : i + block] for i in range(0, flat.size, block))))
+
+    def square(start: int, stop: int) -> float:
+        block = 1 << 16 if xp is np else stop - start
+        parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
+        return sum(float(xp.vdot(part, part)) for part in parts)
+
+    return math.sqrt(sum(each_slice(flat.size, square)))
 
 
-def clip_by_global_norm(grads: Parameters, limit: float, norm: float) -> None:
-    """Scale the gradient down to the norm `limit` if its norm is larger; 0 is no limit."""
-    if limit and norm > limit:
-        grads.flat *= limit / norm
+def clip_factor(norm: float, limit: float) -> float:
+    """What a gradient of this norm is multiplied with so that its norm is at most `limit`; 0 is no limit."""
+    return limit / norm if limit and norm > limit else 1.0

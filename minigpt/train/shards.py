@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
+from minigpt import ops, workspace
 from minigpt.backend import Array
 from minigpt.data.batch import Batch
 from minigpt.params import Parameters
@@ -33,22 +34,25 @@ class ShardPool:
     Used as a context manager; with a single worker it runs in the calling thread and leaves BLAS alone.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, operations: Any = ops):
         self.workers = workers
+        self.operations = operations
         self._gradients: list[Parameters] = []
         self._executor: ThreadPoolExecutor | None = None
+        self._blas = ThreadpoolController()
         self._limits: Any = None
 
     def __enter__(self) -> ShardPool:
         if self.workers > 1:
             self._executor = ThreadPoolExecutor(self.workers, thread_name_prefix="shard")
-            self._limits = threadpool_limits(limits=1, user_api="blas")
+            self._limits = self._blas.limit(limits=1, user_api="blas")
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
             self._limits.restore_original_limits()
+            workspace.release()
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         """Apply `function` to the arguments of each shard; results come in the order of the shards.
@@ -61,6 +65,11 @@ class ShardPool:
                 return function(*shard)
 
         return list((map if self._executor is None else self._executor.map)(quiet, *arguments))
+
+    def each_slice(self, size: int, function: Callable[[int, int], Any]) -> list[Any]:
+        """Apply `function(start, stop)` to equal parts of a range, one for each worker."""
+        edges = [size * i // self.workers for i in range(self.workers + 1)]
+        return self.map(function, edges[:-1], edges[1:])
 
     def loss_and_grads(
         self,
@@ -82,7 +91,8 @@ class ShardPool:
             for term, count in batch.counts().items():
                 counts[term] = counts.get(term, 0) + count
         denominators = {term: max(count, 1) for term, count in counts.items()}
-        while len(self._gradients) < self.workers:
+        shards = min(self.workers, min(len(batch.inputs) for batch in batches))
+        while len(self._gradients) < shards:
             self._gradients.append(params.zeros_like())
         for gradient in self._gradients:
             gradient.flat[...] = 0
@@ -90,17 +100,26 @@ class ShardPool:
         def work(shard: tuple[int, Batch], grads: Parameters) -> float:
             row, part = shard
             part = Batch(*(None if x is None else to_device(x) for x in part))
-            run = Run(train=True, seed=seed, step=step, row=row, denominators=denominators)
+            run = Run(train=True, seed=seed, step=step, row=row, denominators=denominators, ops=self.operations)
             loss, cache = model.forward(params, part, run)
             model.backward(params, grads, cache, run)
             return loss
 
         loss, first_row = 0.0, 0
         for batch in batches:
-            shards = [(first_row + row, part) for row, part in batch.split(self.workers)]
-            loss += sum(self.map(work, shards, self._gradients[: len(shards)]))
+            parts = [(first_row + row, part) for row, part in batch.split(shards)]
+            if shards == 1:  # nothing to cut: let BLAS have the cores
+                with self._blas.limit(limits=self.workers, user_api="blas"):
+                    loss += work(parts[0], self._gradients[0])
+            else:
+                loss += sum(self.map(work, parts, self._gradients))
             first_row += len(batch.inputs)
-        total = self._gradients[0]
-        for gradient in self._gradients[1:]:
-            total.flat += gradient.flat
+        total, *others = self._gradients[:shards]
+
+        def add_up(start: int, stop: int) -> None:
+            for gradient in others:
+                total.flat[start:stop] += gradient.flat[start:stop]
+
+        if others:
+            self.each_slice(total.flat.size, add_up)
         return loss, total

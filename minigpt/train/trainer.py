@@ -14,6 +14,7 @@ from tqdm import tqdm
 from minigpt.backend import Backend
 from minigpt.config import RunConfig
 from minigpt.data.dataset import Dataset, random_batch
+from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
 from minigpt.generate import generate, prompt_ids
@@ -27,7 +28,7 @@ from minigpt.train.checkpoint import (
     save_checkpoint,
 )
 from minigpt.train.log import RunLog, read_log
-from minigpt.train.optimizer import AdamW, clip_by_global_norm, global_norm
+from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 from minigpt.train.schedule import learning_rate
 from minigpt.train.shards import ShardPool
 
@@ -90,7 +91,7 @@ class Trainer:
         """
         c = self.config.train
         with (
-            ShardPool(c.workers) as pool,
+            ShardPool(c.workers, operations(c.operations, self.backend)) as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             if self.step == 0 and c.eval_every:
@@ -116,13 +117,13 @@ class Trainer:
         loss, grads = pool.loss_and_grads(
             self.model, self.params, batches, seed=c.seed, step=self.step, to_device=self.backend.asarray
         )
-        norm = global_norm(grads)
+        norm = global_norm(grads, pool.each_slice)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise self._not_finite(loss, norm)
         schedule = self.config.schedule
         lr = learning_rate(schedule, self.step, schedule.steps or c.steps)
-        clip_by_global_norm(grads, self.config.optimizer.clip, norm)
-        self.optimizer.step(self.params, grads, lr)
+        clip = clip_factor(norm, self.config.optimizer.clip)
+        self.optimizer.step(self.params, grads, lr, scale=clip, each_slice=pool.each_slice)
         self.step += 1
         self._seconds += time.perf_counter() - started
         self._steps_timed += 1

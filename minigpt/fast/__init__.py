@@ -1,0 +1,51 @@
+"""The same operations, written for speed on a CPU: NumPy only, same names, same signatures, same tests.
+
+What is here is here because it pays; the rest is the plain version. `minigpt.ops` stays the place to read.
+"""
+
+from minigpt.fast.activation import gelu_tanh_backward, gelu_tanh_forward
+from minigpt.fast.attention import attention_backward, attention_forward
+from minigpt.fast.embedding import embedding_forward, position_forward
+from minigpt.fast.linear import linear_backward, linear_forward
+from minigpt.fast.losses import cross_entropy_backward, cross_entropy_forward
+from minigpt.fast.norm import layernorm_backward, layernorm_forward
+from minigpt.ops import (
+    dropout_backward,
+    dropout_forward,
+    embedding_backward,
+    gelu_erf_backward,
+    gelu_erf_forward,
+    position_backward,
+    relu_backward,
+    relu_forward,
+    softmax_backward,
+    softmax_forward,
+)
+
+ACTIVATIONS = {
+    "relu": (relu_forward, relu_backward),
+    "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
+    "gelu_erf": (gelu_erf_forward, gelu_erf_backward),
+}
+
+__all__ = [
+    "ACTIVATIONS",
+    "attention_backward",
+    "attention_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "embedding_backward",
+    "embedding_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "layernorm_backward",
+    "layernorm_forward",
+    "linear_backward",
+    "linear_forward",
+    "position_backward",
+    "position_forward",
+    "softmax_backward",
+    "softmax_forward",
+]

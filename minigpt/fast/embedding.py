@@ -1,0 +1,32 @@
+"""Embeddings, fast: rows taken straight into reused memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigpt.fast._common import settle, target
+from minigpt.ops.embedding import EmbeddingCache, PositionCache
+
+
+def embedding_forward(
+    ids: np.ndarray, table: np.ndarray, *, out: np.ndarray | None = None
+) -> tuple[np.ndarray, EmbeddingCache]:
+    """See `minigpt.ops.embedding_forward`."""
+    if ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
+        bad = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
+    y = target(out, (*ids.shape, table.shape[1]), table.dtype)
+    np.take(table, ids, axis=0, out=y, mode="clip")  # "clip" writes into out directly; the ids are checked
+    return settle(y, out), EmbeddingCache(ids, len(table))
+
+
+def position_forward(
+    x: np.ndarray, table: np.ndarray, *, start: int = 0, out: np.ndarray | None = None
+) -> tuple[np.ndarray, PositionCache]:
+    """See `minigpt.ops.position_forward`."""
+    length = x.shape[1]
+    if start + length > len(table):
+        raise ValueError(f"{start + length} positions do not fit the model's context of {len(table)} tokens")
+    y = target(out, x.shape, x.dtype)
+    np.add(x, table[start : start + length], out=y)
+    return settle(y, out), PositionCache(start, length)

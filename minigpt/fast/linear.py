@@ -1,0 +1,56 @@
+"""Linear layers, fast: results in reused memory, and weight gradients added block by block while still in cache."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigpt import workspace
+from minigpt.fast._common import add_column_sums, blocks, rows, settle, target
+from minigpt.ops.linear import LinearCache
+
+_GRADIENT_BLOCK = 1 << 18  # numbers of a weight's gradient that are computed and then added at a time
+
+
+def linear_forward(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, out: np.ndarray | None = None
+) -> tuple[np.ndarray, LinearCache]:
+    """See `minigpt.ops.linear_forward`."""
+    shape = (*x.shape[:-1], weight.shape[1])
+    y = target(out, shape, x.dtype)
+    y_rows = y.reshape(-1, shape[-1])
+    np.matmul(rows(x), weight, out=y_rows)
+    if bias is not None:
+        for block in blocks(*y_rows.shape):
+            y_rows[block] += bias
+    return settle(y, out), LinearCache(x, weight)
+
+
+def linear_backward(
+    dy: np.ndarray,
+    cache: LinearCache,
+    dweight: np.ndarray,
+    dbias: np.ndarray | None = None,
+    *,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """See `minigpt.ops.linear_backward`."""
+    x, weight = cache
+    x_rows, dy_rows = rows(x), rows(dy)
+    if dweight.flags.c_contiguous:
+        _add_product(x_rows, dy_rows, dweight)  # dW += xᵀ dy
+    else:
+        _add_product(dy_rows, x_rows, dweight.T)  # a tied weight, seen transposed: dWᵀ += dyᵀ x
+    if dbias is not None:
+        add_column_sums(dy_rows, dbias)
+    dx = target(out, x.shape, dy.dtype)
+    np.matmul(dy_rows, weight.T, out=dx.reshape(-1, x.shape[-1]))
+    return settle(dx, out)
+
+
+def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> None:
+    """total += aᵀ b, (N, I) and (N, O), some rows of the result at a time: NumPy has no matrix product that adds."""
+    step = max(1, _GRADIENT_BLOCK // total.shape[1])
+    scratch = workspace.empty((min(step, len(total)), total.shape[1]), total.dtype)
+    for start in range(0, len(total), step):
+        part = total[start : start + step]
+        part += np.matmul(a.T[start : start + step], b, out=scratch[: len(part)])

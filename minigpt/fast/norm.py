@@ -1,0 +1,71 @@
+"""Layer normalisation, fast: in blocks of rows that stay in cache, with means as matrix–vector products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minigpt import workspace
+from minigpt.fast._common import add_column_sums, blocks, ones, rows, settle, target
+from minigpt.ops.norm import LayerNormCache
+
+
+def layernorm_forward(
+    x: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    eps: float = 1e-5,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, LayerNormCache]:
+    """See `minigpt.ops.layernorm_forward`."""
+    width = x.shape[-1]
+    y = target(out, x.shape, x.dtype)
+    normalized = workspace.empty(x.shape, x.dtype)
+    inverse_std = workspace.empty((*x.shape[:-1], 1), x.dtype)
+    x_rows, y_rows, n_rows, s_rows = rows(x), rows(y), rows(normalized), inverse_std.reshape(-1)
+    for block in blocks(*x_rows.shape):
+        mean = x_rows[block] @ ones(width, x.dtype)
+        mean *= 1.0 / width
+        centred = np.subtract(x_rows[block], mean[:, None], out=n_rows[block])
+        variance = np.vecdot(centred, centred)
+        variance *= 1.0 / width
+        variance += eps
+        np.sqrt(variance, out=variance)
+        np.reciprocal(variance, out=s_rows[block])
+        centred *= s_rows[block, None]
+        np.multiply(centred, gain, out=y_rows[block])
+        if bias is not None:
+            y_rows[block] += bias
+    return settle(y, out), LayerNormCache(normalized, inverse_std, gain)
+
+
+def layernorm_backward(
+    dy: np.ndarray,
+    cache: LayerNormCache,
+    dgain: np.ndarray,
+    dbias: np.ndarray | None = None,
+    *,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """See `minigpt.ops.layernorm_backward`."""
+    normalized, inverse_std, gain = cache
+    width = dy.shape[-1]
+    dx = target(out, dy.shape, dy.dtype)
+    dy_rows, dx_rows, n_rows, s_rows = rows(dy), rows(dx), rows(normalized), inverse_std.reshape(-1)
+    for block in blocks(*dy_rows.shape):
+        d, x_hat, result = dy_rows[block], n_rows[block], dx_rows[block]
+        product = workspace.empty(d.shape, d.dtype)
+        np.multiply(d, x_hat, out=product)
+        add_column_sums(product, dgain)
+        if dbias is not None:
+            add_column_sums(d, dbias)
+        g = np.multiply(d, gain, out=result)  # ∂L/∂x̂
+        mean = g @ ones(width, dy.dtype)
+        mean *= 1.0 / width
+        along = np.vecdot(g, x_hat)
+        along *= 1.0 / width
+        np.multiply(x_hat, along[:, None], out=product)
+        g -= product
+        g -= mean[:, None]
+        g *= s_rows[block, None]
+    return settle(dx, out)
