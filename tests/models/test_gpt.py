@@ -1,10 +1,12 @@
 """GPT as a whole: sizes, gradients, shards, and what it must and must not depend on."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
+from minigpt import fast, ops
 from minigpt.config import build_config, preset_names, read_preset
 from minigpt.data.batch import Batch
 from minigpt.gradcheck import MODEL_CASES, random_parameters
@@ -25,9 +27,12 @@ def random_batch(rows=5, length=8, vocab=11, seed=0):
     return Batch(inputs, targets)
 
 
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
 @pytest.mark.parametrize("name", MODEL_CASES)
-def test_every_parameter_has_its_true_gradient(name):
-    checks = list(MODEL_CASES[name]().checks())
+def test_every_parameter_has_its_true_gradient(name, implementation):
+    case = MODEL_CASES[name]()
+    case = dataclasses.replace(case, run=dataclasses.replace(case.run, ops=implementation))
+    checks = list(case.checks())
     assert len(checks) == len(MODEL_CASES[name]().params)
     for check in checks:
         assert check.passed, check
@@ -104,13 +109,14 @@ def test_a_window_of_the_whole_context_is_the_dense_model_bit_for_bit():
     assert (small(window=3).logits(params, ids) != dense.logits(params, ids)).any()
 
 
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_shards_agree(dropout):
+def test_shards_agree(dropout, implementation):
     """One, two and four shards give the same loss and gradient: the same drops, the global mean."""
     model, batch = small(dropout=dropout), random_batch()
     params, results = random_parameters(model), []
     for workers in (1, 2, 4):
-        with ShardPool(workers) as pool:
+        with ShardPool(workers, implementation) as pool:
             loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
             results.append((loss, grads.flat.copy()))
     for loss, grads in results[1:]:
@@ -151,10 +157,11 @@ def test_backward_adds_and_scales():
     np.testing.assert_allclose(scaled.flat, 1 + 0.5 * once.flat, rtol=1e-12, atol=1e-12)
 
 
-def test_single_precision_stays_single():
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+def test_single_precision_stays_single(implementation):
     model, batch = small(dropout=0.1, activation="gelu_erf"), random_batch()
     params = random_parameters(model).astype("float32")
-    run = Run(train=True)
+    run = Run(train=True, ops=implementation)
     _, cache = model.forward(params, batch, run)
     grads = params.zeros_like()
     model.backward(params, grads, cache, run)

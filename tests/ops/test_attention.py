@@ -5,8 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from minigpt import ops
+from minigpt import fast, ops
 from minigpt.gradcheck import attention_masks
+
+
+@pytest.fixture(params=[ops, fast], ids=["plain", "fast"], name="impl")
+def implementation(request):
+    return request.param
 
 
 def by_loops(q, k, v, allowed):
@@ -27,7 +32,7 @@ def by_loops(q, k, v, allowed):
 
 @pytest.mark.parametrize("shape", [(2, 5, 5, 4, 2, 3), (2, 3, 7, 2, 2, 4), (1, 1, 1, 1, 1, 1)])
 @pytest.mark.parametrize("name", attention_masks(2, 5, 5))
-def test_equals_the_definition(shape, name):
+def test_equals_the_definition(impl, shape, name):
     b, t, s, h, g, d = shape
     rng = np.random.default_rng(0)
     q, k, v = rng.standard_normal((b, t, h, d)), rng.standard_normal((b, s, g, d)), rng.standard_normal((b, s, g, d))
@@ -38,42 +43,42 @@ def test_equals_the_definition(shape, name):
         near = not mask.window or abs(distance) < mask.window
         return near and (not mask.causal or distance >= 0) and (mask.key_padding is None or mask.key_padding[row, j])
 
-    y, _ = ops.attention_forward(q, k, v, mask=mask)
+    y, _ = impl.attention_forward(q, k, v, mask=mask)
     np.testing.assert_allclose(y, by_loops(q, k, v, allowed), rtol=1e-12, atol=1e-14)
 
 
-def test_nothing_to_attend_to_gives_zeros_and_no_gradient():
+def test_nothing_to_attend_to_gives_zeros_and_no_gradient(impl):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, 3, 2, 4)) for _ in range(3))
     mask = ops.Mask(causal=True, key_padding=np.array([[0, 0, 1], [0, 0, 0]], dtype=bool))
-    y, cache = ops.attention_forward(q, k, v, mask=mask)
+    y, cache = impl.attention_forward(q, k, v, mask=mask)
     assert (y[0, :2] == 0).all() and (y[1] == 0).all() and (y[0, 2] == v[0, 2]).all()
-    for gradient in ops.attention_backward(np.ones_like(y), cache):
+    for gradient in impl.attention_backward(np.ones_like(y), cache):
         assert np.isfinite(gradient).all() and (gradient[1] == 0).all()
 
 
-def test_scores_too_large_for_exp_stay_finite():
+def test_scores_too_large_for_exp_stay_finite(impl):
     q = np.full((1, 4, 1, 2), 1e3, dtype=np.float32)
-    y, cache = ops.attention_forward(q, q, q, mask=ops.Mask(causal=True))
+    y, cache = impl.attention_forward(q, q, q, mask=ops.Mask(causal=True))
     assert np.isfinite(y).all()
-    assert all(np.isfinite(g).all() for g in ops.attention_backward(y, cache))
+    assert all(np.isfinite(g).all() for g in impl.attention_backward(y, cache))
 
 
-def test_a_window_as_long_as_the_text_is_dense_attention_bit_for_bit():
+def test_a_window_as_long_as_the_text_is_dense_attention_bit_for_bit(impl):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, 6, 2, 4)).astype(np.float32) for _ in range(3))
-    dense, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    dense, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True))
     for window in (6, 7, 100):
-        banded, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=window))
+        banded, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=window))
         np.testing.assert_array_equal(banded, dense)
-    narrow, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=5))
+    narrow, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=5))
     assert (narrow[:, 5] != dense[:, 5]).any() and (narrow[:, :5] == dense[:, :5]).all()
 
 
-def test_the_future_has_no_influence():
+def test_the_future_has_no_influence(impl):
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((1, 6, 2, 4)) for _ in range(3))
-    y, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    y, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True))
     k[:, 4:], v[:, 4:] = 9.0, -9.0
-    changed, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    changed, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True))
     assert (changed[:, :4] == y[:, :4]).all() and (changed[:, 4:] != y[:, 4:]).all()

@@ -1,16 +1,18 @@
-"""One table over every operation: whatever holds for all of them is tested on all of them."""
+"""One table over every operation, plain and fast: whatever holds for all of them is tested on all of them."""
 
 import numpy as np
 import pytest
 
+from minigpt import fast, ops
 from minigpt.gradcheck import operation_cases
 
 CASES = {case.name: case for case in operation_cases()}
+FAST = {case.name: case for case in operation_cases(fast)}
 
 
-@pytest.fixture(params=CASES, name="case")
+@pytest.fixture(params=[*CASES, *(f"fast {name}" for name in FAST)], name="case")
 def operation_case(request):
-    return CASES[request.param]
+    return FAST[request.param[5:]] if request.param.startswith("fast ") else CASES[request.param]
 
 
 def run(case, inputs, dy=None, grads=None):
@@ -99,6 +101,23 @@ def test_parameter_gradients_accumulate(case):
     run(case, case.inputs, dy=dy, grads=start)
     for name in once:
         np.testing.assert_allclose(start[name], once[name] + 0.5, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", CASES)
+def test_fast_equals_plain_to_rounding(name, dtype):
+    inputs = {k: v.astype(dtype) for k, v in CASES[name].inputs.items()}
+    y, grads, dy = run(CASES[name], inputs)
+    fast_y, fast_grads, _ = run(FAST[name], inputs, dy=dy)
+    pairs = [(fast_y, y), *((fast_grads[k], grads[k]) for k in grads)]
+    for a, b in pairs:
+        assert np.abs(a - b).max() <= 20 * np.finfo(dtype).eps * max(1.0, np.abs(b).max())
+
+
+def test_both_implementations_have_the_same_operations():
+    names = {name for name in ops.__all__ if name.endswith(("_forward", "_backward"))} | {"ACTIVATIONS"}
+    assert names - {"relu_forward", "relu_backward", "gelu_erf_forward", "gelu_erf_backward"} <= set(fast.__all__)
+    assert fast.ACTIVATIONS.keys() == ops.ACTIVATIONS.keys()
 
 
 def test_a_batch_equals_its_rows(case):

@@ -5,11 +5,13 @@ import pytest
 import torch
 import transformers
 
+from minigpt import fast, ops
 from minigpt.data.batch import Batch
 from minigpt.gradcheck import random_parameters
 from minigpt.interop.hf import to_state_dict
 from minigpt.models import GPT, GPTConfig
 from minigpt.ops import IGNORE
+from minigpt.run import Run
 
 pytestmark = pytest.mark.parity
 
@@ -55,11 +57,12 @@ def hf_results(hf, batch):
     return logits.detach().numpy(), loss.item(), gradients
 
 
-def our_results(model, params, batch):
-    loss, cache = model.forward(params, batch)
+def our_results(model, params, batch, implementation=ops):
+    run = Run(ops=implementation)
+    loss, cache = model.forward(params, batch, run)
     grads = params.zeros_like()
-    model.backward(params, grads, cache)
-    return model.logits(params, batch.inputs, key_padding=batch.key_padding), loss, to_state_dict(model, grads)
+    model.backward(params, grads, cache, run)
+    return model.logits(params, batch.inputs, run, batch.key_padding), loss, to_state_dict(model, grads)
 
 
 def random_batch(context, padded):
@@ -84,9 +87,10 @@ def real_positions(logits, batch):
     return logits if batch.key_padding is None else logits[batch.key_padding]
 
 
-def test_double_precision(case):
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+def test_double_precision(case, implementation):
     model, params, batch = case
-    logits, loss, grads = our_results(model, params, batch)
+    logits, loss, grads = our_results(model, params, batch, implementation)
     hf_logits, hf_loss, hf_grads = hf_results(hf_model(model, params, torch.float64), batch)
     assert hf_logits.dtype == np.float64 and grads.keys() == hf_grads.keys()
     pairs = {"logits": (real_positions(logits, batch), real_positions(hf_logits, batch)), "loss": (loss, hf_loss)}
@@ -95,13 +99,14 @@ def test_double_precision(case):
         assert np.abs(a - b).max() <= 1e-9 * max(1.0, np.abs(b).max()), name
 
 
-def test_single_precision(case):
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+def test_single_precision(case, implementation):
     """Our float32 results are at most three times as far from the float64 ones as transformers' own."""
     model, params, batch = case
     single = params.astype("float32")
     logits, loss, grads = our_results(model, single.astype("float64"), batch)
     exact = {"logits": real_positions(logits, batch), "loss": loss, **grads}
-    logits, loss, grads = our_results(model, single, batch)
+    logits, loss, grads = our_results(model, single, batch, implementation)
     ours = {"logits": real_positions(logits, batch), "loss": loss, **grads}
     logits, loss, grads = hf_results(hf_model(model, single, torch.float32), batch)
     theirs = {"logits": real_positions(logits, batch), "loss": loss, **grads}
