@@ -16,10 +16,12 @@ from minigpt import tokenizers
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.data.batch import Batch
+from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES
 from minigpt.ops import IGNORE
 from minigpt.params import Parameters
+from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint, load_weights
 from minigpt.train.run_folder import find_run, load_config
@@ -33,6 +35,10 @@ class Loaded(NamedTuple):
     tokenizer: Tokenizer
     config: RunConfig
 
+    @property
+    def _run(self) -> Run:
+        return Run(ops=operations("auto", backend_of(self.params.flat)))
+
     def _array(self, x: Any, dtype: Any = None) -> Array:
         return backend_of(self.params.flat).asarray(x, dtype)
 
@@ -44,7 +50,7 @@ class Loaded(NamedTuple):
             attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
         """
         padding = None if attention_mask is None else self._array(attention_mask, bool)
-        return self.model.logits(self.params, self._array(input_ids), key_padding=padding)
+        return self.model.logits(self.params, self._array(input_ids), self._run, padding)
 
     def loss_and_grads(
         self, input_ids: Any, labels: Any = None, attention_mask: Any = None
@@ -60,9 +66,9 @@ class Loaded(NamedTuple):
         targets[:, :-1] = labels[:, 1:]
         padding = None if attention_mask is None else self._array(attention_mask, bool)
         batch = Batch(self._array(input_ids), self._array(targets), padding)
-        loss, cache = self.model.forward(self.params, batch)
+        loss, cache = self.model.forward(self.params, batch, self._run)
         grads = self.params.zeros_like()
-        self.model.backward(self.params, grads, cache)
+        self.model.backward(self.params, grads, cache, self._run)
         return loss, grads
 
     def generate(

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from minigpt.backend import backend_of
+from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.params import Parameters
+from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
 
 
@@ -71,10 +73,11 @@ def generate(
     def continuation() -> Iterator[int]:
         rng = np.random.default_rng(seed)
         backend = backend_of(params.flat)
+        run = Run(ops=operations("auto", backend))
         ids = list(prompt)
         for _ in range(tokens):
             window = backend.asarray(np.asarray([ids[-context:]]))
-            logits = backend.to_host(model.logits(params, window)[0, -1])
+            logits = backend.to_host(model.logits(params, window, run)[0, -1])
             probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
             ids.append(int(rng.choice(len(probabilities), p=probabilities)))
             yield ids[-1]
