@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
+from collections import deque
 
 import numpy as np
 
@@ -21,19 +22,20 @@ class Workspace(threading.local):
     """One pool of buffers for each thread, sorted by size."""
 
     def __init__(self) -> None:
-        self._buffers: dict[int, list[np.ndarray]] = {}
+        self._buffers: dict[int, deque[np.ndarray]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
         """Return an uninitialised array that shares memory with nothing that is still in use."""
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size < _SMALL:
             return np.empty(shape, dtype)
-        buffers = self._buffers.setdefault(size, [])
-        for index in range(len(buffers)):
-            if sys.getrefcount(buffers[index]) == _UNUSED:
-                return buffers[index].view(dtype).reshape(shape)
-        buffers.append(np.empty(size, np.uint8))
-        return buffers[-1].view(dtype).reshape(shape)
+        buffers = self._buffers.setdefault(size, deque())
+        for _ in range(len(buffers)):
+            buffers.rotate(-1)  # the one that was handed out longest ago comes to the front
+            if sys.getrefcount(buffers[0]) == _UNUSED:
+                return buffers[0].view(dtype).reshape(shape)
+        buffers.appendleft(np.empty(size, np.uint8))
+        return buffers[0].view(dtype).reshape(shape)
 
     def bytes_held(self) -> int:
         """How much memory this thread's pool holds, in use or not."""
@@ -45,8 +47,8 @@ class Workspace(threading.local):
 
 
 def _references_when_unused() -> int:
-    """What getrefcount says of a buffer that only its list refers to, in this interpreter."""
-    buffers = [np.empty(1, np.uint8)]
+    """What getrefcount says of a buffer that only its queue refers to, in this interpreter."""
+    buffers = deque([np.empty(1, np.uint8)])
     return sys.getrefcount(buffers[0])
 
 

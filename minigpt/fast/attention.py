@@ -165,14 +165,16 @@ def attention_backward(
     dqh, dkh, dvh = _by_group(dq, g), _by_group(dk, g), _by_group(dv, g)
     tiles = _tiles(t, s, mask)
     for batch in tiles.batches(b, g * r):
-        dk_parts = workspace.empty((batch.stop - batch.start, g, r, s, d), dy.dtype)
-        dv_parts = workspace.empty(dk_parts.shape, dy.dtype)
-        dk_parts[...] = 0.0
-        dv_parts[...] = 0.0
-        product = workspace.empty(dk_parts.shape, dy.dtype)
-        for rows, columns in tiles:
-            e = exponentials[batch, :, :, rows, columns]
-            d_tile, part = dh[batch, :, :, rows], product[:, :, :, : columns.stop - columns.start]
+        sums = dkh[batch], dvh[batch]
+        if r > 1:  # one key-value head served r query heads, whose parts are summed at the end
+            shape = (batch.stop - batch.start, g, r, s, d)
+            sums = workspace.empty(shape, dy.dtype), workspace.empty(shape, dy.dtype)
+        # Without a window the last queries may see every key: their part is written, what comes after is added to it.
+        write = not mask.window
+        if not write:
+            sums[0][...] = sums[1][...] = 0.0
+        for rows, columns in reversed(list(tiles)):
+            e, d_tile = exponentials[batch, :, :, rows, columns], dh[batch, :, :, rows]
             dz = workspace.empty(e.shape, e.dtype)
             np.matmul(d_tile, vh[batch, :, :, columns].swapaxes(-1, -2), out=dz)
             weights = e
@@ -182,13 +184,15 @@ def attention_backward(
             dz -= dots[batch, :, :, rows]
             dz *= e
             np.matmul(dz, kh[batch, :, :, columns], out=dqh[batch, :, :, rows])
-            dk_parts[..., columns, :] += np.matmul(dz.swapaxes(-1, -2), qh[batch, :, :, rows], out=part)
-            dv_parts[..., columns, :] += np.matmul(weights.swapaxes(-1, -2), d_tile, out=part)
-        if r == 1:
-            dkh[batch], dvh[batch] = dk_parts, dv_parts
-        else:  # one key-value head served r query heads
-            np.sum(dk_parts, axis=2, keepdims=True, out=dkh[batch])
-            np.sum(dv_parts, axis=2, keepdims=True, out=dvh[batch])
+            for total, left, right in zip(sums, (dz, weights), (qh[batch, :, :, rows], d_tile), strict=True):
+                if write:
+                    np.matmul(left.swapaxes(-1, -2), right, out=total)
+                else:
+                    total[..., columns, :] += left.swapaxes(-1, -2) @ right
+            write = False
+        if r > 1:
+            np.sum(sums[0], axis=2, keepdims=True, out=dkh[batch])
+            np.sum(sums[1], axis=2, keepdims=True, out=dvh[batch])
     dq *= scale
     return dq, dk, dv
 
