@@ -50,6 +50,8 @@ class Loaded(NamedTuple):
             attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
         """
         padding = None if attention_mask is None else self._array(attention_mask, bool)
+        if np.ndim(input_ids) != 2:
+            raise UserError(f"input_ids must be (rows, tokens), not of shape {np.shape(input_ids)}")
         return self.model.logits(self.params, self._array(input_ids), self._run, padding)
 
     def loss_and_grads(
@@ -62,6 +64,8 @@ class Loaded(NamedTuple):
                 should say after seeing input_ids[:, :t].
         """
         labels = np.asarray(input_ids if labels is None else labels)
+        if labels.ndim != 2:
+            raise UserError(f"input_ids and labels must be (rows, tokens), not of shape {labels.shape}")
         targets = np.full(labels.shape, IGNORE, dtype=np.int64)
         targets[:, :-1] = labels[:, 1:]
         padding = None if attention_mask is None else self._array(attention_mask, bool)
@@ -91,6 +95,7 @@ class Loaded(NamedTuple):
             top_k=top_k,
             top_p=top_p,
             seed=seed,
+            vocab_size=self.tokenizer.vocab_size,
         )
         return self.tokenizer.decode(list(ids))
 
@@ -101,7 +106,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") ->
     Raises:
         UserError: it is not a run, its checkpoint is damaged, or tokenizer and model do not fit together.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     is_checkpoint = path.parent.name == "checkpoints" and path.is_dir()
     run = find_run(str(path.parent.parent if is_checkpoint else path))
     checkpoint = path if is_checkpoint else latest_checkpoint(run)

@@ -36,15 +36,47 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
+    _make_streams_safe()
     try:
         args = build_parser().parse_args(arguments)
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
     except UserError as error:
-        print(f"minigpt: error: {error}", file=sys.stderr)
-        return 2
+        return _fail(str(error))
     except KeyboardInterrupt:
         print("minigpt: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except MemoryError as error:
+        return _fail(f"there is not enough memory ({error}); use a smaller model, context or batch")
+    except OSError as error:  # a full disk, a folder without permission, a name too long: wherever it comes up
+        _drop_output()
+        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
+
+
+def _fail(sentence: str) -> int:
+    print(f"minigpt: error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _make_streams_safe() -> None:
+    """Output never fails for its characters, and a closed stdout or stderr is like /dev/null."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What is still in stdout's buffer cannot be written; keep Python from trying again on the way out."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        if hasattr(sys.stdout, "fileno"):
+            try:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            except OSError:  # a stream without a file, as in tests
+                return

@@ -97,7 +97,7 @@ class TrainConfig:
         workers: threads that each take a shard of the batch; 0 means one for each core.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only) or "auto".
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
-        *_every: a number of steps; 0 means never.
+        *_every: a number of steps; 0 means only at the end.
         keep_checkpoints: how many of the newest checkpoints stay on disk.
     """
 
@@ -175,7 +175,7 @@ def read_toml(path: Path) -> dict:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # among them TOMLDecodeError and UnicodeDecodeError
         raise UserError(f"{path} is not a valid TOML file: {error}") from None
 
 
@@ -200,7 +200,7 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
         UserError: a section or key is unknown, or a value has the wrong type or is out of range.
     """
     family = values.get("family", "gpt")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(_unknown("model family", str(family), FAMILIES))
     sections = _sections() | {"model": FAMILIES[family][0]}
     built = {}
@@ -248,21 +248,23 @@ def _convert(name: str, value: Any, default: Any) -> Any:
             value = [value]
         if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
             return tuple(value)
-    elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(default, float) and type(value) in (int, float):
+        if not abs(value) < 1e300:
+            raise UserError(f"{name} is {str(value)[:20]}, but it must be a finite number")
         return float(value)
     elif type(value) is type(default):
-        if isinstance(value, float) and value != value:
-            raise UserError(f"{name} is not a number")
+        if isinstance(value, int) and abs(value) > 2**62:
+            raise UserError(f"{name} is {str(value)[:20]}…, which is too large")
         return value
     kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
-    raise UserError(f"{name} is {value!r}, but it must be {kind[type(default)]}")
+    raise UserError(f"{name} is {repr(value)[:60]}, but it must be {kind[type(default)]}")
 
 
 def _parse_value(text: str) -> Any:
     """A value as TOML would read it; a bare word is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -35,10 +35,10 @@ def next_token_probabilities(
         probabilities = np.zeros_like(logits)
         probabilities[logits.argmax()] = 1.0
         return probabilities
-    logits = logits / temperature
+    logits = (logits - logits.max()) / temperature
     if top_k and top_k < len(logits):
         logits = np.where(logits >= np.partition(logits, -top_k)[-top_k], logits, -np.inf)
-    probabilities = np.exp(logits - logits.max())
+    probabilities = np.exp(logits)
     probabilities /= probabilities.sum()
     if top_p < 1.0:
         order = np.argsort(-probabilities, kind="stable")
@@ -58,17 +58,20 @@ def generate(
     top_k: int = 0,
     top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
+    vocab_size: int | None = None,
 ) -> Iterator[int]:
     """Return an iterator over `tokens` new token ids that continue `prompt` (at least one id).
 
+    Args:
+        vocab_size: draw only ids below it (a tokenizer may have fewer tokens than the model has rows).
     Raises:
-        UserError: the prompt is empty, or longer than the model's context.
+        UserError: the prompt is empty or longer than the model's context, a setting is out of range, or the model's
+            scores are not finite.
     """
     context = model.config.context
-    if not prompt:
-        raise UserError("the prompt is empty; generation needs at least one token to start from")
-    if len(prompt) > context:
-        raise UserError(f"the prompt has {len(prompt)} tokens, but the model's context is {context}; shorten it")
+    check_prompt(prompt, context)
+    if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
+        raise UserError("temperature and top_k must not be negative, and top_p must be above 0 and at most 1")
 
     def continuation() -> Iterator[int]:
         rng = np.random.default_rng(seed)
@@ -77,12 +80,22 @@ def generate(
         ids = list(prompt)
         for _ in range(tokens):
             window = backend.asarray(np.asarray([ids[-context:]]))
-            logits = backend.to_host(model.logits(params, window, run)[0, -1])
+            logits = backend.to_host(model.logits(params, window, run)[0, -1])[:vocab_size]
+            if not np.isfinite(logits).all():
+                raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
             probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
             ids.append(int(rng.choice(len(probabilities), p=probabilities)))
             yield ids[-1]
 
     return continuation()
+
+
+def check_prompt(prompt: Sequence[int], context: int) -> None:
+    """Raise UserError if a prompt is empty or longer than the context."""
+    if not prompt:
+        raise UserError("the prompt is empty; generation needs at least one token to start from")
+    if len(prompt) > context:
+        raise UserError(f"the prompt has {len(prompt)} tokens, but the model's context is {context}; shorten it")
 
 
 def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from minigpt.data.corpora import write_atomically
 from minigpt.errors import UserError
 from minigpt.train.log import read_log
 
@@ -44,7 +46,9 @@ def training_figure(run: Path) -> Figure:
     if validation:
         vx, vy = [line["step"] for line in validation], [line["val_loss"] for line in validation]
         top.plot(vx, vy, "o-", color=_VALIDATION, markersize=4, label="validation")
-        top.annotate(f"{vy[-1]:.3f}", (vx[-1], vy[-1]), xytext=(-4, 9), textcoords="offset points", ha="right")
+        top.annotate(
+            f"{vy[-1]:.3f}", (vx[-1], vy[-1]), xytext=(-4, 9), textcoords="offset points", ha="right", color=_VALIDATION
+        )
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)
@@ -67,8 +71,6 @@ def save_figure(figure: Any, path: Path) -> Path:
     Raises:
         UserError: the file cannot be written.
     """
-    try:
-        figure.savefig(path, dpi=120, format="png")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    return path
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    return write_atomically(path, [picture.getvalue()])

@@ -1,9 +1,9 @@
-"""Progress bars on stderr: lively in a terminal, one line now and then where the output goes into a file."""
+"""Progress bars on stderr: lively in a terminal, a line now and then where the output goes into a file."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -13,3 +13,11 @@ def progress_bar(*arguments: Any, **options: Any) -> tqdm:
     if not sys.stderr.isatty():
         options = {"mininterval": 10, "delay": 10} | options
     return tqdm(*arguments, dynamic_ncols=True, **options)
+
+
+def write_line(bar: tqdm, text: str, file: TextIO) -> None:
+    """Write a line without tearing the bar; where there is no terminal, without redrawing it either."""
+    if sys.stderr.isatty():
+        bar.write(text, file=file)
+    else:
+        print(text, file=file)

@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it: every mistake gets one sentence and a non-zero exit, and nothing is lost."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -77,7 +78,11 @@ def test_unknown_settings_name_the_nearest(error):
         "model.dropout=1": "model.dropout is 1.0; it must be at least 0 and below 1",
         "optimizer.variant=sgd": "optimizer.variant is 'sgd'; choose one of adamw",
         "optimizer.beta1=1.0": "optimizer.beta1 must be at least 0 and below 1",
-        "schedule.peak=nan": "schedule.peak is not a number",
+        "schedule.peak=nan": "schedule.peak is nan, but it must be a finite number",
+        "optimizer.eps=inf": "optimizer.eps is inf, but it must be a finite number",
+        f"schedule.peak={'9' * 400}": "but it must be a finite number",
+        f"train.steps={'9' * 30}": "which is too large",
+        f"train.steps={'[' * 5000}": "but it must be a whole number",
         "schedule.floor=1": "schedule.floor must be between 0 and schedule.peak",
         "data.validation_fraction=1.0": "data.validation_fraction is 1.0; it must be between 0 and 1",
         "sample.top_p=0": "sample.top_p is 0.0; it must be above 0 and at most 1",
@@ -95,6 +100,8 @@ def test_bad_configuration_files(error, tmp_path):
     assert "my.toml is not a valid TOML file" in error("train", path)
     path.write_text("model = 3\n")
     assert "model is a section of the configuration, not a value" in error("train", path)
+    path.write_text("family = []\n")
+    assert "unknown model family '[]'" in error("train", path)
     path.write_text('family = "gtp"\n')
     assert "unknown model family 'gtp': did you mean 'gpt'?" in error("train", path)
     path.write_bytes(b"\xff\xfe")
@@ -112,6 +119,9 @@ def test_bad_texts(error, tmp_path):
     assert "the text is too short" in error("train", "--data", path)
     (tmp_path / "folder").mkdir()
     assert "contains no files" in error("train", "--data", tmp_path / "folder")
+    assert "--data is empty" in error("train", "--data", "")
+    assert "is not a regular file" in error("train", "--data", "/dev/zero")
+    assert "File name too long" in error("train", "--data", "x" * 300)
 
 
 def test_tokenizers_that_are_missing_or_do_not_fit(error, trained, tmp_path):
@@ -157,7 +167,10 @@ def test_resume_takes_the_run_as_it_is(error, run, tmp_path):
 def test_resume_insists_on_the_same_text(error, run, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("".join(f"{i} plus 1 is {i + 1}.\n" for i in range(200)))
-    assert "the text is not the one that" in error("train", "--resume", run, "--data", other)
+    before = (run / "config.toml").read_bytes()
+    assert "the text is not the one that" in error("train", "--resume", run, "--data", other, "--steps", 30)
+    assert "is at step 10 already; --steps must not be less" in error("train", "--resume", run, "--steps", 5)
+    assert (run / "config.toml").read_bytes() == before  # what was refused left no trace
 
 
 def test_damaged_checkpoints(error, run):
@@ -218,6 +231,18 @@ def test_no_run_yet(error):
         assert "nothing is not a run folder" in error(*command, "nothing")
 
 
+def test_plot_overwrites_only_pictures_it_is_asked_to(error, run, tmp_path, capsys):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("keep me")
+    assert "does not end in .png" in error("plot", run, "--out", notes)
+    picture = tmp_path / "picture.png"
+    picture.write_text("keep me too")
+    assert "exists; replace it with --force" in error("plot", run, "--out", picture)
+    assert notes.read_text() == "keep me" and picture.read_text() == "keep me too"
+    assert main(["plot", str(run), "--out", str(picture), "--force"]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_plot_needs_something_to_plot_and_somewhere_to_put_it(error, run, tmp_path):
     assert "cannot write" in error("plot", run, "--out", tmp_path / "no" / "such" / "folder.png")
     (run / "log.jsonl").unlink()
@@ -231,7 +256,8 @@ def test_no_gpu(error, run, monkeypatch, tmp_path):
             *command, "--backend", "cupy"
         )
     monkeypatch.setenv("MINIGPT_BACKEND", "cuda")
-    assert "unknown backend 'cuda': choose numpy or cupy" in error("train")
+    assert "train.backend is 'cuda'; choose one of numpy, cupy" in error("train")
+    assert "unknown backend 'cuda': choose numpy or cupy" in error("sample", run)
 
 
 def test_wrong_words(error):
@@ -306,12 +332,141 @@ def test_runs_are_numbered_and_the_newest_is_the_default(trained, tmp_path, monk
 
 
 def test_a_closed_pipe_ends_quietly(run):
-    command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 300 | head -c 5"
+    command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 3000 | head -c 5; echo :${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert len(done.stdout) == 5 and done.stderr == ""
+    assert done.stdout[5:] == ":141\n" and done.stderr == ""
 
 
 def test_importing_the_package_is_quiet_and_needs_neither_cupy_nor_matplotlib():
     code = "import sys, minigpt, minigpt.cli; print({'cupy', 'matplotlib', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n" and done.stderr == ""
+
+
+def test_empty_arguments_are_not_taken_for_absent_ones(error):
+    assert "is not a run folder" in error("train", "--resume", "")
+    assert "--out is empty" in error("train", "--out", "")
+    assert "--force replaces the run in --out" in error("train", "--force")
+    assert "names the folder that you are in" in error("train", "--out", ".")
+
+
+def test_prompts_are_checked_before_training(error, trained, tmp_path):
+    for prompt, sentence in [("é", "is not among"), ("1" * 17, "the prompt has 17 tokens")]:
+        assert sentence in error(*arguments(trained[0], tmp_path / "new", 5, sample__prompt=f'"{prompt}"'))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_vocabulary_larger_than_the_tokenizers_writes_only_what_can_be_decoded(trained, tmp_path):
+    assert main(arguments(trained[0], tmp_path / "run", 2, model__vocab_size=300, sample__tokens=200)) == 0
+
+
+def test_state_files_are_not_believed_blindly(error, run, tmp_path):
+    victim = tmp_path / "victim.txt"
+    victim.write_text("not to be touched")
+    state = run / "checkpoints" / "step-10" / "state.json"
+    good = json.loads(state.read_text())
+    for damage in (
+        {"positions": {"../victim.txt": 0}},
+        {"positions": []},
+        {"step": 99},
+        {"updates": "a"},
+        {"positions": {"log.jsonl": -1, "samples.txt": 0}},
+    ):
+        state.write_text(json.dumps(good | damage))
+        assert f"the checkpoint file {state} is damaged" in error("train", "--resume", run, "--steps", 20)
+    for damaged in ("{}", "[]", "5"):
+        state.write_text(damaged)
+        assert f"the checkpoint file {state} is damaged" in error("train", "--resume", run, "--steps", 20)
+    assert victim.read_text() == "not to be touched"
+
+
+def test_damaged_logs_do_not_matter(run, capsys):
+    (run / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes() + b"5\n[]\n\xff\xfe\n")
+    assert main(["plot", str(run)]) == 0
+    (run / "samples.txt").unlink()
+    assert main(["train", "--resume", str(run)]) == 0
+
+
+def test_a_damaged_token_cache_is_made_anew(trained, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path / "cache"))
+    expected = json_of(capsys, "eval", run, "--json")
+    (shard,) = (tmp_path / "cache" / "tokens").glob("*.bin")
+    content = shard.read_bytes()
+    for damaged in (content[:50], b"", bytes(len(content)), b"\xff" * len(content)):
+        shard.write_bytes(damaged)
+        assert json_of(capsys, "eval", run, "--json") == expected
+        assert shard.read_bytes() == content
+
+
+def test_eval_insists_on_the_text_of_the_run(error, trained, run, tmp_path):
+    config = run / "config.toml"
+    moved = tmp_path / "moved.txt"
+    config.write_text(config.read_text().replace(str(trained[0]), str(moved)))
+    for command in (["eval", run], ["train", "--resume", run]):
+        assert f"is no longer at {moved}; give its new place with --data" in error(*command)
+    moved.write_text(trained[0].read_text() + "1 plus 1 is 2.\n")
+    assert "the text is not the one that" in error("eval", run)
+
+
+def test_bits_per_byte_of_bytes(trained, tmp_path, capsys):
+    """A text that starts inside a character still has as many bytes as it has byte tokens."""
+    text = tmp_path / "t.txt"
+    text.write_text("é" * 400)
+    assert main([*arguments(text, tmp_path / "run", 2), "--tokenizer", "byte"]) == 0
+    result = json_of(capsys, "eval", tmp_path / "run", "--data", text, "--json")
+    assert result["tokens"] == 799 and result["bits_per_byte"] == pytest.approx(result["loss"] / 0.6931471805599453)
+
+
+def test_weights_that_are_not_finite(error, run):
+    from safetensors.numpy import load_file, save_file
+
+    path = run / "checkpoints" / "step-10" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["tokens"][:] = float("nan")
+    save_file(tensors, path)
+    assert "the model's scores are not finite" in error("sample", run, "--json")
+    assert "its training went wrong" in error("eval", run)
+
+
+def test_output_that_cannot_be_written(run):
+    for redirect, status, message in [(">/dev/full", 2, "No space left on device"), (">&-", 0, ""), ("2>&-", 0, "")]:
+        command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 5 {redirect}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == bool(message)
+
+
+def test_any_terminal_can_show_any_text(tmp_path, capsys):
+    text = tmp_path / "t.txt"
+    text.write_text("Grüße aus 東京 🙂\n" * 40)
+    assert main([*arguments(text, tmp_path / "run", 2), "--tokenizer", "char"]) == 0
+    command = [sys.executable, "-m", "minigpt", "sample", str(tmp_path / "run"), "--prompt", "Grüße"]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stdout.startswith(b"Gr\\xfc\\xdfe") and done.stderr == b""
+
+
+def test_two_runs_at_once_get_folders_of_their_own(trained, tmp_path, monkeypatch, capsys):
+    """Another process takes the number, or the place, while this one prepares its folder."""
+    from minigpt.commands import train as train_command
+
+    monkeypatch.chdir(tmp_path)
+    right = train_command.Trainer.start
+
+    def slow(self):
+        right(self)
+        shutil.copytree(trained[1], tmp_path / "runs" / "tiny-1", dirs_exist_ok=True)
+        shutil.copytree(trained[1], tmp_path / "place", dirs_exist_ok=True)
+
+    monkeypatch.setattr(train_command.Trainer, "start", slow)
+    plain = [a for a in arguments(trained[0], "x", 2) if a not in ("--out", "x")]
+    assert json_of(capsys, *plain, "--json")["run"] == "runs/tiny-2"
+    assert main([*plain, "--out", "place"]) == 2
+    assert "place exists: continue it with --resume place" in capsys.readouterr().err
+    assert (tmp_path / "place" / "checkpoints" / "step-10").exists()
+
+
+def test_force_leaves_a_run_alone_that_is_being_trained(error, trained, run):
+    from minigpt.train.run_folder import locked
+
+    with locked(run):
+        assert "another process is training" in error(*arguments(trained[0], run, 2), "--force")
+    assert (run / "checkpoints" / "step-10").exists()

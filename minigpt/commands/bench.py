@@ -35,7 +35,7 @@ def _add_step_parser(kinds: Any) -> None:
     step.add_argument("--shape", action="append", choices=SHAPES, help=f"may be repeated; by default all: {shapes}")
     step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="timed steps of each shape")
     step.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
-    step.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="where to compute")
+    step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     step.set_defaults(run=run_step)
 
 
@@ -65,15 +65,15 @@ def _bench(name: str, options: dict[str, Any], bar: tqdm) -> dict[str, Any]:
 
 def run_step(args: argparse.Namespace) -> int:
     names = args.shape or list(SHAPES)
-    get_backend(args.backend)  # fails here, with one sentence, if it cannot run
-    workers = args.workers or (available_cores() if args.backend == "numpy" else 1)
-    options = {"repeats": args.repeats, "workers": workers, "backend": args.backend}
+    backend = get_backend(args.backend).name  # fails here, with one sentence, if it cannot run
+    workers = args.workers or (available_cores() if backend == "numpy" else 1)
+    options = {"repeats": args.repeats, "workers": workers, "backend": backend}
     with progress_bar(total=args.repeats * len(names), unit="step", leave=False) as bar:
         results = {name: _bench(name, dict(options), bar) for name in names}
     if args.json:
-        print_json({"shapes": results, "workers": workers, "backend": args.backend})
+        print_json({"shapes": results, "workers": workers, "backend": backend})
         return 0
-    print(f"{args.backend}, {workers} workers; step = forward + backward + AdamW, float32, median of {args.repeats}")
+    print(f"{backend}, {workers} workers; step = forward + backward + AdamW, float32, median of {args.repeats}")
     for name, r in results.items():
         gemm = f", {r['ratio']['gemm']:.2f} x its own matrix products" if "gemm" in r["ratio"] else ""
         peak = f", peak {r['peak_mb']:,.0f} MB" if r["peak_mb"] else ""

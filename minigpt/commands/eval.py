@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import math
+from pathlib import Path
 from typing import Any
 
 from minigpt.api import load
 from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, new_parser, print_json
 from minigpt.data import shards, text
-from minigpt.data.dataset import load_dataset
+from minigpt.data.dataset import run_dataset
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
-from minigpt.evaluate import mean_loss
+from minigpt.evaluate import mean_loss, text_bytes
 from minigpt.progress import progress_bar
+from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.run_folder import find_run
 from minigpt.train.shards import ShardPool, available_cores
+from minigpt.train.trainer import check_same_text
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,27 +36,31 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE|DIR|NAME",
         help="the text, all of it; by default the validation part of the text that the run was trained on",
     )
-    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="where to compute")
+    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    loaded = load(find_run(args.run_folder), backend=args.backend)
-    tokens = _tokens(loaded, args.data)
+    folder = find_run(args.run_folder)
+    backend = get_backend(args.backend)
+    loaded = load(folder, backend=backend.name)
+    tokens = _tokens(folder, loaded, args.data)
     if len(tokens) < 2:
         raise UserError(f"{', '.join(args.data)} has {len(tokens)} tokens; at least 2 are needed to predict one")
-    workers = available_cores() if args.backend == "numpy" else 1
-    to_device = loaded._array
+    workers = available_cores() if backend.name == "numpy" else 1
     with (
-        ShardPool(workers, operations("auto", get_backend(args.backend))) as pool,
+        ShardPool(workers, operations("auto", backend)) as pool,
         progress_bar(total=len(tokens) - 1, unit="token", unit_scale=True, leave=False) as bar,
     ):
-        score = mean_loss(loaded.model, loaded.params, tokens, pool=pool, to_device=to_device, on_batch=bar.update)
-    predicted = loaded.tokenizer.decode(tokens[1:].tolist())
+        score = mean_loss(
+            loaded.model, loaded.params, tokens, pool=pool, to_device=backend.asarray, on_batch=bar.update
+        )
+    if not math.isfinite(score.loss):
+        raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")
     values = {
         "loss": score.loss,
         "perplexity": score.perplexity,
-        "bits_per_byte": score.bits_per_byte(len(predicted.encode("utf-8"))),
+        "bits_per_byte": score.bits_per_byte(text_bytes(loaded.tokenizer, tokens[1:])),
         "tokens": score.tokens,
     }
     if args.json:
@@ -65,14 +73,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tokens(loaded: Any, data: list[str] | None) -> Any:
+def _tokens(folder: Path, loaded: Any, data: list[str] | None) -> Any:
     if data:
         files = text.resolve_sources(data)
         return shards.encode_files(files, loaded.tokenizer, text.fingerprint(files))
-    c = loaded.config
-    return load_dataset(
-        c.data.sources,
-        loaded.tokenizer,
-        validation_fraction=c.data.validation_fraction,
-        context=c.model.context,
-    ).validation
+    dataset = run_dataset(folder, loaded.config, loaded.tokenizer)
+    check_same_text(dataset, load_state(latest_checkpoint(folder)), folder)
+    return dataset.validation

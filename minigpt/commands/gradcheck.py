@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from minigpt.commands.common import new_parser, print_json
 from minigpt.gradcheck import MODEL_CASES, operation_cases
-from minigpt.progress import progress_bar
+from minigpt.progress import progress_bar, write_line
 from minigpt.testing import DIRECTION_BOUND, ELEMENT_BOUND, GradientCheck
 
 
@@ -39,9 +40,8 @@ def run(args: argparse.Namespace) -> int:
             for check in checks():
                 rows.append((model, check))
                 if not args.json:
-                    bar.write(
-                        f"{model:<34} {check.name:<28} {check.error:9.1e} {check.directional:9.1e} {_verdict(check)}"
-                    )
+                    errors = f"{check.error:9.1e} {check.directional:9.1e}"
+                    write_line(bar, f"{model:<34} {check.name:<28} {errors} {_verdict(check)}", sys.stdout)
     worst = max(check.error for _, check in rows)
     worst_directional = max(check.directional for _, check in rows)
     failed = [(model, check) for model, check in rows if not check.passed]

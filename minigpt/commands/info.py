@@ -15,6 +15,7 @@ from minigpt import __version__
 from minigpt.backend import cupy_problem, get_backend
 from minigpt.commands.common import new_parser, print_json
 from minigpt.data.corpora import cache_folder
+from minigpt.errors import UserError
 from minigpt.train.shards import available_cores
 
 
@@ -45,6 +46,13 @@ def _gpu() -> str:
     return f"CuPy {cupy.__version__}, {name}"
 
 
+def _backend() -> str:
+    try:
+        return get_backend().name
+    except UserError as error:
+        return f"MINIGPT_BACKEND is {os.environ['MINIGPT_BACKEND']!r}, but {error}"
+
+
 def _compiler() -> str:
     found = [path for path in map(shutil.which, ("g++", "clang++")) if path]
     return found[0] if found else "none found (neither g++ nor clang++)"
@@ -59,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "numpy": np.__version__,
         "blas": _blas(),
         "gpu": _gpu(),
-        "backend": os.environ.get("MINIGPT_BACKEND") or "numpy",
+        "backend": _backend(),
         "c++ compiler": _compiler(),
         "cache": str(cache_folder()),
     }

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minigpt.commands.common import add_run_argument, new_parser, print_json
+from minigpt.commands.common import add_run_argument, new_parser, only_text, print_json
+from minigpt.errors import UserError
 from minigpt.train.run_folder import find_run
 
 
@@ -15,7 +16,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers, "plot", "draw a run's loss, learning rate and gradient norm as PNG", "minigpt plot runs/tiny-1"
     )
     add_run_argument(parser)
-    parser.add_argument("--out", metavar="FILE", help="by default curves.png in the run's folder")
+    parser.add_argument("--out", metavar="FILE.png", help="by default curves.png in the run's folder")
+    parser.add_argument("--force", action="store_true", help="replace the file in --out if there is one")
     parser.set_defaults(run=run)
 
 
@@ -23,7 +25,14 @@ def run(args: argparse.Namespace) -> int:
     from minigpt import plot  # matplotlib takes a second to import
 
     folder = find_run(args.run_folder)
-    path = plot.save_figure(plot.training_figure(folder), Path(args.out) if args.out else folder / "curves.png")
+    path = folder / "curves.png" if args.out is None else Path(only_text("--out", args.out))
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path} does not end in .png, and PNG is what is written")
+    if args.out is not None and path.exists() and not args.force:
+        raise UserError(f"{path} exists; replace it with --force")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    plot.save_figure(plot.training_figure(folder), path)
     if args.json:
         print_json({"run": str(folder), "figure": str(path)})
     else:

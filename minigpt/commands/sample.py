@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from minigpt.api import load
+from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.config import SampleConfig
 from minigpt.generate import generate, prompt_ids
@@ -27,12 +28,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K most probable tokens; 0 from all")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the most probable tokens that sum to P")
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="the same seed writes the same text")
-    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="where to compute")
+    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    loaded = load(find_run(args.run_folder), backend=args.backend)
+    loaded = load(find_run(args.run_folder), backend=get_backend(args.backend).name)
     given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p")}
     defaults = vars(loaded.config.sample)
     s = SampleConfig(**{name: defaults[name] if value is None else value for name, value in given.items()})
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         top_k=s.top_k,
         top_p=s.top_p,
         seed=args.seed,
+        vocab_size=loaded.tokenizer.vocab_size,
     )
     if args.json:
         print_json({"prompt": s.prompt, "text": loaded.tokenizer.decode(list(ids)), "tokens": s.tokens})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -17,22 +19,25 @@ from minigpt.api import check_fit
 from minigpt.backend import get_backend
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.config import RunConfig
-from minigpt.data.dataset import load_dataset
+from minigpt.data.dataset import load_dataset, run_dataset
 from minigpt.errors import UserError
+from minigpt.generate import check_prompt, prompt_ids
 from minigpt.models import FAMILIES
 from minigpt.train.checkpoint import latest_checkpoint
-from minigpt.train.log import SAMPLES
+from minigpt.train.log import read_log
 from minigpt.train.run_folder import (
+    RUNS,
     check_target,
     create_run,
     find_run,
     load_config,
     locked,
-    next_run,
     rewrite_config,
 )
 from minigpt.train.shards import available_cores
-from minigpt.train.trainer import Result, Trainer
+from minigpt.train.trainer import Trainer
+
+DEFAULT_PRESET = "tiny"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -46,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
         "preset",
         nargs="?",
         metavar="PRESET|CONFIG.toml",
-        help=f"what to train; by default tiny. Presets: {', '.join(configuration.preset_names())}",
+        help=f"what to train; by default {DEFAULT_PRESET}. Presets: {', '.join(configuration.preset_names())}",
     )
     parser.add_argument(
         "--data",
@@ -73,37 +78,44 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    trainer = _resumed(args) if args.resume else _fresh(args)
+    resumed = args.resume is not None
+    trainer = _resumed(args) if resumed else _fresh(args)
     with locked(trainer.run):
         trainer.resume(latest_checkpoint(trainer.run))
-        print(_opening(trainer, resumed=bool(args.resume)), file=sys.stderr)
+        if resumed:
+            rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
+        print(_opening(trainer, resumed=resumed), file=sys.stderr)
         with _stop_on_signals() as should_stop:
             result = trainer.train(should_stop=should_stop)
         _draw_curves(result.run)
-    if not result.finished:
-        print(
-            f"stopped after step {result.steps}; go on with: minigpt train --resume {result.run}",
-            file=sys.stderr,
-        )
+    finished = result.sample is not None
+    folder = shlex.quote(str(result.run))
+    if not finished:
+        print(f"stopped after step {result.steps}; go on with: minigpt train --resume {folder}", file=sys.stderr)
     if args.json:
         values = result._replace(run=str(result.run))._asdict()
-        del values["finished"]
+        del values["sample"]
         print_json(values)
-    elif result.finished:
-        _print_result(result)
-    return 0 if result.finished else 130
+    elif finished:
+        speed = f", {result.tokens_per_second:,.0f} tokens/s" if result.tokens_per_second else ""
+        print(result.sample.strip())
+        print(f"\n{result.run}: {result.steps} steps, validation loss {result.val_loss:.4f}{speed}.", end=" ")
+        print(f"More text: minigpt sample {folder}")
+    return 0 if finished else 130
 
 
 def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
-    values = configuration.read_preset(args.preset or "tiny")
+    values = configuration.read_preset(DEFAULT_PRESET if args.preset is None else args.preset)
     arguments = {
-        "data.sources": args.data and [only_text("--data", source) for source in args.data],
+        "data.sources": None if args.data is None else [only_text("--data", source) for source in args.data],
         "data.tokenizer": args.tokenizer,
         "train.steps": args.steps,
         "train.seed": args.seed,
         "train.backend": args.backend,
     }
     values = configuration.apply_settings(values, args.settings)
+    if os.environ.get("MINIGPT_BACKEND"):
+        values.setdefault("train", {}).setdefault("backend", os.environ["MINIGPT_BACKEND"])
     for name, value in arguments.items():
         if value is not None:
             section, key = name.split(".")
@@ -113,9 +125,11 @@ def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
 
 def _fresh(args: argparse.Namespace) -> Trainer:
     """Make a new run folder with its first checkpoint."""
+    if args.force and args.out is None:
+        raise UserError("--force replaces the run in --out; name it with --out")
     config = _config_from_arguments(args)
-    backend = get_backend(args.backend or (None if config.train.backend == "numpy" else config.train.backend))
-    folder = Path(args.out) if args.out else None
+    backend = get_backend(config.train.backend)
+    folder = None if args.out is None else _out_folder(args.out)
     if folder:
         check_target(folder, force=args.force)
     dataset = load_dataset(
@@ -124,26 +138,30 @@ def _fresh(args: argparse.Namespace) -> Trainer:
         validation_fraction=config.data.validation_fraction,
         context=config.model.context,
     )
-    config = _completed(config, dataset.tokenizer.vocab_size, backend.name)
+    config = _completed(config, dataset.tokenizer.vocab_size)
     check_fit(dataset.tokenizer, config.model.vocab_size)
-    model = FAMILIES[config.family][1](config.model)
-    folder = folder or next_run(args.preset or "tiny")
-    trainer = Trainer(folder, config, model, dataset, backend)
+    check_prompt(prompt_ids(dataset.tokenizer, config.sample.prompt), config.model.context)
+    preset = args.preset or DEFAULT_PRESET
+    trainer = Trainer(folder or RUNS / preset, config, FAMILIES[config.family][1](config.model), dataset, backend)
     trainer.start()
-    create_run(folder, config, dataset.tokenizer, trainer.save, force=args.force)
+    trainer.run = create_run(folder, preset, config, dataset.tokenizer, trainer.save, force=args.force)
     return trainer
 
 
-def _completed(config: RunConfig, vocab_size: int, backend: str) -> RunConfig:
+def _out_folder(name: str) -> Path:
+    if not only_text("--out", name):
+        raise UserError("--out is empty; name a folder that does not exist yet")
+    return Path(name)
+
+
+def _completed(config: RunConfig, vocab_size: int) -> RunConfig:
     """Put in what the configuration leaves to the machine and the text, so that the run's file says all."""
     model, train, data = config.model, config.train, config.data
-    rows = train.batch
+    workers = train.workers or (available_cores() if train.backend == "numpy" else 1)
     return dataclasses.replace(
         config,
         model=dataclasses.replace(model, vocab_size=model.vocab_size or vocab_size),
-        train=dataclasses.replace(
-            train, backend=backend, workers=train.workers or (min(available_cores(), rows) if backend == "numpy" else 1)
-        ),
+        train=dataclasses.replace(train, workers=min(workers, max(available_cores(), train.batch))),
         data=dataclasses.replace(data, sources=tuple(_lasting(source) for source in data.sources)),
     )
 
@@ -155,9 +173,9 @@ def _lasting(source: str) -> str:
 
 def _resumed(args: argparse.Namespace) -> Trainer:
     """Open a run to go on with."""
-    given = {"--out": args.out, "--force": args.force, "--seed": args.seed is not None, "--set": args.settings}
+    given = {"--out": args.out, "--force": args.force or None, "--seed": args.seed, "--set": args.settings or None}
     given |= {"--tokenizer": args.tokenizer, "--backend": args.backend, "a preset": args.preset}
-    wrong = [name for name, value in given.items() if value]
+    wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         raise UserError(
             f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --steps, --data)"
@@ -171,15 +189,8 @@ def _resumed(args: argparse.Namespace) -> Trainer:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
     tokenizer = tokenizers.load(folder)
     check_fit(tokenizer, config.model.vocab_size)
-    dataset = load_dataset(
-        config.data.sources,
-        tokenizer,
-        validation_fraction=config.data.validation_fraction,
-        context=config.model.context,
-    )
+    dataset = run_dataset(folder, config, tokenizer)
     backend = get_backend(config.train.backend)
-    if args.steps or args.data:
-        rewrite_config(folder, config)
     return Trainer(folder, config, FAMILIES[config.family][1](config.model), dataset, backend)
 
 
@@ -216,12 +227,5 @@ def _stop_on_signals() -> Iterator[Callable[[], bool]]:
 def _draw_curves(run: Path) -> None:
     from minigpt import plot  # matplotlib takes a second to import
 
-    with contextlib.suppress(UserError):  # stopped before the first step: nothing to draw
+    if any("loss" in line for line in read_log(run)):  # not if it was stopped before the first step
         plot.save_figure(plot.training_figure(run), run / "curves.png")
-
-
-def _print_result(result: Result) -> None:
-    print((result.run / SAMPLES).read_text(encoding="utf-8").rpartition("--- step ")[2].partition("---\n")[2].strip())
-    speed = f", {result.tokens_per_second:,.0f} tokens/s" if result.tokens_per_second else ""
-    loss = f"validation loss {result.val_loss:.4f}" if result.val_loss is not None else "no validation"
-    print(f"\n{result.run}: {result.steps} steps, {loss}{speed}. More text: minigpt sample {result.run}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigpt import tokenizers
-from minigpt.data import shards, text
+from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
@@ -57,6 +58,23 @@ def load_dataset(
             f"a context of {context} needs at least {context + 1} of each; use more text or a smaller model.context"
         )
     return Dataset(train, validation, tokenizer, fingerprint)
+
+
+def run_dataset(run: Path, config: Any, tokenizer: Tokenizer) -> Dataset:
+    """Open the text that a run was trained on.
+
+    Raises:
+        UserError: it is no longer where it was.
+    """
+    for source in config.data.sources:
+        if not Path(source).exists() and source not in corpora.corpus_names():
+            raise UserError(f"the text of {run} is no longer at {source}; give its new place with --data")
+    return load_dataset(
+        config.data.sources,
+        tokenizer,
+        validation_fraction=config.data.validation_fraction,
+        context=config.model.context,
+    )
 
 
 def make_tokenizer(spec: str, files: Sequence) -> Tokenizer:

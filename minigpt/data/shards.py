@@ -2,16 +2,15 @@
 
 The file is nothing but ids, little-endian, in the smallest unsigned type that holds the vocabulary. It lies in the
 cache folder under a name made of the text's and the tokenizer's fingerprints: the same text and tokenizer are encoded
-once, and a changed text or tokenizer can never be mistaken for the old one.
+once, and a changed text or tokenizer can never be mistaken for the old one. A checksum beside it tells a damaged file,
+which is then made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,31 +27,38 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(f"<u{size}")
 
 
-def write_shard(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> int:
-    """Encode the pieces into `path`, written beside and renamed into place; return the number of tokens."""
-    dtype, tokens = token_dtype(tokenizer.vocab_size), 0
-    name = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            name = file.name
-            for piece in pieces:
+def write_shard(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> None:
+    """Encode the pieces into `path`, and what was written into a description beside it."""
+    dtype, digest, tokens, characters = token_dtype(tokenizer.vocab_size), hashlib.sha256(), 0, 0
+
+    def encoded() -> Iterator[bytes]:
+        nonlocal tokens, characters
+        for piece in pieces:
+            try:
                 ids = np.asarray(tokenizer.encode(piece), dtype=dtype)
-                file.write(ids.tobytes())
-                tokens += len(ids)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except OSError as error:
-        raise UserError(f"cannot write the token file {path}: {error.strerror}") from None
-    finally:
-        if name and os.path.exists(name):  # the encoding failed half-way
-            os.unlink(name)
-    return tokens
+            except UserError as error:
+                where = f", counted from character {characters} of the text" if characters else ""
+                raise UserError(f"{error}{where}") from None
+            tokens += len(ids)
+            characters += len(piece)
+            digest.update(ids.tobytes())
+            yield ids.tobytes()
+
+    corpora.write_atomically(path, encoded())
+    description = {"tokens": tokens, "sha256": digest.hexdigest()}
+    corpora.write_atomically(path.with_suffix(".json"), [json.dumps(description).encode()])
 
 
-def open_shard(path: Path, vocab_size: int) -> np.ndarray:
-    """Memory-map the ids of a shard; an empty shard is an empty array."""
+def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:
+    """Memory-map the ids of a shard; None if it is not there, or is not what was written."""
+    try:
+        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        with open(path, "rb") as file:
+            whole = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    if not whole:
+        return None
     dtype = token_dtype(vocab_size)
     return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
 
@@ -62,14 +68,18 @@ def encode_files(files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: 
     description = json.dumps(tokenizer.to_json(), sort_keys=True)
     key = hashlib.sha256(f"{text_fingerprint}\n{description}".encode()).hexdigest()[:32]
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
-    if not path.is_file():
+    ids = open_shard(path, tokenizer.vocab_size)
+    if ids is None:
         total = sum(file.stat().st_size for file in files)
         with progress_bar(total=total, desc="encoding", unit="B", unit_scale=True, leave=False) as bar:
 
-            def counted() -> Iterable[str]:
+            def counted() -> Iterator[str]:
                 for piece in text.read_pieces(files):
                     yield piece
                     bar.update(len(piece.encode("utf-8")))
 
             write_shard(path, counted(), tokenizer)
-    return open_shard(path, tokenizer.vocab_size)
+        ids = open_shard(path, tokenizer.vocab_size)
+        if ids is None:
+            raise UserError(f"the token file {path} was changed while it was written; try again")
+    return ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,7 +26,10 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for source in sources or (corpora.DEFAULT,):
         path = Path(source)
+        if not source:
+            raise UserError("--data is empty; name a file, a folder or a corpus")
         if path.is_dir():
+            os.listdir(path)  # a folder that may not be read is an error, not a folder without files
             found = sorted(
                 file
                 for file in path.rglob("*")
@@ -34,8 +38,10 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
             if not found:
                 raise UserError(f"the folder {source} contains no files")
             files += found
-        elif path.exists():
+        elif path.is_file():
             files.append(path)
+        elif path.exists():
+            raise UserError(f"--data {source} is not a regular file (text is read twice, so a pipe will not do)")
         elif source in corpora.corpus_names():
             files.append(corpora.corpus_file(source))
         else:

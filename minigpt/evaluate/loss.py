@@ -12,6 +12,7 @@ from minigpt.backend import Array
 from minigpt.data.batch import Batch
 from minigpt.params import Parameters
 from minigpt.run import Run
+from minigpt.tokenizers import Tokenizer
 from minigpt.train.shards import ShardPool
 
 
@@ -51,13 +52,15 @@ def mean_loss(
     limit: int | None = None,
     to_device: Callable[[Array], Array] = lambda x: x,
     on_batch: Callable[[int], object] = lambda tokens: None,
-) -> Score:
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Score | None:
     """Score `tokens` in non-overlapping windows of the model's context; the first token has nothing before it.
 
     Args:
         rows: windows per batch; each of the pool's workers takes whole batches.
         limit: score only about so many tokens, in windows spread evenly; None scores all.
         on_batch: called with the number of tokens of each batch that is done (for a progress bar).
+        should_stop: asked before each batch; once it says yes, the result is None.
     """
     context = model.config.context
     starts = window_starts(len(tokens), context, limit)
@@ -66,6 +69,8 @@ def mean_loss(
     groups += [[s] for s in starts[len(full) :]]  # the last, shorter window
 
     def score(group: list[int]) -> tuple[float, int]:
+        if should_stop():
+            return 0.0, 0
         windows = np.stack([tokens[s : s + context + 1] for s in group]).astype(np.int64)
         batch = Batch(to_device(windows[:, :-1]), to_device(windows[:, 1:]))
         loss, _ = model.forward(
@@ -75,5 +80,16 @@ def mean_loss(
         return loss, batch.targets.size
 
     results = pool.map(score, groups)
+    if should_stop():
+        return None
     count = sum(n for _, n in results)
     return Score(math.fsum(loss for loss, _ in results) / count, count)
+
+
+def text_bytes(tokenizer: Tokenizer, tokens: np.ndarray) -> int:
+    """How many UTF-8 bytes of text the tokens stand for, counted without holding the text in memory."""
+    lengths = np.asarray(tokenizer.byte_lengths())
+    return sum(int(lengths[tokens[i : i + _SLICE]].sum()) for i in range(0, len(tokens), _SLICE))
+
+
+_SLICE = 1 << 20

@@ -46,8 +46,8 @@ def embedding_forward(ids: Array, table: Array, *, out: Array | None = None) -> 
 def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
     """dE_v = Σ_{n: id_n = v} dy_n, added to `dtable` (V, C). Ids carry no gradient.
 
-    Equal ids are brought together by sorting and each group is summed, in one fixed order, so the result is the same
-    bits every time. A plain `dtable[ids] += dy` would keep only one of several equal ids.
+    A plain `dtable[ids] += dy` would keep only one of several equal ids. On a CPU the sums run in one fixed order, so
+    the result is the same bits every time; on a GPU a large table is summed with atomics, in no fixed order.
     """
     xp = array_module(dy, dtable)
     ids, dy = cache.ids.reshape(-1), rows(dy)  # (N,), (N, C)
@@ -57,7 +57,7 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
         one_hot = (xp.arange(cache.table_rows)[:, None] == ids).astype(dy.dtype)  # (V, N)
         dtable += xp.matmul(one_hot, dy)  # (V, N) @ (N, C) -> (V, C)
         return
-    order = xp.argsort(ids, kind="stable")
+    order = xp.argsort(ids, kind="stable")  # equal ids side by side: each group is one sum
     ids, dy = ids[order], dy[order]
     if xp is np:
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ids[1:] != ids[:-1]]))

@@ -21,6 +21,10 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Iterable[int]) -> str: ...
 
+    def byte_lengths(self) -> list[int]:
+        """For every id, how many UTF-8 bytes of text it stands for."""
+        ...
+
     def to_json(self) -> dict: ...
 
 

@@ -49,6 +49,9 @@ class CharTokenizer:
         """Return the characters of `ids`; an id outside the vocabulary is a ValueError."""
         return "".join(self.characters[i] for i in check_ids(ids, self.vocab_size))
 
+    def byte_lengths(self) -> list[int]:
+        return [len(c.encode("utf-8")) for c in self.characters]
+
     def to_json(self) -> dict:
         return {"minigpt": self.kind, "characters": self.characters}
 

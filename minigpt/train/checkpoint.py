@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from minigpt.backend import Backend
 from minigpt.errors import UserError
 from minigpt.params import Parameters
+from minigpt.train.log import LOG, SAMPLES
 from minigpt.train.optimizer import AdamW
 
 FOLDER = "checkpoints"
@@ -45,29 +46,36 @@ def save_checkpoint(
 ) -> Path:
     """Write the checkpoint of `step` and, once it is in place, remove all but the newest `keep`.
 
+    Weights that are not finite are not saved: whatever checkpoint there is stays good.
+
     Args:
         state: what else resuming needs, as JSON values.
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        UserError: the weights are not finite, the disk is full or the folder cannot be written.
     """
     final = run / FOLDER / f"step-{step}"
     if final.exists():
         return final  # saved already: a state is a function of its step
     unfinished = final.with_name(f".step-{step}.unfinished")
     host = Parameters(params.specs, backend.to_host(params.flat))
+    if not np.isfinite(host.flat).all():
+        good = checkpoint_paths(run)
+        stays = f"; the last good checkpoint is {good[-1]}" if good else ""
+        raise UserError(f"the weights are no longer finite after step {step}{stays}; try a lower schedule.peak")
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         save_file(dict(host), unfinished / _WEIGHTS, metadata={"format": "pt"})
         moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)}
         save_file(moments, unfinished / _OPTIMIZER)
-        state = {"step": step, "updates": optimizer.updates, **state}
+        state = {"step": step, "updates": optimizer.updates, "numpy": np.__version__, **state}
         (unfinished / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         for path in (*unfinished.iterdir(), unfinished):
             _sync(path)
         os.rename(unfinished, final)
         _sync(final.parent)
     except (OSError, SafetensorError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise UserError(f"cannot write the checkpoint {final}: {error}") from None
     for old in checkpoint_paths(run)[:-keep]:
         doomed = old.with_name(f".{old.name}.removed")  # renamed first: half-deleted must not look finished
@@ -122,10 +130,19 @@ def load_weights(checkpoint: Path, model: Any, *, dtype: str, backend: Backend) 
 
 
 def load_state(checkpoint: Path) -> dict[str, Any]:
+    """Read what else a checkpoint holds: step, updates, the text's fingerprint, the length of the logs.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     path = checkpoint / _STATE
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        counts = [state["step"], state["updates"], *(state["positions"][name] for name in (LOG, SAMPLES))]
+        if not all(type(n) is int and n >= 0 for n in counts) or f"step-{state['step']}" != checkpoint.name:
+            raise ValueError(f"its numbers {counts} cannot be right")
+        return state
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
 
 

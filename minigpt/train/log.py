@@ -50,20 +50,22 @@ class RunLog:
 
     def cut_back(self, positions: dict[str, int]) -> None:
         """Drop what was written after the checkpoint that had these positions."""
-        for name, size in positions.items():
-            if self._size(name) > size:
-                os.truncate(self.run / name, size)
+        for name in (LOG, SAMPLES):
+            if self._size(name) > positions[name]:
+                os.truncate(self.run / name, positions[name])
 
 
 def read_log(run: Path) -> list[dict]:
-    """Return the log's lines; a last line that a kill cut short is left out."""
+    """Return the log's lines; one that a kill cut short, or that is no log line at all, is left out."""
     path = run / LOG
     if not path.exists():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(line))
+            values = json.loads(line)
         except ValueError:
             continue
+        if isinstance(values, dict) and isinstance(values.get("step"), int):
+            lines.append(values)
     return lines

@@ -104,7 +104,7 @@ class AdamW:
 
 
 def global_norm(grads: Parameters, each_slice: EachSlice = one_slice) -> float:
-    """√(Σ g²) over all gradients, summed from blocks, in float64 and in a fixed order."""
+    """√(Σ g²) over all gradients: sums over blocks in their own precision, added in float64 and in a fixed order."""
     flat = grads.flat
     xp = array_module(flat)
 

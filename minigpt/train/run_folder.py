@@ -27,9 +27,10 @@ def is_run(path: Path) -> bool:
 
 def next_run(preset: str) -> Path:
     """runs/PRESET-N with the next free N."""
-    stem = Path(preset).stem
-    taken = [p.name.removeprefix(f"{stem}-") for p in RUNS.glob(f"{stem}-*")]
-    return RUNS / f"{stem}-{1 + max((int(n) for n in taken if n.isdigit()), default=0)}"
+    stem = f"{Path(preset).stem}-"
+    names = [p.name for p in RUNS.iterdir()] if RUNS.is_dir() else []
+    taken = [int(n.removeprefix(stem)) for n in names if n.startswith(stem) and n.removeprefix(stem).isdigit()]
+    return RUNS / f"{stem}{1 + max(taken, default=0)}"
 
 
 def check_target(path: Path, *, force: bool) -> None:
@@ -38,6 +39,8 @@ def check_target(path: Path, *, force: bool) -> None:
     Raises:
         UserError: the folder exists and neither is empty nor is a run that `force` allows to be replaced.
     """
+    if path.resolve() == Path.cwd():
+        raise UserError("--out names the folder that you are in; name one that does not exist yet")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not is_run(path):
@@ -47,25 +50,53 @@ def check_target(path: Path, *, force: bool) -> None:
 
 
 def create_run(
-    path: Path, config: RunConfig, tokenizer: Tokenizer, first_checkpoint: Callable[[Path], object], *, force: bool
-) -> None:
-    """Make a complete run folder beside `path` and rename it into place."""
-    check_target(path, force=force)
-    unfinished = path.with_name(f".{path.name}.unfinished-{os.getpid()}")
-    replaced = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+    out: Path | None,
+    preset: str,
+    config: RunConfig,
+    tokenizer: Tokenizer,
+    first_checkpoint: Callable[[Path], object],
+    *,
+    force: bool,
+) -> Path:
+    """Make a complete run folder beside its place, rename it there, and return its path.
+
+    Args:
+        out: the place; None takes runs/PRESET-N, the next N if another process was quicker.
+        first_checkpoint: writes the checkpoint of step 0 into the folder that it is given.
+        force: whether a run that stands in the place is replaced.
+    """
+    parent = out.parent if out else RUNS
+    unfinished = parent / f".{out.name if out else Path(preset).stem}.unfinished-{os.getpid()}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         unfinished.mkdir()
         (unfinished / CONFIG_FILE).write_text(config_to_toml(config), encoding="utf-8")
         tokenizers.save(tokenizer, unfinished)
         first_checkpoint(unfinished)
-        if path.exists():
-            os.rename(path, replaced)
-        os.rename(unfinished, path)
+        if out and force and is_run(out):
+            _replace(out, unfinished)
+            return out
+        while True:
+            place = out or next_run(preset)
+            try:
+                os.rename(unfinished, place)  # fails if something stands there by now
+                return place
+            except OSError:
+                check_target(place, force=False) if out else None
+                if out or not place.exists():
+                    raise
     except OSError as error:
-        raise UserError(f"cannot create the run folder {path}: {error.strerror}") from None
+        raise UserError(f"cannot create the run folder {out or parent}: {error.strerror}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace(run: Path, unfinished: Path) -> None:
+    """Put the new folder in the place of a run that nobody is training in."""
+    replaced = run.with_name(f".{run.name}.replaced-{os.getpid()}")
+    with locked(run):
+        os.rename(run, replaced)
+        os.rename(unfinished, run)
     shutil.rmtree(replaced, ignore_errors=True)
 
 
@@ -83,7 +114,15 @@ def find_run(name: str | None) -> Path:
 
 
 def load_config(run: Path) -> RunConfig:
-    return build_config(read_toml(run / CONFIG_FILE))
+    """Read a run's configuration.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    values = read_toml(run / CONFIG_FILE)
+    if "model" not in values:
+        raise UserError(f"{run / CONFIG_FILE} is damaged: it has no section [model]")
+    return build_config(values)
 
 
 def rewrite_config(run: Path, config: RunConfig) -> None:

@@ -14,8 +14,12 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int) -> float:
     x = (step − warmup)/(total − warmup) in [0, 1]:
         cosine         floor + (peak − floor) · ½ (1 + cos πx)
         linear         floor + (peak − floor) · (1 − x)
-        inverse_sqrt   peak · √((warmup + 1)/(step + 1)), "Noam" (Vaswani et al. 2017), which never ends
+        inverse_sqrt   peak · √((warmup + 1)/(step + 1)), which never ends: "Noam" (Vaswani et al. 2017), with the same
+                       one step's shift as the warm-up
         constant       peak.
+
+    GPT's released code differs: its cosine runs from step 0, ½ (1 + cos(π · step/total)), and jumps at the end of
+    warm-up.
 
     Args:
         total: the number of steps over which cosine and linear fall; afterwards the rate stays at the floor.

@@ -9,6 +9,7 @@ gives the same bits every time.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -61,7 +62,7 @@ class ShardPool:
         """
 
         def quiet(*shard: Any) -> Any:
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 return function(*shard)
 
         return list((map if self._executor is None else self._executor.map)(quiet, *arguments))
@@ -86,11 +87,8 @@ class ShardPool:
         Every batch is cut into one shard per worker. Rows are numbered through all batches, so dropout does not
         depend on how they are cut. The returned gradients belong to the pool and are overwritten by the next call.
         """
-        counts: dict[str, int] = {}
-        for batch in batches:
-            for term, count in batch.counts().items():
-                counts[term] = counts.get(term, 0) + count
-        denominators = {term: max(count, 1) for term, count in counts.items()}
+        counts = sum((Counter(batch.counts()) for batch in batches), Counter())
+        denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
         shards = min(self.workers, min(len(batch.inputs) for batch in batches))
         while len(self._gradients) < shards:
             self._gradients.append(params.zeros_like())

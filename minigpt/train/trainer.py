@@ -18,7 +18,7 @@ from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
 from minigpt.generate import generate, prompt_ids
-from minigpt.progress import progress_bar
+from minigpt.progress import progress_bar, write_line
 from minigpt.train.checkpoint import (
     checkpoint_paths,
     load_state,
@@ -32,32 +32,37 @@ from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 from minigpt.train.schedule import learning_rate
 from minigpt.train.shards import ShardPool
 
-_MEAN_OVER = 50  # steps that the reported training loss is averaged over
+_MEAN_OVER = 50  # logged steps that the reported training loss is averaged over
 
 
 class Result(NamedTuple):
-    """What a training run came to. `val_loss` is None if it was stopped before its last evaluation."""
+    """What a training run came to. `val_loss` and `sample` are None if it was stopped before its last evaluation."""
 
     run: Path
     steps: int
     train_loss: float | None
     val_loss: float | None
     tokens_per_second: float | None
-    finished: bool
+    sample: str | None
 
 
 class Trainer:
     """Trains one model in one run folder, from its newest checkpoint on.
 
     Everything random is a function of (seed, step), so what a checkpoint must hold is small: weights, moments and the
-    number of steps done.
+    number of steps done. It is taken right after the step, before what is only looked at (evaluation, samples), and
+    resuming looks again; so nothing that goes wrong there costs any training.
     """
 
     def __init__(self, run: Path, config: RunConfig, model: Any, dataset: Dataset, backend: Backend):
         self.run, self.config, self.model, self.dataset, self.backend = run, config, model, dataset, backend
-        self.log = RunLog(run)
         self.step = 0
+        self._positions: dict[str, int] | None = None
         self._seconds, self._steps_timed = 0.0, 0
+
+    @property
+    def log(self) -> RunLog:
+        return RunLog(self.run)
 
     def start(self) -> None:
         """Take a fresh model's parameters."""
@@ -67,19 +72,20 @@ class Trainer:
     def resume(self, checkpoint: Path) -> None:
         """Take everything from a checkpoint and cut the logs back to it."""
         state = load_state(checkpoint)
-        if state["data"] != self.dataset.fingerprint:
-            raise UserError(f"the text is not the one that {self.run} was trained on; give the same text with --data")
+        check_same_text(self.dataset, state, self.run)
         self.params = load_weights(checkpoint, self.model, dtype=self.config.train.dtype, backend=self.backend)
         self.optimizer = AdamW(self.params, self.config.optimizer)
         restore_optimizer(checkpoint, self.optimizer, state["updates"], backend=self.backend)
         self.step = state["step"]
+        if self.config.train.steps < self.step:
+            raise UserError(f"{self.run} is at step {self.step} already; --steps must not be less")
         self.log.cut_back(state["positions"])
         remove_leftovers(self.run)
 
     def save(self, folder: Path | None = None) -> Path:
         """Write a checkpoint of the state after `self.step` steps."""
-        log = self.log if folder is None else RunLog(folder)
-        state = {"data": self.dataset.fingerprint, "positions": log.positions()}
+        positions = self._positions or RunLog(folder or self.run).positions()
+        state = {"data": self.dataset.fingerprint, "positions": positions}
         run, keep = folder or self.run, self.config.train.keep_checkpoints
         return save_checkpoint(run, self.step, self.params, self.optimizer, state, backend=self.backend, keep=keep)
 
@@ -87,26 +93,33 @@ class Trainer:
         """Train until `train.steps` are done or `should_stop()` says so, and leave a checkpoint of where it ended.
 
         Raises:
-            UserError: the loss or the gradient is no longer finite; the last good checkpoint stays.
+            UserError: the loss, the gradient or the weights are no longer finite; the last good checkpoint stays.
         """
         c = self.config.train
         with (
             ShardPool(c.workers, operations(c.operations, self.backend)) as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
-            if self.step == 0 and c.eval_every:
-                self.evaluate(pool, bar, limit=c.eval_tokens)
+            complete = self._look(pool, bar, should_stop)
             while self.step < c.steps and not should_stop():
                 self._train_step(pool, bar)
-                last = self.step == c.steps
-                if last or _due(self.step, c.eval_every):
-                    self.evaluate(pool, bar, limit=None if last else c.eval_tokens)
-                if last or _due(self.step, c.sample_every):
-                    self.log.sample(self.step, self.sample())
-                if last or _due(self.step, c.checkpoint_every):
+                self._positions = self.log.positions()
+                if self.step == c.steps or _due(self.step, c.checkpoint_every):
                     self.save()
+                complete = not should_stop() and self._look(pool, bar, should_stop)
             self.save()
-        return self.result()
+        return self._result(finished=complete and self.step == c.steps)
+
+    def _look(self, pool: ShardPool, bar: tqdm, should_stop: Callable[[], bool]) -> bool:
+        """Evaluate and sample if this step is due for it; False if that was interrupted."""
+        c, last = self.config.train, self.step == self.config.train.steps
+        limit = None if last else c.eval_tokens
+        if (last or _due(self.step, c.eval_every)) and self._evaluate(pool, bar, limit, should_stop) is None:
+            return False
+        if last or _due(self.step, c.sample_every):
+            self._sample = self.sample()
+            self.log.sample(self.step, self._sample)
+        return True
 
     def _train_step(self, pool: ShardPool, bar: tqdm) -> None:
         c, started = self.config.train, time.perf_counter()
@@ -118,8 +131,10 @@ class Trainer:
             self.model, self.params, batches, seed=c.seed, step=self.step, to_device=self.backend.asarray
         )
         norm = global_norm(grads, pool.each_slice)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise self._not_finite(loss, norm)
+        if not math.isfinite(loss):
+            raise self._not_finite("the loss", loss)
+        if not math.isfinite(norm):
+            raise self._not_finite("the gradient's norm", norm)
         schedule = self.config.schedule
         lr = learning_rate(schedule, self.step, schedule.steps or c.steps)
         clip = clip_factor(norm, self.config.optimizer.clip)
@@ -132,16 +147,15 @@ class Trainer:
         bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second():,.0f} tokens/s", refresh=False)
         bar.update()
 
-    def _not_finite(self, loss: float, norm: float) -> UserError:
-        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
+    def _not_finite(self, what: str, value: float) -> UserError:
         good = checkpoint_paths(self.run)[-1]
         return UserError(
-            f"{what} at step {self.step + 1}, so training stopped; the last good checkpoint is {good}; "
+            f"{what} is {value} after step {self.step}, so training stopped; the last good checkpoint is {good}; "
             "try a lower schedule.peak or a longer schedule.warmup"
         )
 
-    def evaluate(self, pool: ShardPool, bar: tqdm, *, limit: int | None) -> Score:
-        """Score the validation text (all of it without a limit) and log the loss."""
+    def _evaluate(self, pool: ShardPool, bar: tqdm, limit: int | None, should_stop: Callable[[], bool]) -> Score | None:
+        """Score the validation text (all of it without a limit) and log the loss; None if interrupted."""
         score = mean_loss(
             self.model,
             self.params,
@@ -150,11 +164,16 @@ class Trainer:
             rows=self.config.train.batch,
             limit=limit,
             to_device=self.backend.asarray,
+            should_stop=should_stop,
         )
+        if score is None:
+            return None
+        if not math.isfinite(score.loss):
+            raise self._not_finite("the validation loss", score.loss)
         self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens)
         if self._steps_timed:
             self.log.timing(step=self.step, tokens_per_second=round(self.tokens_per_second(), 1))
-        bar.write(f"step {self.step}: validation loss {score.loss:.4f} over {score.tokens} tokens", file=sys.stderr)
+        write_line(bar, f"step {self.step}: validation loss {score.loss:.4f} over {score.tokens} tokens", sys.stderr)
         return score
 
     def sample(self) -> str:
@@ -169,6 +188,7 @@ class Trainer:
             top_k=s.top_k,
             top_p=s.top_p,
             seed=[self.config.train.seed, self.step],
+            vocab_size=tokenizer.vocab_size,
         )
         return s.prompt + tokenizer.decode(list(ids))
 
@@ -178,19 +198,23 @@ class Trainer:
         tokens = self._steps_timed * c.batch * c.accumulation * self.model.config.context
         return tokens / self._seconds if self._seconds else 0.0
 
-    def result(self) -> Result:
+    def _result(self, *, finished: bool) -> Result:
         lines = read_log(self.run)
         losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
-        finished = self.step >= self.config.train.steps
-        val = [line["val_loss"] for line in lines if "val_loss" in line and line["step"] == self.step]
         return Result(
             self.run,
             self.step,
             math.fsum(losses) / len(losses) if losses else None,
-            val[-1] if val and finished else None,
+            [line["val_loss"] for line in lines if "val_loss" in line][-1] if finished else None,
             self.tokens_per_second() or None,
-            finished,
+            self._sample if finished else None,
         )
+
+
+def check_same_text(dataset: Dataset, state: dict[str, Any], run: Path) -> None:
+    """Raise UserError if the text is another one than the run was trained on."""
+    if state["data"] != dataset.fingerprint:
+        raise UserError(f"the text is not the one that {run} was trained on; give the same text with --data")
 
 
 def _due(step: int, every: int) -> bool:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -162,57 +161,90 @@ def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_pa
     assert leftovers == []
 
 
-def start(arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "minigpt", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+# A process that counts its own function calls, Python's and C's, and sends itself a signal at one of them: a moment as
+# arbitrary as any, and the same every time.
+AT_A_CALL = """
+import os, sys
+from minigpt.cli import build_parser, main
+build_parser()  # imports everything, so that what is counted is the run
+from minigpt.commands import train
+number, limit, count = int(sys.argv[1]), int(sys.argv[2]), 0
+
+def tick(frame, event, argument):
+    global count
+    count += 1
+    if count == limit:
+        os.kill(os.getpid(), number)
+
+draw_curves = train._draw_curves
+train._draw_curves = lambda run: (sys.setprofile(None), draw_curves(run))  # not the thousands of calls of a plot
+sys.setprofile(tick)
+status = main(sys.argv[3:])
+print(count, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+def run_with_signal(number, limit, arguments):
+    command = [sys.executable, "-c", AT_A_CALL, str(int(number)), str(limit), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_thirty_kills(reference, tmp_path):
-    """SIGKILL at random moments, most of them while saving or just before or after, then a run to the end."""
+    """SIGKILL at random moments, about half of them while saving, and then a run to the end."""
     text, _ = reference
-    draw = random.Random(1)
+    settings = {"train__checkpoint_every": 1, "train__sample_every": 0, "train__eval_every": 0}
     once, often = tmp_path / "once", tmp_path / "often"
-    settings = {"train__checkpoint_every": 1, "train__sample_every": 50, "train__eval_every": 50}
-    assert train(text, once, 400, **settings) == 0
-    seen = set()
-    for _ in range(30):
-        command = ["train", "--resume", str(often)] if often.exists() else arguments(text, often, 400, **settings)
-        process = start(command)
-        before = sorted(p.name for p in often.glob("checkpoints/step-*"))
-        deadline = time.monotonic() + (30 if draw.random() < 0.9 else 0)  # nine times in ten: only once it saves
-        while time.monotonic() < deadline and process.poll() is None:
-            if sorted(p.name for p in often.glob("checkpoints/step-*")) != before:
-                break
-            time.sleep(0.005)
-        time.sleep(draw.uniform(0, 0.15))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    lengths = {1: tmp_path / "short", 120: once}
+    short, whole = (run_with_signal(0, 0, arguments(text, out, n, **settings)) for n, out in lengths.items())
+    start, end = (int(done.stderr.split()[-1]) for done in (short, whole))  # calls before the steps, and in all
+    draw, steps, saving = random.Random(1), set(), 0
+    for number in range(30):
+        limit = draw.randrange(1, start) if number % 6 == 0 else start + draw.randrange((end - start) // 40)
+        command = ["train", "--resume", often] if often.exists() else arguments(text, often, 120, **settings)
+        assert run_with_signal(signal.SIGKILL, limit, command).returncode == -signal.SIGKILL
         if often.exists():
             load(often)  # the newest checkpoint is whole
-            seen.add(checkpoints.latest_checkpoint(often).name)
-    assert len(seen) > 10
+            steps.add(checkpoints.latest_checkpoint(often).name)
+            saving += any((often / "checkpoints").glob(".step-*"))
+    assert len(steps) > 10 and saving > 3, (steps, saving)
     assert main(["train", "--resume", str(often)]) == 0
-    ours, theirs = contents(often, step=400), contents(once, step=400)
+    ours, theirs = contents(often, step=120), contents(once, step=120)
     assert all(ours[name] == theirs[name] for name in theirs)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_path, number):
-    text, _ = reference
-    run = tmp_path / "run"
-    process = start(arguments(text, run, 100000, train__checkpoint_every=0))
-    deadline = time.monotonic() + 60
-    while not (run / "log.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err and out == ""
-    assert f"go on with: minigpt train --resume {run}" in err
-    saved = checkpoints.load_state(checkpoints.latest_checkpoint(run))["step"]
-    assert saved > 0 and read_log(run)[-1]["step"] == saved
-    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+@pytest.mark.parametrize("part", [0.6, 0.8])
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_path, number, part):
+    text, run = reference
+    whole = run_with_signal(0, 0, arguments(text, tmp_path / "whole", STEPS))
+    stopped = tmp_path / "with space"
+    limit = int(int(whole.stderr.split()[-1]) * part)
+    done = run_with_signal(number, limit, arguments(text, stopped, STEPS, train__checkpoint_every=0))
+    assert done.returncode == 130 and "Traceback" not in done.stderr and done.stdout == ""
+    assert f"go on with: minigpt train --resume '{stopped}'" in done.stderr
+    saved = checkpoints.load_state(checkpoints.latest_checkpoint(stopped))["step"]
+    assert 0 < saved < STEPS
+    assert (stopped / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["train", "--resume", str(stopped)]) == 0
+    assert_same(stopped, run)
+
+
+def test_stopping_in_an_evaluation_costs_nothing(reference, tmp_path, monkeypatch):
+    """Ctrl-C while the last, whole evaluation runs: it is given up, and done again on resuming."""
+    text, run = reference
+    right, asked = trainers.mean_loss, []
+
+    def interrupted(*arguments, should_stop, **keywords):
+        asked.append(keywords["limit"])
+        return right(*arguments, should_stop=lambda: keywords["limit"] is None, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainers, "mean_loss", interrupted)
+        assert train(text, tmp_path / "run", STEPS) == 130
+    assert asked[-1] is None and read_log(tmp_path / "run")[-1] == {**read_log(run)[-2], "step": STEPS}
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert_same(tmp_path / "run", run)
 
 
 def test_two_processes_cannot_train_one_run(reference, tmp_path, capsys):
@@ -225,3 +257,4 @@ def test_two_processes_cannot_train_one_run(reference, tmp_path, capsys):
         assert main(["train", "--resume", str(copy), "--steps", "25"]) == 2
     assert "another process is training" in capsys.readouterr().err
     assert json.loads((copy / "log.jsonl").read_text().splitlines()[-1])["step"] == STEPS
+    assert (copy / "config.toml").read_bytes() == (run / "config.toml").read_bytes()

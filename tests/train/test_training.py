@@ -43,7 +43,7 @@ def test_a_run_leaves_what_it_should(text_file, tmp_path, capsys):
     assert [line["step"] for line in losses] == list(range(1, 21))
     assert losses[-1]["loss"] < losses[0]["loss"] and all(line["grad_norm"] > 0 for line in losses)
     assert [line["step"] for line in lines if "val_loss" in line] == [0, 7, 14, 20]
-    assert (run / "samples.txt").read_text().count("--- step") == 4  # 6, 12, 18 and the end
+    assert (run / "samples.txt").read_text().count("--- step") == 5  # 0, 6, 12, 18 and the end
     assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["step-10", "step-15", "step-20"]
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     shown = capsys.readouterr()
