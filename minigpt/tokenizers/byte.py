@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minigpt.tokenizers.base import check_ids
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 
 
-class ByteTokenizer:
+class ByteTokenizer(BaseTokenizer):
     """One token per UTF-8 byte; the id is the byte's value."""
 
     kind = "byte"
     vocab_size = 256
 
-    def encode(self, text: str) -> list[int]:
-        """Return the UTF-8 bytes of `text`."""
-        return list(text.encode("utf-8"))
+    def _encode(self, text: str) -> list[int]:
+        return list(utf8(text))
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        spans = [(i, i + 1) for i, c in enumerate(text) for _ in utf8(c)]
+        return self._encode(text), spans
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`; bytes that are not valid UTF-8 become U+FFFD, so decoding never fails."""
         return bytes(check_ids(ids, self.vocab_size)).decode("utf-8", errors="replace")
+
+    def token(self, i: int) -> str:
+        """The token with id `i`, as people write it: the character, or <0xHH> for a byte that shows nothing."""
+        return chr(i) if 33 <= i < 127 else f"<0x{i:02X}>"
 
     def to_json(self) -> dict:
         return {"minigpt": self.kind}
