@@ -149,7 +149,9 @@ class ByteBPE(BaseTokenizer):
             return [whole]
         symbols = [self._byte_ids[b] for b in data]
         if -1 in symbols:
-            raise UserError(f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}")
+            raise UserError(
+                f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}"
+            )
         return merge_word(symbols, self._merges)
 
     def encode_bytes(self, data: bytes) -> list[int]:
@@ -202,7 +204,8 @@ class ByteBPE(BaseTokenizer):
         special = set(self.special.ids.values())
         known = CHAR_TO_BYTE.keys()
         table = {
-            i: from_mapped(s) if i not in special and known >= set(s) else utf8(s) for s, i in self.vocab.items()
+            i: from_mapped(s) if i not in special and known >= set(s) else utf8(s)
+            for s, i in self.vocab.items()
         }
         return table | {i: utf8(s) for s, i in self.special.ids.items()}
 
@@ -215,7 +218,9 @@ class ByteBPE(BaseTokenizer):
         try:
             return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
         except KeyError as error:
-            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
+            raise UserError(
+                f"the merges need the token {error.args[0]!r}, which the vocabulary lacks"
+            ) from None
 
 
 def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]]) -> bool:

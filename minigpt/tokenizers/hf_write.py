@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minigpt.tokenizers import gpt_words
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
+from minigpt.tokenizers.sentencepiece_files import SPACE, USER_DEFINED
+from minigpt.tokenizers.special import SpecialTokens
 
 if TYPE_CHECKING:
     from minigpt.tokenizers.byte_bpe import ByteBPE
-    from minigpt.tokenizers.special import SpecialTokens
+    from minigpt.tokenizers.gpt_bpe import GPTBPE
+    from minigpt.tokenizers.sentencepiece import SentencePieceBPE
     from minigpt.tokenizers.wordpiece import WordPiece
 
 
 def document(
-    model: dict, special: SpecialTokens, *, normalizer=None, pre_tokenizer=None, post_processor=None, decoder=None
+    model: dict,
+    special: SpecialTokens,
+    *,
+    normalizer=None,
+    pre_tokenizer=None,
+    post_processor=None,
+    decoder=None,
 ) -> dict:
     """A whole tokenizer.json around `model`."""
     return {
@@ -82,7 +92,10 @@ def byte_bpe_to_json(tokenizer: ByteBPE) -> dict:
     }
     pre_tokenizer = byte_level
     if not own_pattern:
-        pre_tokenizer = {"type": "Sequence", "pretokenizers": [split(tokenizer.pattern, "Isolated"), byte_level]}
+        pre_tokenizer = {
+            "type": "Sequence",
+            "pretokenizers": [split(tokenizer.pattern, "Isolated"), byte_level],
+        }
     return document(
         bpe_model(tokenizer.vocab, tokenizer.merges, ignore_merges=tokenizer.whole_words),
         tokenizer.special,
@@ -125,3 +138,97 @@ def _bert_template(ids: dict[str, int]) -> dict | None:
     if not {"[CLS]", "[SEP]"} <= ids.keys():
         return None
     return {"type": "BertProcessing", "sep": ["[SEP]", ids["[SEP]"]], "cls": ["[CLS]", ids["[CLS]"]]}
+
+
+def gpt_bpe_to_json(tokenizer: GPTBPE) -> dict:
+    """GPT's BPE. The rule "gpt" is written out as replacements and a Split; ftfy has no counterpart there."""
+    words = tokenizer.words
+    model = bpe_model(
+        tokenizer.vocab,
+        tokenizer.merges,
+        unk_token=tokenizer.unknown,
+        end_of_word_suffix="</w>",
+        minigpt={"rule": words.rule, "ftfy": words.use_ftfy},
+    )
+    normalizer: dict = {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": None,
+        "lowercase": True,
+    }
+    pre_tokenizer: dict = {"type": "BertPreTokenizer"}
+    if words.rule == "gpt":
+        steps = [_replace({"String": old}, new) for old, new in gpt_words.REPLACED.items()]
+        steps.append(_replace({"Regex": gpt_words.SPACE_AT_BREAK}, " \n "))
+        steps.append(_replace({"Regex": gpt_words.OTHER_SPACE}, " "))
+        steps += [{"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Lowercase"}]
+        normalizer = {"type": "Sequence", "normalizers": steps}
+        pre_tokenizer = split(gpt_words.WORD, "Removed", invert=True)
+    return document(
+        model,
+        tokenizer.special,
+        normalizer=normalizer,
+        pre_tokenizer=pre_tokenizer,
+        decoder={"type": "BPEDecoder", "suffix": "</w>"},
+    )
+
+
+def _replace(pattern: dict, content: str) -> dict:
+    return {"type": "Replace", "pattern": pattern, "content": content}
+
+
+def sentencepiece_to_json(tokenizer: SentencePieceBPE) -> dict:
+    """A SentencePiece BPE: every way to spell a piece with two others becomes a merge, the highest score first."""
+    vocabulary = tokenizer.vocabulary
+    vocab = {p: i for i, p in reversed(list(enumerate(vocabulary.pieces)))}
+    steps = []
+    if vocabulary.remove_extra_whitespaces:
+        steps.append({"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""})
+        steps.append({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})
+    if vocabulary.add_dummy_prefix:
+        steps.append({"type": "Prepend", "prepend": SPACE})
+    steps.append(_replace({"String": " "}, SPACE))
+    decoders: list[dict] = [_replace({"String": SPACE}, " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
+    if vocabulary.add_dummy_prefix:
+        decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    model = bpe_model(
+        vocab,
+        _merges_of_scores(tokenizer, vocab),
+        unk_token=vocabulary.pieces[tokenizer.unknown],
+        fuse_unk=True,
+        byte_fallback=tokenizer.has_bytes,
+        minigpt={
+            "pieces": vocabulary.pieces,
+            "scores": vocabulary.scores,
+            "types": vocabulary.types,
+            "add_dummy_prefix": vocabulary.add_dummy_prefix,
+            "remove_extra_whitespaces": vocabulary.remove_extra_whitespaces,
+            "unknown_surface": vocabulary.unknown_surface,
+            "roles": vocabulary.roles,
+        },
+    )
+    data = document(
+        model,
+        tokenizer.special,
+        normalizer={"type": "Sequence", "normalizers": steps},
+        decoder={"type": "Sequence", "decoders": decoders},
+    )
+    data["added_tokens"] += [
+        {**entry, "special": False}
+        for i, piece in enumerate(vocabulary.pieces)
+        if vocabulary.types[i] == USER_DEFINED
+        for entry in added_tokens(SpecialTokens({piece: i}))
+    ]
+    return data
+
+
+def _merges_of_scores(tokenizer: SentencePieceBPE, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    scores = tokenizer.scores
+    found = [
+        (-score, vocab[piece[:k]], vocab[piece[k:]], piece[:k], piece[k:])
+        for piece, score in scores.items()
+        for k in range(1, len(piece))
+        if piece[:k] in scores and piece[k:] in scores
+    ]
+    return [(a, b) for *_, a, b in sorted(found)]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 NEVER = 1 << 60  # the rank of a pair that has no merge
+GONE = None  # where merge_long has merged a symbol into the one before it
 LONG = 100  # symbols from which merge_long is the faster one
 
 
@@ -55,7 +56,7 @@ def merge_short(symbols: Sequence[int], merges: Merges) -> list[int]:
 
 def merge_long(symbols: Sequence[int], merges: Merges) -> list[int]:
     """The same in O(n log n): a heap of (rank, position, pair) whose entries are checked when they come up."""
-    symbols = list(symbols)
+    symbols: list[int | None] = list(symbols)
     n = len(symbols)
     after, before = list(range(1, n + 1)), list(range(-1, n - 1))  # neighbours; n and -1 are the ends
     heap: list[tuple[int, int, tuple[int, int]]] = []
@@ -72,11 +73,11 @@ def merge_long(symbols: Sequence[int], merges: Merges) -> list[int]:
         j = after[i]
         if symbols[i] != left or j == n or symbols[j] != right:
             continue  # one of the two was merged into something else
-        symbols[i], symbols[j] = merges.result[rank], -1
+        symbols[i], symbols[j] = merges.result[rank], GONE
         after[i] = after[j]
         if after[i] < n:
             before[after[i]] = i
             offer(i, after[i])
         if before[i] >= 0:
             offer(before[i], i)
-    return [s for s in symbols if s >= 0]
+    return [s for s in symbols if s is not GONE]

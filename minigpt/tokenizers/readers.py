@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from minigpt.errors import UserError
+from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER, to_mapped
 from minigpt.tokenizers.byte_bpe import ByteBPE, made_by_training
+from minigpt.tokenizers.gpt_bpe import GPT_SPECIAL, GPTBPE, UNKNOWN
+from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.merge import Merges, merge_word
 from minigpt.tokenizers.pretokens import GPT2_PATTERN, LLAMA3_PATTERN
 from minigpt.tokenizers.text_files import read_text
+from minigpt.tokenizers.wordpiece import WordPiece
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -33,7 +37,9 @@ def read_json(path: str | Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not valid JSON ({error})") from None
     if not isinstance(data, dict):
-        raise UserError(f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object")
+        raise UserError(
+            f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object"
+        )
     return data
 
 
@@ -41,7 +47,9 @@ def read_vocab_json(path: str | Path) -> dict[str, int]:
     """encoder.json or vocab.json: one object, token string -> id."""
     data = read_json(path)
     if not data or not all(type(i) is int and i >= 0 for i in data.values()):
-        raise UserError(f"{path} is not a vocabulary: it should map every token to its id, a number from 0 on")
+        raise UserError(
+            f"{path} is not a vocabulary: it should map every token to its id, a number from 0 on"
+        )
     if len(set(data.values())) != len(data):
         raise UserError(f"{path} is damaged: two tokens have the same id")
     return data
@@ -58,7 +66,9 @@ def read_merges(path: str | Path) -> list[tuple[str, str]]:
             continue
         parts = line.split(" ")
         if len(parts) != 2 or not all(parts):
-            raise UserError(f"{path} is damaged: line {number} should be two strings with a space between them")
+            raise UserError(
+                f"{path} is damaged: line {number} should be two strings with a space between them"
+            )
         merges.append((parts[0], parts[1]))
     return merges
 
@@ -79,12 +89,42 @@ def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str = GP
     absorb_left = [name for name in ("<mask>",) if name in special]
     whole_words = made_by_training(GPT2_ORDER, merges)
     return ByteBPE(
-        vocab, merges, special_tokens=special, pattern=pattern, absorb_left=absorb_left, whole_words=whole_words
+        vocab,
+        merges,
+        special_tokens=special,
+        pattern=pattern,
+        absorb_left=absorb_left,
+        whole_words=whole_words,
     )
 
 
 # What GPT-2 and BART call their special tokens inside vocab.json.
 SPECIAL_NAMES = (END_OF_TEXT, "<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+
+def read_gpt1(vocab_path: str | Path, merges_path: str | Path, rule: str = "gpt") -> GPTBPE:
+    """encoder_bpe_40000.json + vocab_40000.bpe, and the three tokens that fine-tuning appends to them."""
+    vocab, merges = read_vocab_json(vocab_path), read_merges(merges_path)
+    check_merges(vocab, merges, vocab_path, merges_path)
+    if UNKNOWN not in vocab:
+        raise UserError(f"{vocab_path} is not a vocabulary of GPT: it lacks the token {UNKNOWN}")
+    special = {name: len(vocab) + n for n, name in enumerate(GPT_SPECIAL)}
+    return GPTBPE(vocab, merges, special_tokens=special, words=GPTWords(rule))
+
+
+def read_vocab_txt(path: str | Path, lower: bool | None = None, rule: str = "hf") -> WordPiece:
+    """BERT's vocab.txt, a token a line. Whether the model is uncased is not in it: by default it is taken to be when
+    no token but the bracketed ones has a capital letter.
+    """
+    tokens = [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+    vocab = {token: i for i, token in enumerate(tokens)}
+    if len(vocab) != len(tokens) or "" in vocab:
+        raise UserError(f"{path} is damaged: a token is empty or occurs twice")
+    if "[UNK]" not in vocab:
+        raise UserError(f"{path} is not a vocabulary of BERT: it lacks the token [UNK]")
+    if lower is None:
+        lower = not any(t != t.lower() for t in tokens if not (t.startswith("[") and t.endswith("]")))
+    return WordPiece(vocab, words=BertWords(lower=lower, rule=rule))
 
 
 def read_vocab_bpe(path: str | Path) -> ByteBPE:

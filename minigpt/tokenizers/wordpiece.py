@@ -45,7 +45,9 @@ class WordPiece(BaseTokenizer):
         longest_word: int | None = None,
     ):
         if unknown not in vocab:
-            raise UserError(f"a WordPiece vocabulary needs the token {unknown}, for words that it cannot spell")
+            raise UserError(
+                f"a WordPiece vocabulary needs the token {unknown}, for words that it cannot spell"
+            )
         self.vocab, self.words, self.unknown, self.prefix = dict(vocab), words or BertWords(), unknown, prefix
         if special_tokens is None:
             special_tokens = {name: vocab[name] for name in BERT_SPECIAL if name in vocab}
