@@ -66,6 +66,12 @@ class Backend:
             self.xp.cuda.get_current_stream().synchronize()
 
 
+def backend_of(x: Array) -> Backend:
+    """Return the backend that an array lives on."""
+    xp = array_module(x)
+    return Backend("numpy" if xp is np else "cupy", xp)
+
+
 def cupy_problem() -> str | None:
     """Say in one sentence why CuPy cannot be used here, or return None if it can."""
     try:

@@ -1,0 +1,115 @@
+"""`minigpt.load(path)`: a trained model with its tokenizer, spoken to in Hugging Face's terms.
+
+Argument names and label conventions are those that most people know: `input_ids`, `attention_mask`, `labels` with −100
+ignored and shifted inside for causal models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt import generate as generation
+from minigpt import tokenizers
+from minigpt.backend import Array, backend_of, get_backend
+from minigpt.config import RunConfig
+from minigpt.data.batch import Batch
+from minigpt.errors import UserError
+from minigpt.models import FAMILIES
+from minigpt.ops import IGNORE
+from minigpt.params import Parameters
+from minigpt.tokenizers import Tokenizer
+from minigpt.train.checkpoint import latest_checkpoint, load_weights
+from minigpt.train.run_folder import find_run, load_config
+
+
+class Loaded(NamedTuple):
+    """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`."""
+
+    model: Any
+    params: Parameters
+    tokenizer: Tokenizer
+    config: RunConfig
+
+    def _array(self, x: Any, dtype: Any = None) -> Array:
+        return backend_of(self.params.flat).asarray(x, dtype)
+
+    def logits(self, input_ids: Any, attention_mask: Any = None) -> Array:
+        """Scores (B, T, V) of the next token at every position.
+
+        Args:
+            input_ids: (B, T) token ids.
+            attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
+        """
+        padding = None if attention_mask is None else self._array(attention_mask, bool)
+        return self.model.logits(self.params, self._array(input_ids), key_padding=padding)
+
+    def loss_and_grads(
+        self, input_ids: Any, labels: Any = None, attention_mask: Any = None
+    ) -> tuple[float, Parameters]:
+        """Mean loss of predicting `labels` (default: the input itself), and its gradient for every parameter.
+
+        Args:
+            labels: (B, T), −100 where a position does not count; shifted inside, so labels[:, t] is what the model
+                should say after seeing input_ids[:, :t].
+        """
+        labels = np.asarray(input_ids if labels is None else labels)
+        targets = np.full(labels.shape, IGNORE, dtype=np.int64)
+        targets[:, :-1] = labels[:, 1:]
+        padding = None if attention_mask is None else self._array(attention_mask, bool)
+        batch = Batch(self._array(input_ids), self._array(targets), padding)
+        loss, cache = self.model.forward(self.params, batch)
+        grads = self.params.zeros_like()
+        self.model.backward(self.params, grads, cache)
+        return loss, grads
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_new_tokens: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> str:
+        """Continue `prompt` and return the new text (see `minigpt.generate` for the settings)."""
+        ids = generation.generate(
+            self.model,
+            self.params,
+            generation.prompt_ids(self.tokenizer, prompt),
+            max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+        return self.tokenizer.decode(list(ids))
+
+
+def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") -> Loaded:
+    """Open a run folder (its newest checkpoint), or one checkpoint folder of a run.
+
+    Raises:
+        UserError: it is not a run, its checkpoint is damaged, or tokenizer and model do not fit together.
+    """
+    path = Path(path)
+    is_checkpoint = path.parent.name == "checkpoints" and path.is_dir()
+    run = find_run(str(path.parent.parent if is_checkpoint else path))
+    checkpoint = path if is_checkpoint else latest_checkpoint(run)
+    config = load_config(run)
+    model = FAMILIES[config.family][1](config.model)
+    tokenizer = tokenizers.load(run)
+    check_fit(tokenizer, config.model.vocab_size)
+    return Loaded(model, load_weights(checkpoint, model, dtype=dtype, backend=get_backend(backend)), tokenizer, config)
+
+
+def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise UserError if the tokenizer has ids that the model has no embedding for."""
+    if tokenizer.vocab_size > vocab_size:
+        raise UserError(
+            f"the tokenizer does not fit the model: it has {tokenizer.vocab_size} tokens, "
+            f"but model.vocab_size is {vocab_size}"
+        )

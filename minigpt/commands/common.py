@@ -1,0 +1,52 @@
+"""What several commands share: how their help looks, and JSON on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from minigpt.errors import UserError
+
+
+def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    """Make a command's parser with the --json that every command has."""
+    parser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"Example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
+    return parser
+
+
+def add_run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a run's folder; by default the newest in runs/")
+
+
+def at_least(least: int) -> Any:
+    """An argument type: a whole number not below `least`."""
+
+    def whole_number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    whole_number.__name__ = "whole number"  # argparse names it in "invalid whole number value"
+    return whole_number
+
+
+def print_json(values: Any) -> None:
+    print(json.dumps(values))
+
+
+def only_text(name: str, text: str) -> str:
+    """Refuse an argument that is not valid text (bytes that the terminal's encoding does not know)."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{name} is not valid UTF-8 text") from None
+    return text

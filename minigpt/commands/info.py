@@ -1,0 +1,71 @@
+"""`minigpt info`: what this machine offers, and what is missing and why."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from minigpt import __version__
+from minigpt.backend import cupy_problem, get_backend
+from minigpt.commands.common import new_parser, print_json
+from minigpt.data.corpora import cache_folder
+from minigpt.train.shards import available_cores
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "info",
+        "say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)",
+        "minigpt info",
+    )
+    parser.set_defaults(run=run)
+
+
+def _blas() -> str:
+    np.ones((2, 2)) @ np.ones((2, 2))  # so that the library is loaded
+    found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
+    return (
+        ", ".join(f"{lib['internal_api']} {lib['version']}, {lib['num_threads']} threads" for lib in found) or "unknown"
+    )
+
+
+def _gpu() -> str:
+    problem = cupy_problem()
+    if problem:
+        return f"not usable: {problem}"
+    cupy = get_backend("cupy").xp
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return f"CuPy {cupy.__version__}, {name}"
+
+
+def _compiler() -> str:
+    found = [path for path in map(shutil.which, ("g++", "clang++")) if path]
+    return found[0] if found else "none found (neither g++ nor clang++)"
+
+
+def run(args: argparse.Namespace) -> int:
+    values = {
+        "minigpt": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": available_cores(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "gpu": _gpu(),
+        "backend": os.environ.get("MINIGPT_BACKEND") or "numpy",
+        "c++ compiler": _compiler(),
+        "cache": str(cache_folder()),
+    }
+    if args.json:
+        print_json(values)
+    else:
+        for name, value in values.items():
+            print(f"{name:<13} {value}")
+    return 0

@@ -1,0 +1,68 @@
+"""`minigpt sample`: let a trained model continue a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from minigpt.api import load
+from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
+from minigpt.config import SampleConfig
+from minigpt.generate import generate, prompt_ids
+from minigpt.train.run_folder import find_run
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "sample",
+        "let a trained model write",
+        'minigpt sample runs/tiny-1 --prompt "The " --tokens 200 --temperature 0.7',
+    )
+    add_run_argument(parser)
+    parser.add_argument("--prompt", help="the text to continue; by default the run's own")
+    parser.add_argument("--tokens", type=at_least(1), metavar="N", help="how many tokens to write")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 always takes the most probable token")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K most probable tokens; 0 from all")
+    parser.add_argument("--top-p", type=float, metavar="P", help="draw from the most probable tokens that sum to P")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="the same seed writes the same text")
+    parser.add_argument("--backend", choices=("numpy", "cupy"), default="numpy", help="where to compute")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    loaded = load(find_run(args.run_folder), backend=args.backend)
+    given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p")}
+    defaults = vars(loaded.config.sample)
+    s = SampleConfig(**{name: defaults[name] if value is None else value for name, value in given.items()})
+    ids = generate(
+        loaded.model,
+        loaded.params,
+        prompt_ids(loaded.tokenizer, only_text("--prompt", s.prompt)),
+        s.tokens,
+        temperature=s.temperature,
+        top_k=s.top_k,
+        top_p=s.top_p,
+        seed=args.seed,
+    )
+    if args.json:
+        print_json({"prompt": s.prompt, "text": loaded.tokenizer.decode(list(ids)), "tokens": s.tokens})
+        return 0
+    sys.stdout.write(s.prompt)
+    _stream(loaded.tokenizer, ids)
+    return 0
+
+
+def _stream(tokenizer: Any, ids: Any) -> None:
+    """Print text as it comes. A character may take several tokens: only what can no longer change is printed."""
+    done: list[int] = []
+    printed = ""
+    for i in ids:
+        done.append(i)
+        text = tokenizer.decode(done).rstrip("\ufffd")
+        if text.startswith(printed) and len(text) > len(printed):
+            sys.stdout.write(text[len(printed) :])
+            sys.stdout.flush()
+            printed = text
+    sys.stdout.write(tokenizer.decode(done)[len(printed) :] + "\n")

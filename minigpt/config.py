@@ -1,0 +1,269 @@
+"""The configuration of a run: frozen dataclasses, filled from a preset or TOML file and from `--set section.key=value`.
+
+Every setting has a name, a type and a default. An unknown name is an error that names the nearest known one; a value
+of the wrong type is an error that says what was expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from minigpt.errors import UserError
+from minigpt.models import FAMILIES, GPTConfig
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+def _one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    _require(value in choices, f"{name} is {value!r}; choose one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the text comes from and how it becomes tokens.
+
+    Attributes:
+        sources: files, folders or the name of a corpus; empty means the default corpus.
+        tokenizer: "char", "byte", or the path of a tokenizer file.
+        validation_fraction: the last part of the tokens, kept for validation.
+    """
+
+    sources: tuple[str, ...] = ()
+    tokenizer: str = "char"
+    validation_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.validation_fraction < 1,
+            f"data.validation_fraction is {self.validation_fraction}; it must be between 0 and 1",
+        )
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW: which published variant of the update, and its constants (see minigpt/train/optimizer.py)."""
+
+    variant: str = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0  # largest global norm of the gradient; 0 does not clip
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer.variant", self.variant, ("adamw", "openai", "bert", "fairseq"))
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"optimizer.{name} must be at least 0 and below 1")
+        _require(self.eps > 0, f"optimizer.eps is {self.eps}; it must be positive")
+        _require(self.weight_decay >= 0 and self.clip >= 0, "optimizer.weight_decay and clip must not be negative")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate over the steps (see minigpt/train/schedule.py)."""
+
+    kind: str = "cosine"
+    peak: float = 1e-3
+    floor: float = 0.0  # where cosine and linear end
+    warmup: int = 100  # steps of linear warm-up
+    steps: int = 0  # over how many steps cosine and linear fall; 0 means train.steps
+
+    def __post_init__(self) -> None:
+        _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant"))
+        _require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
+        _require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
+        _require(self.warmup >= 0 and self.steps >= 0, "schedule.warmup and schedule.steps must not be negative")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and on what.
+
+    Attributes:
+        batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
+        workers: threads that each take a shard of the batch; 0 means one for each core.
+        eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
+        *_every: a number of steps; 0 means never.
+        keep_checkpoints: how many of the newest checkpoints stay on disk.
+    """
+
+    steps: int = 1000
+    batch: int = 16
+    accumulation: int = 1
+    seed: int = 0
+    workers: int = 0
+    backend: str = "numpy"
+    dtype: str = "float32"
+    log_every: int = 1
+    eval_every: int = 200
+    eval_tokens: int = 20000
+    sample_every: int = 500
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every", "keep_checkpoints"):
+            _require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("seed", "workers", "eval_every", "sample_every", "checkpoint_every"):
+            _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
+        _one_of("train.backend", self.backend, ("numpy", "cupy"))
+        _one_of("train.dtype", self.dtype, ("float32", "float64"))
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """The text that a run writes now and then, and `minigpt sample`'s defaults."""
+
+    prompt: str = ""
+    tokens: int = 300
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(self.tokens >= 1, f"sample.tokens is {self.tokens}; it must be at least 1")
+        _require(self.temperature >= 0, f"sample.temperature is {self.temperature}; it must not be negative")
+        _require(self.top_k >= 0, f"sample.top_k is {self.top_k}; it must not be negative")
+        _require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines a run, besides the text itself."""
+
+    family: str = "gpt"
+    model: Any = field(default_factory=GPTConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+
+def preset_names() -> list[str]:
+    files = resources.files("minigpt.presets").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def read_preset(name: str) -> dict:
+    """Return the settings of a preset, or of the TOML file of that path, as nested dictionaries."""
+    if name.endswith(".toml") or "/" in name or "\\" in name:
+        return read_toml(Path(name))
+    if name not in preset_names():
+        raise UserError(_unknown("preset", name, preset_names()) + "; or give the path of a .toml file")
+    return tomllib.loads((resources.files("minigpt.presets") / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def read_toml(path: Path) -> dict:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a valid TOML file: {error}") from None
+
+
+def apply_settings(values: dict, settings: Iterable[str]) -> dict:
+    """Return `values` with every "section.key=value" of the command line put in."""
+    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        section, dot, key = path.strip().partition(".")
+        if not (equals and dot and key):
+            raise UserError(f"--set {setting} is not of the form section.key=value (such as train.steps=100)")
+        if not isinstance(merged.setdefault(section, {}), dict):
+            raise UserError(_unknown("section", section, _sections()))
+        merged[section][key] = _parse_value(text.strip())
+    return merged
+
+
+def build_config(values: Mapping[str, Any]) -> RunConfig:
+    """Make a RunConfig of nested dictionaries.
+
+    Raises:
+        UserError: a section or key is unknown, or a value has the wrong type or is out of range.
+    """
+    family = values.get("family", "gpt")
+    if family not in FAMILIES:
+        raise UserError(_unknown("model family", str(family), FAMILIES))
+    sections = _sections() | {"model": FAMILIES[family][0]}
+    built = {}
+    for name, content in values.items():
+        if name == "family":
+            continue
+        if name not in sections:
+            raise UserError(_unknown("section", name, sections))
+        if not isinstance(content, Mapping):
+            raise UserError(f"{name} is a section of the configuration, not a value: write [{name}]")
+        built[name] = _build_section(name, sections[name], content)
+    built.setdefault("model", sections["model"]())
+    return RunConfig(family=family, **built)
+
+
+def config_to_toml(config: RunConfig) -> str:
+    return tomli_w.dumps(dataclasses.asdict(config))
+
+
+def _sections() -> dict[str, type]:
+    return {
+        "model": GPTConfig,
+        "data": DataConfig,
+        "train": TrainConfig,
+        "optimizer": OptimizerConfig,
+        "schedule": ScheduleConfig,
+        "sample": SampleConfig,
+    }
+
+
+def _build_section(section: str, cls: type, content: Mapping[str, Any]) -> Any:
+    defaults = {f.name: getattr(cls(), f.name) for f in dataclasses.fields(cls)}
+    values = {}
+    for key, value in content.items():
+        if key not in defaults:
+            raise UserError(_unknown("setting", f"{section}.{key}", [f"{section}.{k}" for k in defaults]))
+        values[key] = _convert(f"{section}.{key}", value, defaults[key])
+    return cls(**values)
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    """Bring a TOML value to the type of the default; integers serve as floats, nothing else is bent."""
+    if isinstance(default, tuple):
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+    elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    elif type(value) is type(default):
+        if isinstance(value, float) and value != value:
+            raise UserError(f"{name} is not a number")
+        return value
+    kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+    raise UserError(f"{name} is {value!r}, but it must be {kind[type(default)]}")
+
+
+def _parse_value(text: str) -> Any:
+    """A value as TOML would read it; a bare word is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
+    return f"unknown {what} {name!r}: {hint}"

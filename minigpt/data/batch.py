@@ -1,0 +1,40 @@
+"""A batch of training rows: what goes in, what should come out, and how it is cut into shards."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+from minigpt.backend import Array
+from minigpt.ops import count_targets
+
+
+class Batch(NamedTuple):
+    """B rows of T tokens.
+
+    Attributes:
+        inputs: (B, T) token ids.
+        targets: (B, T) the id that should follow each input, or `ops.IGNORE`.
+        key_padding: (B, T) True at real tokens, or None when every token is real.
+    """
+
+    inputs: Array
+    targets: Array
+    key_padding: Array | None = None
+
+    def counts(self) -> dict[str, int]:
+        """How many items each term of the loss averages over."""
+        return {"tokens": count_targets(self.targets)}
+
+    def rows(self, start: int, stop: int) -> Batch:
+        padding = None if self.key_padding is None else self.key_padding[start:stop]
+        return Batch(self.inputs[start:stop], self.targets[start:stop], padding)
+
+    def split(self, shards: int) -> list[tuple[int, Batch]]:
+        """Cut the rows into `shards` parts whose sizes differ by at most one, each with its first row's number.
+
+        With fewer rows than shards, the parts that would be empty are left out.
+        """
+        total = len(self.inputs)
+        edges = [total * i // shards for i in range(shards + 1)]
+        return [(a, self.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]

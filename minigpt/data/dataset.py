@@ -1,0 +1,77 @@
+"""A tokenized text, split for training and validation, and the batches that training draws from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt import tokenizers
+from minigpt.data import shards, text
+from minigpt.data.batch import Batch
+from minigpt.errors import UserError
+from minigpt.tokenizers import Tokenizer
+
+
+class Dataset(NamedTuple):
+    """The tokens to learn from and to validate on.
+
+    Attributes:
+        train, validation: the first part and the last part of the ids (memory-mapped).
+        fingerprint: identifies the text; a run that resumes insists on the same.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    tokenizer: Tokenizer
+    fingerprint: str
+
+
+def load_dataset(
+    sources: Sequence[str], tokenizer: Tokenizer | str, *, validation_fraction: float, context: int
+) -> Dataset:
+    """Read, tokenize and split the text of `sources` (files, folders, corpus names).
+
+    The ids of all files stand one after the other; the first 1 − validation_fraction of them are for training.
+
+    Args:
+        tokenizer: a tokenizer, or the kind of one to make from this text ("char", "byte"), or a tokenizer file.
+        context: T; both parts must hold at least one window of T tokens and its last target.
+    Raises:
+        UserError: the text is empty, not UTF-8, or shorter than that.
+    """
+    files = text.resolve_sources(sources)
+    names = ", ".join(str(file) for file in files[:3]) + (", …" if len(files) > 3 else "")
+    if sum(file.stat().st_size for file in files) == 0:
+        raise UserError(f"there is no text in {names}: the file is empty")
+    if isinstance(tokenizer, str):
+        tokenizer = make_tokenizer(tokenizer, files)
+    fingerprint = text.fingerprint(files)
+    ids = shards.encode_files(files, tokenizer, fingerprint)
+    split = int(len(ids) * (1.0 - validation_fraction))
+    train, validation = ids[:split], ids[split:]
+    if min(len(train), len(validation)) < context + 1:
+        raise UserError(
+            f"the text is too short: {names} gives {len(train)} training and {len(validation)} validation tokens, and "
+            f"a context of {context} needs at least {context + 1} of each; use more text or a smaller model.context"
+        )
+    return Dataset(train, validation, tokenizer, fingerprint)
+
+
+def make_tokenizer(spec: str, files: Sequence) -> Tokenizer:
+    """Make the tokenizer that a configuration asks for: a kind, trained on these files, or a tokenizer file."""
+    if spec in tokenizers.KINDS:
+        return tokenizers.train(spec, text.read_pieces(files))
+    return tokenizers.load(spec)
+
+
+def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:
+    """Draw `rows` windows of `context` tokens at random places, with the following token as target of each.
+
+    A pure function of its arguments: the windows of a step are the same whether the run was interrupted or not.
+    """
+    draw = np.random.default_rng([seed, step, part])
+    starts = draw.integers(0, len(tokens) - context, size=rows)
+    windows = np.stack([tokens[start : start + context + 1] for start in starts]).astype(np.int64)
+    return Batch(windows[:, :-1], windows[:, 1:])

@@ -1,0 +1,91 @@
+"""Text files in pieces: any number of UTF-8 files, read as one text without ever holding all of it in memory."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from minigpt.data import corpora
+from minigpt.errors import UserError
+
+_PIECE = 1 << 20  # bytes
+
+
+def resolve_sources(sources: Sequence[str]) -> list[Path]:
+    """Turn files, folders and corpus names into the list of text files they stand for.
+
+    A folder stands for all files in it and below it whose names do not start with a dot, in the order of their paths.
+    A path that exists goes before a corpus of the same name. Nothing given means the default corpus.
+
+    Raises:
+        UserError: something is neither a file, nor a folder with files, nor a known name.
+    """
+    files: list[Path] = []
+    for source in sources or (corpora.DEFAULT,):
+        path = Path(source)
+        if path.is_dir():
+            found = sorted(
+                file
+                for file in path.rglob("*")
+                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            )
+            if not found:
+                raise UserError(f"the folder {source} contains no files")
+            files += found
+        elif path.exists():
+            files.append(path)
+        elif source in corpora.corpus_names():
+            files.append(corpora.corpus_file(source))
+        else:
+            names = ", ".join(corpora.corpus_names())
+            raise UserError(f"--data {source} is neither a file, nor a folder, nor a known corpus ({names})")
+    return files
+
+
+def read_pieces(files: Sequence[Path]) -> Iterator[str]:
+    """Yield the files' text, one after the other, in pieces of about a megabyte that end with a line where they can.
+
+    Line endings stay as they are; a byte-order mark at a file's start is dropped.
+
+    Raises:
+        UserError: a file cannot be read or is not UTF-8; the message gives the place.
+    """
+    for path in files:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        position, held = 0, ""
+        try:
+            with open(path, "rb") as file:
+                while True:
+                    block = file.read(_PIECE)
+                    pending = len(decoder.getstate()[0])  # bytes of a character that the last block cut in two
+                    try:
+                        held += decoder.decode(block, final=not block)
+                    except UnicodeDecodeError as error:
+                        at = position - pending + error.start
+                        raise UserError(f"{path} is not a UTF-8 text: byte {at} cannot be decoded") from None
+                    position += len(block)
+                    end = held.rfind("\n") + 1 if block else len(held)
+                    end = end or (len(held) if len(held) > 4 * _PIECE else 0)  # a text without lines
+                    if end:
+                        yield held[:end]
+                        held = held[end:]
+                    if not block:
+                        break
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """SHA-256 of the files' bytes and lengths, in order: two texts with the same fingerprint are the same."""
+    digest = hashlib.sha256()
+    try:
+        for path in files:
+            digest.update(f"{path.stat().st_size};".encode())
+            with open(path, "rb") as file:
+                while block := file.read(_PIECE):
+                    digest.update(block)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""Generating text: from a model's scores to the next token, and on.
+
+The plain way: the whole context goes through the model for every new token. When the text outgrows the context, the
+model sees its last `context` tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from minigpt.backend import backend_of
+from minigpt.errors import UserError
+from minigpt.params import Parameters
+from minigpt.tokenizers import Tokenizer
+
+
+def next_token_probabilities(
+    logits: np.ndarray, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
+) -> np.ndarray:
+    """Turn scores (V,) into the distribution to draw from, in float64.
+
+    Args:
+        temperature: the scores are divided by it; 0 puts everything on the largest (greedy).
+        top_k: keep only the k largest scores (and what ties with the last of them); 0 keeps all.
+        top_p: keep the smallest set of most probable tokens whose probabilities sum to at least p (Holtzman et al.
+            2020). The token that crosses p is kept; GPT-2's released code drops it.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if temperature == 0:
+        probabilities = np.zeros_like(logits)
+        probabilities[logits.argmax()] = 1.0
+        return probabilities
+    logits = logits / temperature
+    if top_k and top_k < len(logits):
+        logits = np.where(logits >= np.partition(logits, -top_k)[-top_k], logits, -np.inf)
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    if top_p < 1.0:
+        order = np.argsort(-probabilities, kind="stable")
+        before = np.cumsum(probabilities[order]) - probabilities[order]
+        probabilities[order[before >= top_p]] = 0.0
+        probabilities /= probabilities.sum()
+    return probabilities
+
+
+def generate(
+    model: Any,
+    params: Parameters,
+    prompt: Sequence[int],
+    tokens: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int | Sequence[int] = 0,
+) -> Iterator[int]:
+    """Return an iterator over `tokens` new token ids that continue `prompt` (at least one id).
+
+    Raises:
+        UserError: the prompt is empty, or longer than the model's context.
+    """
+    context = model.config.context
+    if not prompt:
+        raise UserError("the prompt is empty; generation needs at least one token to start from")
+    if len(prompt) > context:
+        raise UserError(f"the prompt has {len(prompt)} tokens, but the model's context is {context}; shorten it")
+
+    def continuation() -> Iterator[int]:
+        rng = np.random.default_rng(seed)
+        backend = backend_of(params.flat)
+        ids = list(prompt)
+        for _ in range(tokens):
+            window = backend.asarray(np.asarray([ids[-context:]]))
+            logits = backend.to_host(model.logits(params, window)[0, -1])
+            probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+            ids.append(int(rng.choice(len(probabilities), p=probabilities)))
+            yield ids[-1]
+
+    return continuation()
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """Encode a prompt; an empty one starts from a line break, or from the first token where there is none."""
+    if prompt:
+        return tokenizer.encode(prompt)
+    try:
+        return tokenizer.encode("\n")
+    except UserError:
+        return [0]

@@ -1,0 +1,258 @@
+"""What there is to check: small cases of every operation and every model, in float64, with weights of order one.
+
+The sizes are chosen so that mistakes show: odd lengths, T different from the head width, repeated tokens, gains that
+are not 1, every mask. Tests, notebooks and `minigpt gradcheck` all run these cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigpt import ops
+from minigpt.data.batch import Batch
+from minigpt.models import GPT, GPTConfig
+from minigpt.params import Parameters
+from minigpt.run import Run
+from minigpt.testing import GradientCheck, check_gradients
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class OperationCase:
+    """One operation on one set of inputs.
+
+    Attributes:
+        inputs: the arrays that are differentiated, by name.
+        forward: inputs to (y, cache), with `out=`.
+        backward: (dy, cache, grads, out=) adds into the gradient of every input.
+        batched: which inputs have the batch as their first axis.
+    """
+
+    name: str
+    inputs: Arrays
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[..., None]
+    batched: tuple[str, ...] = ("x",)
+
+    def checks(self) -> Iterator[GradientCheck]:
+        """Differentiate Σ r y for a fixed random r, and compare."""
+        y, cache = self.forward(self.inputs)
+        r = np.random.default_rng(1).standard_normal(np.shape(y))
+        grads = {name: np.zeros_like(x) for name, x in self.inputs.items()}
+        self.backward(r, cache, grads)
+        return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads)
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """One model with random parameters on one batch."""
+
+    name: str
+    model: Any
+    params: Parameters
+    batch: Batch
+    run: Run
+
+    def checks(self) -> Iterator[GradientCheck]:
+        _, cache = self.model.forward(self.params, self.batch, self.run)
+        grads = self.params.zeros_like()
+        self.model.backward(self.params, grads, cache, self.run)
+        return check_gradients(lambda: self.model.forward(self.params, self.batch, self.run)[0], self.params, grads)
+
+
+def random_parameters(model: Any, seed: int = 0, std: float = 0.3) -> Parameters:
+    """Draw float64 parameters of order one: weights and biases N(0, std²), gains 1 + N(0, std²)."""
+    params = model.init(seed=seed, dtype="float64")
+    rng = np.random.default_rng(seed)
+    for spec in params.specs:
+        params[spec.name][...] = spec.mean + std * rng.standard_normal(spec.shape)
+    return params
+
+
+def _linear_cases(normal: Callable) -> Iterator[OperationCase]:
+    def forward(a: Arrays, out: Any = None) -> Any:
+        return ops.linear_forward(a["x"], a["weight"], a.get("bias"), out=out)
+
+    def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        g["x"] += ops.linear_backward(dy, cache, g["weight"], g.get("bias"), out=out)
+
+    for name, lead, inputs, outputs in [
+        ("linear", (2, 3), 7, 5),
+        ("linear-1", (1, 1), 1, 1),
+        ("linear-97", (2,), 97, 3),
+    ]:
+        arrays = {"x": normal(*lead, inputs), "weight": normal(inputs, outputs)}
+        yield OperationCase(name, arrays | {"bias": normal(outputs)}, forward, backward)
+    yield OperationCase("linear-no-bias", {"x": normal(2, 3, 7), "weight": normal(7, 5)}, forward, backward)
+
+
+def _embedding_cases(normal: Callable) -> Iterator[OperationCase]:
+    ids = np.array([[3, 0, 3, 3, 6], [0, 1, 3, 6, 6]])  # repeated within a row and across rows
+
+    def token_case(name: str, rows: int, ids: np.ndarray) -> OperationCase:
+        return OperationCase(
+            name,
+            {"table": normal(rows, 3)},
+            lambda a, out=None: ops.embedding_forward(ids, a["table"], out=out),
+            lambda dy, cache, g, out=None: ops.embedding_backward(dy, cache, g["table"]),
+            batched=(),
+        )
+
+    yield token_case("embedding", 7, ids)
+    yield token_case("embedding-sorted", 521, ids * 80)  # a table too large for the one-hot product
+    for name, start in [("positions", 0), ("positions-shifted", 4)]:
+
+        def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+            g["x"] += ops.position_backward(dy, cache, g["table"], out=out)
+
+        yield OperationCase(
+            name,
+            {"x": normal(2, 5, 3), "table": normal(9, 3)},
+            lambda a, out=None, start=start: ops.position_forward(a["x"], a["table"], start=start, out=out),
+            backward,
+        )
+
+
+def _norm_cases(normal: Callable) -> Iterator[OperationCase]:
+    def forward(a: Arrays, out: Any = None) -> Any:
+        return ops.layernorm_forward(a["x"], a["gain"], a.get("bias"), eps=1e-5, out=out)
+
+    def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        g["x"] += ops.layernorm_backward(dy, cache, g["gain"], g.get("bias"), out=out)
+
+    for name, shape in [("layernorm", (2, 3, 7)), ("layernorm-97", (2, 97)), ("layernorm-1", (2, 1))]:
+        arrays = {"x": normal(*shape), "gain": 1 + normal(shape[-1])}
+        yield OperationCase(name, arrays | {"bias": normal(shape[-1])}, forward, backward)
+    yield OperationCase("layernorm-no-bias", {"x": normal(2, 7), "gain": 1 + normal(7)}, forward, backward)
+
+
+def _elementwise_cases(normal: Callable) -> Iterator[OperationCase]:
+    def case(name: str, x: np.ndarray, forward: Callable, backward: Callable) -> OperationCase:
+        def run_backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+            g["x"] += backward(dy, cache, out=out)
+
+        return OperationCase(name, {"x": x}, lambda a, out=None: forward(a["x"], out=out), run_backward)
+
+    for name, (forward, backward) in ops.ACTIVATIONS.items():
+        x = 5 * normal(3, 7)  # up to where the activations saturate
+        yield case(name, x + 0.01 * np.sign(x), forward, backward)  # away from ReLU's corner
+    yield case("softmax", normal(2, 3, 7), ops.softmax_forward, ops.softmax_backward)
+    yield case("softmax-1", normal(2, 1), ops.softmax_forward, ops.softmax_backward)
+    yield case("softmax-97", 5 * normal(2, 97), ops.softmax_forward, ops.softmax_backward)
+    key = ops.DropoutKey(seed=1, step=2, site=3, row=4)
+    yield case(
+        "dropout",
+        normal(3, 7, 5),
+        lambda x, out=None: ops.dropout_forward(x, 0.4, key, out=out),
+        ops.dropout_backward,
+    )
+
+
+def attention_masks(batch: int, queries: int, keys: int) -> dict[str, ops.Mask]:
+    """Every mask that attention knows, those where a query sees nothing included."""
+    padding = np.arange(keys) < np.linspace(keys, keys // 2, batch).astype(int)[:, None]  # right padding
+    left = padding[:, ::-1]
+    masks = {
+        "none": ops.Mask(),
+        "padded": ops.Mask(key_padding=padding),
+        "all-padded": ops.Mask(key_padding=padding & (np.arange(batch)[:, None] > 0)),
+    }
+    if queries <= keys:
+        masks |= {
+            "causal": ops.Mask(causal=True),
+            "causal-left-padded": ops.Mask(causal=True, key_padding=left),
+            "banded": ops.Mask(causal=True, window=2),
+            "banded-two-sided": ops.Mask(window=2),
+            "banded-padded": ops.Mask(causal=True, window=3, key_padding=padding),
+        }
+    return masks
+
+
+def _attention_cases(normal: Callable) -> Iterator[OperationCase]:
+    def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        for name, gradient in zip("qkv", ops.attention_backward(dy, cache, out=out), strict=True):
+            g[name] += gradient
+
+    shapes = {  # (B, T, S, H, G, D)
+        "self": (2, 5, 5, 2, 2, 3),
+        "cross": (2, 3, 7, 2, 2, 4),
+        "cross-long": (2, 7, 3, 2, 2, 4),
+        "grouped": (2, 5, 5, 4, 2, 3),
+        "one-kv-head": (1, 4, 4, 3, 1, 5),
+        "single": (1, 1, 1, 1, 1, 1),
+    }
+    key = ops.DropoutKey(seed=5, step=6, site=7, row=8)
+    for shape_name, (b, t, s, h, groups, d) in shapes.items():
+        for mask_name, mask in attention_masks(b, t, s).items():
+            for dropout in (0.0, 0.3) if mask_name in ("none", "banded-padded") else (0.0,):
+
+                def forward(a: Arrays, out: Any = None, mask: Any = mask, dropout: float = dropout) -> Any:
+                    return ops.attention_forward(a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out)
+
+                yield OperationCase(
+                    f"attention-{shape_name}-{mask_name}" + ("-dropout" if dropout else ""),
+                    {
+                        "q": 3 * normal(b, t, h, d),
+                        "k": 3 * normal(b, s, groups, d),
+                        "v": normal(b, s, groups, d),
+                    },
+                    forward,
+                    backward,
+                    batched=("q", "k", "v"),
+                )
+
+
+def _loss_cases(normal: Callable) -> Iterator[OperationCase]:
+    targets = np.array([[3, 0, 3, ops.IGNORE, 6], [0, ops.IGNORE, 3, 6, 5]])
+    for name, y, smoothing, denominator in [
+        ("cross-entropy", targets, 0.0, None),
+        ("cross-entropy-smoothed", targets, 0.1, None),
+        ("cross-entropy-global", targets, 0.1, 23),
+        ("cross-entropy-all-ignored", np.full((2, 5), ops.IGNORE), 0.1, None),
+    ]:
+
+        def forward(a: Arrays, out: Any = None, y: Any = y, e: float = smoothing, n: Any = denominator) -> Any:
+            return ops.cross_entropy_forward(a["logits"], y, denominator=n, label_smoothing=e)
+
+        def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+            g["logits"] += ops.cross_entropy_backward(float(dy), cache, out=out)
+
+        yield OperationCase(name, {"logits": 3 * normal(2, 5, 7)}, forward, backward, batched=())
+
+
+def operation_cases(seed: int = 0) -> list[OperationCase]:
+    """Every operation, with inputs N(0, 0.3²) or a stated multiple."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> np.ndarray:
+        return 0.3 * rng.standard_normal(shape)
+
+    groups = (_linear_cases, _embedding_cases, _norm_cases, _elementwise_cases, _attention_cases, _loss_cases)
+    return [case for cases in groups for case in cases(normal)]
+
+
+def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config: Any) -> ModelCase:
+    model = GPT(GPTConfig(vocab_size=7, context=6, layers=2, heads=2, width=6, **config))  # T = 5, D = 3
+    inputs = np.array([[3, 0, 3, 3, 6], [5, 0, 1, 6, 6]])
+    targets = np.array([[0, 3, 3, 6, 2], [0, 1, ops.IGNORE, 6, 4]])
+    key_padding = None
+    if padded:  # the second row is two tokens shorter
+        key_padding = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=bool)
+        targets = np.where(key_padding, targets, ops.IGNORE)
+    run = Run(train=train, seed=1, step=3, row=2)
+    return ModelCase(name, model, random_parameters(model), Batch(inputs, targets, key_padding), run)
+
+
+MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
+    "gpt": lambda: _gpt_case("gpt", norm="post", scaled_residual_init=False),
+    "gpt2": lambda: _gpt_case("gpt2"),
+    "gpt2-no-bias": lambda: _gpt_case("gpt2-no-bias", bias=False, activation="gelu_erf"),
+    "gpt2-padded": lambda: _gpt_case("gpt2-padded", padded=True, activation="relu"),
+    "gpt2-dropout": lambda: _gpt_case("gpt2-dropout", train=True, dropout=0.2),
+    "gpt3": lambda: _gpt_case("gpt3", window=2),
+}

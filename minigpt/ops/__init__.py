@@ -1,0 +1,66 @@
+"""The operations of a Transformer, each a forward and a backward function: plain, generic over NumPy and CuPy.
+
+These are the reference. `y, cache = name_forward(…)` returns the result and exactly what the backward pass needs;
+`name_backward(dy, cache, …)` returns activation gradients and adds into parameter gradients.
+"""
+
+from minigpt.ops.activation import (
+    gelu_erf_backward,
+    gelu_erf_forward,
+    gelu_tanh_backward,
+    gelu_tanh_forward,
+    relu_backward,
+    relu_forward,
+)
+from minigpt.ops.attention import NO_MASK, Mask, attention_backward, attention_forward
+from minigpt.ops.dropout import DropoutKey, dropout_backward, dropout_forward, dropout_multiplier
+from minigpt.ops.embedding import (
+    embedding_backward,
+    embedding_forward,
+    position_backward,
+    position_forward,
+)
+from minigpt.ops.erf import erf
+from minigpt.ops.linear import linear_backward, linear_forward
+from minigpt.ops.losses import IGNORE, count_targets, cross_entropy_backward, cross_entropy_forward
+from minigpt.ops.norm import layernorm_backward, layernorm_forward
+from minigpt.ops.softmax import softmax_backward, softmax_forward
+
+ACTIVATIONS = {
+    "relu": (relu_forward, relu_backward),
+    "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
+    "gelu_erf": (gelu_erf_forward, gelu_erf_backward),
+}
+
+__all__ = [
+    "ACTIVATIONS",
+    "IGNORE",
+    "NO_MASK",
+    "DropoutKey",
+    "Mask",
+    "attention_backward",
+    "attention_forward",
+    "count_targets",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "dropout_multiplier",
+    "embedding_backward",
+    "embedding_forward",
+    "erf",
+    "gelu_erf_backward",
+    "gelu_erf_forward",
+    "gelu_tanh_backward",
+    "gelu_tanh_forward",
+    "layernorm_backward",
+    "layernorm_forward",
+    "linear_backward",
+    "linear_forward",
+    "position_backward",
+    "position_forward",
+    "relu_backward",
+    "relu_forward",
+    "softmax_backward",
+    "softmax_forward",
+]

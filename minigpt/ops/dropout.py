@@ -1,0 +1,86 @@
+"""Dropout (Srivastava et al. 2014), inverted: what survives is scaled up, so evaluation needs no change.
+
+Which entries fall is a pure function of (seed, step, site, row of the global batch, entry): a counter-based generator,
+with no state to carry. So one, two or four shards of a batch drop the same entries, and a run that resumes, or a pass
+that recomputes, draws what it drew before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minigpt.backend import Array, array_module
+from minigpt.ops._common import deliver
+
+_MASK64 = (1 << 64) - 1
+_GOLDEN = 0x9E3779B97F4A7C15  # the increment and the two multipliers of SplitMix64 (Steele, Lea & Flood 2014)
+_MIX_1 = 0xBF58476D1CE4E5B9
+_MIX_2 = 0x94D049BB133111EB
+
+
+class DropoutKey(NamedTuple):
+    """Names one draw: the run's seed, the training step, the place in the model, the first row's global number."""
+
+    seed: int
+    step: int
+    site: int
+    row: int
+
+
+class DropoutCache(NamedTuple):
+    multiplier: Array | None  # 0 or 1/(1 − rate) for every entry; None when nothing was dropped
+
+
+def _mix(z: int) -> int:
+    """SplitMix64's output function on a Python integer."""
+    z = ((z ^ (z >> 30)) * _MIX_1) & _MASK64
+    z = ((z ^ (z >> 27)) * _MIX_2) & _MASK64
+    return z ^ (z >> 31)
+
+
+def _row_state(key: DropoutKey, row: int) -> int:
+    """Where the generator of one row of the global batch starts."""
+    state = 0
+    for part in (key.seed, key.step, key.site, key.row + row):
+        state = _mix((state + part + 1) * _GOLDEN & _MASK64)
+    return state
+
+
+def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
+    """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
+    xp = array_module(x)
+    batch, entries = x.shape[0], x[0].size if len(x) else 0
+    states = xp.asarray([_row_state(key, row) for row in range(batch)], dtype=xp.uint64)  # (B,)
+    counters = xp.arange((entries + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
+    z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
+    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
+    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
+    z = z ^ (z >> xp.uint64(31))
+    draws = z.view(xp.uint32)[:, :entries].reshape(x.shape)
+    keep = draws >= xp.uint32(min(round(rate * 2**32), 2**32 - 1))
+    return keep * xp.asarray(1.0 / (1.0 - rate), dtype=x.dtype)
+
+
+def dropout_forward(
+    x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
+) -> tuple[Array, DropoutCache]:
+    """y = m x with m ∈ {0, 1/(1 − rate)}; E[y] = x.
+
+    Args:
+        x: (B, …), whose first axis is rows of the global batch.
+        rate: the probability that an entry is dropped, 0 ≤ rate < 1.
+        key: names the draw; None (evaluation) or rate 0 passes x through.
+    Raises:
+        ValueError: the rate is not in [0, 1).
+    """
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout rate {rate} is not in [0, 1)")
+    if rate == 0.0 or key is None:
+        return deliver(x, out), DropoutCache(None)
+    multiplier = dropout_multiplier(x, rate, key)
+    return deliver(x * multiplier, out), DropoutCache(multiplier)
+
+
+def dropout_backward(dy: Array, cache: DropoutCache, *, out: Array | None = None) -> Array:
+    """dx = m dy, with the m of the forward pass (never the output, which is 0 wherever x was)."""
+    return deliver(dy if cache.multiplier is None else dy * cache.multiplier, out)

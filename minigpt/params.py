@@ -1,0 +1,121 @@
+"""A model's parameters: an ordered specification, and one flat buffer with a named view for every tensor.
+
+Gradients and the optimizer's moments have the same shape, so each of them is one array too: clipping is one norm, an
+optimizer step one pass over memory, a checkpoint one write. Tensors that weight decay applies to come first, so that
+"decay the matrices only" is one contiguous slice. A tied weight stands here once.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt.backend import Array, Backend, array_module, get_backend
+
+
+class ParameterSpec(NamedTuple):
+    """One tensor: its name, shape and initial distribution (mean plus std times a standard normal)."""
+
+    name: str
+    shape: tuple[int, ...]
+    std: float = 0.0
+    mean: float = 0.0
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def decays(self) -> bool:
+        """Matrices and embeddings decay; biases and norm gains, which are vectors, do not."""
+        return len(self.shape) > 1
+
+
+class Scope:
+    """The parameters whose names start with a prefix, under the rest of the name."""
+
+    def __init__(self, parameters: Parameters, prefix: str):
+        self._parameters, self._prefix = parameters, prefix
+
+    def __getitem__(self, name: str) -> Array:
+        return self._parameters[self._prefix + name]
+
+    def get(self, name: str) -> Array | None:
+        """The tensor, or None where the model has none (a linear layer without bias)."""
+        return self._parameters.get(self._prefix + name)
+
+    def scope(self, prefix: str) -> Scope:
+        return Scope(self._parameters, f"{self._prefix}{prefix}.")
+
+
+class Parameters(Mapping):
+    """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
+
+    def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
+        self.specs = tuple(specs)
+        self.flat = flat
+        self._views: dict[str, Array] = {}
+        start = 0
+        for spec in self.specs:
+            self._views[spec.name] = flat[start : start + spec.size].reshape(spec.shape)
+            start += spec.size
+        if start != flat.size or len(self._views) != len(self.specs):
+            raise ValueError(f"{len(self.specs)} tensors of {start} numbers do not fit a buffer of {flat.size}")
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def scope(self, prefix: str) -> Scope:
+        """View the tensors below `prefix`: `params.scope("blocks.0")["norm1.gain"]`."""
+        return Scope(self, f"{prefix}.")
+
+    @property
+    def decayed(self) -> int:
+        """How many numbers at the start of the buffer weight decay applies to."""
+        return sum(spec.size for spec in self.specs if spec.decays)
+
+    def zeros_like(self) -> Parameters:
+        """Return the same names over a new buffer of zeros: gradients, moments."""
+        return Parameters(self.specs, array_module(self.flat).zeros_like(self.flat))
+
+    def copy(self) -> Parameters:
+        return Parameters(self.specs, self.flat.copy())
+
+    def astype(self, dtype: str) -> Parameters:
+        return Parameters(self.specs, self.flat.astype(dtype))
+
+
+def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:
+    """Order a specification: what weight decay applies to, then the rest."""
+    return tuple(sorted(specs, key=lambda spec: not spec.decays))
+
+
+def initialize(
+    specs: tuple[ParameterSpec, ...], *, seed: int, dtype: str = "float32", backend: Backend | str = "numpy"
+) -> Parameters:
+    """Draw initial parameters.
+
+    Each tensor has its own generator, keyed by the seed and its name, so that adding a head or a layer leaves every
+    other tensor as it was.
+    """
+    if isinstance(backend, str):
+        backend = get_backend(backend)
+    host = Parameters(specs, np.empty(sum(spec.size for spec in specs), dtype))
+    for spec in specs:
+        view = host[spec.name]
+        if spec.std:
+            draw = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
+            view[...] = spec.mean + spec.std * draw.standard_normal(spec.shape)
+        else:
+            view[...] = spec.mean
+    return Parameters(specs, backend.asarray(host.flat))

@@ -1,0 +1,74 @@
+"""The figures that notebooks and commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minigpt.errors import UserError
+from minigpt.train.log import read_log
+
+_TRAIN, _VALIDATION, _QUIET = "#2a6f97", "#d1495b", "#8d99ae"
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Centred running mean; at the ends over what there is."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    at = np.arange(len(values))
+    low, high = np.maximum(at - window // 2, 0), np.minimum(at + window // 2 + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def training_figure(run: Path) -> Figure:
+    """Draw a run's losses, learning rate and gradient norm against the steps.
+
+    Raises:
+        UserError: the run has logged nothing yet.
+    """
+    lines = read_log(run)
+    steps = [line for line in lines if "loss" in line]
+    validation = [line for line in lines if "val_loss" in line]
+    if not steps:
+        raise UserError(f"{run} has no logged training steps to plot yet")
+    x = np.array([line["step"] for line in steps])
+    losses = np.array([line["loss"] for line in steps])
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+
+    top.plot(x, losses, color=_TRAIN, alpha=0.25, linewidth=0.8)
+    window = max(1, len(losses) // 50)
+    top.plot(x, smooth(losses, window), color=_TRAIN, label=f"training (mean over {window} logged steps)")
+    if validation:
+        vx, vy = [line["step"] for line in validation], [line["val_loss"] for line in validation]
+        top.plot(vx, vy, "o-", color=_VALIDATION, markersize=4, label="validation")
+        top.annotate(f"{vy[-1]:.3f}", (vx[-1], vy[-1]), xytext=(-4, 9), textcoords="offset points", ha="right")
+    top.set_ylabel("loss (nats per token)")
+    top.set_title(run.resolve().name)
+    top.legend(frameon=False)
+    bottom.plot(x, [line["lr"] for line in steps], color=_QUIET)
+    bottom.set_ylabel("learning rate", color=_QUIET)
+    bottom.set_xlabel("step")
+    norms = bottom.twinx()
+    norms.plot(x, [line["grad_norm"] for line in steps], color=_TRAIN, alpha=0.5, linewidth=0.8)
+    norms.set_ylabel("gradient norm", color=_TRAIN)
+    norms.set_yscale("log")
+    for axes in (top, bottom):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Write a figure as PNG.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        figure.savefig(path, dpi=120, format="png")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    return path

@@ -1,0 +1,15 @@
+"""Progress bars on stderr: lively in a terminal, one line now and then where the output goes into a file."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+
+def progress_bar(*arguments: Any, **options: Any) -> tqdm:
+    """Make a tqdm bar; outside a terminal it writes at most every ten seconds, and nothing for short work."""
+    if not sys.stderr.isatty():
+        options = {"mininterval": 10, "delay": 10} | options
+    return tqdm(*arguments, dynamic_ncols=True, **options)

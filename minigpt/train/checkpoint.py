@@ -1,0 +1,139 @@
+"""Checkpoints: a folder per saved step, written beside and renamed into place, so that a kill at any moment leaves the
+last good one. Weights and optimizer state are safetensors, the rest is JSON; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from minigpt.backend import Backend
+from minigpt.errors import UserError
+from minigpt.params import Parameters
+from minigpt.train.optimizer import AdamW
+
+FOLDER = "checkpoints"
+_WEIGHTS, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no such call for folders
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checkpoint_paths(run: Path) -> list[Path]:
+    """The finished checkpoints of a run, oldest first. Unfinished ones have names that start with a dot."""
+    found = [(int(p.name.removeprefix("step-")), p) for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit()]
+    return [path for _, path in sorted(found)]
+
+
+def save_checkpoint(
+    run: Path, step: int, params: Parameters, optimizer: AdamW, state: dict[str, Any], *, backend: Backend, keep: int
+) -> Path:
+    """Write the checkpoint of `step` and, once it is in place, remove all but the newest `keep`.
+
+    Args:
+        state: what else resuming needs, as JSON values.
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    final = run / FOLDER / f"step-{step}"
+    if final.exists():
+        return final  # saved already: a state is a function of its step
+    unfinished = final.with_name(f".step-{step}.unfinished")
+    host = Parameters(params.specs, backend.to_host(params.flat))
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        save_file(dict(host), unfinished / _WEIGHTS, metadata={"format": "pt"})
+        moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)}
+        save_file(moments, unfinished / _OPTIMIZER)
+        state = {"step": step, "updates": optimizer.updates, **state}
+        (unfinished / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        for path in (*unfinished.iterdir(), unfinished):
+            _sync(path)
+        os.rename(unfinished, final)
+        _sync(final.parent)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write the checkpoint {final}: {error}") from None
+    for old in checkpoint_paths(run)[:-keep]:
+        doomed = old.with_name(f".{old.name}.removed")  # renamed first: half-deleted must not look finished
+        os.rename(old, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return final
+
+
+def remove_leftovers(run: Path) -> None:
+    """Delete what a killed process left unfinished."""
+    for path in (run / FOLDER).glob(".step-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def latest_checkpoint(run: Path) -> Path:
+    paths = checkpoint_paths(run)
+    if not paths:
+        raise UserError(f"{run} has no checkpoint")
+    return paths[-1]
+
+
+def _load_tensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"the checkpoint file {path} is missing") from None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
+
+
+def load_weights(checkpoint: Path, model: Any, *, dtype: str, backend: Backend) -> Parameters:
+    """Read a checkpoint's weights into the parameters of `model`.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds other tensors than the model; the message names them.
+    """
+    path = checkpoint / _WEIGHTS
+    tensors = _load_tensors(path)
+    missing = [s.name for s in model.specs if s.name not in tensors]
+    unexpected = sorted(set(tensors) - {s.name for s in model.specs})
+    if missing or unexpected:
+        words = [f"it lacks {', '.join(missing[:3])}"] * bool(missing)
+        words += [f"it has {', '.join(unexpected[:3])} besides"] * bool(unexpected)
+        raise UserError(f"{path} does not fit the model of its configuration: {' and '.join(words)}")
+    params = Parameters(model.specs, np.empty(sum(s.size for s in model.specs), dtype))
+    for spec in model.specs:
+        if tensors[spec.name].shape != spec.shape:
+            found, wanted = tensors[spec.name].shape, spec.shape
+            raise UserError(f"{path} does not fit the model: {spec.name} has shape {found}, not {wanted}")
+        params[spec.name][...] = tensors[spec.name]
+    return Parameters(model.specs, backend.asarray(params.flat))
+
+
+def load_state(checkpoint: Path) -> dict[str, Any]:
+    path = checkpoint / _STATE
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
+
+
+def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int, *, backend: Backend) -> None:
+    """Put a checkpoint's moments into `optimizer`."""
+    tensors = _load_tensors(checkpoint / _OPTIMIZER)
+    if {name: x.shape for name, x in tensors.items()} != {"m": optimizer.m.shape, "v": optimizer.v.shape}:
+        raise UserError(f"{checkpoint / _OPTIMIZER} does not fit the model of its configuration")
+    optimizer.m[...] = backend.asarray(tensors["m"])
+    optimizer.v[...] = backend.asarray(tensors["v"])
+    optimizer.updates = updates

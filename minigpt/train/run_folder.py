@@ -1,0 +1,115 @@
+"""Run folders: where a training run keeps its configuration, tokenizer, log, samples, curves and checkpoints.
+
+A run folder appears under its name only when everything that resuming needs is in it, so a process that is killed at
+any moment leaves either no run or one that resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from minigpt import tokenizers
+from minigpt.config import RunConfig, build_config, config_to_toml, read_toml
+from minigpt.errors import UserError
+from minigpt.tokenizers import Tokenizer
+
+RUNS = Path("runs")
+CONFIG_FILE = "config.toml"
+
+
+def is_run(path: Path) -> bool:
+    return (path / CONFIG_FILE).is_file() and (path / "checkpoints").is_dir()
+
+
+def next_run(preset: str) -> Path:
+    """runs/PRESET-N with the next free N."""
+    stem = Path(preset).stem
+    taken = [p.name.removeprefix(f"{stem}-") for p in RUNS.glob(f"{stem}-*")]
+    return RUNS / f"{stem}-{1 + max((int(n) for n in taken if n.isdigit()), default=0)}"
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse a folder that is in use, before any work is done.
+
+    Raises:
+        UserError: the folder exists and neither is empty nor is a run that `force` allows to be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not is_run(path):
+        raise UserError(f"{path} exists and is not a run of minigpt; choose another --out")
+    if not force:
+        raise UserError(f"{path} exists: continue it with --resume {path}, or replace it with --force")
+
+
+def create_run(
+    path: Path, config: RunConfig, tokenizer: Tokenizer, first_checkpoint: Callable[[Path], object], *, force: bool
+) -> None:
+    """Make a complete run folder beside `path` and rename it into place."""
+    check_target(path, force=force)
+    unfinished = path.with_name(f".{path.name}.unfinished-{os.getpid()}")
+    replaced = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir()
+        (unfinished / CONFIG_FILE).write_text(config_to_toml(config), encoding="utf-8")
+        tokenizers.save(tokenizer, unfinished)
+        first_checkpoint(unfinished)
+        if path.exists():
+            os.rename(path, replaced)
+        os.rename(unfinished, path)
+    except OSError as error:
+        raise UserError(f"cannot create the run folder {path}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def find_run(name: str | None) -> Path:
+    """Return the run folder called `name` (a path, or a name in runs/); by default the newest in runs/."""
+    if name is None:
+        runs = [p for p in RUNS.glob("*") if not p.name.startswith(".") and is_run(p)]
+        if not runs:
+            raise UserError("there is no run in runs/ yet; train one with `minigpt train`, or give a run's folder")
+        return max(runs, key=lambda p: (p / CONFIG_FILE).stat().st_mtime_ns)
+    for path in (Path(name), RUNS / name):
+        if is_run(path):
+            return path
+    raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG_FILE} and checkpoints)")
+
+
+def load_config(run: Path) -> RunConfig:
+    return build_config(read_toml(run / CONFIG_FILE))
+
+
+def rewrite_config(run: Path, config: RunConfig) -> None:
+    """Replace the run's configuration in one step (resuming with other --steps)."""
+    beside = run / f".{CONFIG_FILE}.unfinished"
+    beside.write_text(config_to_toml(config), encoding="utf-8")
+    os.replace(beside, run / CONFIG_FILE)
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run's lock, which the system lets go of when the process ends, however it ends.
+
+    Raises:
+        UserError: another process is training in this folder.
+    """
+    with open(run / "lock", "a+b") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process is training in {run}; stop it first, or choose another run") from None
+        yield

@@ -1,0 +1,104 @@
+"""Text from files: encodings, folders, pieces, and what is refused."""
+
+import pytest
+
+from minigpt.data import corpora, text
+from minigpt.errors import UserError
+
+
+def test_pieces_are_the_text_again(tmp_path, monkeypatch):
+    whole = "Grüße, 世界! 🙂\r\nline two\nno end" * 50
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    files[0].write_bytes(b"\xef\xbb\xbf" + whole.encode())  # a byte-order mark is not text
+    files[1].write_bytes(whole.encode())
+    for size in (1, 2, 3, 7, 1 << 20):  # cuts through the middle of characters
+        monkeypatch.setattr(text, "_PIECE", size)
+        assert "".join(text.read_pieces(files)) == whole + whole
+
+
+def test_pieces_end_with_lines(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text("first line\nsecond line\nthird")
+    monkeypatch.setattr(text, "_PIECE", 4)
+    assert list(text.read_pieces([tmp_path / "a.txt"])) == ["first line\n", "second line\n", "third"]
+
+
+def test_not_utf8_is_refused_with_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("äöü".encode() + b"abc\xff")
+    for size in (1, 2, 5, 100):
+        monkeypatch.setattr(text, "_PIECE", size)
+        with pytest.raises(UserError, match=r"latin.txt is not a UTF-8 text: byte 9 cannot"):
+            list(text.read_pieces([path]))
+
+
+def test_a_character_cut_off_at_the_end_is_refused(tmp_path):
+    path = tmp_path / "cut.txt"
+    path.write_bytes(b"abc" + "é".encode()[:1])
+    with pytest.raises(UserError, match="byte 3 cannot"):
+        list(text.read_pieces([path]))
+
+
+def test_a_folder_stands_for_its_files_in_order(tmp_path):
+    for name in ("b.txt", "a/z.txt", "a/.hidden", ".git/x", "c.md"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(name)
+    found = text.resolve_sources([str(tmp_path)])
+    assert [p.relative_to(tmp_path).as_posix() for p in found] == ["a/z.txt", "b.txt", "c.md"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="contains no files"):
+        text.resolve_sources([str(tmp_path / "empty")])
+
+
+def test_unknown_sources_are_refused():
+    with pytest.raises(UserError, match="neither a file, nor a folder, nor a known corpus"):
+        text.resolve_sources(["tinyshakespear"])
+
+
+def test_fingerprints_tell_texts_apart(tmp_path):
+    one, two = tmp_path / "1", tmp_path / "2"
+    one.write_text("ab")
+    two.write_text("c")
+    together, swapped = text.fingerprint([one, two]), text.fingerprint([two, one])
+    one.write_text("a")
+    two.write_text("bc")  # the same bytes, otherwise divided
+    assert len({together, swapped, text.fingerprint([one, two])}) == 3
+
+
+def test_the_default_corpus_is_there_and_stays_the_same():
+    first = corpora.corpus_file(corpora.DEFAULT)
+    content = first.read_text(encoding="utf-8")
+    assert len(content) > 300_000 and "statement" in content
+    first.write_text("damaged")
+    assert corpora.corpus_file(corpora.DEFAULT).read_text(encoding="utf-8") == content
+
+
+def test_a_cached_download_is_verified(shakespeare, monkeypatch):
+    path = corpora.cache_folder() / "tinyshakespeare.txt"
+    content = shakespeare.read_bytes()
+    corpora.write_atomically(path, content)
+    assert corpora.corpus_file("tinyshakespeare") == path
+    corpora.write_atomically(path, content[:-1] + b"X")
+    with pytest.raises(UserError, match=r"is not tinyshakespeare: expected 1115394 bytes .* another checksum"):
+        corpora.corpus_file("tinyshakespeare")
+    path.unlink()
+
+
+def test_no_network_says_how_to_do_it_by_hand(monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(
+        UserError, match=r"cannot download tinyshakespeare .* by hand, save it as .*tinyshakespeare.txt"
+    ):
+        corpora.corpus_file("tinyshakespeare")
+
+
+def test_a_wrong_download_is_not_kept(monkeypatch):
+    import io
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: io.BytesIO(b"<html>404</html>"))
+    with pytest.raises(UserError, match="did not give tinyshakespeare"):
+        corpora.corpus_file("tinyshakespeare")
+    assert not (corpora.cache_folder() / "tinyshakespeare.txt").exists()

@@ -1,0 +1,105 @@
+"""A stand-in for CuPy on machines without a GPU: NumPy underneath, but as strict as CuPy about what mixes.
+
+Arrays are of a class of their own in a module called `cupy`. Putting a plain NumPy array into one of the module's
+functions or into arithmetic with such an array raises TypeError, as it does in CuPy; results are of that class again.
+What it cannot show: a GPU's speed, memory, rounding or order of additions.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+
+module = types.ModuleType("cupy")
+
+
+class ndarray(np.ndarray):
+    """A NumPy array that refuses to meet plain ones."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
+        for x in (*inputs, *(out or ())):
+            refuse_plain(x)
+        plain = [plain_view(x) for x in inputs]
+        if out is not None:
+            keywords["out"] = tuple(plain_view(x) for x in out)
+        result = getattr(ufunc, method)(*plain, **keywords)
+        return out[0] if out is not None else wrapped(result)
+
+    def __array_function__(self, function, types, arguments, keywords):
+        raise TypeError(f"numpy.{function.__name__} was called on a CuPy array")
+
+    def get(self):
+        return np.array(plain_view(self))
+
+    def __setitem__(self, index, value):
+        refuse_plain(value)
+        for part in index if isinstance(index, tuple) else (index,):
+            refuse_plain(part)
+        super().__setitem__(index, value)
+
+
+ndarray.__module__ = "cupy"
+
+
+def refuse_plain(x):
+    if isinstance(x, np.ndarray) and not isinstance(x, ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>: NumPy and CuPy arrays are mixed")
+
+
+def plain_view(x):
+    if isinstance(x, ndarray):
+        return x.view(np.ndarray)
+    return type(x)(plain_view(y) for y in x) if isinstance(x, (list, tuple)) else x
+
+
+def wrapped(x):
+    if isinstance(x, tuple):
+        return tuple(wrapped(y) for y in x)
+    return np.asarray(x).view(ndarray) if isinstance(x, (np.ndarray, np.generic)) else x
+
+
+def _strict(function):
+    def call(*arguments, **keywords):
+        for x in (*arguments, *keywords.values()):
+            refuse_plain(x)
+            if isinstance(x, (list, tuple)):
+                for y in x:
+                    refuse_plain(y)
+        out = keywords.pop("out", None)
+        result = wrapped(function(*map(plain_view, arguments), **{k: plain_view(v) for k, v in keywords.items()}))
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    return call
+
+
+def _get(name):
+    value = getattr(np, name)
+    if isinstance(value, type) or not callable(value):
+        return value  # dtypes and constants
+    if name == "add":
+        call = _strict(value)
+        call.at = lambda a, i, b: np.add.at(plain_view(a), plain_view(i), plain_view(b))
+        return call
+    return _strict(value)
+
+
+module.ndarray = ndarray
+module.__version__ = "14.0 (a stand-in)"
+module.__getattr__ = _get
+module.is_available = lambda: True
+module.asarray = lambda x, dtype=None: np.asarray(plain_view(x), dtype=dtype).view(ndarray)  # the way onto the device
+module.cuda = types.SimpleNamespace(
+    get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
+    runtime=types.SimpleNamespace(getDeviceProperties=lambda i: {"name": b"no GPU at all"}),
+)
+
+
+def install(monkeypatch) -> types.ModuleType:
+    """Make `import cupy` give the stand-in for the length of a test."""
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    return module

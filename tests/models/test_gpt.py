@@ -1,0 +1,167 @@
+"""GPT as a whole: sizes, gradients, shards, and what it must and must not depend on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minigpt.config import build_config, preset_names, read_preset
+from minigpt.data.batch import Batch
+from minigpt.gradcheck import MODEL_CASES, random_parameters
+from minigpt.models import GPT, GPTConfig
+from minigpt.ops import IGNORE
+from minigpt.run import Run
+from minigpt.train.shards import ShardPool
+
+
+def small(**changed):
+    return GPT(GPTConfig(**{"vocab_size": 11, "context": 8, "layers": 2, "heads": 2, "width": 8} | changed))
+
+
+def random_batch(rows=5, length=8, vocab=11, seed=0):
+    rng = np.random.default_rng(seed)
+    inputs, targets = rng.integers(0, vocab, (rows, length)), rng.integers(0, vocab, (rows, length))
+    targets[1, 3:] = IGNORE  # uneven counts, so that a mean of shard means would be wrong
+    return Batch(inputs, targets)
+
+
+@pytest.mark.parametrize("name", MODEL_CASES)
+def test_every_parameter_has_its_true_gradient(name):
+    checks = list(MODEL_CASES[name]().checks())
+    assert len(checks) == len(MODEL_CASES[name]().params)
+    for check in checks:
+        assert check.passed, check
+
+
+@pytest.mark.parametrize(
+    "preset, count",
+    {
+        "gpt": 116_534_784,
+        "gpt2": 124_439_808,
+        "gpt2-medium": 354_823_168,
+        "gpt2-large": 774_030_080,
+        "gpt2-xl": 1_557_611_200,
+    }.items(),
+)
+def test_published_sizes(preset, count):
+    assert GPT(build_config(read_preset(preset)).model).parameter_count == count
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_valid(preset):
+    assert build_config(read_preset(preset)).train.steps > 0
+
+
+def test_shakespeare_cpu_is_the_published_recipe():
+    config = build_config(read_preset("shakespeare-cpu"))
+    m, t, s, o = config.model, config.train, config.schedule, config.optimizer
+    assert (m.layers, m.heads, m.width, m.context, m.dropout, m.bias) == (4, 4, 128, 64, 0.0, False)
+    assert (t.batch, t.accumulation, t.steps) == (12, 1, 2000)
+    assert (s.kind, s.peak, s.floor, s.warmup) == ("cosine", 1e-3, 1e-4, 100)
+    assert (o.variant, o.beta1, o.beta2, o.weight_decay, o.clip) == ("adamw", 0.9, 0.99, 0.1, 1.0)
+    assert m.norm == "pre" and m.scaled_residual_init and m.init_std == 0.02
+
+
+def test_initial_distribution():
+    params = GPT(GPTConfig(vocab_size=300, context=50, layers=8, heads=2, width=64)).init(seed=3)
+    assert params["tokens"].std() == pytest.approx(0.02, rel=0.03)
+    assert params["blocks.3.attention.qkv.weight"].std() == pytest.approx(0.02, rel=0.03)
+    for name in ("attention.out", "mlp.down"):  # they write into the residual stream: 1/sqrt(2 L) = 1/4
+        assert params[f"blocks.3.{name}.weight"].std() == pytest.approx(0.005, rel=0.05)
+    assert (params["blocks.0.norm1.gain"] == 1).all() and (params["blocks.0.mlp.up.bias"] == 0).all()
+    post = GPT(GPTConfig(vocab_size=9, layers=8, heads=2, width=64, norm="post", scaled_residual_init=False)).init()
+    assert post["blocks.3.mlp.down.weight"].std() == pytest.approx(0.02, rel=0.05)
+    assert "final_norm.gain" not in post
+
+
+def test_the_first_loss_is_that_of_guessing():
+    model, batch = small(vocab_size=50, width=32), random_batch(20, vocab=50)
+    loss, _ = model.forward(model.init(seed=1), batch)
+    assert loss == pytest.approx(math.log(50), rel=0.02)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_text_longer_than_the_context_is_refused(norm):
+    model = small(norm=norm)
+    with pytest.raises(ValueError, match="do not fit the model's context of 8"):
+        model.logits(model.init(), np.zeros((1, 9), dtype=int))
+
+
+def test_later_tokens_do_not_change_earlier_logits():
+    model = small()
+    params, ids = random_parameters(model), random_batch().inputs
+    changed = ids.copy()
+    changed[:, 5:] = (changed[:, 5:] + 1) % 11
+    before, after = model.logits(params, ids), model.logits(params, changed)
+    np.testing.assert_array_equal(before[:, :5], after[:, :5])
+    assert (before[:, 5:] != after[:, 5:]).any()
+
+
+def test_a_window_of_the_whole_context_is_the_dense_model_bit_for_bit():
+    dense, banded = small(), small(window=8)
+    params, ids = random_parameters(dense), random_batch().inputs
+    np.testing.assert_array_equal(banded.logits(params, ids), dense.logits(params, ids))
+    assert (small(window=3).logits(params, ids) != dense.logits(params, ids)).any()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_shards_agree(dropout):
+    """One, two and four shards give the same loss and gradient: the same drops, the global mean."""
+    model, batch = small(dropout=dropout), random_batch()
+    params, results = random_parameters(model), []
+    for workers in (1, 2, 4):
+        with ShardPool(workers) as pool:
+            loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+            results.append((loss, grads.flat.copy()))
+    for loss, grads in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-13)
+        np.testing.assert_allclose(grads, results[0][1], rtol=1e-9, atol=1e-12)
+    run = Run(train=True, seed=1, step=2)
+    assert results[0][0] == pytest.approx(model.forward(params, batch, run)[0], rel=1e-13)
+
+
+def test_accumulation_equals_one_large_batch():
+    model, batch = small(dropout=0.2), random_batch(rows=6)
+    params = random_parameters(model)
+    with ShardPool(2) as pool:
+        loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+        grads = grads.flat.copy()
+        parts = [batch.rows(0, 2), batch.rows(2, 4), batch.rows(4, 6)]
+        again, parts_grads = pool.loss_and_grads(model, params, parts, seed=1, step=2)
+    assert again == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_allclose(parts_grads.flat, grads, rtol=1e-9, atol=1e-12)
+
+
+def test_more_workers_than_rows():
+    model, batch = small(), random_batch(rows=2)
+    params = random_parameters(model)
+    with ShardPool(4) as pool:
+        loss, _ = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+    assert loss == pytest.approx(model.forward(params, batch)[0], rel=1e-13)
+
+
+def test_backward_adds_and_scales():
+    model, batch = small(), random_batch()
+    params = random_parameters(model)
+    _, cache = model.forward(params, batch)
+    once, scaled = params.zeros_like(), params.zeros_like()
+    model.backward(params, once, cache)
+    scaled.flat[...] = 1.0
+    model.backward(params, scaled, cache, scale=0.5)
+    np.testing.assert_allclose(scaled.flat, 1 + 0.5 * once.flat, rtol=1e-12, atol=1e-12)
+
+
+def test_single_precision_stays_single():
+    model, batch = small(dropout=0.1, activation="gelu_erf"), random_batch()
+    params = random_parameters(model).astype("float32")
+    run = Run(train=True)
+    _, cache = model.forward(params, batch, run)
+    grads = params.zeros_like()
+    model.backward(params, grads, cache, run)
+
+    def dtypes(x):
+        if isinstance(x, np.ndarray):
+            return {x.dtype.name}
+        return set().union(*map(dtypes, x)) if isinstance(x, (tuple, list)) and x else set()
+
+    assert "float64" not in dtypes(cache) and grads.flat.dtype == np.float32

@@ -1,0 +1,79 @@
+"""Attention against loops written straight from the definition, and at its edges."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minigpt import ops
+from minigpt.gradcheck import attention_masks
+
+
+def by_loops(q, k, v, allowed):
+    """Every query of every head on its own; allowed(b, i, j) says whether query i may look at key j."""
+    (b, t, h, d), (s, g) = q.shape, k.shape[1:3]
+    y = np.zeros_like(q)
+    for row in range(b):
+        for head in range(h):
+            shared = head * g // h  # consecutive query heads share a key-value head
+            for i in range(t):
+                keys = [j for j in range(s) if allowed(row, i, j)]
+                scores = [q[row, i, head] @ k[row, j, shared] / math.sqrt(d) for j in keys]
+                weights = np.exp(scores) / np.exp(scores).sum() if keys else []
+                for w, j in zip(weights, keys, strict=True):
+                    y[row, i, head] += w * v[row, j, shared]
+    return y
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 5, 4, 2, 3), (2, 3, 7, 2, 2, 4), (1, 1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("name", attention_masks(2, 5, 5))
+def test_equals_the_definition(shape, name):
+    b, t, s, h, g, d = shape
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((b, t, h, d)), rng.standard_normal((b, s, g, d)), rng.standard_normal((b, s, g, d))
+    mask = attention_masks(b, t, s)[name]
+
+    def allowed(row, i, j):
+        distance = i + s - t - j
+        near = not mask.window or abs(distance) < mask.window
+        return near and (not mask.causal or distance >= 0) and (mask.key_padding is None or mask.key_padding[row, j])
+
+    y, _ = ops.attention_forward(q, k, v, mask=mask)
+    np.testing.assert_allclose(y, by_loops(q, k, v, allowed), rtol=1e-12, atol=1e-14)
+
+
+def test_nothing_to_attend_to_gives_zeros_and_no_gradient():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, 3, 2, 4)) for _ in range(3))
+    mask = ops.Mask(causal=True, key_padding=np.array([[0, 0, 1], [0, 0, 0]], dtype=bool))
+    y, cache = ops.attention_forward(q, k, v, mask=mask)
+    assert (y[0, :2] == 0).all() and (y[1] == 0).all() and (y[0, 2] == v[0, 2]).all()
+    for gradient in ops.attention_backward(np.ones_like(y), cache):
+        assert np.isfinite(gradient).all() and (gradient[1] == 0).all()
+
+
+def test_scores_too_large_for_exp_stay_finite():
+    q = np.full((1, 4, 1, 2), 1e3, dtype=np.float32)
+    y, cache = ops.attention_forward(q, q, q, mask=ops.Mask(causal=True))
+    assert np.isfinite(y).all()
+    assert all(np.isfinite(g).all() for g in ops.attention_backward(y, cache))
+
+
+def test_a_window_as_long_as_the_text_is_dense_attention_bit_for_bit():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, 6, 2, 4)).astype(np.float32) for _ in range(3))
+    dense, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    for window in (6, 7, 100):
+        banded, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=window))
+        np.testing.assert_array_equal(banded, dense)
+    narrow, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True, window=5))
+    assert (narrow[:, 5] != dense[:, 5]).any() and (narrow[:, :5] == dense[:, :5]).all()
+
+
+def test_the_future_has_no_influence():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((1, 6, 2, 4)) for _ in range(3))
+    y, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    k[:, 4:], v[:, 4:] = 9.0, -9.0
+    changed, _ = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    assert (changed[:, :4] == y[:, :4]).all() and (changed[:, 4:] != y[:, 4:]).all()

@@ -1,0 +1,53 @@
+"""Dropout's draws: the right rate, and a function of seed, step, site and global row alone."""
+
+import numpy as np
+import pytest
+
+from minigpt import ops
+
+KEY = ops.DropoutKey(seed=1, step=2, site=3, row=0)
+X = np.ones((8, 33, 7), dtype=np.float32)
+
+
+def kept(x=X, rate=0.25, **changed):
+    return ops.dropout_multiplier(x, rate, KEY._replace(**changed)) != 0
+
+
+def test_rate_and_scale():
+    x = np.ones((16, 1000, 25), dtype=np.float32)
+    for rate in (0.1, 0.5, 0.9):
+        y, _ = ops.dropout_forward(x, rate, KEY)
+        assert (y == 0).mean() == pytest.approx(rate, abs=4 * np.sqrt(rate * (1 - rate) / x.size))
+        assert set(np.unique(y)) == {0, np.float32(1 / (1 - rate))}
+
+
+def test_the_same_key_draws_the_same_and_any_other_does_not():
+    assert (kept() == kept()).all()
+    for changed in ({"seed": 2}, {"step": 3}, {"site": 4}, {"row": 8}):
+        agreement = (kept() == kept(**changed)).mean()
+        assert agreement == pytest.approx(0.25**2 + 0.75**2, abs=0.05)
+
+
+def test_a_shard_drops_what_the_whole_batch_would():
+    whole = kept()
+    for cut in (1, 3, 5):
+        parts = [kept(X[:cut]), kept(X[cut:], row=cut)]
+        assert (np.concatenate(parts) == whole).all()
+
+
+def test_neighbouring_entries_are_independent():
+    keep = kept(np.ones((4, 20000), dtype=np.float32), rate=0.5).astype(float)
+    for lag in (1, 2, 3):
+        assert abs(np.corrcoef(keep[:, :-lag].ravel(), keep[:, lag:].ravel())[0, 1]) < 0.02
+    assert abs(np.corrcoef(keep)[np.triu_indices(4, 1)]).max() < 0.04
+
+
+def test_evaluation_and_rate_zero_change_nothing():
+    assert ops.dropout_forward(X, 0.5, None)[0] is X
+    assert ops.dropout_forward(X, 0.0, KEY)[0] is X
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_impossible_rates_are_refused(rate):
+    with pytest.raises(ValueError, match="dropout rate"):
+        ops.dropout_forward(X, rate, KEY)

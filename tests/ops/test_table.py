@@ -1,0 +1,119 @@
+"""One table over every operation: whatever holds for all of them is tested on all of them."""
+
+import numpy as np
+import pytest
+
+from minigpt.gradcheck import operation_cases
+
+CASES = {case.name: case for case in operation_cases()}
+
+
+@pytest.fixture(params=CASES, name="case")
+def operation_case(request):
+    return CASES[request.param]
+
+
+def run(case, inputs, dy=None, grads=None):
+    """Forward and backward; returns y, the gradients and the dy that was used."""
+    y, cache = case.forward(inputs)
+    if dy is None:
+        dy = np.asarray(np.random.default_rng(2).standard_normal(np.shape(y)), dtype=next(iter(inputs.values())).dtype)
+    grads = {k: np.zeros_like(v) for k, v in inputs.items()} if grads is None else grads
+    case.backward(dy, cache, grads)
+    return y, grads, dy
+
+
+def arrays_in(cache):
+    """Every array that a cache holds, however nested."""
+    if isinstance(cache, np.ndarray):
+        return [cache]
+    return [x for item in cache for x in arrays_in(item)] if isinstance(cache, tuple) else []
+
+
+def test_gradients_are_the_true_ones(case):
+    for check in case.checks():
+        assert check.passed, check
+
+
+def test_dtype_is_kept(case):
+    single = {k: v.astype(np.float32) for k, v in case.inputs.items()}
+    y, grads, _ = run(case, single)
+    assert np.ndim(y) == 0 or y.dtype == np.float32
+    reference, expected, _ = run(case, case.inputs)
+    np.testing.assert_allclose(y, reference, rtol=2e-5, atol=2e-5)
+    _, cache = case.forward(single)
+    assert all(x.dtype != np.float64 for x in arrays_in(cache))
+    assert all(g.dtype == np.float32 for g in grads.values()) and grads.keys() == expected.keys()
+
+
+def test_inputs_gradient_and_cache_stay_untouched(case):
+    inputs = {k: v.copy() for k, v in case.inputs.items()}
+    y, cache = case.forward(inputs)
+    before = [x.copy() for x in arrays_in(cache)]
+    dy = np.ones(np.shape(y))
+    case.backward(dy, cache, {k: np.zeros_like(v) for k, v in inputs.items()})
+    assert all((inputs[k] == case.inputs[k]).all() for k in inputs)
+    assert (dy == 1).all()
+    assert all(np.array_equal(a, b) for a, b in zip(arrays_in(cache), before, strict=True))
+
+
+def test_non_contiguous_inputs_give_the_same(case):
+    def strided(x):
+        wide = np.full((*x.shape[:-1], 2 * x.shape[-1]), np.nan)
+        wide[..., ::2] = x
+        return wide[..., ::2]
+
+    y, grads, dy = run(case, case.inputs)
+    inputs = {k: strided(v) for k, v in case.inputs.items()}
+    again, strided_grads, _ = run(case, inputs, dy=strided(dy) if np.ndim(dy) else dy)
+    np.testing.assert_allclose(again, y, rtol=1e-12, atol=1e-14)
+    for name in grads:
+        np.testing.assert_allclose(strided_grads[name], grads[name], rtol=1e-11, atol=1e-14)
+
+
+def test_out_receives_what_would_be_allocated(case):
+    y, cache = case.forward(case.inputs)
+    if np.ndim(y) == 0:  # a loss is a number: its forward has no out
+        forward_out = None
+    else:
+        forward_out = np.full_like(y, np.nan)
+        returned, cache = case.forward(case.inputs, out=forward_out)
+        assert returned is forward_out
+        np.testing.assert_array_equal(forward_out, y)
+    dy = np.random.default_rng(3).standard_normal(np.shape(y))
+    expected = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    case.backward(dy, cache, expected)
+    activations = [k for k in case.inputs if k in ("x", "q", "k", "v", "logits")]
+    outs = tuple(np.full_like(case.inputs[k], np.nan) for k in activations)
+    grads = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    case.backward(dy, cache, grads, out=(outs if len(outs) > 1 else outs[0]) if outs else None)
+    for name in expected:
+        np.testing.assert_array_equal(grads[name], expected[name])
+    for name, out in zip(activations, outs, strict=True):
+        np.testing.assert_array_equal(out, expected[name])
+
+
+def test_parameter_gradients_accumulate(case):
+    _, once, dy = run(case, case.inputs)
+    start = {k: np.full_like(v, 0.5) for k, v in case.inputs.items()}
+    run(case, case.inputs, dy=dy, grads=start)
+    for name in once:
+        np.testing.assert_allclose(start[name], once[name] + 0.5, rtol=1e-12, atol=1e-14)
+
+
+def test_a_batch_equals_its_rows(case):
+    """Row by row, the outputs are parts of the whole, and the parameters' gradients add up to the whole's."""
+    rows = {k for k in case.batched if k in case.inputs}
+    stateless = not any(word in case.name for word in ("padded", "dropout"))
+    if not rows or not stateless:  # those draw from, or look at, the whole batch; tested where they are defined
+        assert case.name.startswith(("embedding", "cross-entropy", "attention", "dropout"))
+        return
+    y, grads, dy = run(case, case.inputs)
+    summed = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    for i in range(len(y)):
+        part = {k: v[i : i + 1] if k in rows else v for k, v in case.inputs.items()}
+        part_grads = {k: summed[k][i : i + 1] if k in rows else summed[k] for k in summed}
+        part_y, _, _ = run(case, part, dy=dy[i : i + 1], grads=part_grads)
+        np.testing.assert_allclose(part_y, y[i : i + 1], rtol=1e-12, atol=1e-14)
+    for name in grads:
+        np.testing.assert_allclose(summed[name], grads[name], rtol=1e-11, atol=1e-13)

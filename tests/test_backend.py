@@ -1,0 +1,158 @@
+"""Choosing a backend, without CuPy, with CuPy but no GPU, and with a stand-in for both."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from minigpt.backend import array_module, cupy_problem, get_backend
+from minigpt.cli import main
+from minigpt.data.batch import Batch
+from minigpt.errors import UserError
+from minigpt.gradcheck import MODEL_CASES, operation_cases
+from minigpt.params import Parameters
+
+from . import fake_cupy
+from .train.runs import train
+
+
+def test_without_cupy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert "CuPy is not installed" in cupy_problem()
+    with pytest.raises(UserError, match="CuPy is not installed"):
+        get_backend("cupy")
+    assert get_backend().name == "numpy"
+
+
+def test_cupy_without_a_gpu(monkeypatch, tmp_path):
+    """CuPy is there, but whatever touches the device fails."""
+    (tmp_path / "cupy.py").write_text(
+        "__version__ = '14.0'\ndef is_available(): return False\n"
+        "def __getattr__(name): raise RuntimeError('cudaErrorNoDevice')\n"
+    )
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import cupy\n"
+        "from minigpt.cli import main\n"
+        "assert main(['gradcheck', 'gpt2-no-bias', '--json']) == 0\n"
+        "assert main(['info', '--json']) == 0\n"
+        "sys.exit(main(['train', '--backend', 'cupy']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 2
+    sentence = "CuPy 14.0 is installed, but it finds no usable CUDA GPU or driver"
+    assert done.stderr.endswith(f"minigpt: error: the cupy backend cannot run: {sentence}\n")
+    assert json.loads(done.stdout.splitlines()[-1])["gpu"] == f"not usable: {sentence}"
+
+
+def test_a_broken_cupy_is_reported_as_such(monkeypatch, tmp_path):
+    (tmp_path / "cupy.py").write_text("import libcudart_that_is_missing\n")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "installed but does not import (No module named 'libcudart_that_is_missing')" in cupy_problem()
+
+
+def test_the_environment_chooses(monkeypatch):
+    fake_cupy.install(monkeypatch)
+    monkeypatch.setenv("MINIGPT_BACKEND", "cupy")
+    assert get_backend().name == "cupy" and get_backend("numpy").name == "numpy"
+
+
+def test_array_module(monkeypatch):
+    cupy = fake_cupy.install(monkeypatch)
+    on_cpu, on_gpu = np.ones(2), cupy.ones(2)
+    assert array_module(on_cpu, None) is np and array_module(None, on_gpu) is cupy
+    with pytest.raises(TypeError, match="NumPy and CuPy arrays are mixed"):
+        array_module(on_cpu, on_gpu)
+
+
+def to_device(x):
+    """Bring every array in a nest of tuples to the stand-in."""
+    if isinstance(x, np.ndarray):
+        return fake_cupy.module.asarray(x)
+    if isinstance(x, dict):
+        return {k: to_device(v) for k, v in x.items()}
+    return type(x)(*map(to_device, x)) if isinstance(x, Batch) else x
+
+
+def on_device_only(x):
+    if isinstance(x, np.ndarray):
+        assert isinstance(x, fake_cupy.ndarray)
+    elif isinstance(x, (tuple, list)):
+        for y in x:
+            on_device_only(y)
+
+
+SKIP_CLOSURES = ("embedding", "cross-entropy", "padded")  # these cases hold NumPy ids, targets or masks of their own
+PLAIN = [c.name for c in operation_cases() if not any(word in c.name for word in SKIP_CLOSURES)]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_operations_stay_on_the_device(monkeypatch, name):
+    fake_cupy.install(monkeypatch)
+    case = next(c for c in operation_cases() if c.name == name)
+    expected, cache = case.forward(case.inputs)
+    grads = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    case.backward(np.ones_like(expected), cache, grads)
+    inputs = to_device(case.inputs)
+    y, cache = case.forward(inputs)
+    device_grads = {k: fake_cupy.module.zeros_like(v) for k, v in inputs.items()}
+    case.backward(fake_cupy.module.ones_like(y), cache, device_grads)
+    on_device_only((y, cache, tuple(device_grads.values())))
+    np.testing.assert_array_equal(y.get(), expected)
+    for k in grads:
+        np.testing.assert_array_equal(device_grads[k].get(), grads[k])
+
+
+@pytest.mark.parametrize("name", MODEL_CASES)
+def test_models_stay_on_the_device(monkeypatch, name):
+    fake_cupy.install(monkeypatch)
+    case = MODEL_CASES[name]()
+    loss, cache = case.model.forward(case.params, case.batch, case.run)
+    grads = case.params.zeros_like()
+    case.model.backward(case.params, grads, cache, case.run)
+    params = Parameters(case.params.specs, to_device(case.params.flat))
+    device_loss, cache = case.model.forward(params, to_device(case.batch), case.run)
+    on_device_only(cache)
+    device_grads = params.zeros_like()
+    case.model.backward(params, device_grads, cache, case.run)
+    assert float(device_loss) == pytest.approx(loss, rel=1e-14)
+    np.testing.assert_allclose(device_grads.flat.get(), grads.flat, rtol=1e-13, atol=1e-15)
+
+
+def test_a_whole_run_on_the_device_equals_the_one_on_the_cpu(monkeypatch, text_file, tmp_path, capsys):
+    assert train(text_file, tmp_path / "cpu", 12, train__workers=1) == 0
+    fake_cupy.install(monkeypatch)
+    assert train(text_file, tmp_path / "gpu", 8, train__backend="cupy", train__workers=1) == 0
+    assert main(["train", "--resume", str(tmp_path / "gpu"), "--steps", "12"]) == 0
+
+    def losses(run):
+        lines = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+        return {line["step"]: line["loss"] for line in lines if "loss" in line and line["step"] <= 3}
+
+    ours, theirs = losses(tmp_path / "gpu"), losses(tmp_path / "cpu")
+    assert ours.keys() == theirs.keys() and all(ours[s] == pytest.approx(theirs[s], rel=1e-3) for s in ours)
+    capsys.readouterr()
+    for command in (["sample"], ["eval"]):
+        results = []
+        for backend in ("numpy", "cupy"):
+            assert main([*command, str(tmp_path / "gpu"), "--backend", backend, "--json"]) == 0
+            results.append(json.loads(capsys.readouterr().out))
+        assert results[0] == pytest.approx(results[1]) if command == ["eval"] else results[0] == results[1]
+    assert isinstance(main(["info"]), int) and "no GPU at all" in capsys.readouterr().out
+
+
+def test_the_stand_in_is_strict(monkeypatch):
+    cupy = fake_cupy.install(monkeypatch)
+    x = cupy.ones((2, 3))
+    for mixed in (
+        lambda: x + np.ones(3),
+        lambda: cupy.matmul(x, np.ones(3)),
+        lambda: cupy.concatenate([x, np.ones((1, 3))]),
+        lambda: np.concatenate([x, x]),
+        lambda: x.__setitem__(0, np.ones(3)),
+    ):
+        with pytest.raises(TypeError):
+            mixed()
+    assert type(x.sum(axis=0)) is fake_cupy.ndarray

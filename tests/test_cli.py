@@ -1,0 +1,317 @@
+"""The command line as a newcomer meets it: every mistake gets one sentence and a non-zero exit, and nothing is lost."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from minigpt import tokenizers
+from minigpt.cli import COMMANDS, main
+
+from .train.runs import arguments, train
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    text = folder / "text.txt"
+    text.write_text("".join(f"{i} plus {i} is {i + i}.\n" for i in range(200)))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MINIGPT_CACHE", str(folder / "cache"))
+    assert train(text, folder / "run", 10) == 0
+    patch.undo()
+    return text, folder / "run"
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of the trained run that a test may damage."""
+    shutil.copytree(trained[1], tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def error(capsys, tmp_path, monkeypatch):
+    """Run a command that must fail with one sentence on stderr, and return the sentence."""
+    monkeypatch.chdir(tmp_path)
+
+    def check(*arguments) -> str:
+        capsys.readouterr()
+        try:
+            status = main([str(a) for a in arguments])
+        except SystemExit as exit:  # argparse
+            status = exit.code
+        shown = capsys.readouterr()
+        assert status == 2, shown
+        assert shown.out == "" and shown.err.count("\n") == 1 and shown.err.startswith("minigpt: error: "), shown
+        assert not (tmp_path / "runs").exists()
+        return shown.err
+
+    return check
+
+
+def test_unknown_preset_names_the_nearest(error):
+    assert "unknown preset 'shakespear-cpu': did you mean 'shakespeare-cpu'?" in error("train", "shakespear-cpu")
+
+
+def test_unknown_settings_name_the_nearest(error):
+    assert "unknown setting 'train.step': did you mean 'train.steps'?" in error("train", "--set", "train.step=3")
+    assert "unknown section 'modell': did you mean 'model'?" in error("train", "--set", "modell.layers=3")
+    assert "not of the form section.key=value" in error("train", "--set", "steps=3")
+
+
+@pytest.mark.parametrize(
+    "setting, sentence",
+    {
+        "train.steps=many": "train.steps is 'many', but it must be a whole number",
+        "train.steps=1.5": "train.steps is 1.5, but it must be a whole number",
+        "train.steps=0": "train.steps is 0; it must be at least 1",
+        "train.seed=-1": "train.seed is -1; it must not be negative",
+        "model.bias=1": "model.bias is 1, but it must be true or false",
+        "model.heads=3": "model.width 128 is not a multiple of model.heads 3",
+        "model.heads=0": "model.heads is 0; it must be at least 1",
+        "model.norm=none": 'model.norm is \'none\'; choose "pre" or "post"',
+        "model.activation=swish": "model.activation is 'swish'; choose from",
+        "model.dropout=1": "model.dropout is 1.0; it must be at least 0 and below 1",
+        "optimizer.variant=sgd": "optimizer.variant is 'sgd'; choose one of adamw",
+        "optimizer.beta1=1.0": "optimizer.beta1 must be at least 0 and below 1",
+        "schedule.peak=nan": "schedule.peak is not a number",
+        "schedule.floor=1": "schedule.floor must be between 0 and schedule.peak",
+        "data.validation_fraction=1.0": "data.validation_fraction is 1.0; it must be between 0 and 1",
+        "sample.top_p=0": "sample.top_p is 0.0; it must be above 0 and at most 1",
+        "train.dtype=float16": "train.dtype is 'float16'; choose one of float32, float64",
+    }.items(),
+)
+def test_bad_values(error, setting, sentence):
+    assert sentence in error("train", "--set", setting)
+
+
+def test_bad_configuration_files(error, tmp_path):
+    path = tmp_path / "my.toml"
+    assert "cannot read the configuration" in error("train", path)
+    path.write_text("[model\n")
+    assert "my.toml is not a valid TOML file" in error("train", path)
+    path.write_text("model = 3\n")
+    assert "model is a section of the configuration, not a value" in error("train", path)
+    path.write_text('family = "gtp"\n')
+    assert "unknown model family 'gtp': did you mean 'gpt'?" in error("train", path)
+    path.write_bytes(b"\xff\xfe")
+    assert "my.toml is not a valid TOML file" in error("train", path)
+
+
+def test_bad_texts(error, tmp_path):
+    path = tmp_path / "t.txt"
+    assert "is neither a file, nor a folder, nor a known corpus" in error("train", "--data", path)
+    path.write_text("")
+    assert f"there is no text in {path}: the file is empty" in error("train", "--data", path)
+    path.write_bytes(b"good until here \xff\xfe bad")
+    assert f"{path} is not a UTF-8 text: byte 16 cannot be decoded" in error("train", "--data", path)
+    path.write_text("much too short")
+    assert "the text is too short" in error("train", "--data", path)
+    (tmp_path / "folder").mkdir()
+    assert "contains no files" in error("train", "--data", tmp_path / "folder")
+
+
+def test_tokenizers_that_are_missing_or_do_not_fit(error, trained, tmp_path):
+    text, _ = trained
+    assert "there is no tokenizer file" in error("train", "--data", text, "--tokenizer", "bytes")
+    small = ("--set", "model.vocab_size=5")
+    assert "the tokenizer does not fit the model: it has" in error("train", "--data", text, *small)
+    tokenizers.save(tokenizers.CharTokenizer("xyz"), tmp_path / "t.json")
+    assert "is not among the 3 characters" in error("train", "--data", text, "--tokenizer", tmp_path / "t.json")
+
+
+def test_an_existing_folder_is_never_overwritten_unasked(error, trained, run, tmp_path, capsys):
+    text, _ = trained
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    assert f"{run} exists: continue it with --resume {run}, or replace it with --force" in error(
+        *arguments(text, run, 5)
+    )
+    other = tmp_path / "documents"
+    other.mkdir()
+    (other / "thesis.txt").write_text("years of work")
+    for force in ([], ["--force"]):  # --force replaces runs, not whatever a path happens to name
+        assert "documents exists and is not a run" in error(*arguments(text, other, 5), *force)
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+    assert (other / "thesis.txt").read_text() == "years of work"
+    assert main([*arguments(text, run, 5), "--force"]) == 0
+    assert (run / "checkpoints" / "step-5").is_dir() and not (run / "checkpoints" / "step-10").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_file_in_the_way_and_an_unwritable_place(error, trained, tmp_path):
+    text, _ = trained
+    (tmp_path / "file").write_text("x")
+    assert "file exists and is not a run" in error(*arguments(text, tmp_path / "file", 5))
+    assert "cannot create the run folder" in error(*arguments(text, tmp_path / "file" / "run", 5))
+
+
+def test_resume_takes_the_run_as_it_is(error, run, tmp_path):
+    assert "is not a run folder" in error("train", "--resume", tmp_path / "nothing")
+    for extra in (["--seed", "0"], ["--set", "train.batch=2"], ["--force"], ["--out", "x"], ["tiny"]):
+        assert "--resume goes on with a run as it is" in error("train", "--resume", run, *extra)
+
+
+def test_resume_insists_on_the_same_text(error, run, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("".join(f"{i} plus 1 is {i + 1}.\n" for i in range(200)))
+    assert "the text is not the one that" in error("train", "--resume", run, "--data", other)
+
+
+def test_damaged_checkpoints(error, run):
+    checkpoint = run / "checkpoints" / "step-10"
+    weights, state = checkpoint / "model.safetensors", checkpoint / "state.json"
+    content = weights.read_bytes()
+    for damaged in (content[: len(content) // 2], content[:4], b"", b"\x00" * 100):
+        weights.write_bytes(damaged)
+        assert f"the checkpoint file {weights} is damaged" in error("sample", run)
+    weights.unlink()
+    assert f"the checkpoint file {weights} is missing" in error("sample", run)
+    weights.write_bytes(content)
+    state.write_text("{")
+    assert f"the checkpoint file {state} is damaged" in error("train", "--resume", run, "--steps", 20)
+    shutil.rmtree(checkpoint)
+    shutil.rmtree(run / "checkpoints" / "step-5")
+    assert "has no checkpoint" in error("sample", run)
+
+
+def test_a_checkpoint_of_another_model(error, run):
+    config = run / "config.toml"
+    text = config.read_text()
+    config.write_text(text.replace("layers = 1", "layers = 2"))
+    assert "does not fit the model of its configuration: it lacks blocks.1." in error("sample", run)
+    config.write_text(text.replace("feed_forward = 64", "feed_forward = 32"))
+    assert "has shape (16, 64), not (16, 32)" in error("sample", run)
+    config.write_text(text.replace('norm = "pre"', 'norm = "post"'))
+    assert "it has final_norm" in error("sample", run)
+
+
+def test_a_tokenizer_of_another_model(error, run):
+    tokenizers.save(tokenizers.ByteTokenizer(), run)
+    assert "the tokenizer does not fit the model: it has 256 tokens" in error("sample", run)
+    (run / "tokenizer.json").write_text("not json")
+    assert "tokenizer.json is not a tokenizer file" in error("sample", run)
+
+
+def test_bad_prompts_and_sampling_settings(error, run):
+    assert "the prompt has 17 tokens, but the model's context is 16" in error("sample", run, "--prompt", "1" * 17)
+    assert "character 'é' (U+00E9) at position 3 is not among" in error("sample", run, "--prompt", "plus é"[2:])
+    assert "sample.temperature is -1.0; it must not be negative" in error("sample", run, "--temperature", "-1")
+    assert "sample.top_p is 1.5" in error("sample", run, "--top-p", "1.5")
+    assert "0 is below 1" in error("sample", run, "--tokens", "0")
+    assert "invalid whole number value: 'ten'" in error("sample", run, "--tokens", "ten")
+
+
+def test_bad_evaluation_texts(error, run, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("ABC")
+    assert "character 'A' (U+0041) at position 0 is not among" in error("eval", run, "--data", path)
+    path.write_text("1")
+    assert "has 1 tokens; at least 2 are needed" in error("eval", run, "--data", path)
+
+
+def test_no_run_yet(error):
+    for command in (["sample"], ["eval"], ["plot"]):
+        assert "there is no run in runs/ yet" in error(*command)
+        assert "nothing is not a run folder" in error(*command, "nothing")
+
+
+def test_plot_needs_something_to_plot_and_somewhere_to_put_it(error, run, tmp_path):
+    assert "cannot write" in error("plot", run, "--out", tmp_path / "no" / "such" / "folder.png")
+    (run / "log.jsonl").unlink()
+    assert "has no logged training steps to plot" in error("plot", run)
+
+
+def test_no_gpu(error, run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "cupy", None)  # importing it fails, as where it is not installed
+    for command in (["train"], ["sample", run], ["eval", run]):
+        assert "the cupy backend cannot run: CuPy is not installed; install the extra" in error(
+            *command, "--backend", "cupy"
+        )
+    monkeypatch.setenv("MINIGPT_BACKEND", "cuda")
+    assert "unknown backend 'cuda': choose numpy or cupy" in error("train")
+
+
+def test_wrong_words(error):
+    assert "invalid choice" in error("tran")
+    assert "unrecognized arguments: --epochs" in error("train", "--epochs", "3")
+    assert "invalid choice: 'gpt5'" in error("gradcheck", "gpt5")
+    assert "required: COMMAND" in error()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert exit.value.code == 0 and "Example:\n  minigpt " + command in shown
+
+
+def json_of(capsys, *arguments):
+    capsys.readouterr()
+    assert main([str(a) for a in arguments]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_json_is_one_object_and_nothing_else(run, trained, tmp_path, capsys):
+    result = json_of(capsys, *arguments(trained[0], tmp_path / "new", 3), "--json")
+    assert result.keys() == {"run", "steps", "train_loss", "val_loss", "tokens_per_second"} and result["steps"] == 3
+    assert json_of(capsys, "eval", run, "--json").keys() == {"loss", "perplexity", "bits_per_byte", "tokens"}
+    assert len(json_of(capsys, "sample", run, "--json", "--tokens", "5")["text"]) == 5
+    assert json_of(capsys, "plot", run, "--json")["figure"].endswith("curves.png")
+    assert "cpu" not in json_of(capsys, "info", "--json") and json_of(capsys, "info", "--json")["cores"] >= 1
+    checked = json_of(capsys, "gradcheck", "gpt2-no-bias", "--json")
+    assert checked["worst"] <= 1e-7 and {"model", "name", "error"} <= checked["parameters"][0].keys()
+
+
+def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
+    from minigpt import ops
+
+    right = ops.layernorm_backward
+    monkeypatch.setattr(ops, "layernorm_backward", lambda *a, **k: 1.001 * right(*a, **k))
+    assert main(["gradcheck", "gpt"]) == 1
+    shown = capsys.readouterr().out
+    assert "WRONG" in shown and "ok" in shown and " 0 wrong" not in shown
+
+
+def test_the_same_seed_samples_the_same_text(run, capsys):
+    texts = [json_of(capsys, "sample", run, "--json", "--seed", seed)["text"] for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_sample_prints_the_prompt_and_what_follows(run, capsys):
+    text = json_of(capsys, "sample", run, "--prompt", "3 plus ", "--tokens", "9", "--json")["text"]
+    assert main(["sample", str(run), "--prompt", "3 plus ", "--tokens", "9"]) == 0
+    assert capsys.readouterr().out == f"3 plus {text}\n"
+
+
+def test_bits_per_byte_counts_bytes_not_tokens(run, tmp_path, capsys):
+    path = tmp_path / "t.txt"
+    path.write_text("3 plus 4 is 7.\n")
+    result = json_of(capsys, "eval", run, "--data", path, "--json")
+    assert result["tokens"] == 14 and result["bits_per_byte"] == pytest.approx(result["loss"] / 0.6931471805599453)
+
+
+def test_runs_are_numbered_and_the_newest_is_the_default(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    plain = [a for a in arguments(trained[0], "x", 2) if a not in ("--out", "x")]
+    for number in (1, 2):
+        assert json_of(capsys, *plain, "--json")["run"] == f"runs/tiny-{number}"
+    assert json_of(capsys, "plot", "--json")["run"] == "runs/tiny-2"
+    assert json_of(capsys, "plot", "tiny-1", "--json")["run"] == "runs/tiny-1"
+
+
+def test_a_closed_pipe_ends_quietly(run):
+    command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 300 | head -c 5"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(done.stdout) == 5 and done.stderr == ""
+
+
+def test_importing_the_package_is_quiet_and_needs_neither_cupy_nor_matplotlib():
+    code = "import sys, minigpt, minigpt.cli; print({'cupy', 'matplotlib', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n" and done.stderr == ""

@@ -1,0 +1,104 @@
+"""The checker is checked: bugs that published hand-written implementations shipped are planted, and must be caught."""
+
+import numpy as np
+import pytest
+
+from minigpt import ops
+from minigpt.gradcheck import MODEL_CASES, operation_cases
+
+
+def worst_model_error(name="gpt2"):
+    checks = list(MODEL_CASES[name]().checks())
+    assert not all(check.passed for check in checks)
+    return max(check.error for check in checks), {check.name for check in checks if not check.passed}
+
+
+def failing_operations(prefix):
+    cases = [case for case in operation_cases() if case.name.startswith(prefix)]
+    assert cases
+    return {case.name for case in cases if not all(check.passed for check in case.checks())}, {c.name for c in cases}
+
+
+def test_dk_reshaped_as_if_it_were_transposed(monkeypatch):
+    right = ops.attention_backward
+
+    def wrong(dy, cache, *, out=None):
+        dq, dk, dv = right(dy, cache)
+        b, s, g, d = dk.shape
+        dk = dk.transpose(0, 2, 1, 3).reshape(b, s, g, d)  # heads and positions confused
+        for target, value in zip(out, (dq, dk, dv), strict=True):
+            target[...] = value
+
+    monkeypatch.setattr(ops, "attention_backward", wrong)
+    error, where = worst_model_error()
+    assert error > 0.05 and "blocks.1.attention.qkv.weight" in where
+
+
+def test_softmax_backward_divided_by_the_batch(monkeypatch):
+    from minigpt.ops import attention
+
+    right = attention.softmax_backward
+    monkeypatch.setattr(attention, "softmax_backward", lambda dy, cache, **k: right(dy, cache, **k) / 2)
+    assert worst_model_error()[0] > 0.05
+
+
+def test_layernorm_backward_that_forgets_the_gain(monkeypatch):
+    right = ops.layernorm_backward
+
+    def wrong(dy, cache, dgain, dbias=None, *, out=None):
+        return right(dy, cache._replace(gain=np.ones_like(cache.gain)), dgain, dbias, out=out)
+
+    monkeypatch.setattr(ops, "layernorm_backward", wrong)
+    assert worst_model_error()[0] > 0.05
+    failing, every = failing_operations("layernorm")
+    assert failing == every - {"layernorm-1"}  # one feature: its gradient is zero whatever the gain
+
+
+def test_tied_output_gradient_dropped(monkeypatch):
+    right = ops.linear_backward
+
+    def wrong(dy, cache, dweight, dbias=None, *, out=None):
+        tied = dweight.base is not None and not dweight.flags["C_CONTIGUOUS"]
+        return right(dy, cache, np.zeros_like(dweight) if tied else dweight, dbias, out=out)
+
+    monkeypatch.setattr(ops, "linear_backward", wrong)
+    assert worst_model_error()[1] == {"tokens"}
+
+
+def test_embedding_gradient_keeps_one_of_several_occurrences(monkeypatch):
+    def wrong(dy, cache, dtable):
+        dtable[cache.ids.reshape(-1)] += dy.reshape(-1, dy.shape[-1])
+
+    monkeypatch.setattr(ops, "embedding_backward", wrong)
+    assert worst_model_error()[1] == {"tokens"}
+    failing, every = failing_operations("embedding")
+    assert failing == every
+
+
+def test_dropout_backward_multiplies_by_the_output(monkeypatch):
+    def wrong(dy, cache, *, out=None):
+        return dy if cache.multiplier is None else dy * cache.multiplier**2  # what an output of ones would do
+
+    monkeypatch.setattr(ops, "dropout_backward", wrong)
+    assert worst_model_error("gpt2-dropout")[0] > 0.05
+    assert failing_operations("dropout")[0] == {"dropout"}
+
+
+def test_a_scale_that_is_off_by_eleven_percent(monkeypatch):
+    right = ops.linear_backward
+
+    def wrong(dy, cache, dweight, dbias=None, *, out=None):
+        return right(1.11 * dy, cache, dweight, dbias, out=out)
+
+    monkeypatch.setattr(ops, "linear_backward", wrong)
+    assert worst_model_error()[0] > 0.05
+    failing, every = failing_operations("linear")
+    assert failing == every
+
+
+@pytest.mark.parametrize("relative", [1e-5, 1e-6])
+def test_even_a_tiny_error_is_seen(monkeypatch, relative):
+    right = ops.gelu_tanh_backward
+    pair = (ops.gelu_tanh_forward, lambda dy, cache, **k: right(dy, cache, **k) * (1 + relative))
+    monkeypatch.setitem(ops.ACTIVATIONS, "gelu_tanh", pair)
+    assert failing_operations("gelu_tanh")[0] == {"gelu_tanh"}

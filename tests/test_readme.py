@@ -1,0 +1,56 @@
+"""The README tells the truth: its commands, presets, files and line numbers exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from minigpt.cli import COMMANDS, build_parser
+from minigpt.config import preset_names
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_line_where_dk_is_computed():
+    file = "minigpt/ops/attention.py"
+    shown, line = re.search(rf"{file}, line (\d+)\]\({file}#L(\d+)\)", README).groups()
+    source = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert shown == line
+    assert source[int(line) - 1].strip().startswith("dk = xp.matmul(dscores.swapaxes(-1, -2), q_heads)")
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)", README))))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
+
+
+COMMAND = rf"`minigpt ((?:{'|'.join(COMMANDS)})[^`]*)`"
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, README))))
+def test_commands_parse(command, tmp_path):
+    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
+    if words[:2] != ["train", "my.toml"]:
+        assert build_parser().parse_args(words).run
+
+
+def test_every_command_and_preset_is_mentioned():
+    for command in COMMANDS:
+        assert f"minigpt {command}" in README
+    for preset in preset_names():
+        assert f"`{preset}`" in README
+
+
+def test_the_tree_names_what_is_there():
+    tree = re.search(r"```\nminigpt/\n(.*?)```", README, re.S).group(1)
+    named = set(re.findall(r"[\w.]+/|[\w]+\.py", tree))
+    parts = [p for p in (ROOT / "minigpt").iterdir() if not p.name.startswith("__")]
+    files = {p.name + "/" if p.is_dir() else p.name for p in parts}
+    assert files - {"errors.py"} - named == set()
+
+
+def test_both_commands_are_marked_for_the_machines_that_run_them():
+    for name, end in [("train", ".venv/bin/minigpt train"), ("test", ".venv/bin/python -m pytest")]:
+        (line,) = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README).groups()
+        assert line.endswith(end)

@@ -1,0 +1,75 @@
+"""AdamW's four variants against their published formulas, written out for one number."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minigpt.config import OptimizerConfig
+from minigpt.params import Parameters, ParameterSpec, decayed_first
+from minigpt.train.optimizer import AdamW, clip_by_global_norm, global_norm
+
+SPECS = decayed_first([ParameterSpec("bias", (3,)), ParameterSpec("matrix", (40000, 2)), ParameterSpec("gain", (2,))])
+LR, DECAY, B1, B2, EPS = 0.01, 0.3, 0.9, 0.95, 1e-3  # a large epsilon, so that its place matters
+
+
+def textbook(variant, p, gradients, decays):
+    m = v = 0.0
+    for t, g in enumerate(gradients, 1):
+        m, v = B1 * m + (1 - B1) * g, B2 * v + (1 - B2) * g * g
+        m_hat, v_hat = m / (1 - B1**t), v / (1 - B2**t)
+        lr_t = LR * math.sqrt(1 - B2**t) / (1 - B1**t)
+        decay = DECAY if decays else 0.0
+        if variant == "adamw":
+            p = p - LR * decay * p
+            p = p - LR * m_hat / (math.sqrt(v_hat) + EPS)
+        elif variant == "openai":
+            p = p - lr_t * (m / (math.sqrt(v) + EPS) + decay * p)
+        elif variant == "bert":
+            p = p - LR * (m / (math.sqrt(v) + EPS) + decay * p)
+        else:
+            p = p - DECAY * LR * p
+            p = p - lr_t * m / (math.sqrt(v) + EPS)
+    return p
+
+
+@pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
+def test_variant_equals_its_formula(variant):
+    config = OptimizerConfig(variant=variant, beta1=B1, beta2=B2, eps=EPS, weight_decay=DECAY)
+    rng = np.random.default_rng(0)
+    params = Parameters(SPECS, rng.standard_normal(80005))
+    start, optimizer = params.copy(), AdamW(params, config)
+    gradients = rng.standard_normal((3, 80005))
+    for g in gradients:
+        optimizer.step(params, Parameters(SPECS, g), LR)
+    assert optimizer.updates == 3
+    for i in (0, 1, 32767, 32768, 79999, 80000, 80002, 80004):  # around chunk edges, and where decay ends
+        expected = textbook(variant, start.flat[i], gradients[:, i], decays=i < 80000)
+        assert params.flat[i] == pytest.approx(expected, rel=1e-12), i
+
+
+def test_matrices_come_first_and_vectors_do_not_decay():
+    params = Parameters(SPECS, np.ones(80005))
+    assert list(params) == ["matrix", "bias", "gain"] and params.decayed == 80000
+    AdamW(params, OptimizerConfig(weight_decay=0.1)).step(params, params.zeros_like(), 0.5)
+    assert (params["matrix"] == 0.95).all() and (params["bias"] == 1).all() and (params["gain"] == 1).all()
+
+
+def test_float32_stays_float32():
+    params = Parameters(SPECS, np.ones(80005, dtype=np.float32))
+    optimizer = AdamW(params, OptimizerConfig())
+    optimizer.step(params, params.copy(), 1e-3)
+    assert params.flat.dtype == optimizer.m.dtype == optimizer.v.dtype == np.float32
+
+
+def test_clipping_scales_to_the_limit_and_leaves_small_gradients_alone():
+    grads = Parameters(SPECS, np.random.default_rng(0).standard_normal(80005))
+    before = grads.flat.copy()
+    norm = global_norm(grads)
+    assert norm == pytest.approx(np.linalg.norm(before), rel=1e-12)
+    clip_by_global_norm(grads, 2 * norm, norm)
+    clip_by_global_norm(grads, 0.0, norm)
+    assert (grads.flat == before).all()
+    clip_by_global_norm(grads, 1.0, norm)
+    assert global_norm(grads) == pytest.approx(1.0, rel=1e-12)
+    np.testing.assert_allclose(grads.flat * norm, before, rtol=1e-12)

@@ -1,0 +1,227 @@
+"""Stopping and resuming gives the same bits as never stopping, wherever the stop comes, in the middle of a save too."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from minigpt.api import load
+from minigpt.cli import main
+from minigpt.train import checkpoint as checkpoints
+from minigpt.train import trainer as trainers
+from minigpt.train.log import read_log
+
+from .runs import arguments, contents, train
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """A run that was never stopped."""
+    folder = tmp_path_factory.mktemp("reference")
+    text = folder / "text.txt"
+    text.write_text("".join(f"{i} and {i * i} are numbers, {i % 7} is one too.\n" for i in range(120)))
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MINIGPT_CACHE", str(folder / "cache"))
+    assert train(text, folder / "run", STEPS) == 0
+    patch.undo()
+    return text, folder / "run"
+
+
+def stop_after(monkeypatch, step):
+    """Make the next training stop, as Ctrl-C would, once it has done this many steps."""
+    right = trainers.Trainer.train
+
+    def stopping(self, **keywords):
+        return right(self, should_stop=lambda: self.step >= step)
+
+    monkeypatch.setattr(trainers.Trainer, "train", stopping)
+
+
+def assert_same(run, reference_run):
+    ours, theirs = contents(run, step=STEPS), contents(reference_run, step=STEPS)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name] == theirs[name], name
+
+
+def test_repeating_gives_the_same_bits(reference, tmp_path):
+    text, run = reference
+    assert train(text, tmp_path / "run", STEPS) == 0
+    assert_same(tmp_path / "run", run)
+
+
+def test_another_seed_does_not(reference, tmp_path):
+    text, run = reference
+    assert train(text, tmp_path / "run", STEPS, train__seed=1) == 0
+    ours, theirs = contents(tmp_path / "run", step=STEPS), contents(run, step=STEPS)
+    assert all(ours[name] != theirs[name] for name in ours)
+
+
+@pytest.mark.parametrize("step", [0, 1, 5, 6, 7, 13, 19])
+def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypatch, capsys, step):
+    text, run = reference
+    with monkeypatch.context() as patch:
+        stop_after(patch, step)
+        assert train(text, tmp_path / "run", STEPS) == 130
+    assert f"go on with: minigpt train --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert_same(tmp_path / "run", run)
+
+
+def test_stopping_many_times(reference, tmp_path, monkeypatch):
+    text, run = reference
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        train(text, tmp_path / "run", STEPS)
+    for step in (3, 4, 11, 12, 17):
+        with monkeypatch.context() as patch:
+            stop_after(patch, step)
+            assert main(["train", "--resume", str(tmp_path / "run")]) == 130
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert_same(tmp_path / "run", run)
+
+
+def test_resuming_a_finished_run_changes_nothing(reference, tmp_path):
+    _, run = reference
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["train", "--resume", str(copy)]) == 0
+    assert_same(copy, run)
+
+
+def test_more_steps_go_on_from_the_end(reference, tmp_path):
+    _, run = reference
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert main(["train", "--resume", str(copy), "--steps", str(STEPS + 5)]) == 0
+    steps = [line["step"] for line in read_log(copy) if "loss" in line]
+    assert steps == list(range(1, STEPS + 6))
+    assert load(copy).config.train.steps == STEPS + 5
+
+
+def test_log_lines_and_samples_after_the_checkpoint_are_not_doubled(reference, tmp_path):
+    """A process that dies between two checkpoints has logged more than it saved."""
+    _, run = reference
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    shutil.rmtree(copy / "checkpoints" / f"step-{STEPS}")  # back at step 15, with the log of 20 steps
+    with open(copy / "log.jsonl", "a") as log:
+        log.write('{"step": 21, "lo')  # and cut off in the middle of a line
+    assert main(["train", "--resume", str(copy)]) == 0
+    assert_same(copy, run)
+
+
+class Killed(BaseException):
+    """Stands for a process that ends here: nothing in the package catches it."""
+
+
+@pytest.mark.parametrize("call", range(1, 15))
+def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_path, monkeypatch, call):
+    """The file-system calls of saving at step 10 are counted, and the process dies just before one of them."""
+    text, run = reference
+    calls, saving = [], []
+
+    def counted(function):
+        def wrapper(*arguments, **keywords):
+            if saving:
+                calls.append(function)
+                if len(calls) == call:
+                    raise Killed
+            return function(*arguments, **keywords)
+
+        return wrapper
+
+    right = checkpoints.save_checkpoint
+
+    def save(folder, step, *arguments, **keywords):
+        saving[:] = [True] if step == 10 else []
+        return right(folder, step, *arguments, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainers, "save_checkpoint", save)
+        for module, name in [(checkpoints.os, "rename"), (checkpoints.os, "fsync"), (checkpoints.shutil, "rmtree")]:
+            patch.setattr(module, name, counted(getattr(module, name)))
+        patch.setattr(checkpoints, "save_file", counted(checkpoints.save_file))
+        died = False
+        try:
+            train(text, tmp_path / "run", STEPS)
+        except Killed:
+            died = True
+    assert died == (call <= 11)  # rmtree, 2 save_file, 4 fsync, rename, fsync, rename, rmtree
+    load(tmp_path / "run")
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert_same(tmp_path / "run", run)
+    leftovers = [p.name for p in (tmp_path / "run" / "checkpoints").iterdir() if p.name.startswith(".")]
+    assert leftovers == []
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "minigpt", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_thirty_kills(reference, tmp_path):
+    """SIGKILL at random moments, most of them while saving or just before or after, then a run to the end."""
+    text, _ = reference
+    draw = random.Random(1)
+    once, often = tmp_path / "once", tmp_path / "often"
+    settings = {"train__checkpoint_every": 1, "train__sample_every": 50, "train__eval_every": 50}
+    assert train(text, once, 400, **settings) == 0
+    seen = set()
+    for _ in range(30):
+        command = ["train", "--resume", str(often)] if often.exists() else arguments(text, often, 400, **settings)
+        process = start(command)
+        before = sorted(p.name for p in often.glob("checkpoints/step-*"))
+        deadline = time.monotonic() + (30 if draw.random() < 0.9 else 0)  # nine times in ten: only once it saves
+        while time.monotonic() < deadline and process.poll() is None:
+            if sorted(p.name for p in often.glob("checkpoints/step-*")) != before:
+                break
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.15))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if often.exists():
+            load(often)  # the newest checkpoint is whole
+            seen.add(checkpoints.latest_checkpoint(often).name)
+    assert len(seen) > 10
+    assert main(["train", "--resume", str(often)]) == 0
+    ours, theirs = contents(often, step=400), contents(once, step=400)
+    assert all(ours[name] == theirs[name] for name in theirs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_path, number):
+    text, _ = reference
+    run = tmp_path / "run"
+    process = start(arguments(text, run, 100000, train__checkpoint_every=0))
+    deadline = time.monotonic() + 60
+    while not (run / "log.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err and out == ""
+    assert f"go on with: minigpt train --resume {run}" in err
+    saved = checkpoints.load_state(checkpoints.latest_checkpoint(run))["step"]
+    assert saved > 0 and read_log(run)[-1]["step"] == saved
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_processes_cannot_train_one_run(reference, tmp_path, capsys):
+    from minigpt.train.run_folder import locked
+
+    _, run = reference
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    with locked(copy):
+        assert main(["train", "--resume", str(copy), "--steps", "25"]) == 2
+    assert "another process is training" in capsys.readouterr().err
+    assert json.loads((copy / "log.jsonl").read_text().splitlines()[-1])["step"] == STEPS

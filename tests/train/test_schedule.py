@@ -1,0 +1,38 @@
+"""Learning-rate schedules at the points where their formulas are easy."""
+
+import pytest
+
+from minigpt.config import ScheduleConfig
+from minigpt.train.schedule import learning_rate
+
+
+def rates(kind, steps, total=1000, **changed):
+    schedule = ScheduleConfig(**{"kind": kind, "peak": 1.0, "floor": 0.1, "warmup": 100} | changed)
+    return [learning_rate(schedule, step, total) for step in steps]
+
+
+def test_warmup_is_linear_and_starts_above_zero():
+    for kind in ("cosine", "linear", "inverse_sqrt", "constant"):
+        assert rates(kind, [0, 49, 99]) == pytest.approx([1 / 101, 50 / 101, 100 / 101])
+
+
+def test_cosine():
+    assert rates("cosine", [100, 550, 1000, 5000]) == pytest.approx([1.0, 0.55, 0.1, 0.1])
+    assert rates("cosine", [325])[0] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + 2**-0.5))
+
+
+def test_linear():
+    assert rates("linear", [100, 325, 550, 1000, 5000]) == pytest.approx([1.0, 0.775, 0.55, 0.1, 0.1])
+
+
+def test_inverse_square_root():
+    assert rates("inverse_sqrt", [100, 403, 10099]) == pytest.approx([1.0, 0.5, 0.1])
+
+
+def test_constant_and_no_warmup():
+    assert rates("constant", [0, 10**6], warmup=0) == [1.0, 1.0]
+    assert rates("cosine", [0], warmup=0) == [1.0]
+
+
+def test_warmup_as_long_as_the_run():
+    assert rates("cosine", [100, 101], total=100) == pytest.approx([1.0, 0.1])
