@@ -25,10 +25,10 @@ from minigpt.tokenizers.sentencepiece import SentencePieceBPE
 from minigpt.tokenizers.wordpiece import WordPiece
 
 __all__ = [
+    "GPTBPE",
     "KINDS",
     "LAYOUTS",
     "TOKENIZER_FILE",
-    "GPTBPE",
     "BertWords",
     "ByteBPE",
     "ByteTokenizer",

@@ -20,9 +20,7 @@ _CJK = (
 )  # fmt: skip
 _CJK_OTHER = {"google": (0x2B820, 0x2CEAF), "hf": (0x2B920, 0x2CEAF)}
 _CONTROL = {"google": ("Cc", "Cf"), "hf": ("Cc", "Cf", "Cs", "Co")}
-_OTHER_SPACES = (
-    "\u2028\u2029"  # white space that no Z* rule of the "google" list replaces, but that words end at
-)
+_OTHER_SPACES = "\u2028\u2029"  # white space that no Z* rule of the "google" list replaces, but that words end at
 
 
 class BertWords:

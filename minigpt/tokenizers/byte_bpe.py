@@ -149,9 +149,7 @@ class ByteBPE(BaseTokenizer):
             return [whole]
         symbols = [self._byte_ids[b] for b in data]
         if -1 in symbols:
-            raise UserError(
-                f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}"
-            )
+            raise UserError(f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}")
         return merge_word(symbols, self._merges)
 
     def encode_bytes(self, data: bytes) -> list[int]:
@@ -175,6 +173,11 @@ class ByteBPE(BaseTokenizer):
                 position = end
             start += len(word)
         return ids, offsets
+
+    def forget(self) -> None:
+        """Empty the caches of words, as if nothing had been encoded yet."""
+        self._words.clear()
+        self._chunks.clear()
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`; bytes that are not UTF-8 (half a character, say) become U+FFFD."""
@@ -203,10 +206,7 @@ class ByteBPE(BaseTokenizer):
         """The bytes that each id decodes to: mapped bytes, or a special token's (or stray entry's) own text."""
         special = set(self.special.ids.values())
         known = CHAR_TO_BYTE.keys()
-        table = {
-            i: from_mapped(s) if i not in special and known >= set(s) else utf8(s)
-            for s, i in self.vocab.items()
-        }
+        table = {i: from_mapped(s) if i not in special and known >= set(s) else utf8(s) for s, i in self.vocab.items()}
         return table | {i: utf8(s) for s, i in self.special.ids.items()}
 
     def _whole_words(self) -> dict[bytes, int]:
@@ -218,9 +218,7 @@ class ByteBPE(BaseTokenizer):
         try:
             return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
         except KeyError as error:
-            raise UserError(
-                f"the merges need the token {error.args[0]!r}, which the vocabulary lacks"
-            ) from None
+            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
 
 
 def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]]) -> bool:

@@ -55,9 +55,7 @@ class GPTBPE(BaseTokenizer):
         self._strings = {i: s for s, i in self.vocab.items()} | {i: s for s, i in self.special.ids.items()}
         self._cache: dict[str, list[int]] = {}
         self._symbols, self._names = self._number_symbols()
-        self._merges = Merges(
-            (self._symbols[a], self._symbols[b], self._symbols[a + b]) for a, b in self.merges
-        )
+        self._merges = Merges((self._symbols[a], self._symbols[b], self._symbols[a + b]) for a, b in self.merges)
 
     def _number_symbols(self) -> tuple[dict[str, int], list[str]]:
         """Numbers for every string that can occur while a word is merged, in the vocabulary or not."""

@@ -131,9 +131,7 @@ def _bert_normalizer(part: dict | None, rule: str) -> BertWords:
 
 def _wordpiece(data: dict, model: dict, special: dict[str, int]) -> WordPiece:
     if (data.get("pre_tokenizer") or {}).get("type") != "BertPreTokenizer":
-        raise ValueError(
-            "its pre-tokenizer is not BERT's, which is the only one that minigpt does for WordPiece"
-        )
+        raise ValueError("its pre-tokenizer is not BERT's, which is the only one that minigpt does for WordPiece")
     return WordPiece(
         model["vocab"],
         special_tokens=special,

@@ -52,9 +52,7 @@ def learn_merges(
     Sources: Sennrich, Haddow and Birch 2016 (byte-pair encoding); the behaviour of Hugging Face tokenizers 0.23.
     """
     if vocab_size > MAX_SYMBOLS:
-        raise UserError(
-            f"a vocabulary of {vocab_size} tokens is too large: at most {MAX_SYMBOLS} can be trained"
-        )
+        raise UserError(f"a vocabulary of {vocab_size} tokens is too large: at most {MAX_SYMBOLS} can be trained")
     tokens = list(tokens)
     ids = {s: i for i, s in enumerate(tokens)}
     merges: list[tuple[int, int]] = []
@@ -62,9 +60,7 @@ def learn_merges(
     while len(tokens) < vocab_size and queue:
         negative, pair, where = heapq.heappop(queue)
         count = counts[pair]
-        if (
-            count != -negative
-        ):  # out of date: the pair has lost occurrences to other merges since it was queued
+        if count != -negative:  # out of date: the pair has lost occurrences to other merges since it was queued
             if count > 0:
                 heapq.heappush(queue, (-count, pair, where))
             continue
@@ -84,7 +80,7 @@ def learn_merges(
 
 
 def index_pairs(words: Mapping[str, int]):
-    """The words and weights as lists, the count of every pair, and the queue: (−count, pair, the words that have it)."""
+    """Words and weights as lists, the count of every pair, and the queue: (−count, pair, the words that have it)."""
     text = [w for w in words if len(w) > 1]
     weight = [words[w] for w in text]
     counts: dict[str, int] = defaultdict(int)

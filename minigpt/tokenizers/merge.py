@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 
 NEVER = 1 << 60  # the rank of a pair that has no merge
 GONE = None  # where merge_long has merged a symbol into the one before it
@@ -38,7 +38,7 @@ def merge_word(symbols: Sequence[int], merges: Merges) -> list[int]:
 def merge_short(symbols: Sequence[int], merges: Merges) -> list[int]:
     """Find the smallest rank, merge there, look up the two pairs that arose, repeat."""
     symbols, get, result = list(symbols), merges.rank.get, merges.result
-    ranks = list(map(get, zip(symbols, symbols[1:], strict=False), repeat(NEVER)))
+    ranks = list(map(get, pairwise(symbols), repeat(NEVER)))
     while ranks:
         best = min(ranks)
         if best == NEVER:

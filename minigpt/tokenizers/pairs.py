@@ -97,9 +97,7 @@ def _special_id(tokenizer: Tokenizer, name: str, layout: str) -> int:
     try:
         return tokenizer.special_tokens[name]
     except KeyError:
-        raise UserError(
-            f"the layout {layout!r} needs the special token {name}, which this tokenizer lacks"
-        ) from None
+        raise UserError(f"the layout {layout!r} needs the special token {name}, which this tokenizer lacks") from None
 
 
 def _truncate(parts: list[list], room: int) -> None:

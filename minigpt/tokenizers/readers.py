@@ -37,9 +37,7 @@ def read_json(path: str | Path) -> dict:
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: it is not valid JSON ({error})") from None
     if not isinstance(data, dict):
-        raise UserError(
-            f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object"
-        )
+        raise UserError(f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object")
     return data
 
 
@@ -47,9 +45,7 @@ def read_vocab_json(path: str | Path) -> dict[str, int]:
     """encoder.json or vocab.json: one object, token string -> id."""
     data = read_json(path)
     if not data or not all(type(i) is int and i >= 0 for i in data.values()):
-        raise UserError(
-            f"{path} is not a vocabulary: it should map every token to its id, a number from 0 on"
-        )
+        raise UserError(f"{path} is not a vocabulary: it should map every token to its id, a number from 0 on")
     if len(set(data.values())) != len(data):
         raise UserError(f"{path} is damaged: two tokens have the same id")
     return data
@@ -66,9 +62,7 @@ def read_merges(path: str | Path) -> list[tuple[str, str]]:
             continue
         parts = line.split(" ")
         if len(parts) != 2 or not all(parts):
-            raise UserError(
-                f"{path} is damaged: line {number} should be two strings with a space between them"
-            )
+            raise UserError(f"{path} is damaged: line {number} should be two strings with a space between them")
         merges.append((parts[0], parts[1]))
     return merges
 

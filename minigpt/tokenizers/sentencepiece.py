@@ -39,9 +39,7 @@ class SentencePieceBPE(BaseTokenizer):
         self.vocab_size = len(pieces)
         self.special = SpecialTokens({p: i for i, p in enumerate(pieces) if types[i] in (CONTROL, UNKNOWN)})
         self.unknown = next((i for i, t in enumerate(types) if t == UNKNOWN), 0)
-        self._ids = {
-            p: i for i, p in reversed(list(enumerate(pieces))) if types[i] in (NORMAL, USER_DEFINED, UNUSED)
-        }
+        self._ids = {p: i for i, p in reversed(list(enumerate(pieces))) if types[i] in (NORMAL, USER_DEFINED, UNUSED)}
         self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == BYTE}
         self.has_bytes = len(self._byte_ids) == 256
         self._bytes = {i: bytes([b]) for b, i in self._byte_ids.items()}

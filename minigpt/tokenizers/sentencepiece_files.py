@@ -49,9 +49,7 @@ def read_model(path: str | Path) -> SentencePieceVocabulary:
         names = {1: "unigram", 3: "word", 4: "char"}
         raise UserError(f"{path} is a {names.get(trainer.get(3, 1), 'strange')} model: only BPE can be read")
     if trainer.get(24):
-        raise UserError(
-            f"{path} puts white space at the end of words: only models with it in front can be read"
-        )
+        raise UserError(f"{path} puts white space at the end of words: only models with it in front can be read")
     if normalizer.get(2):
         name = bytes(normalizer.get(1, b"?")).decode("utf-8", "replace")
         raise UserError(f'{path} normalizes text by the rule "{name}": only "identity" can be read')

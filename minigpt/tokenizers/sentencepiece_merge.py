@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 
 NEVER = float("-inf")
 LONG = 100  # characters from which the heap is the faster way
@@ -22,7 +23,7 @@ def merge_by_score(text: str, scores: Mapping[str, float], unused: Collection[st
 
 def _merge_short(text: str, scores: Mapping[str, float], parts: dict[str, tuple[str, str]]) -> list[str]:
     pieces = list(text)
-    order = [scores.get(a + b, NEVER) for a, b in zip(pieces, pieces[1:], strict=False)]
+    order = [scores.get(a + b, NEVER) for a, b in pairwise(pieces)]
     while order:
         best = max(order)
         if best == NEVER:

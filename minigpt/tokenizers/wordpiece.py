@@ -45,9 +45,7 @@ class WordPiece(BaseTokenizer):
         longest_word: int | None = None,
     ):
         if unknown not in vocab:
-            raise UserError(
-                f"a WordPiece vocabulary needs the token {unknown}, for words that it cannot spell"
-            )
+            raise UserError(f"a WordPiece vocabulary needs the token {unknown}, for words that it cannot spell")
         self.vocab, self.words, self.unknown, self.prefix = dict(vocab), words or BertWords(), unknown, prefix
         if special_tokens is None:
             special_tokens = {name: vocab[name] for name in BERT_SPECIAL if name in vocab}
@@ -88,9 +86,7 @@ class WordPiece(BaseTokenizer):
         if not counts:
             raise UserError("there is no text to train a tokenizer on")
         special = list(dict.fromkeys([*special_tokens, "[UNK]"]))
-        tokens = learn_pieces(
-            counts, special, vocab_size, score=score, min_frequency=min_frequency, progress=progress
-        )
+        tokens = learn_pieces(counts, special, vocab_size, score=score, min_frequency=min_frequency, progress=progress)
         vocab = {s: i for i, s in enumerate(tokens)}
         return cls(vocab, special_tokens={s: vocab[s] for s in special}, words=words)
 

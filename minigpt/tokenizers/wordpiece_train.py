@@ -50,13 +50,9 @@ def learn_pieces(
             f"{len(special)} special tokens need at least {len(tokens)}"
         )
     ids = {s: i for i, s in enumerate(tokens)}
-    words: dict[str, int] = {
-        chr(ids[w[0]]) + "".join(chr(ids["##" + c]) for c in w[1:]): n for w, n in counts.items()
-    }
+    words: dict[str, int] = {chr(ids[w[0]]) + "".join(chr(ids["##" + c]) for c in w[1:]): n for w, n in counts.items()}
     if score == "count":
-        learned = learn_merges(
-            words, tokens, vocab_size, min_frequency=min_frequency, join=join, progress=progress
-        )
+        learned = learn_merges(words, tokens, vocab_size, min_frequency=min_frequency, join=join, progress=progress)
         return learned.tokens
     return _learn_by_likelihood(words, tokens, vocab_size, min_frequency, progress)
 
