@@ -14,7 +14,7 @@ from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
-from minigpt.tokenizers.pretokens import GPT2_PATTERN, LINE, PreTokenizer, restore
+from minigpt.tokenizers.pretokens import GPT2_PATTERN, PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 18  # words and chunks remembered; beyond that a cache starts afresh
@@ -122,20 +122,11 @@ class ByteBPE(BaseTokenizer):
         return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
 
     def _encode_chunk(self, chunk: str) -> list[int]:
-        """Encode what `PreTokenizer.chunks` cut off. Letters with one other character after them, or none, need no
-        regular expression: every pattern with chunks cuts them there and nowhere else.
-        """
-        words = self._words
-        if chunk.isascii():
-            start, body = ("", chunk[1:]) if chunk[:1] == LINE else (" ", chunk)
-            if body.isalpha():
-                return words[start + body]
-            if body[:-1].isalpha():
-                return words[start + body[:-1]] + words[body[-1]]
-        ids: list[int] = []
-        for word in self.pretokenizer.words(restore(chunk)):
-            ids += words[word]
-        return ids
+        """Encode what `PreTokenizer.chunks` cut off."""
+        words, cut = self._words, self.pretokenizer.chunk_words(chunk)
+        if len(cut) == 1:
+            return words[cut[0]]
+        return list(chain.from_iterable(map(words.__getitem__, cut)))
 
     def _encode_words(self, text: str) -> list[int]:
         """The plain way: pre-tokens, each looked up in the cache of words."""

@@ -6,10 +6,12 @@ string operations, and strings of two characters, compared as strings, are in th
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import heapq
 import operator
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from minigpt.errors import UserError
@@ -25,6 +27,19 @@ class Learned:
     merges: list[tuple[int, int]]
 
 
+@contextlib.contextmanager
+def no_cyclic_garbage() -> Iterator[None]:
+    """Pause the search for reference cycles: learning makes millions of small objects, and no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@no_cyclic_garbage()
 def learn_merges(
     words: Mapping[str, int],
     tokens: list[str],
@@ -109,19 +124,32 @@ def replace_pair(
         if at < 0:  # another merge took this occurrence, or a word with two of them was listed twice
             continue
         n = weight[i]
-        while at >= 0:
-            end = at + 2
-            if at:
-                counts[word[at - 1 : at + 1]] -= n
-                arisen = word[at - 1] + new
-                counts[arisen] += n
-                fresh[arisen].append(i)
-            if end < len(word):
-                counts[word[at + 1 : end + 1]] -= n
-                arisen = new + word[end]
-                counts[arisen] += n
-                fresh[arisen].append(i)
-            word = word[:at] + new + word[end:]
-            at = word.find(pair, at + 1)
-        text[i] = word
+        text[i] = merged = word.replace(pair, new)
+        if len(word) - len(merged) > 1:
+            _replace_several(word, pair, new, at, i, n, counts, fresh)
+            continue
+        if at:
+            counts[word[at - 1 : at + 1]] -= n
+            fresh[merged[at - 1 : at + 1]].append(i)
+        after = word[at + 1 : at + 3]
+        if len(after) == 2:
+            counts[after] -= n
+            fresh[merged[at : at + 2]].append(i)
+    for arisen, places in fresh.items():
+        counts[arisen] += sum(map(weight.__getitem__, places))
     return fresh
+
+
+def _replace_several(
+    word: str, pair: str, new: str, at: int, i: int, n: int, counts: dict[str, int], fresh: dict[str, list[int]]
+) -> None:
+    """Account for several occurrences in word number `i`, one by one: what arises at one may go at the next."""
+    while at >= 0:
+        if at:
+            counts[word[at - 1 : at + 1]] -= n
+            fresh[word[at - 1] + new].append(i)
+        if at + 2 < len(word):
+            counts[word[at + 1 : at + 3]] -= n
+            fresh[new + word[at + 2]].append(i)
+        word = word[:at] + new + word[at + 2 :]
+        at = word.find(pair, at + 1)

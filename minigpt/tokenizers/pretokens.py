@@ -81,6 +81,18 @@ class PreTokenizer:
             text = text.replace(c + _CUT, c + "\n")
         return text.split(" ")
 
+    def chunk_words(self, chunk: str) -> list[str]:
+        """The pre-tokens of a chunk. Letters with one other character after them, or none, need no regular expression:
+        every pattern with chunks cuts them there and nowhere else.
+        """
+        if chunk.isascii():
+            start, body = ("", chunk[1:]) if chunk[:1] == LINE else (" ", chunk)
+            if body.isalpha():
+                return [start + body]
+            if body[:-1].isalpha():
+                return [start + body[:-1], body[-1]]
+        return self._regex.findall(restore(chunk))
+
     def count(self, blocks: Iterable[str]) -> Counter[str]:
         """Count the pre-tokens of the lines of `blocks` (pieces of text that consist of whole lines)."""
         words: Counter[str] = Counter()
@@ -92,7 +104,7 @@ class PreTokenizer:
                 continue
             chunks.update(self._line_chunks(block))
         for chunk, n in chunks.items():
-            for word in self._regex.findall(restore(chunk)):
+            for word in self.chunk_words(chunk):
                 words[word] += n
         return words
 
