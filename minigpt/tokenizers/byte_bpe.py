@@ -26,9 +26,9 @@ class ByteBPE(BaseTokenizer):
     """Byte-level BPE from a vocabulary (mapped string -> id) and merges (pairs of strings, in order).
 
     Args:
-        vocab: ids of all tokens except the special ones, as strings of mapped bytes (`byte_alphabet`).
+        vocab: ids of all tokens, as strings of mapped bytes (`byte_alphabet`).
         merges: pairs of such strings, earliest first.
-        special_tokens: names and ids; a name may or may not occur in `vocab`.
+        special_tokens: names and ids; in `vocab` they may be left out.
         pattern: the pre-tokenization pattern.
         absorb_left: special tokens that swallow the white space before them.
         whole_words: a pre-token that is itself a token becomes that token without any merging, as in tiktoken and

@@ -112,10 +112,10 @@ def read_vocab_txt(path: str | Path, lower: bool | None = None, rule: str = "hf"
     """
     tokens = [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
     vocab = {token: i for i, token in enumerate(tokens)}
-    if len(vocab) != len(tokens) or "" in vocab:
-        raise UserError(f"{path} is damaged: a token is empty or occurs twice")
     if "[UNK]" not in vocab:
         raise UserError(f"{path} is not a vocabulary of BERT: it lacks the token [UNK]")
+    if len(vocab) != len(tokens) or "" in vocab:
+        raise UserError(f"{path} is damaged: a token is empty or occurs twice")
     if lower is None:
         lower = not any(t != t.lower() for t in tokens if not (t.startswith("[") and t.endswith("]")))
     return WordPiece(vocab, words=BertWords(lower=lower, rule=rule))
@@ -129,8 +129,9 @@ def read_vocab_bpe(path: str | Path) -> ByteBPE:
         if a not in vocab or b not in vocab:
             raise UserError(f"{path} is damaged: it merges {a!r} and {b!r} before both of them exist")
         vocab.setdefault(a + b, len(vocab))
+    vocab[END_OF_TEXT] = end = len(vocab)
     whole_words = made_by_training(GPT2_ORDER, merges)
-    return ByteBPE(vocab, merges, special_tokens={END_OF_TEXT: len(vocab)}, whole_words=whole_words)
+    return ByteBPE(vocab, merges, special_tokens={END_OF_TEXT: end}, whole_words=whole_words)
 
 
 def read_tiktoken(
@@ -156,7 +157,7 @@ def read_tiktoken(
             continue  # never made by a merge: only found as a whole word
         merges.append((strings[parts[0]], strings[parts[1]]))
         table.add(parts[0], parts[1], i)
-    vocab = {strings[i]: i for i in sorted(strings)}
+    vocab = {strings[i]: i for i in sorted(strings)} | dict(special_tokens or {})
     return ByteBPE(vocab, merges, special_tokens=special_tokens, pattern=pattern, whole_words=True)
 
 
