@@ -59,10 +59,9 @@ def learn_merges(
         progress: called with 1 for each merge.
 
     The rule is that of Hugging Face's BpeTrainer: the highest count first, then the smallest (left id, right id); the
-    new token gets the next id, except that a string which already is a token keeps its id (and the merge is recorded
-    all the same). Within a word, pairs are replaced from left to right. A queue entry remembers the words in which its
-    pair arose together; only through re-used ids can a pair arise again, and it is then queued, and can be merged,
-    once more.
+    new token gets the next id, except that a string which already is a token (a special one, in practice) keeps its id,
+    and the merge is recorded all the same. Within a word, pairs are replaced from left to right. A queue entry keeps
+    the words in which its pair arose together; a pair that arises again is queued, and can be merged, once more.
 
     Sources: Sennrich, Haddow and Birch 2016 (byte-pair encoding); the behaviour of Hugging Face tokenizers 0.23.
     """

@@ -69,7 +69,9 @@ class SentencePieceBPE(BaseTokenizer):
         return ids, offsets
 
     def _prepare(self, text: str) -> str:
-        """The text with its spaces escaped and the dummy prefix added."""
+        """The text with its spaces escaped and the dummy prefix added. Where white space is removed, a ▁ that the text
+        itself has at its end goes too, as in SentencePiece.
+        """
         utf8(text)
         vocabulary = self.vocabulary
         if vocabulary.remove_extra_whitespaces:
@@ -77,20 +79,18 @@ class SentencePieceBPE(BaseTokenizer):
         text = text.replace(" ", SPACE)
         if text and vocabulary.add_dummy_prefix:
             text = SPACE + text
-        return text
+        return text.rstrip(SPACE) if vocabulary.remove_extra_whitespaces else text
 
     def _prepare_aligned(self, text: str) -> Aligned:
-        utf8(text)
-        aligned, vocabulary = Aligned.of(text), self.vocabulary
-        if vocabulary.remove_extra_whitespaces:
-            aligned = aligned.sub(re.compile(" +"), " ")
-            start, end = len(aligned.text) - len(aligned.text.lstrip(" ")), len(aligned.text.rstrip(" "))
-            aligned = Aligned(aligned.text[start:end], aligned.spans[start:end])
-        aligned = aligned.map(lambda c: SPACE if c == " " else c)
-        if not aligned.text or not vocabulary.add_dummy_prefix:
-            return aligned
-        start = aligned.spans[0][0]
-        return Aligned(SPACE + aligned.text, [(start, start), *aligned.spans])
+        """`_prepare`, aligned."""
+        prepared, aligned = self._prepare(text), Aligned.of(text)
+        if self.vocabulary.remove_extra_whitespaces:
+            aligned = aligned.sub(re.compile("^ +"), "").sub(re.compile(" +"), " ")
+        spans = aligned.spans
+        if prepared and self.vocabulary.add_dummy_prefix:
+            start = spans[0][0]
+            spans = [(start, start), *spans]
+        return Aligned(prepared, spans[: len(prepared)])
 
     def _pieces(self, text: str) -> list[tuple[int, int]]:
         """The (id, number of characters) of each token; of a character's bytes only the first has its length.

@@ -132,17 +132,17 @@ def test_merges_learned_with_other_settings():
     assert_same_training(tokenizer, theirs)
 
 
-def test_merges_when_strings_arise_twice(tmp_path):
-    """Small random texts trained to exhaustion, where a string is made in two ways and pairs arise again."""
-    rng, twice = random.Random(1), 0
-    path = tmp_path / "t.txt"
-    for _ in range(150):
+def test_merges_that_spell_special_tokens(tmp_path):
+    """Small random texts trained to exhaustion: a merge whose string is a special token takes that token's id."""
+    rng, reused = random.Random(1), 0
+    path, special = tmp_path / "t.txt", ["ab", "ba", "aab", "bb", "abba"]
+    for _ in range(100):
         words = ("".join(rng.choices("ab", k=rng.randrange(2, 12))) for _ in range(rng.randrange(2, 30)))
         path.write_text(" ".join(words), encoding="utf-8")
-        tokenizer = ours.train("bpe", [path], 900)
-        assert_same_training(tokenizer, hf_bpe([path], 900))
-        twice += len(tokenizer.merges) > tokenizer.vocab_size - 256
-    assert twice > 5
+        tokenizer = ours.train("bpe", [path], 900, special_tokens=special)
+        assert_same_training(tokenizer, hf_bpe([path], 900, special))
+        reused += any(a + b in special for a, b in tokenizer.merges)
+    assert reused > 50
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ KINDS = ["bpe", "bpe llama3", "bpe words", "wordpiece", "wordpiece cased", "gpt"
 def test_hugging_face_opens_our_files(made, kind):
     tokenizer, theirs = made[kind]
     assert theirs.get_vocab_size() == tokenizer.vocab_size
-    for name in CORPORA:
+    for name in ("tinystories", "wikitext2_valid", "botchan", "bert_sample_text"):
         text = corpus(name).replace("<unk>", "unk")  # which would be a special token there
         assert tokenizer.encode(text) == theirs.encode(text, add_special_tokens=False).ids
 
@@ -220,9 +220,11 @@ def test_wordpiece_on_every_code_point_alone(lower):
     different = [c for c, e in zip(CODE_POINTS, encodings, strict=True) if tokenizer.encode(c) != e.ids]
     print(f"\nlower={lower}: {len(different)} code points differ: {_ranges(different)}")
     assert len(different) <= 600
-    # Marks and format characters that this Python knows and a table of Unicode 8 does not.
+    # Each is a mark or format character that is newer than Unicode 3.2, or (two) that was a letter until Unicode 9
+    # and (one) whose kind of mark changed in Unicode 14.
     assert {unicodedata.category(c) for c in different} <= {"Mn", "Cf", "Mc"}
-    assert [c for c in different if unicodedata.ucd_3_2_0.category(c) not in ("Cn", "Mn", "Mc", "Cf", "Zs")] == []
+    known_then = {c for c in different if unicodedata.ucd_3_2_0.category(c) != "Cn"}
+    assert known_then <= {"\u1885", "\u1886", "\u1734"}
 
 
 def _ranges(characters: list[str]) -> str:
@@ -297,7 +299,7 @@ def test_sentencepiece(name, tmp_path):
     path = tmp_path / "tokenizer.model"
     path.write_bytes(model.getvalue())
     tokenizer, theirs = ours.load(path), spm.SentencePieceProcessor(model_proto=model.getvalue())
-    for text in map(corpus, CORPORA):
+    for text in map(corpus, CORPORA if name == "llama" else ("botchan", "bert_sample_text")):
         ids = tokenizer.encode(text)
         assert ids == theirs.encode(text) == tokenizer.encode_with_offsets(text)[0]
         assert tokenizer.decode(ids) == theirs.decode(ids)
