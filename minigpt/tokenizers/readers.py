@@ -35,7 +35,7 @@ def read_json(path: str | Path) -> dict:
     try:
         data = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: it is not valid JSON ({error})") from None
+        raise UserError(f"{path} is not a tokenizer file, or damaged: it is not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object")
     return data

@@ -223,9 +223,9 @@ def test_damaged_tokenizer_json(name, tmp_path):
 RANKS = "".join(f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256))
 BAD_FILES = {
     "empty.json": (b"", "is empty"),
-    "cut.json": (json.dumps(B)[:1000].encode(), "is damaged: it is not valid JSON"),
+    "cut.json": (json.dumps(B)[:1000].encode(), "is not a tokenizer file, or damaged: it is not valid JSON"),
     "list.json": (b"[1]", "holds a JSON list"),
-    "deep.json": (b"[" * 100_000, "is damaged: it is not valid JSON"),
+    "deep.json": (b"[" * 100_000, "is not a tokenizer file, or damaged: it is not valid JSON"),
     "latin.json": (b'{"minigpt": "\xe9"}', r"is not UTF-8 text \(first bad byte at position 13\)"),
     "a.bpe": (b"#version: 0.2\na b\nc\n", "line 3 should be two strings"),
     "b.bpe": (b"#version: 0.2\nab c\n", "merges 'ab' and 'c' before both of them exist"),
