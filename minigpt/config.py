@@ -37,7 +37,7 @@ class DataConfig:
 
     Attributes:
         sources: files, folders or the name of a corpus; empty means the default corpus.
-        tokenizer: "char", "byte", or the path of a tokenizer file.
+        tokenizer: "char", "byte", "bpe:SIZE", "wordpiece:SIZE", "gpt:SIZE", or the path of a tokenizer file or folder.
         validation_fraction: the last part of the tokens, kept for validation.
     """
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.data.corpora import write_atomically
 from minigpt.errors import UserError
+from minigpt.files import write_atomically
 from minigpt.train.log import read_log
 
 _TRAIN, _VALIDATION, _QUIET = "#2a6f97", "#d1495b", "#8d99ae"
@@ -73,4 +73,4 @@ def save_figure(figure: Any, path: Path) -> Path:
     """
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120, format="png")
-    return write_atomically(path, [picture.getvalue()])
+    return write_atomically(path, picture.getvalue())

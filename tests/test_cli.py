@@ -126,7 +126,9 @@ def test_bad_texts(error, tmp_path):
 
 def test_tokenizers_that_are_missing_or_do_not_fit(error, trained, tmp_path):
     text, _ = trained
-    assert "there is no tokenizer file" in error("train", "--data", text, "--tokenizer", "bytes")
+    assert "there is no tokenizer 'bytes': write char, byte, bpe:SIZE" in error(
+        "train", "--data", text, "--tokenizer", "bytes"
+    )
     small = ("--set", "model.vocab_size=5")
     assert "the tokenizer does not fit the model: it has" in error("train", "--data", text, *small)
     tokenizers.save(tokenizers.CharTokenizer("xyz"), tmp_path / "t.json")

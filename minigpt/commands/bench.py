@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from minigpt.backend import get_backend
 from minigpt.benchmark import SHAPES, bench_step
+from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.progress import progress_bar
@@ -27,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
     )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     _add_step_parser(kinds)
+    add_bench_parser(kinds)
 
 
 def _add_step_parser(kinds: Any) -> None:

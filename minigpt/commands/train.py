@@ -59,7 +59,11 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE|DIR|NAME",
         help="a UTF-8 text, a folder of them, or a corpus (python-reference, tinyshakespeare); may be repeated",
     )
-    parser.add_argument("--tokenizer", metavar="KIND|FILE", help="char, byte, or a tokenizer file")
+    parser.add_argument(
+        "--tokenizer",
+        metavar="KIND|FILE",
+        help="char, byte, bpe:SIZE, wordpiece:SIZE, gpt:SIZE, or a tokenizer's file or folder",
+    )
     parser.add_argument("--out", metavar="DIR", help="the run's folder; by default runs/PRESET-N")
     parser.add_argument("--force", action="store_true", help="replace the run in --out if there is one")
     parser.add_argument("--resume", metavar="RUN", help="go on with this run from its newest checkpoint")

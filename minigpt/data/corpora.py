@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.errors import UserError
+from minigpt.files import make_folder, write_atomically
 
 DEFAULT = "python-reference"
 
@@ -37,36 +35,16 @@ DOWNLOADS = {
 
 
 def cache_folder() -> Path:
-    """Where downloads and token shards are kept: $MINIGPT_CACHE, or minigpt in the user's cache folder."""
+    """Where downloads and token shards are kept: $MINIGPT_CACHE, or minigpt in the user's cache folder.
+
+    The folder need not exist: whoever writes there makes it.
+    """
     if os.environ.get("MINIGPT_CACHE"):
         return Path(os.environ["MINIGPT_CACHE"])
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigpt"
     except RuntimeError:
         raise UserError("this user has no home folder for the cache; set MINIGPT_CACHE to a folder") from None
-
-
-def write_atomically(path: Path, pieces: Iterable[bytes]) -> Path:
-    """Write `pieces` beside `path` and rename the file into place, so that no reader ever sees half of it.
-
-    Raises:
-        UserError: the file cannot be written (nothing half-written is left behind).
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(beside, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-    return path
 
 
 def corpus_names() -> list[str]:
@@ -89,7 +67,7 @@ def _python_reference() -> Path:
     text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
     path = cache_folder() / f"{DEFAULT}-{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}.txt"
     content = text.encode("utf-8")
-    return path if path.is_file() and path.read_bytes() == content else write_atomically(path, [content])
+    return path if path.is_file() and path.read_bytes() == content else _keep(path, content)
 
 
 def _downloaded(name: str, download: Download) -> Path:
@@ -106,7 +84,12 @@ def _downloaded(name: str, download: Download) -> Path:
             f"cannot download {name} ({reason}); fetch {download.url} by hand, save it as {path}, and run this again"
         ) from None
     _verified(name, download, content, None)
-    return write_atomically(path, [content])
+    return _keep(path, content)
+
+
+def _keep(path: Path, content: bytes) -> Path:
+    make_folder(path.parent)
+    return write_atomically(path, content)
 
 
 def _verified(name: str, download: Download, content: bytes, path: Path | None) -> Path | None:

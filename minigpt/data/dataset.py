@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from minigpt import tokenizers
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
+from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
 
@@ -37,7 +38,7 @@ def load_dataset(
     The ids of all files stand one after the other; the first 1 − validation_fraction of them are for training.
 
     Args:
-        tokenizer: a tokenizer, or the kind of one to make from this text ("char", "byte"), or a tokenizer file.
+        tokenizer: a tokenizer, or what to make it from: "char", "byte", "bpe:4096", … or a tokenizer file.
         context: T; both parts must hold at least one window of T tokens and its last target.
     Raises:
         UserError: the text is empty, not UTF-8, or shorter than that.
@@ -77,11 +78,17 @@ def run_dataset(run: Path, config: Any, tokenizer: Tokenizer) -> Dataset:
     )
 
 
-def make_tokenizer(spec: str, files: Sequence) -> Tokenizer:
+def make_tokenizer(spec: str, files: Sequence[Path]) -> Tokenizer:
     """Make the tokenizer that a configuration asks for: a kind, trained on these files, or a tokenizer file."""
-    if spec in tokenizers.KINDS:
-        return tokenizers.train(spec, text.read_pieces(files))
-    return tokenizers.load(spec)
+    total = sum(file.stat().st_size for file in files)
+    with progress_bar(total=total, desc="tokenizer", unit="B", unit_scale=True, leave=False) as bar:
+
+        def counted() -> Iterator[str]:
+            for piece in text.read_pieces(files):
+                yield piece
+                bar.update(len(piece.encode("utf-8")))
+
+        return tokenizers.from_spec(spec, counted)
 
 
 def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:

@@ -17,6 +17,7 @@ import numpy as np
 
 from minigpt.data import corpora, text
 from minigpt.errors import UserError
+from minigpt.files import make_folder, write_atomically
 from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
@@ -44,9 +45,10 @@ def write_shard(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> None
             digest.update(ids.tobytes())
             yield ids.tobytes()
 
-    corpora.write_atomically(path, encoded())
+    make_folder(path.parent)
+    write_atomically(path, encoded())
     description = {"tokens": tokens, "sha256": digest.hexdigest()}
-    corpora.write_atomically(path.with_suffix(".json"), [json.dumps(description).encode()])
+    write_atomically(path.with_suffix(".json"), json.dumps(description))
 
 
 def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:

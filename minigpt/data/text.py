@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 
 from minigpt.data import corpora
 from minigpt.errors import UserError
+from minigpt.files import read_pieces as read_file
+from minigpt.tokenizers.pretokens import line_blocks
 
 _PIECE = 1 << 20  # bytes
 
@@ -51,7 +52,7 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
 
 
 def read_pieces(files: Sequence[Path]) -> Iterator[str]:
-    """Yield the files' text, one after the other, in pieces of about a megabyte that end with a line where they can.
+    """Yield the files' text, one after the other, in pieces of whole lines; no line spans two files.
 
     Line endings stay as they are; a byte-order mark at a file's start is dropped.
 
@@ -59,28 +60,8 @@ def read_pieces(files: Sequence[Path]) -> Iterator[str]:
         UserError: a file cannot be read or is not UTF-8; the message gives the place.
     """
     for path in files:
-        decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        position, held = 0, ""
-        try:
-            with open(path, "rb") as file:
-                while True:
-                    block = file.read(_PIECE)
-                    pending = len(decoder.getstate()[0])  # bytes of a character that the last block cut in two
-                    try:
-                        held += decoder.decode(block, final=not block)
-                    except UnicodeDecodeError as error:
-                        at = position - pending + error.start
-                        raise UserError(f"{path} is not a UTF-8 text: byte {at} cannot be decoded") from None
-                    position += len(block)
-                    end = held.rfind("\n") + 1 if block else len(held)
-                    end = end or (len(held) if len(held) > 4 * _PIECE else 0)  # a text without lines
-                    if end:
-                        yield held[:end]
-                        held = held[end:]
-                    if not block:
-                        break
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
+        if path.stat().st_size:
+            yield from line_blocks(read_file(path, _PIECE, encoding="utf-8-sig"))
 
 
 def fingerprint(files: Sequence[Path]) -> str:

@@ -87,9 +87,8 @@ def mean_loss(
 
 
 def text_bytes(tokenizer: Tokenizer, tokens: np.ndarray) -> int:
-    """How many UTF-8 bytes of text the tokens stand for, counted without holding the text in memory."""
-    lengths = np.asarray(tokenizer.byte_lengths())
-    return sum(int(lengths[tokens[i : i + _SLICE]].sum()) for i in range(0, len(tokens), _SLICE))
+    """How many UTF-8 bytes of text the tokens stand for, without holding the text in memory."""
+    return sum(tokenizer.byte_count(tokens[i : i + _SLICE].tolist()) for i in range(0, len(tokens), _SLICE))
 
 
 _SLICE = 1 << 20

@@ -1,31 +1,114 @@
-"""What every tokenizer offers: text to ids, ids to text, and a file that brings the same tokenizer back."""
+"""What every tokenizer offers: text to ids, ids to text, the characters that each token covers, and a file.
+
+`BaseTokenizer` does once what all of them need: it cuts the special tokens out of a text before the rest is encoded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from minigpt.errors import UserError
+from minigpt.tokenizers.special import SpecialTokens
+
+TOKENIZER_FILE = "tokenizer.json"
+Offsets = list[tuple[int, int]]
+
 
 class Tokenizer(Protocol):
-    """A reversible map between text and token ids.
+    """A map between text and token ids.
 
     `vocab_size` is one more than the largest id. `encode` raises `UserError` on text that it cannot represent;
-    `decode` accepts any sequence of valid ids. `to_json` returns what `minigpt.tokenizers.load` reads back.
+    `decode` accepts any sequence of valid ids. `encode_with_offsets` also gives each token's span of characters,
+    (start, end) with the end excluded. `special_tokens` maps names to ids; they are found in a text only where
+    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back.
     """
 
     kind: str
     vocab_size: int
 
-    def encode(self, text: str) -> list[int]: ...
+    @property
+    def special_tokens(self) -> dict[str, int]: ...
+
+    def encode(
+        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
+    ) -> list[int]: ...
+
+    def encode_with_offsets(
+        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
+    ) -> tuple[list[int], Offsets]: ...
 
     def decode(self, ids: Iterable[int]) -> str: ...
 
-    def byte_lengths(self) -> list[int]:
-        """For every id, how many UTF-8 bytes of text it stands for."""
-        ...
+    def token(self, i: int) -> str: ...
+
+    def byte_count(self, ids: Iterable[int]) -> int: ...
 
     def to_json(self) -> dict: ...
+
+
+class BaseTokenizer:
+    """`encode` and `encode_with_offsets` in terms of a subclass's `_encode` and `_encode_with_offsets`.
+
+    A special token's text is, for each token explicitly, one of three things: allowed (it becomes the token's id),
+    forbidden (it is an error) or ignored (it is text like any other, the default: what a file says cannot inject
+    control tokens). `"all"` stands for every special token; `allowed` wins over `forbidden`.
+    """
+
+    special = SpecialTokens({})
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The special tokens and their ids."""
+        return dict(self.special.ids)
+
+    def encode(
+        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
+    ) -> list[int]:
+        """Return the token ids of `text`.
+
+        Raises:
+            UserError: the text contains a forbidden special token or something that the vocabulary cannot represent.
+        """
+        if not allowed and not forbidden:
+            return self._encode(text)
+        ids: list[int] = []
+        for start, end, special in self.special.split(text, allowed, forbidden):
+            if special is None:
+                ids += self._encode(text[start:end])
+            else:
+                ids.append(special)
+        return ids
+
+    def encode_with_offsets(
+        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
+    ) -> tuple[list[int], Offsets]:
+        """Return the ids that `encode` gives, and for each the (start, end) of the characters that it covers.
+
+        A character that several tokens share (the bytes of one letter) belongs to each of them.
+        """
+        ids: list[int] = []
+        offsets: Offsets = []
+        for start, end, special in self.special.split(text, allowed, forbidden):
+            if special is not None:
+                ids.append(special)
+                offsets.append((start, end))
+                continue
+            new_ids, spans = self._encode_with_offsets(text[start:end])
+            ids += new_ids
+            offsets += [(start + a, start + b) for a, b in spans] if start else spans
+        return ids, offsets
+
+    def byte_count(self, ids: Iterable[int]) -> int:
+        """How many UTF-8 bytes of text the ids stand for (of the text that decoding gives back)."""
+        return len(self.decode(ids).encode("utf-8"))
+
+    def _encode(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        raise NotImplementedError
 
 
 def check_ids(ids: Iterable[int], vocab_size: int) -> Sequence[int]:
@@ -37,7 +120,15 @@ def check_ids(ids: Iterable[int], vocab_size: int) -> Sequence[int]:
     return ids
 
 
-TOKENIZER_FILE = "tokenizer.json"
+def utf8(text: str) -> bytes:
+    """The UTF-8 bytes of `text`; a lone surrogate, which UTF-8 cannot hold, is a UserError."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"character U+{ord(text[error.start]):04X} at position {error.start} is half of a surrogate pair, "
+            "which no UTF-8 text can contain"
+        ) from None
 
 
 def tokenizer_path(path: str | Path) -> Path:

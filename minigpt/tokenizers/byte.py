@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minigpt.errors import UserError
-from minigpt.tokenizers.base import check_ids
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 
 
-class ByteTokenizer:
+class ByteTokenizer(BaseTokenizer):
     """One token per UTF-8 byte; the id is the byte's value."""
 
     kind = "byte"
     vocab_size = 256
 
-    def encode(self, text: str) -> list[int]:
-        """Return the UTF-8 bytes of `text`.
+    def _encode(self, text: str) -> list[int]:
+        return list(utf8(text))
 
-        Raises:
-            UserError: the text holds half of a surrogate pair, which is no character and has no UTF-8 bytes.
-        """
-        try:
-            return list(text.encode("utf-8"))
-        except UnicodeEncodeError as error:
-            raise UserError(f"the text is not valid Unicode at position {error.start}") from None
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        spans = [(i, i + 1) for i, c in enumerate(text) for _ in utf8(c)]
+        return self._encode(text), spans
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`; bytes that are not valid UTF-8 become U+FFFD, so decoding never fails."""
         return bytes(check_ids(ids, self.vocab_size)).decode("utf-8", errors="replace")
 
-    def byte_lengths(self) -> list[int]:
-        return [1] * self.vocab_size
+    def byte_count(self, ids: Iterable[int]) -> int:
+        """One for each id, also where a character was cut in two."""
+        return len(check_ids(ids, self.vocab_size))
+
+    def token(self, i: int) -> str:
+        """The token with id `i`, as people write it: the character, or <0xHH> for a byte that shows nothing."""
+        return chr(i) if 33 <= i < 127 else f"<0x{i:02X}>"
 
     def to_json(self) -> dict:
         return {"minigpt": self.kind}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minigpt.errors import UserError
-from minigpt.tokenizers.base import check_ids
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids
 
 
-class CharTokenizer:
+class CharTokenizer(BaseTokenizer):
     """One token per Unicode character; id i is the i-th character in code-point order.
 
     The simplest tokenizer there is, and the one that small Shakespeare models are compared with. It knows only the
@@ -30,12 +30,7 @@ class CharTokenizer:
             characters.update(text)
         return cls(characters)
 
-    def encode(self, text: str) -> list[int]:
-        """Return one id per character.
-
-        Raises:
-            UserError: a character is not in the vocabulary.
-        """
+    def _encode(self, text: str) -> list[int]:
         try:
             return [self._id[c] for c in text]
         except KeyError as error:
@@ -45,12 +40,16 @@ class CharTokenizer:
                 f"{self.vocab_size} characters that this tokenizer was made from"
             ) from None
 
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        return self._encode(text), [(i, i + 1) for i in range(len(text))]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Return the characters of `ids`; an id outside the vocabulary is a ValueError."""
         return "".join(self.characters[i] for i in check_ids(ids, self.vocab_size))
 
-    def byte_lengths(self) -> list[int]:
-        return [len(c.encode("utf-8")) for c in self.characters]
+    def token(self, i: int) -> str:
+        """The character with id `i`."""
+        return self.characters[i]
 
     def to_json(self) -> dict:
         return {"minigpt": self.kind, "characters": self.characters}

@@ -61,7 +61,7 @@ def test_damaged_files_are_refused_by_name(tmp_path):
         tokenizers.load(path)
     for content in ("", "{", "[]", "{}", json.dumps({"minigpt": "other"}), json.dumps({"minigpt": "char"})):
         path.write_text(content)
-        with pytest.raises(UserError, match=r"tokenizer\.json is not a tokenizer file"):
+        with pytest.raises(UserError, match=r"tokenizer\.json is (empty|damaged|not a tokenizer)"):
             tokenizers.load(path)
 
 

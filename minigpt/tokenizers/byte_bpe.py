@@ -1,0 +1,247 @@
+"""Byte-level byte-pair encoding: the tokenizer of GPT-2, GPT-3, BART and Llama 3, and of our own models.
+
+Text is cut into pre-tokens, each pre-token becomes its UTF-8 bytes, and learned merges join bytes into tokens. Every
+text has an encoding, and every sequence of ids a decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+
+from minigpt.errors import UserError
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
+from minigpt.tokenizers.learn_merges import learn_merges
+from minigpt.tokenizers.merge import Merges, merge_word
+from minigpt.tokenizers.pretokens import GPT2_PATTERN, PreTokenizer
+from minigpt.tokenizers.special import SpecialTokens
+
+CACHE_SIZE = 1 << 18  # words and chunks remembered; beyond that a cache starts afresh
+CACHED_LENGTH = 64  # longer ones are rare, and would make the cache's memory unpredictable
+BLOCK = 1 << 22  # characters cut into chunks at a time
+
+
+class ByteBPE(BaseTokenizer):
+    """Byte-level BPE from a vocabulary (mapped string -> id) and merges (pairs of strings, in order).
+
+    Args:
+        vocab: ids of all tokens, as strings of mapped bytes (`byte_alphabet`).
+        merges: pairs of such strings, earliest first.
+        special_tokens: names and ids; in `vocab` they may be left out.
+        pattern: the pre-tokenization pattern.
+        absorb_left: special tokens that swallow the white space before them.
+        whole_words: a pre-token that is itself a token becomes that token without any merging, as in tiktoken and
+            Llama 3. Where the merges come from training this changes no ids and saves half of the merging.
+
+    Raises:
+        UserError: a merge names a token that the vocabulary lacks, or the pattern is not valid.
+    """
+
+    kind = "bpe"
+
+    def __init__(
+        self,
+        vocab: Mapping[str, int],
+        merges: Sequence[tuple[str, str]],
+        *,
+        special_tokens: Mapping[str, int] | None = None,
+        pattern: str = GPT2_PATTERN,
+        absorb_left: Collection[str] = (),
+        whole_words: bool = False,
+    ):
+        self.vocab, self.merges, self.whole_words = dict(vocab), [tuple(m) for m in merges], whole_words
+        self.special = SpecialTokens(special_tokens or {}, absorb_left)
+        self.pretokenizer = PreTokenizer(pattern)
+        self.vocab_size = 1 + max(chain(self.vocab.values(), self.special.ids.values()), default=-1)
+        self._bytes = self._token_bytes()
+        self._whole = self._whole_words() if whole_words else {}
+        self._byte_ids = [self.vocab.get(BYTE_TO_CHAR[b], -1) for b in range(256)]
+        self._merges = self._merges_of_ids()
+        self._words = _Cache(self._encode_word)
+        self._chunks = _Cache(self._encode_chunk)
+
+    @property
+    def pattern(self) -> str:
+        """The pre-tokenization pattern."""
+        return self.pretokenizer.pattern
+
+    @classmethod
+    def train(
+        cls,
+        blocks: Iterable[str],
+        vocab_size: int,
+        *,
+        special_tokens: Sequence[str] = (),
+        pattern: str = GPT2_PATTERN,
+        min_frequency: int = 0,
+        progress: Callable[[int], object] = lambda n: None,
+    ) -> ByteBPE:
+        """Learn a vocabulary of `vocab_size` tokens from the lines of `blocks`, pieces of text that are whole lines
+        (`pretokens.line_blocks` makes them from any pieces).
+
+        Ids are the special tokens, then the 256 bytes in the order of their mapped characters, then the merges in
+        creation order (`learn_merges` says which comes first). Memory grows with the distinct words of the text.
+
+        Raises:
+            UserError: `vocab_size` leaves no room for the bytes, or there is no text.
+        """
+        tokens = list(dict.fromkeys([*special_tokens, *SORTED_ORDER]))
+        if vocab_size < len(tokens):
+            raise UserError(
+                f"a vocabulary of {vocab_size} tokens is too small for byte-level BPE: the 256 bytes and "
+                f"{len(special_tokens)} special tokens need at least {len(tokens)}"
+            )
+        counts = PreTokenizer(pattern).count(blocks)
+        if not counts:
+            raise UserError("there is no text to train a tokenizer on")
+        ids = {s: i for i, s in enumerate(tokens)}
+        symbols = {b: chr(ids[c]) for b, c in BYTE_TO_CHAR.items()}  # byte -> the character of its id
+        words = {utf8(w).decode("latin-1").translate(symbols): n for w, n in counts.items()}
+        learned = learn_merges(words, tokens, vocab_size, min_frequency=min_frequency, progress=progress)
+        strings = learned.tokens
+        merges = [(strings[a], strings[b]) for a, b in learned.merges]
+        return cls(
+            {s: i for i, s in enumerate(strings)},
+            merges,
+            special_tokens={name: ids[name] for name in special_tokens},
+            pattern=pattern,
+            whole_words=made_by_training(tokens, merges),
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        if not text.isascii():
+            utf8(text)  # an error for what UTF-8 cannot hold, before any of it reaches a cache
+        return self._encode_words(text) if len(text) <= CACHED_LENGTH else self._encode_chunks(text)
+
+    def _encode_chunks(self, text: str) -> list[int]:
+        """Encode by way of the cache of chunks, which finds a whole ` word,` at once."""
+        chunks = self.pretokenizer.chunks(text)
+        if chunks is None:
+            return self._encode_words(text)
+        return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
+
+    def _encode_chunk(self, chunk: str) -> list[int]:
+        """Encode what `PreTokenizer.chunks` cut off."""
+        words, cut = self._words, self.pretokenizer.chunk_words(chunk)
+        if len(cut) == 1:
+            return words[cut[0]]
+        return list(chain.from_iterable(map(words.__getitem__, cut)))
+
+    def _encode_words(self, text: str) -> list[int]:
+        """The plain way: pre-tokens, each looked up in the cache of words."""
+        return list(chain.from_iterable(map(self._words.__getitem__, self.pretokenizer.words(text))))
+
+    def _encode_word(self, word: str) -> list[int]:
+        return self._encode_bytes(word.encode("utf-8", "surrogateescape"))
+
+    def _encode_bytes(self, data: bytes) -> list[int]:
+        if (whole := self._whole.get(data)) is not None:
+            return [whole]
+        symbols = [self._byte_ids[b] for b in data]
+        if -1 in symbols:
+            raise UserError(f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}")
+        return merge_word(symbols, self._merges)
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """Encode any bytes: like `encode` where they are UTF-8, and as what they are where they are not."""
+        return self._encode_words(data.decode("utf-8", "surrogateescape"))
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        utf8(text)
+        ids: list[int] = []
+        offsets: Offsets = []
+        start = 0
+        for word in self.pretokenizer.words(text):
+            new = self._words[word]
+            ids += new
+            # which[k] is the character that byte k belongs to
+            which = [start + i for i, c in enumerate(word) for _ in c.encode("utf-8")]
+            position = 0
+            for i in new:
+                end = position + len(self._bytes[i])
+                offsets.append((which[position], which[end - 1] + 1))
+                position = end
+            start += len(word)
+        return ids, offsets
+
+    def forget(self) -> None:
+        """Empty the caches of words, as if nothing had been encoded yet."""
+        self._words.clear()
+        self._chunks.clear()
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`; bytes that are not UTF-8 (half a character, say) become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def byte_count(self, ids: Iterable[int]) -> int:
+        """How many bytes the ids stand for, also where a character was cut in two."""
+        return len(self.decode_bytes(ids))
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Return the bytes of `ids`. An id below `vocab_size` that no token has stands for nothing."""
+        get = self._bytes.get
+        return b"".join([get(i, b"") for i in check_ids(ids, self.vocab_size)])
+
+    def bytes_of_tokens(self) -> dict[int, bytes]:
+        """The bytes of every token, by id: what tiktoken calls the mergeable ranks, and the special tokens' names."""
+        return dict(self._bytes)
+
+    def token(self, i: int) -> str:
+        """The token with id `i`: a special token's name, or its bytes written as mapped characters."""
+        names = {j: name for name, j in self.special.ids.items()}
+        return names.get(i) or to_mapped(self._bytes.get(i, b""))
+
+    def to_json(self) -> dict:
+        from minigpt.tokenizers.hf_write import byte_bpe_to_json
+
+        return byte_bpe_to_json(self)
+
+    def _token_bytes(self) -> dict[int, bytes]:
+        """The bytes that each id decodes to: mapped bytes, or a special token's (or stray entry's) own text."""
+        special = set(self.special.ids.values())
+        known = CHAR_TO_BYTE.keys()
+        table = {i: from_mapped(s) if i not in special and known >= set(s) else utf8(s) for s, i in self.vocab.items()}
+        return table | {i: utf8(s) for s, i in self.special.ids.items()}
+
+    def _whole_words(self) -> dict[bytes, int]:
+        special = set(self.special.ids.values())
+        return {data: i for i, data in self._bytes.items() if i not in special}
+
+    def _merges_of_ids(self) -> Merges:
+        vocab = self.vocab
+        try:
+            return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
+        except KeyError as error:
+            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
+
+
+def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]]) -> bool:
+    """Whether every merge joins two tokens that exist by then into a new one, as training does.
+
+    Then merging the bytes of any token gives that token, so it may be looked up whole. For at training time the token
+    arose in some word from merges inside its own stretch of bytes only (one across the border would have kept it from
+    arising there), and these merges happen in the same order when the stretch stands alone.
+    """
+    known = set(alphabet)
+    for a, b in merges:
+        if a not in known or b not in known or a + b in known:
+            return False
+        known.add(a + b)
+    return True
+
+
+class _Cache(dict):
+    """A dictionary that computes what it lacks and starts afresh when it is full: hits cost one C-level lookup."""
+
+    def __init__(self, compute: Callable[[str], list[int]]):
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, key: str) -> list[int]:
+        value = self._compute(key)
+        if len(key) <= CACHED_LENGTH:
+            if len(self) >= CACHE_SIZE:
+                self.clear()
+            self[key] = value
+        return value

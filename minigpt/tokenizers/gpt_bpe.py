@@ -1,0 +1,160 @@
+"""GPT's byte-pair encoding: characters of lower-case words, the last of each word marked with </w>.
+
+Text comes back in lower case with single spaces: what a word looked like and what stood around it is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from minigpt.errors import UserError
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.gpt_words import GPTWords
+from minigpt.tokenizers.learn_merges import learn_merges
+from minigpt.tokenizers.merge import Merges, merge_word
+from minigpt.tokenizers.special import SpecialTokens
+
+END = "</w>"
+UNKNOWN = "<unk>"
+GPT_SPECIAL = ("_start_", "_delimiter_", "_classify_")  # what fine-tuning appends to the vocabulary
+CACHE_SIZE = 1 << 18
+
+
+class GPTBPE(BaseTokenizer):
+    """GPT's BPE from a vocabulary (string -> id) and merges (pairs of strings, in order).
+
+    Args:
+        vocab: ids of all tokens; a token that ends a word ends in </w>.
+        merges: pairs of such strings, earliest first.
+        special_tokens: names and ids.
+        words: how a text is cut into words; rule "gpt" or "hf".
+        unknown: the token for what the vocabulary lacks.
+
+    Raises:
+        UserError: the vocabulary lacks the unknown token.
+    """
+
+    kind = "gpt"
+
+    def __init__(
+        self,
+        vocab: Mapping[str, int],
+        merges: Sequence[tuple[str, str]],
+        *,
+        special_tokens: Mapping[str, int] | None = None,
+        words: GPTWords | None = None,
+        unknown: str = UNKNOWN,
+    ):
+        if unknown not in vocab:
+            raise UserError(f"a vocabulary of GPT's BPE needs the token {unknown}, for what it cannot spell")
+        self.vocab, self.merges, self.unknown = dict(vocab), [tuple(m) for m in merges], unknown
+        self.words = words or GPTWords()
+        self.special = SpecialTokens(special_tokens or {})
+        self.vocab_size = 1 + max(*self.vocab.values(), *self.special.ids.values(), 0)
+        self._strings = {i: s for s, i in self.vocab.items()} | {i: s for s, i in self.special.ids.items()}
+        self._cache: dict[str, list[int]] = {}
+        self._symbols, self._names = self._number_symbols()
+        self._merges = Merges((self._symbols[a], self._symbols[b], self._symbols[a + b]) for a, b in self.merges)
+
+    def _number_symbols(self) -> tuple[dict[str, int], list[str]]:
+        """Numbers for every string that can occur while a word is merged, in the vocabulary or not."""
+        names = list(dict.fromkeys([*self.vocab, *(s for a, b in self.merges for s in (a, b, a + b))]))
+        return {s: n for n, s in enumerate(names)}, names
+
+    @classmethod
+    def train(
+        cls,
+        blocks: Iterable[str],
+        vocab_size: int,
+        *,
+        special_tokens: Sequence[str] = (),
+        words: GPTWords | None = None,
+        min_frequency: int = 0,
+        progress: Callable[[int], object] = lambda n: None,
+    ) -> GPTBPE:
+        """Learn a vocabulary of `vocab_size` tokens. Ids are <unk>, the special tokens, the characters in code-point
+        order, the same with </w>, then the merges in creation order.
+
+        Raises:
+            UserError: `vocab_size` leaves no room for the characters of the text, or there is no text.
+        """
+        words = words or GPTWords()
+        counts: Counter[str] = Counter()
+        for block in blocks:
+            counts.update(words.words(block))
+        if not counts:
+            raise UserError("there is no text to train a tokenizer on")
+        inside = sorted({c for w in counts for c in w})
+        tokens = list(dict.fromkeys([UNKNOWN, *special_tokens, *inside, *(c + END for c in inside)]))
+        if vocab_size < len(tokens):
+            raise UserError(
+                f"a vocabulary of {vocab_size} tokens is too small for GPT's BPE: the characters of this text, with "
+                f"and without {END}, need at least {len(tokens)}"
+            )
+        ids = {s: i for i, s in enumerate(tokens)}
+        symbols = {"".join(chr(ids[s]) for s in _characters(w)): n for w, n in counts.items()}
+        learned = learn_merges(symbols, tokens, vocab_size, min_frequency=min_frequency, progress=progress)
+        strings = learned.tokens
+        return cls(
+            {s: i for i, s in enumerate(strings)},
+            [(strings[a], strings[b]) for a, b in learned.merges],
+            special_tokens={name: ids[name] for name in special_tokens},
+            words=words,
+        )
+
+    def _encode(self, text: str) -> list[int]:
+        if not text.isascii():
+            utf8(text)
+        ids: list[int] = []
+        for word in self.words.words(text):
+            found = self._cache.get(word)
+            if found is None:
+                if len(self._cache) >= CACHE_SIZE:
+                    self._cache.clear()
+                found = self._cache[word] = [i for i, _ in self._pieces(word)]
+            ids += found
+        return ids
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        utf8(text)
+        ids: list[int] = []
+        offsets: Offsets = []
+        aligned, words = self.words.words_with_spans(text)
+        for word, position, _ in words:
+            for i, length in self._pieces(word):
+                ids.append(i)
+                offsets.append(aligned.span(position, position + length))
+                position += length
+        return ids, offsets
+
+    def _pieces(self, word: str) -> list[tuple[int, int]]:
+        """The (id, number of characters) of a word's tokens."""
+        table, characters = self._symbols, _characters(word)
+        # A character that no token or merge knows gets a number for this word only, a negative one.
+        symbols = [table.get(c, -1 - n) for n, c in enumerate(characters)]
+        unknown, ids = self.vocab[self.unknown], []
+        for symbol in merge_word(symbols, self._merges):
+            string = self._names[symbol] if symbol >= 0 else characters[-1 - symbol]
+            ids.append((self.vocab.get(string, unknown), len(string.removesuffix(END))))
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the words of `ids` with a space after each, none at the end."""
+        strings = (self._strings.get(i, self.unknown) for i in check_ids(ids, self.vocab_size))
+        special = self.special.ids
+        text = "".join(s + " " if s in special else s.replace(END, " ") for s in strings)
+        return text.replace("\n ", "\n").removesuffix(" ")
+
+    def token(self, i: int) -> str:
+        """The token with id `i`."""
+        return self._strings.get(i, "")
+
+    def to_json(self) -> dict:
+        from minigpt.tokenizers.hf_write import gpt_bpe_to_json
+
+        return gpt_bpe_to_json(self)
+
+
+def _characters(word: str) -> list[str]:
+    return [*word[:-1], word[-1] + END]

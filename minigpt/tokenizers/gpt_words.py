@@ -1,0 +1,94 @@
+"""Cut a text into the words that GPT's byte-pair encoding works on: standardised, lower case, punctuation apart.
+
+The original standardised the text, cut it with spaCy's English tokenizer and lower-cased each word; "gpt" does that
+with a small English tokenizer of our own in spaCy's place, which agrees on ordinary prose. "hf" is what Hugging Face's
+version of the model does instead: BERT's basic tokenizer.
+"""
+
+from __future__ import annotations
+
+import re
+
+from minigpt.errors import UserError
+from minigpt.tokenizers.aligned import Aligned
+from minigpt.tokenizers.bert_words import BertWords
+
+RULES = ("gpt", "hf")
+
+# Text standardisation: some typographic characters, then the white space.
+REPLACED = {"—": "-", "–": "-", "―": "-", "…": "...", "´": "'"}
+SPACE_AT_BREAK = r"\s*\n\s*"  # becomes " \n ": a line end is a token of its own
+OTHER_SPACE = r"[^\S\n]+"  # becomes one space
+# Runs of one of these marks are tokens; the original put spaces around them.
+RUNS = r"-+|~+|!+|\"+|;+|\?+|\++|,+|\)+|\(+|\\+|/+|\*+|\[+|\]+|\}+|\{+|\|+|_+"
+# What is left between spaces: contractions come apart, and marks leave the beginning and the end of a word.
+CLITICS = r"n't|'(?:s|m|d|re|ve|ll)"
+ABBREVIATION = r"(?:mr|mrs|ms|dr|st|jr|sr|prof|gen|gov|sen|rep|vs|etc|inc|ltd|co|corp)\.|(?:[a-z]\.){2,}"
+WORD = (
+    rf"\n|{RUNS}|\.{{2,}}"
+    rf"|(?i:{ABBREVIATION})(?=\s|$)"
+    rf"|(?i:{CLITICS})(?!\w)"
+    r"|[$£€#](?=\d)"
+    rf"|\w(?:(?!(?i:{CLITICS})(?!\w))(?:\w|[.'’:&@](?=\w)))*"
+    r"|\S"
+)
+
+
+class GPTWords:
+    """The words of a text under one of the two rules.
+
+    Args:
+        rule: "gpt" or "hf".
+        use_ftfy: first mend broken Unicode with ftfy, as the original did. It needs the package `ftfy`, and offsets
+            cannot be given then, because ftfy does not say what it changed.
+
+    Raises:
+        UserError: ftfy is asked for and not installed.
+    """
+
+    def __init__(self, rule: str = "gpt", use_ftfy: bool = False):
+        if rule not in RULES:
+            raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
+        self.rule, self.use_ftfy = rule, use_ftfy
+        self._fix = _ftfy() if use_ftfy else None
+        self._bert = BertWords(lower=True, rule="hf") if rule == "hf" else None
+        self._word = re.compile(WORD)
+        self._break, self._space = re.compile(SPACE_AT_BREAK), re.compile(OTHER_SPACE)
+
+    def words(self, text: str) -> list[str]:
+        """The words of `text`, normalized."""
+        if self._fix:
+            text = self._fix(text)
+        if self._bert:
+            return self._bert.words(text)
+        text = "".join(REPLACED.get(c, c) for c in text) if not text.isascii() else text
+        text = self._space.sub(" ", self._break.sub(" \n ", text)).strip()
+        return [word.lower() for word in self._word.findall(text)]
+
+    def words_with_spans(self, text: str) -> tuple[Aligned, list[tuple[str, int, int]]]:
+        """The normalized text, aligned, and its words as (word, start, end) of that text."""
+        if self._fix:
+            raise UserError("offsets cannot be given with ftfy, which does not say what it changed")
+        if self._bert:
+            return self._bert.words_with_spans(text)
+        aligned = Aligned.of(text).map(lambda c: REPLACED.get(c, c))
+        aligned = aligned.sub(self._break, " \n ").sub(self._space, " ").strip()
+        words, position = [], 0
+        parts: list[str] = []
+        spans: list[tuple[int, int]] = []
+        for match in self._word.finditer(aligned.text):
+            start, end = match.span()
+            word = Aligned(match[0], aligned.spans[start:end]).lower()
+            words.append((word.text, position, position + len(word.text)))
+            position += len(word.text)
+            parts.append(word.text)
+            spans += word.spans
+        return Aligned("".join(parts), spans), words
+
+
+def _ftfy():
+    try:
+        import ftfy
+    except ImportError:
+        raise UserError("ftfy is not installed: pip install ftfy, or leave it out") from None
+    return ftfy.fix_text

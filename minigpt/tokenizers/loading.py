@@ -1,0 +1,110 @@
+"""Open a tokenizer from a file or folder, whichever of the published formats it is in, and save ours.
+
+The name of a file says what it is where its content does not: vocab.json and merges.txt belong together, and so on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from minigpt.errors import UserError
+from minigpt.files import write_atomically
+from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, tokenizer_path
+from minigpt.tokenizers.byte import ByteTokenizer
+from minigpt.tokenizers.char import CharTokenizer
+from minigpt.tokenizers.hf_read import from_hf
+from minigpt.tokenizers.readers import (
+    read_gpt1,
+    read_gpt2,
+    read_json,
+    read_tiktoken,
+    read_vocab_bpe,
+    read_vocab_txt,
+)
+from minigpt.tokenizers.sentencepiece import SentencePieceBPE
+from minigpt.tokenizers.sentencepiece_files import read_model, read_tokenizer_bin
+
+SIMPLE = {"char": CharTokenizer, "byte": ByteTokenizer}
+
+# Vocabulary and merges files that belong together, and their reader.
+PAIRS: list[tuple[str, str, Callable[[Path, Path], Tokenizer]]] = [
+    ("encoder.json", "vocab.bpe", read_gpt2),
+    ("vocab.json", "merges.txt", read_gpt2),
+    ("encoder_bpe_40000.json", "vocab_40000.bpe", read_gpt1),
+]
+SINGLE: dict[str, Callable[[Path], Tokenizer]] = {
+    ".bpe": read_vocab_bpe,
+    ".txt": read_vocab_txt,
+    ".tiktoken": read_tiktoken,
+    ".model": lambda path: SentencePieceBPE(read_model(path)),
+    ".bin": lambda path: SentencePieceBPE(read_tokenizer_bin(path)),
+}
+FOLDER_FILES = (TOKENIZER_FILE, "encoder.json", "vocab.json", "encoder_bpe_40000.json", "tokenizer.model")
+FOLDER_FILES += ("tokenizer.bin", "vocab.txt", "vocab.bpe")
+
+
+def load(path: str | Path) -> Tokenizer:
+    """Open the tokenizer in `path`: a file, or a folder that holds one.
+
+    It may be a tokenizer.json (ours or Hugging Face's), encoder.json + vocab.bpe or vocab.json + merges.txt (either
+    file names both), vocab.bpe alone, vocab.txt, a .tiktoken file, a SentencePiece .model, or llama2.c's
+    tokenizer.bin.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it needs something that minigpt does not do.
+    """
+    path = _file_in(Path(path))
+    for vocab, merges, read in PAIRS:
+        if path.name not in (vocab, merges):
+            continue
+        both = path.with_name(vocab), path.with_name(merges)
+        if all(p.exists() for p in both):
+            return read(*both)
+        if path.exists() and path.name != "vocab.bpe":
+            missing = next(p for p in both if not p.exists())
+            raise UserError(f"{path} is one of two files, and the other, {missing}, does not exist")
+    read_one = SINGLE.get(path.suffix)
+    return read_one(path) if read_one else _load_json(path)
+
+
+def save(tokenizer: Tokenizer, path: str | Path) -> Path:
+    """Write `tokenizer` to `path` (a file, or a folder for its tokenizer.json) and return the file's path.
+
+    The file appears whole or not at all. Where Hugging Face's format can hold the tokenizer it is in that format.
+    """
+    text = json.dumps(tokenizer.to_json(), ensure_ascii=False, indent=1) + "\n"
+    return write_atomically(tokenizer_path(path), text)
+
+
+def _file_in(path: Path) -> Path:
+    if not path.is_dir():
+        if not path.exists():
+            raise UserError(f"there is no tokenizer file {path}")
+        return path
+    for name in FOLDER_FILES:
+        if (path / name).exists():
+            return path / name
+    for pattern in ("*.tiktoken", "*.model"):
+        if found := sorted(path.glob(pattern)):
+            return found[0]
+    raise UserError(f"there is no tokenizer file in the folder {path}")
+
+
+def _load_json(path: Path) -> Tokenizer:
+    data = read_json(path)
+    try:
+        if "minigpt" in data:
+            return SIMPLE[data["minigpt"]].from_json(data)
+        if "model" in data:
+            return from_hf(data)
+    except UserError as error:
+        raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
+    except KeyError as error:
+        raise UserError(f"{path} is damaged: {error.args[0]!r} is missing or unknown") from None
+    except (TypeError, AttributeError, IndexError):
+        raise UserError(f"{path} is damaged: a part of it has the wrong form") from None
+    raise UserError(f"{path} is not a tokenizer file that minigpt can read: it has no model")

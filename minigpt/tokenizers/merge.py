@@ -1,0 +1,83 @@
+"""Apply byte-pair merges to one word: always the earliest-learned pair that the word contains, leftmost first.
+
+`merge_short` is the readable version, quadratic in the word's length and fastest for real words; `merge_long` does the
+same with a heap and a linked list, so that a word of a million letters is no trap. A test holds one to the other.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, repeat
+
+NEVER = 1 << 60  # the rank of a pair that has no merge
+GONE = None  # where merge_long has merged a symbol into the one before it
+LONG = 100  # symbols from which merge_long is the faster one
+
+
+class Merges:
+    """Pairs of ids with their rank (the order in which they were learned) and the id that each becomes."""
+
+    def __init__(self, pairs: Iterable[tuple[int, int, int]] = ()):
+        self.rank: dict[tuple[int, int], int] = {}
+        self.result: list[int] = []
+        for left, right, new in pairs:
+            self.add(left, right, new)
+
+    def add(self, left: int, right: int, new: int) -> None:
+        """Add the next merge; a pair that is already there moves to this place."""
+        self.rank[left, right] = len(self.result)
+        self.result.append(new)
+
+
+def merge_word(symbols: Sequence[int], merges: Merges) -> list[int]:
+    """The ids left when no two adjacent `symbols` have a merge any more."""
+    return merge_short(symbols, merges) if len(symbols) < LONG else merge_long(symbols, merges)
+
+
+def merge_short(symbols: Sequence[int], merges: Merges) -> list[int]:
+    """Find the smallest rank, merge there, look up the two pairs that arose, repeat."""
+    symbols, get, result = list(symbols), merges.rank.get, merges.result
+    ranks = list(map(get, pairwise(symbols), repeat(NEVER)))
+    while ranks:
+        best = min(ranks)
+        if best == NEVER:
+            break
+        i = ranks.index(best)
+        new = result[best]
+        symbols[i : i + 2] = (new,)
+        del ranks[i]
+        if i:
+            ranks[i - 1] = get((symbols[i - 1], new), NEVER)
+        if i < len(ranks):
+            ranks[i] = get((new, symbols[i + 1]), NEVER)
+    return symbols
+
+
+def merge_long(symbols: Sequence[int], merges: Merges) -> list[int]:
+    """The same in O(n log n): a heap of (rank, position, pair) whose entries are checked when they come up."""
+    symbols: list[int | None] = list(symbols)
+    n = len(symbols)
+    after, before = list(range(1, n + 1)), list(range(-1, n - 1))  # neighbours; n and -1 are the ends
+    heap: list[tuple[int, int, tuple[int, int]]] = []
+
+    def offer(i: int, j: int) -> None:
+        pair = (symbols[i], symbols[j])
+        if (rank := merges.rank.get(pair)) is not None:
+            heapq.heappush(heap, (rank, i, pair))
+
+    for i in range(n - 1):
+        offer(i, i + 1)
+    while heap:
+        rank, i, (left, right) = heapq.heappop(heap)
+        j = after[i]
+        if symbols[i] != left or j == n or symbols[j] != right:
+            continue  # one of the two was merged into something else
+        symbols[i], symbols[j] = merges.result[rank], GONE
+        after[i] = after[j]
+        if after[i] < n:
+            before[after[i]] = i
+            offer(i, after[i])
+        if before[i] >= 0:
+            offer(before[i], i)
+    return [s for s in symbols if s is not GONE]

@@ -1,0 +1,108 @@
+"""One sentence, or a pair, with the special tokens and type ids that BERT, BART and GPT put around it.
+
+bert      [CLS] a [SEP]           [CLS] a [SEP] b [SEP]             types 0 for the first part, 1 for the second
+bart      <s> a </s>              <s> a </s> b </s>                 as in fairseq, whose GLUE recipe uses one separator
+bart-hf   <s> a </s>              <s> a </s></s> b </s>             as in Hugging Face's BART and RoBERTa
+gpt       _start_ a _classify_    _start_ a _delimiter_ b _classify_
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minigpt.errors import UserError
+from minigpt.tokenizers.base import Offsets, Tokenizer
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which special tokens stand before, between and after the parts, and whether the parts have type ids."""
+
+    start: str
+    between: tuple[str, ...]
+    end: str
+    types: bool = False
+
+
+LAYOUTS = {
+    "bert": Layout("[CLS]", ("[SEP]",), "[SEP]", types=True),
+    "bart": Layout("<s>", ("</s>",), "</s>"),
+    "bart-hf": Layout("<s>", ("</s>", "</s>"), "</s>"),
+    "gpt": Layout("_start_", ("_delimiter_",), "_classify_"),
+}
+
+
+@dataclass
+class Encoded:
+    """An encoded sentence or pair.
+
+    `parts` says for each token which text it comes from, 0 or 1, and is None for special tokens; `offsets` are the
+    characters of that text, (0, 0) for special tokens.
+    """
+
+    ids: list[int]
+    type_ids: list[int]
+    parts: list[int | None]
+    offsets: Offsets
+
+
+def encode_pair(
+    tokenizer: Tokenizer,
+    first: str,
+    second: str | None = None,
+    *,
+    layout: str = "bert",
+    max_length: int | None = None,
+) -> Encoded:
+    """Encode one text or two as a model of the family `layout` expects them.
+
+    Above `max_length` tokens the longer of the two parts loses its last token, again and again (the second part when
+    they are equally long), as in BERT's code.
+
+    Raises:
+        UserError: the layout is unknown, the tokenizer lacks one of its special tokens, or `max_length` leaves no room
+            for the special tokens.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
+    form = LAYOUTS[layout]
+    texts = [first] if second is None else [first, second]
+    parts = [list(zip(*tokenizer.encode_with_offsets(t), strict=True)) for t in texts]
+    if max_length is not None:
+        _truncate(parts, max_length - 2 - (len(form.between) if second is not None else 0))
+    result = Encoded([], [], [], [])
+
+    def special(name: str, type_id: int) -> None:
+        _append(result, _special_id(tokenizer, name, layout), type_id if form.types else 0, None, (0, 0))
+
+    special(form.start, 0)
+    for n, tokens in enumerate(parts):
+        if n:
+            for name in form.between:
+                special(name, 0)
+        for i, span in tokens:
+            _append(result, i, n if form.types else 0, n, span)
+    special(form.end, len(parts) - 1)
+    return result
+
+
+def _append(result: Encoded, i: int, type_id: int, part: int | None, span: tuple[int, int]) -> None:
+    result.ids.append(i)
+    result.type_ids.append(type_id)
+    result.parts.append(part)
+    result.offsets.append(span)
+
+
+def _special_id(tokenizer: Tokenizer, name: str, layout: str) -> int:
+    try:
+        return tokenizer.special_tokens[name]
+    except KeyError:
+        raise UserError(f"the layout {layout!r} needs the special token {name}, which this tokenizer lacks") from None
+
+
+def _truncate(parts: list[list], room: int) -> None:
+    if room < 0:
+        raise UserError("max_length leaves no room for the special tokens")
+    while sum(map(len, parts)) > room:
+        longest = parts[0] if len(parts) == 1 or len(parts[0]) > len(parts[1]) else parts[1]
+        longest.pop()

@@ -1,0 +1,187 @@
+"""SentencePiece's byte-pair encoding with byte fallback: the tokenizer of Llama and Llama 2.
+
+A text is not cut into words first: spaces become ▁, one is put in front, and pairs of pieces merge over the whole
+stretch, the highest score first. A character without a piece becomes its UTF-8 bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+
+from minigpt.tokenizers.aligned import Aligned
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.sentencepiece_files import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    SPACE,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    SentencePieceVocabulary,
+)
+from minigpt.tokenizers.sentencepiece_merge import merge_by_score
+from minigpt.tokenizers.special import SpecialTokens
+
+CACHE_SIZE = 1 << 18
+
+
+class SentencePieceBPE(BaseTokenizer):
+    """A SentencePiece BPE model whose normalization is "identity". The special tokens are its control pieces."""
+
+    kind = "sentencepiece"
+
+    def __init__(self, vocabulary: SentencePieceVocabulary):
+        self.vocabulary = vocabulary
+        pieces, types = vocabulary.pieces, vocabulary.types
+        self.vocab_size = len(pieces)
+        self.special = SpecialTokens({p: i for i, p in enumerate(pieces) if types[i] in (CONTROL, UNKNOWN)})
+        self.unknown = next((i for i, t in enumerate(types) if t == UNKNOWN), 0)
+        self._ids = {p: i for i, p in reversed(list(enumerate(pieces))) if types[i] in (NORMAL, USER_DEFINED, UNUSED)}
+        self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == BYTE}
+        self.has_bytes = len(self._byte_ids) == 256
+        self._bytes = {i: bytes([b]) for b, i in self._byte_ids.items()}
+        self.scores = {p: vocabulary.scores[i] for p, i in self._ids.items()}
+        self._unused = {p for p, i in self._ids.items() if types[i] == UNUSED}
+        users = sorted((p for p, i in self._ids.items() if types[i] == USER_DEFINED), key=len, reverse=True)
+        self._frozen = re.compile(f"({'|'.join(map(re.escape, users))})") if users else None
+        self._across_words = any(re.search(f"[^{SPACE}]{SPACE}", p) for p in self._ids)
+        self._words = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
+        self._cache: dict[str, list[str]] = {}
+
+    def _encode(self, text: str) -> list[int]:
+        return [i for i, _ in self._pieces(self._prepare(text))]
+
+    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+        aligned = self._prepare_aligned(text)
+        ids: list[int] = []
+        offsets: Offsets = []
+        position = shared = 0
+        for i, length in self._pieces(aligned.text):
+            ids.append(i)
+            if i in self._bytes and not length:  # a further byte of the character before
+                offsets.append(aligned.span(shared, shared + 1))
+                continue
+            offsets.append(aligned.span(position, position + length))
+            shared, position = position, position + length
+        return ids, offsets
+
+    def _prepare(self, text: str) -> str:
+        """The text with its spaces escaped and the dummy prefix added. Where white space is removed, a ▁ that the text
+        itself has at its end goes too, as in SentencePiece.
+        """
+        utf8(text)
+        vocabulary = self.vocabulary
+        if vocabulary.remove_extra_whitespaces:
+            text = re.sub(" +", " ", text).strip(" ")
+        text = text.replace(" ", SPACE)
+        if text and vocabulary.add_dummy_prefix:
+            text = SPACE + text
+        return text.rstrip(SPACE) if vocabulary.remove_extra_whitespaces else text
+
+    def _prepare_aligned(self, text: str) -> Aligned:
+        """`_prepare`, aligned."""
+        prepared, aligned = self._prepare(text), Aligned.of(text)
+        if self.vocabulary.remove_extra_whitespaces:
+            aligned = aligned.sub(re.compile("^ +"), "").sub(re.compile(" +"), " ")
+        spans = aligned.spans
+        if prepared and self.vocabulary.add_dummy_prefix:
+            start = spans[0][0]
+            spans = [(start, start), *spans]
+        return Aligned(prepared, spans[: len(prepared)])
+
+    def _pieces(self, text: str) -> list[tuple[int, int]]:
+        """The (id, number of characters) of each token; of a character's bytes only the first has its length.
+
+        Unknown characters in a row are one unknown token, unless the vocabulary has bytes to spell them.
+        """
+        found: list[tuple[int, int]] = []
+        for piece in self._merged(text):
+            i = self._ids.get(piece)
+            if i is not None:
+                found.append((i, len(piece)))
+            elif self.has_bytes:
+                first, *rest = piece.encode("utf-8")
+                found.append((self._byte_ids[first], len(piece)))
+                found += [(self._byte_ids[b], 0) for b in rest]
+            elif found and found[-1][0] == self.unknown:
+                found[-1] = (self.unknown, found[-1][1] + len(piece))
+            else:
+                found.append((self.unknown, len(piece)))
+        return found
+
+    def _merged(self, text: str) -> Iterable[str]:
+        """The merged pieces of a prepared text. User-defined pieces are found first and merge with nothing."""
+        if not self._frozen:
+            yield from self._merged_between(text)
+            return
+        for n, part in enumerate(self._frozen.split(text)):
+            if n % 2:
+                yield part
+            else:
+                yield from self._merged_between(part)
+
+    def _merged_between(self, text: str) -> Iterable[str]:
+        """Where no piece reaches from one word into the next, words merge one by one and are remembered."""
+        if self._across_words:
+            yield from merge_by_score(text, self.scores, self._unused)
+            return
+        for word in self._words.findall(text):
+            found = self._cache.get(word)
+            if found is None:
+                if len(self._cache) >= CACHE_SIZE:
+                    self._cache.clear()
+                found = self._cache[word] = merge_by_score(word, self.scores, self._unused)
+            yield from found
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of `ids`: bytes joined (U+FFFD for each that is not UTF-8), control pieces left out, and the
+        dummy prefix taken off.
+        """
+        vocabulary, parts = self.vocabulary, []
+        pending, at_start = b"", True
+        for i in check_ids(ids, self.vocab_size):
+            if i in self._bytes:
+                pending += self._bytes[i]
+                continue
+            if pending:
+                parts.append(pending.decode("utf-8", "replace_each"))
+                pending, at_start = b"", False
+            kind, piece = vocabulary.types[i], vocabulary.pieces[i]
+            if kind == CONTROL:
+                continue
+            if kind == UNKNOWN:
+                piece = vocabulary.unknown_surface
+            elif (
+                at_start
+                and piece.startswith(SPACE)
+                and (vocabulary.add_dummy_prefix or vocabulary.remove_extra_whitespaces)
+            ):
+                piece = piece[1:]
+                at_start = vocabulary.remove_extra_whitespaces and not piece
+                parts.append(piece.replace(SPACE, " "))
+                continue
+            parts.append(piece.replace(SPACE, " "))
+            at_start = at_start and not piece
+        parts.append(pending.decode("utf-8", "replace_each"))
+        return "".join(parts)
+
+    def token(self, i: int) -> str:
+        """The piece with id `i`."""
+        return self.vocabulary.pieces[i]
+
+    def to_json(self) -> dict:
+        from minigpt.tokenizers.hf_write import sentencepiece_to_json
+
+        return sentencepiece_to_json(self)
+
+
+def _replace_each(error: UnicodeError) -> tuple[str, int]:
+    """One U+FFFD for every byte that is not UTF-8, as SentencePiece decodes."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error("replace_each", _replace_each)

@@ -1,0 +1,168 @@
+"""Read SentencePiece's vocabulary from a `.model` file or from llama2.c's `tokenizer.bin`, without sentencepiece.
+
+A `.model` is one protocol-buffer message. Its wire format is small: a field is a number (tag · 8 + wire type) and a
+value, and only four wire types occur. Source: sentencepiece_model.proto and the protocol-buffer encoding guide.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minigpt.errors import UserError
+from minigpt.files import read_bytes
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the types of a piece
+SPACE = "▁"
+
+
+@dataclass
+class SentencePieceVocabulary:
+    """What the files say: the pieces by id, with scores and types, and how text is prepared."""
+
+    pieces: list[str]
+    scores: list[float]
+    types: list[int]
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = False
+    unknown_surface: str = " ⁇ "
+    roles: dict[str, int] = field(default_factory=dict)  # "unk", "bos", "eos", "pad" -> id
+
+
+def read_model(path: str | Path) -> SentencePieceVocabulary:
+    """Read a SentencePiece `.model`.
+
+    Raises:
+        UserError: the file cannot be read, is damaged, is not a BPE model, or normalizes text in a way other than
+            "identity".
+    """
+    data = read_bytes(path)
+    try:
+        vocabulary, trainer, normalizer = _parse_model(data)
+    except (ValueError, IndexError, struct.error, TypeError, AttributeError):
+        raise UserError(f"{path} is damaged, or not a SentencePiece model") from None
+    if not vocabulary.pieces:
+        raise UserError(f"{path} is not a SentencePiece model: it has no pieces")
+    if trainer.get(3, 1) != 2:
+        names = {1: "unigram", 3: "word", 4: "char"}
+        raise UserError(f"{path} is a {names.get(trainer.get(3, 1), 'strange')} model: only BPE can be read")
+    if trainer.get(24):
+        raise UserError(f"{path} puts white space at the end of words: only models with it in front can be read")
+    if normalizer.get(2):
+        name = bytes(normalizer.get(1, b"?")).decode("utf-8", "replace")
+        raise UserError(f'{path} normalizes text by the rule "{name}": only "identity" can be read')
+    return vocabulary
+
+
+def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict, dict]:
+    vocabulary = SentencePieceVocabulary([], [], [])
+    trainer: dict = {}
+    normalizer: dict = {}
+    for tag, value in _fields(data):
+        if tag == 1:  # a piece: its string, score and type
+            piece = dict(_fields(value))
+            vocabulary.pieces.append(piece[1].decode("utf-8"))
+            vocabulary.scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
+            vocabulary.types.append(piece.get(3, NORMAL))
+        elif tag == 2:
+            trainer = dict(_fields(value))
+        elif tag == 3:
+            normalizer = dict(_fields(value))
+    vocabulary.add_dummy_prefix = bool(normalizer.get(3, 1))
+    vocabulary.remove_extra_whitespaces = bool(normalizer.get(4, 1))
+    if not normalizer.get(5, 1):
+        raise ValueError("white space is not escaped")
+    if 44 in trainer:
+        vocabulary.unknown_surface = trainer[44].decode("utf-8")
+    names = {"unk": (45, b"<unk>"), "bos": (46, b"<s>"), "eos": (47, b"</s>"), "pad": (48, b"<pad>")}
+    ids = {p: i for i, p in enumerate(vocabulary.pieces)}
+    for role, (tag, default) in names.items():
+        if (i := ids.get(trainer.get(tag, default).decode("utf-8"))) is not None:
+            vocabulary.roles[role] = i
+    return vocabulary, trainer, normalizer
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield (tag, value) for the fields of a message: an int for a varint, bytes for everything else."""
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        wire = key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+            value, position = data[position : position + length], position + length
+        elif wire == 2:
+            length, position = _varint(data, position)
+            value, position = data[position : position + length], position + length
+        else:
+            raise ValueError(f"wire type {wire}")
+        if position > len(data):
+            raise ValueError("the file ends inside a field")
+        yield key >> 3, value
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """A number in groups of seven bits, lowest first; the high bit says that more follow."""
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 127) << shift
+        position += 1
+        if byte < 128:
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number is too long")
+
+
+def read_tokenizer_bin(path: str | Path) -> SentencePieceVocabulary:
+    """Read llama2.c's `tokenizer.bin`: the longest length, then score, length and bytes of each token up to the end.
+
+    Ids 0, 1 and 2 are <unk>, <s> and </s>; bytes are called <0x00> to <0xFF>; spaces stand for themselves.
+
+    Raises:
+        UserError: the file cannot be read or is damaged.
+    """
+    data = read_bytes(path)
+    vocabulary = SentencePieceVocabulary([], [], [], roles={"unk": 0, "bos": 1, "eos": 2})
+    try:
+        (longest,) = struct.unpack_from("<i", data)
+        position = 4
+        while position < len(data):
+            score, length = struct.unpack_from("<fi", data, position)
+            position += 8
+            if not 0 <= length <= longest or position + length > len(data):
+                raise ValueError("a token is longer than it can be")
+            vocabulary.pieces.append(data[position : position + length].decode("utf-8").replace(" ", SPACE))
+            vocabulary.scores.append(score)
+            position += length
+        if len(vocabulary.pieces) < 3:
+            raise ValueError("fewer than three tokens")
+    except (ValueError, struct.error):
+        raise UserError(f"{path} is damaged, or not a tokenizer.bin of llama2.c") from None
+    vocabulary.types = [_type_by_name(i, p) for i, p in enumerate(vocabulary.pieces)]
+    vocabulary.pieces[:3] = ["<unk>", "<s>", "</s>"]
+    return vocabulary
+
+
+def _type_by_name(i: int, piece: str) -> int:
+    if i < 3:
+        return (UNKNOWN, CONTROL, CONTROL)[i]
+    return BYTE if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">") else NORMAL
+
+
+def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
+    """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it."""
+    tokens = [p.replace(SPACE, " ").encode("utf-8") for p in vocabulary.pieces]
+    for role in ("bos", "eos"):
+        if role in vocabulary.roles:
+            i = vocabulary.roles[role]
+            tokens[i] = b"\n" + tokens[i] + b"\n"
+    parts = [struct.pack("<i", max(map(len, tokens)))]
+    for score, token in zip(vocabulary.scores, tokens, strict=True):
+        parts += [struct.pack("<fi", score, len(token)), token]
+    return b"".join(parts)

@@ -1,0 +1,67 @@
+"""What the tokenizer tests share: texts to try, where the published files lie, and a small vocabulary."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+
+from minigpt.tokenizers.sentencepiece_files import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
+
+REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+CORPORA = ("tinyshakespeare", "tinystories", "wikitext2_valid", "botchan", "names", "bert_sample_text")
+
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]))
+# Texts that are rich in what tokenizers trip over: white space of all kinds, contractions, marks, scripts.
+PIECES = ["a", "the", " the", "don't", "I'LL", "'s", " ", "  ", "\n", "\r\n", "\t", "\x85", "\u3000", "\u2028", "\0"]
+PIECES += [
+    "\1",
+    "12",
+    "3",
+    "é",
+    "e\u0301",
+    "日本",
+    "🙂",
+    "İ",
+    "Σ",
+    "ß",
+    "…",
+    "—",
+    "!",
+    "?!",
+    "_",
+    "##",
+    "▁",
+    "<s>",
+    "\x1c",
+]
+TRICKY = st.lists(st.sampled_from(PIECES)).map("".join)
+TEXTS = st.one_of(UNICODE, TRICKY)
+
+_ANIMALS, _WHO, _AGE = ("cat", "dog", "bird"), ("he", "she", "it", "who"), ("new", "old")
+SAMPLE = "".join(
+    f"The {_ANIMALS[i % 3]} said: \"{_WHO[i % 4]}'s {_ANIMALS[i % 3]} isn't {_AGE[i % 2]}…\" — {i * 37} times,  "
+    f"and café n°{i}.\n\n\tSo it was.\r\n"
+    for i in range(27)
+)
+
+
+def real_file(*parts: str) -> Path:
+    """A file of the shared data; the test is skipped where the folder does not exist."""
+    path = REAL.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"the shared data file {path} is not there")
+    return path
+
+
+def corpus(name: str) -> str:
+    return real_file("corpora", f"{name}.txt").read_bytes().decode("utf-8")
+
+
+def little_llama() -> SentencePieceVocabulary:
+    """A vocabulary laid out as Llama's: special pieces, bytes, learned pieces (best first), characters."""
+    learned = ["▁t", "he", "▁the", "in", "▁c", "at", "▁cat", "▁▁", "ing"]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *learned, *"▁thecatinsg"]
+    pieces = list(dict.fromkeys(pieces))
+    types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, *[NORMAL] * (len(pieces) - 259)]
+    scores = [0.0] * 259 + [-float(i) for i in range(len(pieces) - 259)]
+    return SentencePieceVocabulary(pieces, scores, types, roles={"unk": 0, "bos": 1, "eos": 2})
