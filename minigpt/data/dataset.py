@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from minigpt import tokenizers
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
-from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
 
@@ -80,15 +79,7 @@ def run_dataset(run: Path, config: Any, tokenizer: Tokenizer) -> Dataset:
 
 def make_tokenizer(spec: str, files: Sequence[Path]) -> Tokenizer:
     """Make the tokenizer that a configuration asks for: a kind, trained on these files, or a tokenizer file."""
-    total = sum(file.stat().st_size for file in files)
-    with progress_bar(total=total, desc="tokenizer", unit="B", unit_scale=True, leave=False) as bar:
-
-        def counted() -> Iterator[str]:
-            for piece in text.read_pieces(files):
-                yield piece
-                bar.update(len(piece.encode("utf-8")))
-
-        return tokenizers.from_spec(spec, counted)
+    return tokenizers.from_spec(spec, lambda: text.read_with_progress(files, "reading"))
 
 
 def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:

@@ -18,7 +18,6 @@ import numpy as np
 from minigpt.data import corpora, text
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
-from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
 
@@ -72,15 +71,7 @@ def encode_files(files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: 
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
     ids = open_shard(path, tokenizer.vocab_size)
     if ids is None:
-        total = sum(file.stat().st_size for file in files)
-        with progress_bar(total=total, desc="encoding", unit="B", unit_scale=True, leave=False) as bar:
-
-            def counted() -> Iterator[str]:
-                for piece in text.read_pieces(files):
-                    yield piece
-                    bar.update(len(piece.encode("utf-8")))
-
-            write_shard(path, counted(), tokenizer)
+        write_shard(path, text.read_with_progress(files, "encoding"), tokenizer)
         ids = open_shard(path, tokenizer.vocab_size)
         if ids is None:
             raise UserError(f"the token file {path} was changed while it was written; try again")

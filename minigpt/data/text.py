@@ -10,6 +10,7 @@ from pathlib import Path
 from minigpt.data import corpora
 from minigpt.errors import UserError
 from minigpt.files import read_pieces as read_file
+from minigpt.progress import progress_bar
 from minigpt.tokenizers.pretokens import line_blocks
 
 _PIECE = 1 << 20  # bytes
@@ -62,6 +63,15 @@ def read_pieces(files: Sequence[Path]) -> Iterator[str]:
     for path in files:
         if path.stat().st_size:
             yield from line_blocks(read_file(path, _PIECE, encoding="utf-8-sig"))
+
+
+def read_with_progress(files: Sequence[Path], what: str) -> Iterator[str]:
+    """Yield the same pieces, with a progress bar that says what is being done."""
+    total = sum(file.stat().st_size for file in files)
+    with progress_bar(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
+        for piece in read_pieces(files):
+            yield piece
+            bar.update(len(piece.encode("utf-8")))
 
 
 def fingerprint(files: Sequence[Path]) -> str:

@@ -6,6 +6,9 @@ import random
 import unicodedata
 
 import pytest
+import sentencepiece as spm
+import tiktoken
+import tokenizers as hf
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -18,9 +21,6 @@ from minigpt.tokenizers.sentencepiece_files import write_tokenizer_bin
 from .texts import CORPORA, PIECES, SAMPLE, TEXTS, UNICODE, corpus, real_file
 
 pytestmark = pytest.mark.parity
-hf = pytest.importorskip("tokenizers")
-tiktoken = pytest.importorskip("tiktoken")
-spm = pytest.importorskip("sentencepiece")
 
 CODE_POINTS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 PLAIN = settings(deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
