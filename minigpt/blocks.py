@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, array_module
+from minigpt.backend import Array
 from minigpt.params import Parameters, ParameterSpec, Scope
 from minigpt.run import Run
 
@@ -86,7 +86,7 @@ def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, conf
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dy = linear_backward(dy, cache.out, g, "out", run)
     b, t, c = dy.shape
-    dqkv = array_module(dy).empty((b, t, 3 * c), dy.dtype)
+    dqkv = run.ops.empty((b, t, 3 * c), like=dy)
     run.ops.attention_backward(
         dy.reshape(b, t, config.heads, c // config.heads),
         cache.attention,
@@ -133,15 +133,15 @@ def block_forward(x: Array, p: Scope, config: Any, run: Run, site: int, mask: op
     if config.norm == "pre":
         h, c_norm1 = norm_forward(x, p, "norm1", eps, run)
         a, c_attention = self_attention_forward(h, attention, config, run, site, mask)
-        x = x + a
+        x = run.ops.add(x, a)
         h, c_norm2 = norm_forward(x, p, "norm2", eps, run)
         m, c_mlp = mlp_forward(h, mlp, config, run, site + 2)
-        x = x + m
+        x = run.ops.add(x, m)
     else:
         a, c_attention = self_attention_forward(x, attention, config, run, site, mask)
-        x, c_norm1 = norm_forward(x + a, p, "norm1", eps, run)
+        x, c_norm1 = norm_forward(run.ops.add(x, a), p, "norm1", eps, run)
         m, c_mlp = mlp_forward(x, mlp, config, run, site + 2)
-        x, c_norm2 = norm_forward(x + m, p, "norm2", eps, run)
+        x, c_norm2 = norm_forward(run.ops.add(x, m), p, "norm2", eps, run)
     return x, BlockCache(c_norm1, c_attention, c_norm2, c_mlp)
 
 
@@ -150,10 +150,10 @@ def block_backward(dx: Array, cache: BlockCache, g: Scope, config: Any, run: Run
     attention, mlp = g.scope("attention"), g.scope("mlp")
     if config.norm == "pre":
         dh = mlp_backward(dx, cache.mlp, mlp, config, run)  # x + m
-        dx = dx + norm_backward(dh, cache.norm2, g, "norm2", run)
+        dx = run.ops.add(dx, norm_backward(dh, cache.norm2, g, "norm2", run))
         dh = self_attention_backward(dx, cache.attention, attention, config, run)  # x + a
-        return dx + norm_backward(dh, cache.norm1, g, "norm1", run)
+        return run.ops.add(dx, norm_backward(dh, cache.norm1, g, "norm1", run))
     dx = norm_backward(dx, cache.norm2, g, "norm2", run)
-    dx = dx + mlp_backward(dx, cache.mlp, mlp, config, run)  # x + m
+    dx = run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, config, run))  # x + m
     dx = norm_backward(dx, cache.norm1, g, "norm1", run)
-    return dx + self_attention_backward(dx, cache.attention, attention, config, run)  # x + a
+    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, config, run))  # x + a

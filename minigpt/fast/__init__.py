@@ -3,6 +3,7 @@
 What is here is here because it pays; the rest is the plain version. `minigpt.ops` stays the place to read.
 """
 
+from minigpt.fast._common import add, empty
 from minigpt.fast.activation import gelu_tanh_backward, gelu_tanh_forward
 from minigpt.fast.attention import attention_backward, attention_forward
 from minigpt.fast.embedding import embedding_forward, position_forward
@@ -30,6 +31,7 @@ ACTIVATIONS = {
 
 __all__ = [
     "ACTIVATIONS",
+    "add",
     "attention_backward",
     "attention_forward",
     "cross_entropy_backward",
@@ -38,6 +40,7 @@ __all__ = [
     "dropout_forward",
     "embedding_backward",
     "embedding_forward",
+    "empty",
     "gelu_tanh_backward",
     "gelu_tanh_forward",
     "layernorm_backward",

@@ -12,6 +12,16 @@ from minigpt import workspace
 _BLOCK = 96 * 1024  # numbers: a block and its scratch stay in a core's second-level cache
 
 
+def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """See `minigpt.ops.add`."""
+    return np.add(x, y, out=workspace.empty(x.shape, x.dtype))
+
+
+def empty(shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+    """See `minigpt.ops.empty`."""
+    return workspace.empty(shape, like.dtype)
+
+
 def target(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """`out` if the result can be written there directly, else a workspace array (see `settle`)."""
     return out if out is not None and out.flags.c_contiguous else workspace.empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""Linear layers, fast: results in reused memory, and weight gradients added block by block while still in cache."""
+"""Linear layers, fast: results in reused memory, and no second copy of a large weight's gradient."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minigpt import workspace
 from minigpt.fast._common import add_column_sums, blocks, rows, settle, target
 from minigpt.ops.linear import LinearCache
 
-_GRADIENT_BLOCK = 1 << 18  # numbers of a weight's gradient that are computed and then added at a time
+_GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed and then added at a time
 
 
 def linear_forward(
@@ -48,7 +48,11 @@ def linear_backward(
 
 
 def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> None:
-    """total += aᵀ b, (N, I) and (N, O), some rows of the result at a time: NumPy has no matrix product that adds."""
+    """total += aᵀ b, (N, I) and (N, O): NumPy has no matrix product that adds.
+
+    A product of few rows is slow (blocks that fit the cache cost up to a tenth more than one product of all rows), so
+    only a result too large to hold twice, a vocabulary's embedding, is made in parts.
+    """
     step = max(1, _GRADIENT_BLOCK // total.shape[1])
     scratch = workspace.empty((min(step, len(total)), total.shape[1]), total.dtype)
     for start in range(0, len(total), step):

@@ -4,6 +4,7 @@ These are the reference. `y, cache = name_forward(…)` returns the result and e
 `name_backward(dy, cache, …)` returns activation gradients and adds into parameter gradients.
 """
 
+from minigpt.ops._common import add, empty
 from minigpt.ops.activation import (
     gelu_erf_backward,
     gelu_erf_forward,
@@ -38,6 +39,7 @@ __all__ = [
     "NO_MASK",
     "DropoutKey",
     "Mask",
+    "add",
     "attention_backward",
     "attention_forward",
     "count_targets",
@@ -48,6 +50,7 @@ __all__ = [
     "dropout_multiplier",
     "embedding_backward",
     "embedding_forward",
+    "empty",
     "erf",
     "gelu_erf_backward",
     "gelu_erf_forward",

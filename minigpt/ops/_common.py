@@ -1,8 +1,8 @@
-"""Two small things that every operation shares: delivering a result into `out=`, and folding leading axes into rows."""
+"""Small things that operations and blocks share: sums, results in `out=`, leading axes folded into rows."""
 
 from __future__ import annotations
 
-from minigpt.backend import Array
+from minigpt.backend import Array, array_module
 
 
 def deliver(y: Array, out: Array | None) -> Array:
@@ -11,6 +11,16 @@ def deliver(y: Array, out: Array | None) -> Array:
         return y
     out[...] = y
     return out
+
+
+def add(x: Array, y: Array) -> Array:
+    """x + y, the residual connection; its backward pass hands the gradient to both."""
+    return x + y
+
+
+def empty(shape: tuple[int, ...], like: Array) -> Array:
+    """An uninitialised array of `like`'s kind and dtype, for results that are written in parts."""
+    return array_module(like).empty(shape, like.dtype)
 
 
 def rows(x: Array) -> Array:

@@ -84,17 +84,11 @@ class AdamW:
         v *= c.beta2
         v += scratch
         c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
-        rate = {
-            "adamw": lr / c1,
-            "openai": lr * math.sqrt(c2) / c1,
-            "bert": lr,
-            "fairseq": lr * math.sqrt(c2) / c1,
-        }[c.variant]
+        rate = lr if c.variant == "bert" else lr * math.sqrt(c2) / c1
         decay_rate = rate if c.variant == "openai" else lr
         root = xp.sqrt(v, out=scratch)
-        if c.variant == "adamw":
-            root *= 1.0 / math.sqrt(c2)
-        root += c.eps
+        # η (m/c₁)/(√(v/c₂) + ε) is η′ m/(√v + ε √c₂): what sets adamw apart is only how large ε is at first
+        root += c.eps * math.sqrt(c2) if c.variant == "adamw" else c.eps
         step = xp.divide(m, root, out=scratch)
         step *= rate
         if c.weight_decay and decayed:
