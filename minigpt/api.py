@@ -23,7 +23,7 @@ from minigpt.ops import IGNORE
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.checkpoint import latest_checkpoint, load_weights
+from minigpt.train.checkpoint import check_tokenizer, latest_checkpoint, load_state, load_weights
 from minigpt.train.run_folder import find_run, load_config
 
 
@@ -114,6 +114,7 @@ def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") ->
     model = FAMILIES[config.family][1](config.model)
     tokenizer = tokenizers.load(run)
     check_fit(tokenizer, config.model.vocab_size)
+    check_tokenizer(load_state(checkpoint), tokenizer, run)
     return Loaded(model, load_weights(checkpoint, model, dtype=dtype, backend=get_backend(backend)), tokenizer, config)
 
 

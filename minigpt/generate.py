@@ -103,6 +103,6 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
     if prompt:
         return tokenizer.encode(prompt)
     try:
-        return tokenizer.encode("\n")
+        return tokenizer.encode("\n") or [0]  # WordPiece, for one, sees nothing in white space
     except UserError:
         return [0]

@@ -472,3 +472,23 @@ def test_force_leaves_a_run_alone_that_is_being_trained(error, trained, run):
     with locked(run):
         assert "another process is training" in error(*arguments(trained[0], run, 2), "--force")
     assert (run / "checkpoints" / "step-10").exists()
+
+
+@pytest.mark.parametrize("spec", ["bpe:300", "wordpiece:60", "gpt:60", "byte", "char"])
+def test_every_kind_of_tokenizer_trains_resumes_and_evaluates(trained, tmp_path, capsys, spec):
+    run = tmp_path / "run"
+    assert main([*arguments(trained[0], run, 3), "--tokenizer", spec]) == 0
+    assert main(["train", "--resume", str(run), "--steps", "5"]) == 0
+    result = json_of(capsys, "eval", run, "--json")
+    assert result["tokens"] > 10 and 0 < result["bits_per_byte"] < 20
+    assert json_of(capsys, "sample", run, "--json", "--prompt", "3 plus")["tokens"] == 12
+
+
+def test_a_tokenizer_the_model_was_not_trained_with(error, run):
+    path = run / "tokenizer.json"
+    other = json.loads(path.read_text())
+    other["characters"] = "".join(chr(ord(c) + 1) for c in other["characters"])  # as many, but others
+    path.write_text(json.dumps(other))
+    for command in (["sample", run], ["eval", run], ["train", "--resume", run, "--steps", 20]):
+        sentence = error(*command)
+        assert "does not fit its model" in sentence or "is not among" in sentence

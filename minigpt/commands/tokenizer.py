@@ -106,13 +106,18 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     names |= {"cased": "lower", "score": "score"}
     fits = {"bpe": {"special", "min_frequency", "pattern"}, "gpt": {"special", "min_frequency"}}
     fits["wordpiece"] = {"special", "min_frequency", "cased", "score"}
-    given = {name: value for name in names if (value := getattr(args, name))}
+    given = {name: value for name in names if (value := getattr(args, name)) not in (None, [], False)}
+    for text in (args.pattern, *args.special):
+        if text is not None and not only_text("--pattern or --special", text):
+            raise UserError("--pattern and --special must not be empty")
     for name in given:
         if name not in fits.get(args.kind, ()):
             raise UserError(f"--{name.replace('_', '-')} means nothing for a {args.kind} tokenizer")
     if args.vocab_size and args.kind not in fits:
         raise UserError(f"--vocab-size means nothing for a {args.kind} tokenizer")
     if "pattern" in given:
+        if args.pattern.isalnum() and args.pattern not in PATTERNS:
+            raise UserError(f"there is no pattern called {args.pattern!r}: {', '.join(PATTERNS)}, or write a regex")
         given["pattern"] = PATTERNS.get(args.pattern, args.pattern)
     if "cased" in given:
         given["cased"] = False
@@ -153,7 +158,7 @@ def _size(file: str) -> int:
     if not path.exists():
         raise UserError(f"there is no file {file}")
     if not path.is_file():
-        raise UserError(f"{file} is not a file")
+        raise UserError(f"{file} is not a regular file (a pipe will not do)")
     return path.stat().st_size
 
 
@@ -221,14 +226,16 @@ def _painted(label: str, colour: int) -> str:
 
 
 def _text(args: argparse.Namespace) -> str:
-    if args.file and args.text is not None:
+    if args.file is not None and args.text is not None:
         raise UserError("give TEXT or --file, not both")
-    if args.file:
+    if args.file is not None:
         return read_text(args.file)
     return only_text("TEXT", args.text) if args.text is not None else _stdin()
 
 
 def _stdin() -> str:
+    if sys.stdin is None:
+        raise UserError("there is no input: stdin is closed")
     try:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:

@@ -18,7 +18,7 @@ import numpy as np
 from minigpt.data import corpora, text
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
-from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers import Tokenizer, fingerprint
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -66,8 +66,7 @@ def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:
 
 def encode_files(files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str) -> np.ndarray:
     """Return the files' token ids as a memory-mapped array, encoding them only if the cache does not hold them."""
-    description = json.dumps(tokenizer.to_json(), sort_keys=True)
-    key = hashlib.sha256(f"{text_fingerprint}\n{description}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{text_fingerprint}\n{fingerprint(tokenizer)}".encode()).hexdigest()[:32]
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
     ids = open_shard(path, tokenizer.vocab_size)
     if ids is None:

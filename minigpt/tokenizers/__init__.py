@@ -11,7 +11,7 @@ readers, hf_read, sentencepiece_files, hf_write, loading    the files
 """
 
 from minigpt.tokenizers.bart import read_dictionary, renumber
-from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer
+from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, fingerprint
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.byte_bpe import ByteBPE
@@ -39,6 +39,7 @@ __all__ = [
     "Tokenizer",
     "WordPiece",
     "encode_pair",
+    "fingerprint",
     "from_spec",
     "load",
     "read_dictionary",

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -109,6 +111,11 @@ class BaseTokenizer:
 
     def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
         raise NotImplementedError
+
+
+def fingerprint(tokenizer: Tokenizer) -> str:
+    """SHA-256 of everything that the tokenizer's file says: equal only for tokenizers that give the same ids."""
+    return hashlib.sha256(json.dumps(tokenizer.to_json(), sort_keys=True).encode()).hexdigest()
 
 
 def check_ids(ids: Iterable[int], vocab_size: int) -> Sequence[int]:

@@ -17,7 +17,6 @@ from minigpt.files import read_text
 from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.loading import load
 from minigpt.tokenizers.making import train
-from minigpt.tokenizers.pretokens import GPT2_PATTERN
 
 
 def bench(
@@ -95,5 +94,5 @@ def _rival_encoder(tokenizer: ByteBPE) -> Any:
     special = tokenizer.special_tokens
     ranks = {data: i for i, data in tokenizer.bytes_of_tokens().items() if i not in special.values()}
     return tiktoken.Encoding(
-        "minigpt", pat_str=GPT2_PATTERN, mergeable_ranks=ranks, special_tokens=special, explicit_n_vocab=None
+        "minigpt", pat_str=tokenizer.pattern, mergeable_ranks=ranks, special_tokens=special, explicit_n_vocab=None
     )

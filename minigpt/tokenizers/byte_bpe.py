@@ -86,6 +86,7 @@ class ByteBPE(BaseTokenizer):
         Raises:
             UserError: `vocab_size` leaves no room for the bytes, or there is no text.
         """
+        check_names(special_tokens)
         tokens = list(dict.fromkeys([*special_tokens, *SORTED_ORDER]))
         if vocab_size < len(tokens):
             raise UserError(
@@ -214,6 +215,20 @@ class ByteBPE(BaseTokenizer):
             return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
         except KeyError as error:
             raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
+
+
+def check_names(special_tokens: Iterable[str]) -> None:
+    """Refuse special tokens that could be mistaken for bytes: the vocabulary writes byte 0xE9 as é, a space as Ġ.
+
+    Raises:
+        UserError: a name consists of such symbols and is not plain ASCII (ASCII is written as itself).
+    """
+    for name in special_tokens:
+        if set(name) <= CHAR_TO_BYTE.keys() and not name.isascii():
+            raise UserError(
+                f"the special token {name!r} is written like bytes of ordinary text in a byte-level vocabulary; "
+                "choose a name such as <|name|>"
+            )
 
 
 def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]]) -> bool:

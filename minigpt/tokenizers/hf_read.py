@@ -66,9 +66,16 @@ def from_hf(data: dict) -> BaseTokenizer:
     return _sentencepiece(data, model, merges, special)
 
 
+_LARGEST_ID = 10_000_000  # ten times the largest published vocabularies; a model has a row for every id below
+
+
+def _is_id(i: object) -> bool:
+    return type(i) is int and 0 <= i < _LARGEST_ID
+
+
 def _check_vocab(vocab: dict) -> None:
-    if not vocab or not all(type(i) is int and i >= 0 for i in vocab.values()):
-        raise ValueError("its vocabulary should map every token to its id")
+    if not vocab or not all(map(_is_id, vocab.values())):
+        raise ValueError(f"its vocabulary should map every token to its id, a whole number below {_LARGEST_ID}")
     if len(set(vocab.values())) != len(vocab):
         raise ValueError("two of its tokens have the same id")
 
@@ -79,7 +86,9 @@ def _special_tokens(added: list[dict]) -> tuple[dict[str, int], list[str]]:
         name = token["content"]
         if token.get("single_word") or token.get("rstrip"):
             raise ValueError(f"its added token {name} uses single_word or rstrip, which minigpt does not do")
-        special[name] = int(token["id"])
+        if not _is_id(token["id"]) or token["id"] in special.values():
+            raise ValueError(f"its added token {name} has the id {token['id']}, which cannot be right")
+        special[name] = token["id"]
         if token.get("lstrip"):
             absorb_left.append(name)
     return special, absorb_left

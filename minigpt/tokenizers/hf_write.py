@@ -96,8 +96,10 @@ def byte_bpe_to_json(tokenizer: ByteBPE) -> dict:
             "type": "Sequence",
             "pretokenizers": [split(tokenizer.pattern, "Isolated"), byte_level],
         }
+    taken = set(tokenizer.vocab.values())  # the reader numbers special tokens that the vocabulary lacks by itself
+    vocab = tokenizer.vocab | {name: i for name, i in tokenizer.special.ids.items() if i not in taken}
     return document(
-        bpe_model(tokenizer.vocab, tokenizer.merges, ignore_merges=tokenizer.whole_words),
+        bpe_model(vocab, tokenizer.merges, ignore_merges=tokenizer.whole_words),
         tokenizer.special,
         pre_tokenizer=pre_tokenizer,
         post_processor=dict(byte_level),

@@ -55,6 +55,8 @@ def load(path: str | Path) -> Tokenizer:
     Raises:
         UserError: there is no such file, it is damaged, or it needs something that minigpt does not do.
     """
+    if not str(path):
+        raise UserError("the name of the tokenizer file is empty")
     path = _file_in(Path(path))
     for vocab, merges, read in PAIRS:
         if path.name not in (vocab, merges):

@@ -62,7 +62,7 @@ def from_spec(spec: str, texts: Callable[[], Iterable[str]], **options) -> Token
     Raises:
         UserError: the text means none of these, or training or loading fails.
     """
-    if Path(spec).exists():
+    if not spec or Path(spec).exists():
         return load(spec)
     kind, colon, size = spec.partition(":")
     if kind not in KINDS:

@@ -3,6 +3,9 @@
 The pattern is a regular expression; text that it leaves unmatched is a pre-token too, so nothing is lost. For the
 patterns of GPT-2 and Llama 3 there is a fast path that cuts at spaces first, so that each distinct stretch of text
 meets the regular expression only once; a test holds it to the plain one.
+
+What counts as a letter or a number is what the `regex` package's edition of Unicode says. Another library with another
+edition can cut differently at characters that were assigned in between, and nowhere else.
 """
 
 from __future__ import annotations

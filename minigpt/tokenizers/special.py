@@ -19,6 +19,8 @@ class SpecialTokens:
     """
 
     def __init__(self, ids: Mapping[str, int], absorb_left: Collection[str] = ()):
+        if "" in ids:
+            raise UserError("a special token has an empty name")
         self.ids = dict(ids)
         self.absorb_left = frozenset(absorb_left)
 

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from minigpt.backend import Backend
 from minigpt.errors import UserError
 from minigpt.params import Parameters
+from minigpt.tokenizers import Tokenizer, fingerprint
 from minigpt.train.log import LOG, SAMPLES
 from minigpt.train.optimizer import AdamW
 
@@ -144,6 +145,12 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
+
+
+def check_tokenizer(state: dict[str, Any], tokenizer: Tokenizer, run: Path) -> None:
+    """Raise UserError if the run's tokenizer file is another one than the model was trained with."""
+    if state.get("tokenizer") != fingerprint(tokenizer):
+        raise UserError(f"the tokenizer of {run} does not fit its model: it is not the one that it was trained with")
 
 
 def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int, *, backend: Backend) -> None:

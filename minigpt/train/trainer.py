@@ -19,7 +19,9 @@ from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
 from minigpt.generate import generate, prompt_ids
 from minigpt.progress import progress_bar, write_line
+from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import (
+    check_tokenizer,
     checkpoint_paths,
     load_state,
     load_weights,
@@ -73,6 +75,7 @@ class Trainer:
         """Take everything from a checkpoint and cut the logs back to it."""
         state = load_state(checkpoint)
         check_same_text(self.dataset, state, self.run)
+        check_tokenizer(state, self.dataset.tokenizer, self.run)
         self.params = load_weights(checkpoint, self.model, dtype=self.config.train.dtype, backend=self.backend)
         self.optimizer = AdamW(self.params, self.config.optimizer)
         restore_optimizer(checkpoint, self.optimizer, state["updates"], backend=self.backend)
@@ -85,7 +88,8 @@ class Trainer:
     def save(self, folder: Path | None = None) -> Path:
         """Write a checkpoint of the state after `self.step` steps."""
         positions = self._positions or RunLog(folder or self.run).positions()
-        state = {"data": self.dataset.fingerprint, "positions": positions}
+        tokenizer = fingerprint(self.dataset.tokenizer)
+        state = {"data": self.dataset.fingerprint, "tokenizer": tokenizer, "positions": positions}
         run, keep = folder or self.run, self.config.train.keep_checkpoints
         return save_checkpoint(run, self.step, self.params, self.optimizer, state, backend=self.backend, keep=keep)
 

@@ -213,3 +213,15 @@ def test_corpora_round_trip(name):
     gpt2, text = read_vocab_bpe(real_file("tokenizers", "gpt2", "vocab.bpe")), corpus(name)
     ids = gpt2.encode(text)
     assert gpt2.decode(ids) == text and gpt2.encode(text) == ids == gpt2._encode_words(text)
+
+
+@pytest.mark.parametrize("name", ["", "é", "Ġ", "Ġthe", "café"])
+def test_special_tokens_that_look_like_bytes_are_refused(name):
+    with pytest.raises(UserError, match=r"empty name|written like bytes"):
+        tokenizers.train("bpe", iter(["some text, and some more\n"]), 300, special_tokens=[name])
+
+
+def test_special_tokens_outside_the_vocabulary_are_saved_with_it():
+    trained = tokenizers.train("bpe", iter(["some text, and some more\n"]), 280)
+    tokenizer = tokenizers.ByteBPE(trained.vocab, trained.merges, special_tokens={"<s>": 400, "<mask>": 500})
+    assert tokenizer.to_json()["model"]["vocab"].items() >= {"<s>": 400, "<mask>": 500}.items()

@@ -118,7 +118,7 @@ def test_show_keeps_what_no_token_covers(minigpt):
     ("arguments", "message"),
     [
         (("train", "nope.txt"), "there is no file nope.txt"),
-        (("train", "."), ". is not a file"),
+        (("train", "."), ". is not a regular file"),
         (("train", "empty.txt"), "empty.txt is empty"),
         (("train", "latin.txt"), "latin.txt is not a UTF-8 text: byte 3 cannot be decoded"),
         (("train", "cut.txt"), "cut.txt is not a UTF-8 text: byte 1 cannot be decoded"),
