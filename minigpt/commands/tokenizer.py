@@ -86,6 +86,8 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
+    if not args.out or (args.out.endswith(("/", os.sep)) and not Path(args.out).is_dir()):
+        raise UserError(f"--out {args.out!r} names neither a file nor a folder that exists")
     out = tokenizer_path(args.out)
     if out.exists() and not args.force:
         raise UserError(f"{out} exists already: choose another --out, or replace it with --force")

@@ -156,7 +156,13 @@ def _type_by_name(i: int, piece: str) -> int:
 
 
 def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
-    """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it."""
+    """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it.
+
+    Raises:
+        UserError: the tokenizer does not put a space before the text, and the format cannot say so.
+    """
+    if not vocabulary.add_dummy_prefix:
+        raise UserError("a tokenizer.bin always puts a space before the text, and this tokenizer does not")
     tokens = [p.replace(SPACE, " ").encode("utf-8") for p in vocabulary.pieces]
     for role in ("bos", "eos"):
         if role in vocabulary.roles:

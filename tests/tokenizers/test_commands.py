@@ -199,3 +199,9 @@ def test_specs(tmp_path):
     }.items():
         with pytest.raises(UserError, match=message):
             tokenizers.from_spec(spec, texts)
+
+
+@pytest.mark.parametrize("out", ["", "folder/"])
+def test_out_must_name_a_file_or_a_folder(minigpt, out):
+    status, _, err = minigpt("tokenizer", "train", "text.txt", "--out", out)
+    assert status == 2 and "names neither a file nor a folder that exists" in err
