@@ -50,8 +50,8 @@ def linear_backward(
 def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> None:
     """total += aᵀ b, (N, I) and (N, O): NumPy has no matrix product that adds.
 
-    A product of few rows is slow (blocks that fit the cache cost up to a tenth more than one product of all rows), so
-    only a result too large to hold twice, a vocabulary's embedding, is made in parts.
+    BLAS works best on many rows at once, so only a result too large to hold twice, a vocabulary's embedding, is made
+    in parts.
     """
     step = max(1, _GRADIENT_BLOCK // total.shape[1])
     scratch = workspace.empty((min(step, len(total)), total.shape[1]), total.dtype)

@@ -82,7 +82,8 @@ def create_run(
                 os.rename(unfinished, place)  # fails if something stands there by now
                 return place
             except OSError:
-                check_target(place, force=False) if out else None
+                if out:
+                    check_target(out, force=False)  # says what stands there
                 if out or not place.exists():
                     raise
     except OSError as error:
