@@ -6,20 +6,18 @@ ignored and shifted inside for causal models.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from minigpt import generate as generation
 from minigpt import tokenizers
+from minigpt.adapters import ADAPTERS
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
-from minigpt.data.batch import Batch
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES
-from minigpt.ops import IGNORE
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
@@ -27,7 +25,8 @@ from minigpt.train.checkpoint import check_tokenizer, latest_checkpoint, load_st
 from minigpt.train.run_folder import find_run, load_config
 
 
-class Loaded(NamedTuple):
+@dataclass(frozen=True)
+class Loaded:
     """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`."""
 
     model: Any
@@ -39,41 +38,54 @@ class Loaded(NamedTuple):
     def _run(self) -> Run:
         return Run(ops=operations("auto", backend_of(self.params.flat)))
 
-    def _array(self, x: Any, dtype: Any = None) -> Array:
-        return backend_of(self.params.flat).asarray(x, dtype)
+    @property
+    def _adapter(self) -> Any:
+        return ADAPTERS[self.model.family]
 
-    def logits(self, input_ids: Any, attention_mask: Any = None) -> Array:
-        """Scores (B, T, V) of the next token at every position.
+    def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
+        """Scores: for a decoder-only model (B, T, V) of the next token at every position.
 
         Args:
             input_ids: (B, T) token ids.
             attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
+            inputs: the further arrays that the model's family takes (see `minigpt.adapters`).
         """
-        padding = None if attention_mask is None else self._array(attention_mask, bool)
-        if np.ndim(input_ids) != 2:
-            raise UserError(f"input_ids must be (rows, tokens), not of shape {np.shape(input_ids)}")
-        return self.model.logits(self.params, self._array(input_ids), self._run, padding)
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        return self._adapter.logits(self.model, self.params, arrays, self._run)
 
     def loss_and_grads(
-        self, input_ids: Any, labels: Any = None, attention_mask: Any = None
+        self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any
     ) -> tuple[float, Parameters]:
         """Mean loss of predicting `labels` (default: the input itself), and its gradient for every parameter.
 
         Args:
-            labels: (B, T), −100 where a position does not count; shifted inside, so labels[:, t] is what the model
-                should say after seeing input_ids[:, :t].
+            labels: (B, T), −100 where a position does not count; shifted inside for causal models, so labels[:, t] is
+                what the model should say after seeing input_ids[:, :t].
         """
-        labels = np.asarray(input_ids if labels is None else labels)
-        if labels.ndim != 2:
-            raise UserError(f"input_ids and labels must be (rows, tokens), not of shape {labels.shape}")
-        targets = np.full(labels.shape, IGNORE, dtype=np.int64)
-        targets[:, :-1] = labels[:, 1:]
-        padding = None if attention_mask is None else self._array(attention_mask, bool)
-        batch = Batch(self._array(input_ids), self._array(targets), padding)
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
+        batch = self._adapter.batch(arrays)
         loss, cache = self.model.forward(self.params, batch, self._run)
         grads = self.params.zeros_like()
         self.model.backward(self.params, grads, cache, self._run)
         return loss, grads
+
+    def _arrays(self, **inputs: Any) -> dict[str, Array]:
+        """The inputs that were given, on the model's backend.
+
+        Raises:
+            UserError: the family takes no input of that name, or the shapes do not fit.
+        """
+        backend = backend_of(self.params.flat)
+        arrays = {name: backend.asarray(x) for name, x in inputs.items() if x is not None}
+        known = self._adapter.INPUTS
+        for name, x in arrays.items():
+            if name not in known:
+                raise UserError(f"a model of the family {self.model.family} takes no {name}: only {', '.join(known)}")
+            if name == "input_ids" and x.ndim != 2:
+                raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
+            if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
+                raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
+        return arrays
 
     def generate(
         self,

@@ -1,0 +1,18 @@
+"""How each family is spoken to in Hugging Face's terms: which inputs it takes, and what they become.
+
+An adapter is a module with
+
+    INPUTS                              the names of the arrays that it takes, as Hugging Face's class calls them
+    logits(model, params, inputs, run)  the scores; `inputs` maps the names that were given to arrays
+    batch(inputs)                       the batch for the model's `forward`, from the inputs and the labels
+
+`minigpt.load` finds it by the family of the model.
+"""
+
+from types import ModuleType
+
+from minigpt.adapters import causal
+
+ADAPTERS: dict[str, ModuleType] = {"gpt": causal}
+
+__all__ = ["ADAPTERS"]

@@ -1,0 +1,46 @@
+"""Naming tables: for every tensor of another implementation, which view of one of ours it is.
+
+A view is a function that slices and transposes, never copies. So one table serves both directions: writing reads the
+views, reading assigns to them, straight into the flat buffer of the parameters. Gradients and moments have the shape
+of the parameters, so the same table names them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from minigpt.backend import Array
+
+View = Callable[[Array], Array]
+Table = dict[str, tuple[str, View]]  # their name -> (our name, the view of ours that is theirs)
+
+
+def as_is(x: Array) -> Array:
+    """The layout of both is the same."""
+    return x
+
+
+def transposed(x: Array) -> Array:
+    """Their matrix is (out, in), as torch.nn.Linear keeps it, and ours (in, out); a bias stays as it is."""
+    return x.T
+
+
+def columns(start: int, stop: int) -> View:
+    """Theirs is (out, in) or (out,) and ours fuses several of them side by side: columns `start` to `stop`."""
+    return lambda x: x[..., start:stop].T
+
+
+def linear(theirs: str, ours: str, view: View = transposed, *, bias: bool = True) -> Table:
+    """The rows of one linear layer: its weight and its bias."""
+    return {f"{theirs}.{part}": (f"{ours}.{part}", view) for part in ("weight", "bias")[: 1 + bias]}
+
+
+def norm(theirs: str, ours: str, *, bias: bool = True) -> Table:
+    """The rows of one norm: its gain, which they call weight, and its bias."""
+    rows: Table = {f"{theirs}.weight": (f"{ours}.gain", as_is)}
+    return rows | {f"{theirs}.bias": (f"{ours}.bias", as_is)} if bias else rows
+
+
+def their_tensors(table: Table, tree: Mapping[str, Array]) -> dict[str, Array]:
+    """Views of `tree`, anything shaped like the parameters, under their names and in their layout."""
+    return {theirs: view(tree[ours]) for theirs, (ours, view) in table.items()}
