@@ -46,18 +46,28 @@ def _row_state(key: DropoutKey, row: int) -> int:
     return state
 
 
+def dropout_states(key: DropoutKey, rows: int) -> list[int]:
+    """Where the generators of the rows of a batch start."""
+    return [_row_state(key, row) for row in range(rows)]
+
+
+def drop_threshold(rate: float) -> int:
+    """An entry falls if its 32-bit draw is below this."""
+    return min(round(rate * 2**32), 2**32 - 1)
+
+
 def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
     xp = array_module(x)
     batch, entries = x.shape[0], x[0].size if len(x) else 0
-    states = xp.asarray([_row_state(key, row) for row in range(batch)], dtype=xp.uint64)  # (B,)
+    states = xp.asarray(dropout_states(key, batch), dtype=xp.uint64)  # (B,)
     counters = xp.arange((entries + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
     z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
     z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
     z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
     z = z ^ (z >> xp.uint64(31))
     draws = z.view(xp.uint32)[:, :entries].reshape(x.shape)
-    keep = draws >= xp.uint32(min(round(rate * 2**32), 2**32 - 1))
+    keep = draws >= xp.uint32(drop_threshold(rate))
     return keep * xp.asarray(1.0 / (1.0 - rate), dtype=x.dtype)
 
 
