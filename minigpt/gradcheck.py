@@ -6,6 +6,7 @@ are not 1, every mask. Tests, notebooks and `minigpt gradcheck` all run these ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -91,31 +92,55 @@ def _linear_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     yield OperationCase("linear-no-bias", {"x": normal(2, 3, 7), "weight": normal(7, 5)}, forward, backward)
 
 
+_POSITIONS = {  # of five columns: from 0, from 4, and two rows whose padding on the left counts for nothing
+    "": 0,
+    "-shifted": 4,
+    "-left-padded": np.array([[0, 0, 0, 1, 2], [0, 1, 2, 3, 4]]),
+}
+
+
 def _embedding_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     ids = np.array([[3, 0, 3, 3, 6], [0, 1, 3, 6, 6]])  # repeated within a row and across rows
 
-    def token_case(name: str, rows: int, ids: np.ndarray) -> OperationCase:
+    def token_case(name: str, rows: int, ids: np.ndarray, scale: float = 1.0) -> OperationCase:
         return OperationCase(
             name,
             {"table": normal(rows, 3)},
-            lambda a, out=None: impl.embedding_forward(ids, a["table"], out=out),
+            lambda a, out=None: impl.embedding_forward(ids, a["table"], scale=scale, out=out),
             lambda dy, cache, g, out=None: impl.embedding_backward(dy, cache, g["table"]),
             batched=(),
         )
 
     yield token_case("embedding", 7, ids)
     yield token_case("embedding-sorted", 521, ids * 80)  # a table too large for the one-hot product
-    for name, start in [("positions", 0), ("positions-shifted", 4)]:
+    yield token_case("embedding-scaled", 7, ids, scale=math.sqrt(3))
 
-        def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
-            g["x"] += impl.position_backward(dy, cache, g["table"], out=out)
+    def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        g["x"] += impl.position_backward(dy, cache, g["table"], out=out)
 
+    for name, positions in _POSITIONS.items():
         yield OperationCase(
-            name,
+            f"positions{name}",
             {"x": normal(2, 5, 3), "table": normal(9, 3)},
-            lambda a, out=None, start=start: impl.position_forward(a["x"], a["table"], start=start, out=out),
+            lambda a, out=None, at=positions: impl.position_forward(a["x"], a["table"], positions=at, out=out),
             backward,
         )
+
+
+def _rope_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
+    def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        g["x"] += impl.rope_backward(dy, cache, out=out)
+
+    ropes = {layout: ops.Rope(base=10.0, layout=layout) for layout in ("half", "interleaved")}
+    ropes["scaled"] = ops.Rope(base=10.0, scaling=ops.RopeScaling(factor=8.0, low=1.0, high=4.0, context=16))
+    for rope_name, rope in ropes.items():
+        for name, positions in _POSITIONS.items():
+            yield OperationCase(
+                f"rope-{rope_name}{name}",
+                {"x": normal(2, 5, 3, 6)},
+                lambda a, out=None, rope=rope, at=positions: impl.rope_forward(a["x"], rope, positions=at, out=out),
+                backward,
+            )
 
 
 def _norm_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
@@ -130,6 +155,17 @@ def _norm_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
         yield OperationCase(name, arrays | {"bias": normal(shape[-1])}, forward, backward)
     yield OperationCase("layernorm-no-bias", {"x": normal(2, 7), "gain": 1 + normal(7)}, forward, backward)
 
+    def rms_backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+        g["x"] += impl.rmsnorm_backward(dy, cache, g["gain"], out=out)
+
+    for name, shape in [("rmsnorm", (2, 3, 7)), ("rmsnorm-97", (2, 97)), ("rmsnorm-1", (2, 1))]:
+        yield OperationCase(
+            name,
+            {"x": normal(*shape), "gain": 1 + normal(shape[-1])},
+            lambda a, out=None: impl.rmsnorm_forward(a["x"], a["gain"], eps=1e-2, out=out),
+            rms_backward,
+        )
+
 
 def _elementwise_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     def case(name: str, x: np.ndarray, forward: Callable, backward: Callable) -> OperationCase:
@@ -139,7 +175,7 @@ def _elementwise_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
         return OperationCase(name, {"x": x}, lambda a, out=None: forward(a["x"], out=out), run_backward)
 
     for name, (forward, backward) in impl.ACTIVATIONS.items():
-        x = 5 * normal(3, 7)  # up to where the activations saturate
+        x = 5 * normal(3, 14 if name == "swiglu" else 7)  # up to where the activations saturate
         yield case(name, x + 0.01 * np.sign(x), forward, backward)  # away from ReLU's corner
     yield case("softmax", normal(2, 3, 7), impl.softmax_forward, impl.softmax_backward)
     yield case("softmax-1", normal(2, 1), impl.softmax_forward, impl.softmax_backward)
@@ -232,7 +268,15 @@ def operation_cases(implementation: Any = ops, seed: int = 0) -> list[OperationC
     def normal(*shape: int) -> np.ndarray:
         return 0.3 * rng.standard_normal(shape)
 
-    groups = (_linear_cases, _embedding_cases, _norm_cases, _elementwise_cases, _attention_cases, _loss_cases)
+    groups = (
+        _linear_cases,
+        _embedding_cases,
+        _norm_cases,
+        _elementwise_cases,
+        _attention_cases,
+        _rope_cases,
+        _loss_cases,
+    )
     return [case for cases in groups for case in cases(normal, implementation)]
 
 

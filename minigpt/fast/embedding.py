@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from minigpt.fast._common import settle, target
-from minigpt.ops.embedding import EmbeddingCache, PositionCache
+from minigpt.ops.embedding import EmbeddingCache, PositionCache, position_rows
 
 
 def embedding_forward(
-    ids: np.ndarray, table: np.ndarray, *, out: np.ndarray | None = None
+    ids: np.ndarray, table: np.ndarray, *, scale: float = 1.0, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, EmbeddingCache]:
     """See `minigpt.ops.embedding_forward`."""
     if ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
@@ -17,16 +17,16 @@ def embedding_forward(
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
     y = target(out, (*ids.shape, table.shape[1]), table.dtype)
     np.take(table, ids, axis=0, out=y, mode="clip")  # "clip" writes into out directly; the ids are checked
-    return settle(y, out), EmbeddingCache(ids, len(table))
+    if scale != 1.0:
+        y *= scale
+    return settle(y, out), EmbeddingCache(ids, len(table), scale)
 
 
 def position_forward(
-    x: np.ndarray, table: np.ndarray, *, start: int = 0, out: np.ndarray | None = None
+    x: np.ndarray, table: np.ndarray, *, positions: int | np.ndarray = 0, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, PositionCache]:
     """See `minigpt.ops.position_forward`."""
-    length = x.shape[1]
-    if start + length > len(table):
-        raise ValueError(f"{start + length} positions do not fit the model's context of {len(table)} tokens")
+    cache = PositionCache(positions, x.shape[1], len(table))
     y = target(out, x.shape, x.dtype)
-    np.add(x, table[start : start + length], out=y)
-    return settle(y, out), PositionCache(start, length)
+    np.add(x, table[position_rows(cache, np)], out=y)
+    return settle(y, out), cache

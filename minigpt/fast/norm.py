@@ -1,4 +1,4 @@
-"""Layer normalisation, fast: in blocks of rows that stay in cache, with means as matrix–vector products."""
+"""LayerNorm and RMSNorm, fast: in blocks of rows that stay in cache, with means as matrix–vector products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from minigpt import workspace
 from minigpt.fast._common import add_column_sums, blocks, ones, rows, settle, target
-from minigpt.ops.norm import LayerNormCache
+from minigpt.ops.norm import LayerNormCache, RMSNormCache
 
 
 def layernorm_forward(
@@ -68,4 +68,44 @@ def layernorm_backward(
         g -= product
         g -= mean[:, None]
         g *= s_rows[block, None]
+    return settle(dx, out)
+
+
+def rmsnorm_forward(
+    x: np.ndarray, gain: np.ndarray, *, eps: float = 1e-6, out: np.ndarray | None = None
+) -> tuple[np.ndarray, RMSNormCache]:
+    """See `minigpt.ops.rmsnorm_forward`."""
+    y = target(out, x.shape, x.dtype)
+    normalized = workspace.empty(x.shape, x.dtype)
+    inverse_rms = workspace.empty((*x.shape[:-1], 1), x.dtype)
+    x_rows, y_rows, n_rows, r_rows = rows(x), rows(y), rows(normalized), inverse_rms.reshape(-1)
+    for block in blocks(*x_rows.shape):
+        square = np.vecdot(x_rows[block], x_rows[block])
+        square *= 1.0 / x.shape[-1]
+        square += eps
+        np.sqrt(square, out=square)
+        np.reciprocal(square, out=r_rows[block])
+        np.multiply(x_rows[block], r_rows[block, None], out=n_rows[block])
+        np.multiply(n_rows[block], gain, out=y_rows[block])
+    return settle(y, out), RMSNormCache(normalized, inverse_rms, gain)
+
+
+def rmsnorm_backward(
+    dy: np.ndarray, cache: RMSNormCache, dgain: np.ndarray, *, out: np.ndarray | None = None
+) -> np.ndarray:
+    """See `minigpt.ops.rmsnorm_backward`."""
+    normalized, inverse_rms, gain = cache
+    dx = target(out, dy.shape, dy.dtype)
+    dy_rows, dx_rows, n_rows, r_rows = rows(dy), rows(dx), rows(normalized), inverse_rms.reshape(-1)
+    for block in blocks(*dy_rows.shape):
+        d, x_hat, result = dy_rows[block], n_rows[block], dx_rows[block]
+        product = workspace.empty(d.shape, d.dtype)
+        np.multiply(d, x_hat, out=product)
+        add_column_sums(product, dgain)
+        g = np.multiply(d, gain, out=result)  # ∂L/∂x̂
+        along = np.vecdot(g, x_hat)
+        along *= 1.0 / dy.shape[-1]
+        np.multiply(x_hat, along[:, None], out=product)
+        g -= product
+        g *= r_rows[block, None]
     return settle(dx, out)

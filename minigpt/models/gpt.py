@@ -15,6 +15,7 @@ from minigpt import ops
 from minigpt.backend import Array, Backend
 from minigpt.blocks import (
     SITES_PER_BLOCK,
+    BlockConfig,
     block_backward,
     block_forward,
     block_specs,
@@ -87,6 +88,22 @@ class GPTConfig:
         """Each of the 2 L projections adds to the residual stream; so scaled, the sum starts at the variance of one."""
         return 1.0 / math.sqrt(2 * self.layers) if self.scaled_residual_init else 1.0
 
+    def block(self) -> BlockConfig:
+        """The blocks' part of the configuration."""
+        return BlockConfig(
+            self.width,
+            self.heads,
+            self.feed_forward,
+            norm=self.norm,
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            bias=self.bias,
+            dropout=self.dropout,
+            attention_dropout=self.dropout,
+            init_std=self.init_std,
+            residual_std=self.init_std * self.residual_init_scale,
+        )
+
 
 class BodyCache(NamedTuple):
     tokens: Any
@@ -110,7 +127,7 @@ class GPT:
     def __init__(self, config: GPTConfig):
         if config.vocab_size < 1:
             raise UserError("model.vocab_size is 0; give the size of the vocabulary")
-        self.config = config
+        self.config, self.block = config, config.block()
         self.specs = decayed_first(self._specs())
 
     def _specs(self) -> list[ParameterSpec]:
@@ -120,8 +137,8 @@ class GPT:
             ParameterSpec("positions", (c.context, c.width), c.init_std),
         ]
         for layer in range(c.layers):
-            specs += block_specs(f"blocks.{layer}", c)
-        return specs + norm_specs("final_norm", c.width, bias=c.bias) if c.norm == "pre" else specs
+            specs += block_specs(f"blocks.{layer}", self.block)
+        return specs + norm_specs("final_norm", self.block) if c.norm == "pre" else specs
 
     @property
     def parameter_count(self) -> int:
@@ -136,37 +153,54 @@ class GPT:
         return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
     def body_forward(
-        self, params: Parameters, ids: Array, run: Run, key_padding: Array | None = None
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run,
+        key_padding: Array | None = None,
+        positions: int | Array = 0,
     ) -> tuple[Array, BodyCache]:
-        """Token ids (B, T) to the last layer's states (B, T, C)."""
+        """Token ids (B, T) to the last layer's states (B, T, C).
+
+        Args:
+            key_padding: (B, T), True at real tokens; None when all are.
+            positions: of the first column, or of every token, (B, T) (rows that are padded on the left).
+        """
         c = self.config
         x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
-        x, c_positions = run.ops.position_forward(x, params["positions"])
+        x, c_positions = run.ops.position_forward(x, params["positions"], positions=positions)
         x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
         c_blocks = []
         for layer in range(c.layers):
             p, site = params.scope(f"blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
-            x, cache = block_forward(x, p, c, run, site, self.mask(layer, key_padding))
+            x, cache = block_forward(x, p, self.block, run, site, self.mask(layer, key_padding), positions)
             c_blocks.append(cache)
         c_final = None
         if c.norm == "pre":
-            x, c_final = norm_forward(x, params, "final_norm", c.norm_eps, run)
+            x, c_final = norm_forward(x, params, "final_norm", self.block, run)
         return x, BodyCache(c_tokens, c_positions, c_dropout, c_blocks, c_final)
 
     def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
         """Gradient of the last states (B, T, C) back to every parameter."""
         c = self.config
         if c.norm == "pre":
-            dx = norm_backward(dx, cache.final_norm, grads, "final_norm", run)
+            dx = norm_backward(dx, cache.final_norm, grads, "final_norm", self.block, run)
         for layer in reversed(range(c.layers)):
-            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), c, run)
+            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), self.block, run)
         dx = run.ops.dropout_backward(dx, cache.dropout)
         dx = run.ops.position_backward(dx, cache.positions, grads["positions"])
         run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
 
-    def logits(self, params: Parameters, ids: Array, run: Run = EVALUATION, key_padding: Array | None = None) -> Array:
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        positions: int | Array = 0,
+    ) -> Array:
         """Scores of every possible next token at every position: (B, T) to (B, T, V)."""
-        x, _ = self.body_forward(params, ids, run, key_padding)
+        x, _ = self.body_forward(params, ids, run, key_padding, positions)
         return run.ops.linear_forward(x, params["tokens"].T)[0]
 
     def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:

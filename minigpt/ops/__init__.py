@@ -12,6 +12,12 @@ from minigpt.ops.activation import (
     gelu_tanh_forward,
     relu_backward,
     relu_forward,
+    silu_backward,
+    silu_forward,
+    swiglu_backward,
+    swiglu_forward,
+    tanh_backward,
+    tanh_forward,
 )
 from minigpt.ops.attention import NO_MASK, Mask, attention_backward, attention_forward
 from minigpt.ops.dropout import DropoutKey, dropout_backward, dropout_forward, dropout_multiplier
@@ -24,13 +30,18 @@ from minigpt.ops.embedding import (
 from minigpt.ops.erf import erf
 from minigpt.ops.linear import linear_backward, linear_forward
 from minigpt.ops.losses import IGNORE, count_targets, cross_entropy_backward, cross_entropy_forward
-from minigpt.ops.norm import layernorm_backward, layernorm_forward
+from minigpt.ops.norm import layernorm_backward, layernorm_forward, rmsnorm_backward, rmsnorm_forward
+from minigpt.ops.rope import Rope, RopeScaling, rope_backward, rope_forward
+from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.ops.softmax import softmax_backward, softmax_forward
 
 ACTIVATIONS = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
     "gelu_erf": (gelu_erf_forward, gelu_erf_backward),
+    "silu": (silu_forward, silu_backward),
+    "swiglu": (swiglu_forward, swiglu_backward),  # takes [gate | up]: twice as many features as it gives
+    "tanh": (tanh_forward, tanh_backward),
 }
 
 __all__ = [
@@ -39,6 +50,8 @@ __all__ = [
     "NO_MASK",
     "DropoutKey",
     "Mask",
+    "Rope",
+    "RopeScaling",
     "add",
     "attention_backward",
     "attention_forward",
@@ -64,6 +77,17 @@ __all__ = [
     "position_forward",
     "relu_backward",
     "relu_forward",
+    "rmsnorm_backward",
+    "rmsnorm_forward",
+    "rope_backward",
+    "rope_forward",
+    "silu_backward",
+    "silu_forward",
+    "sinusoid_table",
     "softmax_backward",
     "softmax_forward",
+    "swiglu_backward",
+    "swiglu_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]

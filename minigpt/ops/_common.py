@@ -26,3 +26,8 @@ def empty(shape: tuple[int, ...], like: Array) -> Array:
 def rows(x: Array) -> Array:
     """View (…, C) as a matrix (N, C), one row per position."""
     return x.reshape(-1, x.shape[-1])
+
+
+def is_offset(positions: int | Array) -> bool:
+    """Whether positions are given by the first column's alone, and not by an array with one for every token."""
+    return getattr(positions, "ndim", 0) == 0

@@ -1,7 +1,9 @@
-"""Activations of the feed-forward layers: ReLU (Transformer), GELU in its tanh form (GPT) and with erf (BERT, BART).
+"""Activations: ReLU (Transformer), GELU by tanh (GPT) and by erf (BERT, BART), SiLU and SwiGLU (Llama), tanh.
 
 GELU(x) = x Φ(x), with Φ the standard normal's distribution function (Hendrycks & Gimpel 2016). The tanh form
 approximates Φ; the two differ by at most 4.7e-4, which matters only when weights are exchanged between models.
+SiLU(x) = x σ(x) has the logistic function in Φ's place. SwiGLU (Shazeer 2020) lets it open and close a second, linear
+path: it takes twice as many numbers as it gives. tanh is BERT's pooler.
 """
 
 from __future__ import annotations
@@ -29,6 +31,21 @@ class GeluTanhCache(NamedTuple):
 class GeluErfCache(NamedTuple):
     x: Array
     cdf: Array  # Φ(x)
+
+
+class SiluCache(NamedTuple):
+    x: Array
+    sigmoid: Array  # σ(x)
+
+
+class SwigluCache(NamedTuple):
+    gate: Array  # (…, F)
+    up: Array  # (…, F)
+    sigmoid: Array  # σ(gate), (…, F)
+
+
+class TanhCache(NamedTuple):
+    y: Array
 
 
 def relu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, ReluCache]:
@@ -72,3 +89,60 @@ def gelu_erf_backward(dy: Array, cache: GeluErfCache, *, out: Array | None = Non
     xp = array_module(x)
     density = xp.exp(-0.5 * (x * x)) * (1.0 / math.sqrt(2.0 * math.pi))
     return deliver(dy * (cdf + x * density), out)
+
+
+def _sigmoid(x: Array) -> Array:
+    """σ(x) = 1/(1 + exp(−x)) = ½ (1 + tanh(x/2)), which cannot overflow."""
+    return 0.5 * (1.0 + array_module(x).tanh(0.5 * x))
+
+
+def silu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SiluCache]:
+    """y = x σ(x), any shape."""
+    sigmoid = _sigmoid(x)
+    return deliver(x * sigmoid, out), SiluCache(x, sigmoid)
+
+
+def silu_backward(dy: Array, cache: SiluCache, *, out: Array | None = None) -> Array:
+    """dy/dx = σ + x σ (1 − σ), since σ′ = σ (1 − σ)."""
+    x, sigmoid = cache
+    return deliver(dy * (sigmoid * (1.0 + x * (1.0 - sigmoid))), out)
+
+
+def swiglu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SwigluCache]:
+    """y = SiLU(a) b, where x = [a | b]: the gate and what passes through it, from one fused projection.
+
+    Args:
+        x: (…, 2F).
+    Returns:
+        y (…, F) and the cache for `swiglu_backward`.
+    """
+    gate, up = _halves(x)
+    sigmoid = _sigmoid(gate)
+    return deliver(gate * sigmoid * up, out), SwigluCache(gate, up, sigmoid)
+
+
+def swiglu_backward(dy: Array, cache: SwigluCache, *, out: Array | None = None) -> Array:
+    """da = dy b SiLU′(a) and db = dy SiLU(a), side by side: (…, F) to (…, 2F)."""
+    gate, up, sigmoid = cache
+    xp = array_module(dy, gate)
+    dgate = dy * up * (sigmoid * (1.0 + gate * (1.0 - sigmoid)))
+    dup = dy * (gate * sigmoid)
+    return deliver(xp.concatenate([dgate, dup], axis=-1), out)
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """View (…, 2F) as two arrays (…, F)."""
+    if x.shape[-1] % 2:
+        raise ValueError(f"SwiGLU takes an even number of features, not {x.shape[-1]}")
+    return x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
+
+
+def tanh_forward(x: Array, *, out: Array | None = None) -> tuple[Array, TanhCache]:
+    """y = tanh x, any shape."""
+    y = deliver(array_module(x).tanh(x), out)
+    return y, TanhCache(y)
+
+
+def tanh_backward(dy: Array, cache: TanhCache, *, out: Array | None = None) -> Array:
+    """dy/dx = 1 − tanh² x = 1 − y²."""
+    return deliver(dy * (1.0 - cache.y * cache.y), out)

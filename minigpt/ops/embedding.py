@@ -1,4 +1,4 @@
-"""Embeddings: rows looked up by token id, and learned positions added to them.
+"""Embeddings: rows looked up by token id, and a table of positions, learned or fixed, added to them.
 
 The forward pass is a look-up; its backward pass is the opposite, a scatter: a token that occurs n times in the batch
 receives the sum of n gradients.
@@ -6,30 +6,36 @@ receives the sum of n gradients.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.backend import Array, array_module
-from minigpt.ops._common import deliver, rows
+from minigpt.ops._common import deliver, is_offset, rows
 
 
 class EmbeddingCache(NamedTuple):
     ids: Array  # (…,) int
     table_rows: int
+    scale: float = 1.0
 
 
 class PositionCache(NamedTuple):
-    start: int
+    positions: int | Array  # of the first column, or of every token, (B, T)
     length: int
+    table_rows: int
 
 
-def embedding_forward(ids: Array, table: Array, *, out: Array | None = None) -> tuple[Array, EmbeddingCache]:
-    """y_n = E[id_n].
+def embedding_forward(
+    ids: Array, table: Array, *, scale: float = 1.0, out: Array | None = None
+) -> tuple[Array, EmbeddingCache]:
+    """y_n = s E[id_n].
 
     Args:
         ids: (…,) integer token ids in 0 … V−1.
         table: E, (V, C).
+        scale: s; √C in the original Transformer, whose table is also the output layer's and has entries of order 1/√C.
     Returns:
         y (…, C) and the cache for `embedding_backward`.
     Raises:
@@ -40,11 +46,12 @@ def embedding_forward(ids: Array, table: Array, *, out: Array | None = None) -> 
     if xp is np and ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
-    return deliver(table[ids], out), EmbeddingCache(ids, len(table))
+    y = table[ids] if scale == 1.0 else table[ids] * scale
+    return deliver(y, out), EmbeddingCache(ids, len(table), scale)
 
 
 def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
-    """dE_v = Σ_{n: id_n = v} dy_n, added to `dtable` (V, C). Ids carry no gradient.
+    """dE_v = s Σ_{n: id_n = v} dy_n, added to `dtable` (V, C). Ids carry no gradient.
 
     A plain `dtable[ids] += dy` would keep only one of several equal ids. On a CPU the sums run in one fixed order, so
     the result is the same bits every time; on a GPU a large table is summed with atomics, in no fixed order.
@@ -53,6 +60,8 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
     ids, dy = cache.ids.reshape(-1), rows(dy)  # (N,), (N, C)
     if ids.size == 0:
         return
+    if cache.scale != 1.0:
+        dy = dy * cache.scale
     if cache.table_rows <= 512:  # a small table: one matrix product with the one-hot ids, dE = onehotᵀ dy
         one_hot = (xp.arange(cache.table_rows)[:, None] == ids).astype(dy.dtype)  # (V, N)
         dtable += xp.matmul(one_hot, dy)  # (V, N) @ (N, C) -> (V, C)
@@ -67,24 +76,38 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
 
 
 def position_forward(
-    x: Array, table: Array, *, start: int = 0, out: Array | None = None
+    x: Array, table: Array, *, positions: int | Array = 0, out: Array | None = None
 ) -> tuple[Array, PositionCache]:
-    """y_bt = x_bt + P[start + t]: the learned position table, added to every row of the batch.
+    """y_bt = x_bt + P[m_bt]: the row of each token's position m, added to it.
 
     Args:
         x: (B, T, C).
         table: P, (context, C).
-        start: the position of x's first column (more than 0 when a cache holds what came before).
+        positions: m of x's first column (more than 0 when a cache holds what came before), the same for every row of
+            the batch; or m of every token, (B, T) integers (rows that are padded on the left).
     Raises:
         ValueError: the text is longer than the table.
     """
-    length = x.shape[1]
-    if start + length > len(table):
-        raise ValueError(f"{start + length} positions do not fit the model's context of {len(table)} tokens")
-    return deliver(x + table[start : start + length], out), PositionCache(start, length)
+    cache = PositionCache(positions, x.shape[1], len(table))
+    return deliver(x + table[position_rows(cache, array_module(x, table))], out), cache
 
 
-def position_backward(dy: Array, cache: PositionCache, dtable: Array, *, out: Array | None = None) -> Array:
-    """dP[start + t] += Σ_b dy_bt, since every row b of the batch uses the same position t; dx = dy."""
-    dtable[cache.start : cache.start + cache.length] += dy.sum(axis=0)  # (B, T, C) -> (T, C)
+def position_backward(dy: Array, cache: PositionCache, dtable: Array | None, *, out: Array | None = None) -> Array:
+    """dP[m] += Σ_{bt: m_bt = m} dy_bt and dx = dy. `dtable` is None where the table is fixed (sinusoids)."""
+    if dtable is not None and is_offset(cache.positions):
+        dtable[cache.positions : cache.positions + cache.length] += dy.sum(axis=0)  # (B, T, C) -> (T, C)
+    elif dtable is not None:
+        embedding_backward(dy, EmbeddingCache(cache.positions, cache.table_rows), dtable)
     return deliver(dy, out)
+
+
+def position_rows(cache: PositionCache, xp: ModuleType) -> slice | Array:
+    """Which rows of the table are added; refuses those beyond its end (on a GPU only where that costs nothing)."""
+    positions, length, context = cache
+    if is_offset(positions):
+        last, rows_of_table = positions + length - 1, slice(positions, positions + length)
+    else:
+        last, rows_of_table = positions.max(initial=0) if xp is np else 0, positions
+    if last >= context:
+        raise ValueError(f"{last + 1} positions do not fit the model's context of {context} tokens")
+    return rows_of_table

@@ -1,4 +1,8 @@
-"""Layer normalisation (Ba, Kiros & Hinton 2016): every position brought to mean 0 and variance 1 over its features."""
+"""Normalisation of every position over its features, so that sizes stay the same however deep the network.
+
+LayerNorm (Ba, Kiros & Hinton 2016) brings them to mean 0 and variance 1; RMSNorm (Zhang & Sennrich 2019), which Llama
+uses, only divides by their root mean square.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,12 @@ from minigpt.ops._common import deliver, rows
 class LayerNormCache(NamedTuple):
     normalized: Array  # x̂, (…, C)
     inverse_std: Array  # 1/σ, (…, 1)
+    gain: Array  # γ, (C,)
+
+
+class RMSNormCache(NamedTuple):
+    normalized: Array  # x̂, (…, C)
+    inverse_rms: Array  # 1/r, (…, 1)
     gain: Array  # γ, (C,)
 
 
@@ -62,4 +72,41 @@ def layernorm_backward(
     dx = g - g.mean(axis=-1, keepdims=True)  # x̂ = (x − μ)/σ, through x and μ
     dx -= normalized * (g * normalized).mean(axis=-1, keepdims=True)  # … and through σ
     dx *= inverse_std
+    return deliver(dx, out)
+
+
+def rmsnorm_forward(
+    x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
+) -> tuple[Array, RMSNormCache]:
+    """y = γ x̂ with x̂ = x/r, r² = mean(x²) + ε, over the last axis: no mean is taken off, no bias added.
+
+    Args:
+        x: (…, C).
+        gain: γ, (C,).
+    Returns:
+        y (…, C) and the cache for `rmsnorm_backward`.
+    """
+    xp = array_module(x, gain)
+    inverse_rms = 1.0 / xp.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)  # (…, 1)
+    normalized = x * inverse_rms  # (…, C)
+    return deliver(normalized * gain, out), RMSNormCache(normalized, inverse_rms, gain)
+
+
+def rmsnorm_backward(dy: Array, cache: RMSNormCache, dgain: Array, *, out: Array | None = None) -> Array:
+    """Gradients of y = γ x̂.
+
+    With g = dy γ = ∂L/∂x̂ and ∂x̂_j/∂x_i = (δ_ij − x̂_i x̂_j / C)/r (x itself, and its share of r):
+        dx = (g − x̂ mean(g x̂)) / r,     dγ = Σ_n dy x̂.
+
+    Args:
+        dy: (…, C).
+        dgain: (C,), added to.
+    Returns:
+        dx (…, C).
+    """
+    normalized, inverse_rms, gain = cache
+    dgain += rows(dy * normalized).sum(axis=0)  # y = γ x̂: (N, C) -> (C,)
+    dx = dy * gain  # y = γ x̂: g, (…, C)
+    dx -= normalized * (dx * normalized).mean(axis=-1, keepdims=True)  # x̂ = x/r, through r
+    dx *= inverse_rms  # … and through x
     return deliver(dx, out)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minigpt import ops
+from minigpt import fast, ops
 
 
 def test_erf_equals_the_c_library():
@@ -54,7 +54,7 @@ def test_ids_outside_the_table_are_refused(bad):
 
 def test_positions_beyond_the_context_are_refused():
     with pytest.raises(ValueError, match="6 positions do not fit the model's context of 5"):
-        ops.position_forward(np.zeros((1, 4, 2)), np.zeros((5, 2)), start=2)
+        ops.position_forward(np.zeros((1, 4, 2)), np.zeros((5, 2)), positions=2)
 
 
 def test_cross_entropy_of_uniform_scores_is_log_v():
@@ -88,3 +88,119 @@ def test_a_target_of_zero_counts():
     """Class 0 is a class (BERT's next-sentence label), not padding."""
     loss, _ = ops.cross_entropy_forward(np.array([[0.0, 1.0]]), np.array([0]))
     assert loss == pytest.approx(math.log(1 + math.e))
+
+
+def test_rmsnorm_divides_by_the_root_mean_square():
+    x = np.array([[3.0, -4.0], [0.0, 0.0]])
+    y, _ = ops.rmsnorm_forward(x, np.array([1.0, 2.0]), eps=0.5)
+    assert y[0] == pytest.approx([3 / math.sqrt(13), -8 / math.sqrt(13)], rel=1e-15) and (y[1] == 0).all()
+    shifted, _ = ops.rmsnorm_forward(x + 100, np.ones(2))  # unlike LayerNorm it does not take the mean off
+    assert shifted.min() > 0.9
+
+
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+def test_silu_and_swiglu_by_the_logistic_function(implementation):
+    x = np.linspace(-40, 40, 801)
+    expected = [value / (1 + math.exp(-value)) for value in x]
+    np.testing.assert_allclose(implementation.silu_forward(x)[0], expected, rtol=1e-12, atol=1e-14)
+    y, _ = implementation.swiglu_forward(np.stack([x, 3 + x], axis=-1))  # one gate beside one number
+    np.testing.assert_allclose(y[:, 0], expected * (3 + x), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="an even number of features, not 3"):
+        implementation.swiglu_forward(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+@pytest.mark.parametrize("name", ["silu", "swiglu", "gelu_erf", "gelu_tanh", "tanh"])
+def test_activations_of_huge_numbers_stay_finite(implementation, name):
+    x = np.array([[-1e30, 1e30], [-1e4, 1e4]], dtype=np.float32)
+    with np.errstate(over="ignore", invalid="raise"):
+        y, cache = implementation.ACTIVATIONS[name][0](x if name != "gelu_tanh" else x / 1e25)
+        gradient = implementation.ACTIVATIONS[name][1](np.ones_like(y), cache)
+    assert not np.isnan(y).any() and not np.isnan(gradient).any()
+
+
+def test_fast_gelu_by_erf_in_single_precision_is_as_exact_as_its_rounding():
+    x = np.linspace(-12, 12, 200001, dtype=np.float32)
+    y, cache = fast.gelu_erf_forward(x[None])
+    exact = ops.gelu_erf_forward(x.astype(float))[0]
+    slope = ops.gelu_erf_backward(np.ones(x.size), ops.gelu_erf_forward(x.astype(float))[1])
+    assert (np.abs(y[0] - exact) <= 1.5e-7 * np.maximum(1, np.abs(exact))).all()
+    assert np.abs(fast.gelu_erf_backward(np.ones_like(x)[None], cache)[0] - slope).max() <= 3e-7
+
+
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+def test_rope_turns_points_as_complex_numbers(implementation):
+    """x_j + i y_j times exp(i m θ_j), in both layouts; `out` may be x itself."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 2, 5, 3, 4))  # the points' coordinates, (B, T, H, D/2)
+    m = np.array([[0, 0, 0, 1, 2], [7, 8, 9, 10, 11]])
+    turned = (a + 1j * b) * np.exp(1j * m[..., None, None] * 10000.0 ** (-np.arange(4) / 4))
+    for layout, join in [
+        ("half", lambda a, b: np.concatenate([a, b], axis=-1)),
+        ("interleaved", lambda a, b: np.stack([a, b], axis=-1).reshape(2, 5, 3, 8)),
+    ]:
+        x, rope = join(a, b), ops.Rope(layout=layout)
+        y, cache = implementation.rope_forward(x, rope, positions=m)
+        np.testing.assert_allclose(y, join(turned.real, turned.imag), rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(implementation.rope_backward(y, cache), x, rtol=1e-13, atol=1e-14)
+        wide = np.full((2, 5, 4, 8), np.nan)
+        wide[:, :, 1:] = x
+        assert implementation.rope_forward(wide[:, :, 1:], rope, positions=m, out=wide[:, :, 1:])[0].base is wide
+        np.testing.assert_array_equal(wide[:, :, 1:], y)
+        one_by_one = [implementation.rope_forward(x[1:, t : t + 1], rope, positions=7 + t)[0] for t in range(5)]
+        np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), y[1:])  # what a cache holds
+
+
+def test_rope_needs_pairs():
+    with pytest.raises(ValueError, match="turn pairs of numbers, but a head has 3"):
+        ops.rope_forward(np.zeros((1, 1, 1, 3)), ops.Rope())
+
+
+def test_scaled_rope_frequencies_as_llama_computes_them():
+    """Three ranges of wavelengths, written as in Meta's code, with a loop and branches."""
+    from minigpt.ops.rope import rope_frequencies
+
+    factor, low, high, context = scaling = ops.RopeScaling()
+    expected = []
+    for frequency in rope_frequencies(128, ops.Rope(500000.0)):
+        wavelength = 2 * math.pi / frequency
+        if wavelength < context / high:
+            expected.append(frequency)
+        elif wavelength > context / low:
+            expected.append(frequency / factor)
+        else:
+            smooth = (context / wavelength - low) / (high - low)
+            expected.append((1 - smooth) * frequency / factor + smooth * frequency)
+    scaled = rope_frequencies(128, ops.Rope(500000.0, scaling=scaling))
+    np.testing.assert_allclose(scaled, expected, rtol=1e-14)
+    assert len({round(f / s, 3) for f, s in zip(rope_frequencies(128, ops.Rope(500000.0)), scaled, strict=True)}) > 2
+
+
+@pytest.mark.parametrize("width", [6, 7])
+def test_sinusoids_of_the_paper_and_of_its_code(width):
+    paper, code = ops.sinusoid_table(50, width), ops.sinusoid_table(50, width, layout="halves")
+    half = width // 2
+    for m in (0, 1, 49):
+        for i in range(width):
+            angle = m / 10000 ** (2 * (i // 2) / width)
+            assert paper[m, i] == pytest.approx(math.cos(angle) if i % 2 else math.sin(angle), abs=1e-15)
+        for i in range(half):
+            angle = m / 10000 ** (i / (half - 1))
+            assert code[m, i] == pytest.approx(math.sin(angle), abs=1e-15)
+            assert code[m, half + i] == pytest.approx(math.cos(angle), abs=1e-15)
+    assert code.shape == paper.shape == (50, width) and (width % 2 == 0 or (code[:, -1] == 0).all())
+    with pytest.raises(ValueError, match="interleaved"):
+        ops.sinusoid_table(5, 4, layout="other")
+
+
+def test_positions_given_for_every_token():
+    table, x = np.arange(10.0).reshape(5, 2), np.zeros((2, 3, 2))
+    ids = np.array([[0, 0, 1], [2, 3, 4]])
+    y, cache = ops.position_forward(x, table, positions=ids)
+    np.testing.assert_array_equal(y, table[ids])
+    dtable = np.zeros_like(table)
+    ops.position_backward(np.ones_like(y), cache, dtable)
+    assert dtable[:, 0].tolist() == [2, 1, 1, 1, 1]  # position 0 is used twice
+    assert ops.position_backward(np.ones_like(y), cache, None).shape == x.shape  # a fixed table
+    with pytest.raises(ValueError, match="6 positions do not fit the model's context of 5"):
+        ops.position_forward(x, table, positions=ids + 1)

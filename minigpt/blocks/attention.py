@@ -1,0 +1,159 @@
+"""Attention with its projections: over the sequence itself, and over another one (an encoder's output)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from minigpt import ops
+from minigpt.backend import Array
+from minigpt.blocks.config import BlockConfig
+from minigpt.blocks.layers import linear_backward, linear_forward, linear_specs
+from minigpt.params import ParameterSpec, Scope
+from minigpt.run import Run
+
+
+def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
+    """One fused projection to q, k and v, (C, (H+2G)·D), and the output projection, (H·D, C)."""
+    bias = c.bias and c.attention_bias
+    return [
+        *linear_specs(f"{name}.qkv", c.width, (c.heads + 2 * c.kv_heads) * c.head_width, std=c.init_std, bias=bias),
+        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=bias),
+    ]
+
+
+def split_heads(x: Array, *heads: int) -> tuple[Array, ...]:
+    """View (B, T, (H₁+H₂+…)·D) as (B, T, H₁, D), (B, T, H₂, D), …, without a copy."""
+    b, t, c = x.shape
+    x = x.reshape(b, t, sum(heads), c // sum(heads))
+    ends = [sum(heads[: i + 1]) for i in range(len(heads))]
+    return tuple(x[:, :, end - n : end] for n, end in zip(heads, ends, strict=True))
+
+
+class QKVCache(NamedTuple):
+    linear: Any
+    rope: Any
+
+
+def qkv_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, positions: int | Array = 0
+) -> tuple[tuple[Array, Array, Array], QKVCache]:
+    """Project x (B, T, C) to q (B, T, H, D), k and v (B, T, G, D); with rotary positions, turn q and k.
+
+    Args:
+        positions: of x's first column, or of every token, (B, T); only rotary positions look at them.
+    """
+    qkv, c_linear = linear_forward(x, p, "qkv", run)  # (B, T, (H+2G)·D)
+    c_rope = None
+    if c.rope is not None:
+        qk, _ = split_heads(qkv, c.heads + c.kv_heads, c.kv_heads)
+        _, c_rope = run.ops.rope_forward(qk, c.rope, positions=positions, out=qk)  # qkv is ours: turned in place
+    return split_heads(qkv, c.heads, c.kv_heads, c.kv_heads), QKVCache(c_linear, c_rope)
+
+
+def qkv_backward(dqkv: Array, cache: QKVCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """dqkv (B, T, (H+2G)·D), whose views dq and dk are turned back in place, to dx (B, T, C)."""
+    if c.rope is not None:
+        dqk, _ = split_heads(dqkv, c.heads + c.kv_heads, c.kv_heads)
+        run.ops.rope_backward(dqk, cache.rope, out=dqk)
+    return linear_backward(dqkv, cache.linear, g, "qkv", run)
+
+
+class SelfAttentionCache(NamedTuple):
+    qkv: Any
+    attention: Any
+    out: Any
+    dropout: Any
+
+
+def self_attention_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
+) -> tuple[Array, SelfAttentionCache]:
+    """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C)."""
+    b, t, _ = x.shape
+    (q, k, v), c_qkv = qkv_forward(x, p, c, run, positions)
+    y, c_attention = run.ops.attention_forward(
+        q, k, v, mask=mask, dropout=c.attention_dropout, key=run.dropout_key(site)
+    )
+    y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
+
+
+def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    b, t, _ = dy.shape
+    dy = run.ops.dropout_backward(dy, cache.dropout)
+    dy = linear_backward(dy, cache.out, g, "out", run)
+    dqkv = run.ops.empty((b, t, (c.heads + 2 * c.kv_heads) * c.head_width), like=dy)
+    run.ops.attention_backward(
+        dy.reshape(b, t, c.heads, c.head_width),
+        cache.attention,
+        out=split_heads(dqkv, c.heads, c.kv_heads, c.kv_heads),  # dq, dk and dv are written side by side
+    )
+    return qkv_backward(dqkv, cache.qkv, g, c, run)
+
+
+def cross_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
+    """q from the sequence, (C, H·D); k and v from the other one, fused, (C, 2G·D); the output, (H·D, C)."""
+    bias = c.bias and c.attention_bias
+    return [
+        *linear_specs(f"{name}.q", c.width, c.heads * c.head_width, std=c.init_std, bias=bias),
+        *linear_specs(f"{name}.kv", c.width, 2 * c.kv_heads * c.head_width, std=c.init_std, bias=bias),
+        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=bias),
+    ]
+
+
+def memory_kv_forward(memory: Array, p: Scope, c: BlockConfig, run: Run) -> tuple[tuple[Array, Array], Any]:
+    """Project the memory (B, S, C) to k and v (B, S, G, D). They are the same for every token that is generated."""
+    kv, cache = linear_forward(memory, p, "kv", run)  # (B, S, 2G·D)
+    return split_heads(kv, c.kv_heads, c.kv_heads), cache
+
+
+def memory_kv_backward(dkv: Array, cache: Any, g: Scope, run: Run) -> Array:
+    """dkv (B, S, 2G·D) to the gradient of the memory (B, S, C)."""
+    return linear_backward(dkv, cache, g, "kv", run)
+
+
+class CrossAttentionCache(NamedTuple):
+    q: Any
+    kv: Any
+    attention: Any
+    out: Any
+    dropout: Any
+
+
+def cross_attention_forward(
+    x: Array, memory: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask
+) -> tuple[Array, CrossAttentionCache]:
+    """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C)."""
+    b, t, _ = x.shape
+    q, c_q = linear_forward(x, p, "q", run)  # (B, T, H·D)
+    (k, v), c_kv = memory_kv_forward(memory, p, c, run)
+    y, c_attention = run.ops.attention_forward(
+        q.reshape(b, t, c.heads, c.head_width),
+        k,
+        v,
+        mask=mask,
+        dropout=c.attention_dropout,
+        key=run.dropout_key(site),
+    )
+    y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    return y, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
+
+
+def cross_attention_backward(
+    dy: Array, cache: CrossAttentionCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+) -> Array:
+    """Return dx (B, T, C), and add the memory's gradient into `dmemory` (B, S, C), which all layers share."""
+    (b, t, _), s = dy.shape, dmemory.shape[1]
+    dy = run.ops.dropout_backward(dy, cache.dropout)
+    dy = linear_backward(dy, cache.out, g, "out", run)
+    dq = run.ops.empty((b, t, c.heads * c.head_width), like=dy)
+    dkv = run.ops.empty((b, s, 2 * c.kv_heads * c.head_width), like=dy)
+    run.ops.attention_backward(
+        dy.reshape(b, t, c.heads, c.head_width),
+        cache.attention,
+        out=(*split_heads(dq, c.heads), *split_heads(dkv, c.kv_heads, c.kv_heads)),
+    )
+    dmemory += memory_kv_backward(dkv, cache.kv, g, run)
+    return linear_backward(dq, cache.q, g, "q", run)

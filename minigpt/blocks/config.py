@@ -1,0 +1,47 @@
+"""Which Transformer block it is: the settings that tell the architectures' blocks apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minigpt.ops import Rope
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """One kind of block. A model makes it from its own configuration, one for each stack of blocks that it has.
+
+    Attributes:
+        width, heads, feed_forward: C, H, F.
+        kv_heads: G, each serving H/G consecutive query heads (Llama 2 70B, Llama 3); 0 means H.
+        head_width: D; 0 means C/H.
+        norm: "pre" (GPT-2, Llama: norm before each sub-layer) or "post" (the others: after each residual sum).
+        norm_kind: "layernorm" or "rmsnorm" (Llama).
+        activation: a name in `ops.ACTIVATIONS`; "swiglu" has 2F features before it.
+        bias: whether linear layers and LayerNorms have biases.
+        attention_bias: whether attention's projections do (they do not in the first Transformer's code).
+        dropout: the rate on every sub-layer's output; attention_dropout: on attention probabilities.
+        rope: the rotation of queries and keys (Llama), or None where positions are added to the embedding.
+        init_std, residual_std: of initial weights; of those of the projections that add to the residual stream.
+    """
+
+    width: int
+    heads: int
+    feed_forward: int
+    kv_heads: int = 0
+    head_width: int = 0
+    norm: str = "post"
+    norm_kind: str = "layernorm"
+    norm_eps: float = 1e-5
+    activation: str = "gelu_erf"
+    bias: bool = True
+    attention_bias: bool = True
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    rope: Rope | None = None
+    init_std: float = 0.02
+    residual_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
+        object.__setattr__(self, "head_width", self.head_width or self.width // self.heads)

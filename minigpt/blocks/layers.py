@@ -1,0 +1,74 @@
+"""The smallest pieces of a block: linear layers, norms, and the feed-forward layer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from minigpt.backend import Array
+from minigpt.blocks.config import BlockConfig
+from minigpt.params import Parameters, ParameterSpec, Scope
+from minigpt.run import Run
+
+
+def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool) -> list[ParameterSpec]:
+    specs = [ParameterSpec(f"{name}.weight", (inputs, outputs), std)]
+    return [*specs, ParameterSpec(f"{name}.bias", (outputs,))] if bias else specs
+
+
+def linear_forward(x: Array, p: Scope | Parameters, name: str, run: Run) -> tuple[Array, Any]:
+    return run.ops.linear_forward(x, p[f"{name}.weight"], p.get(f"{name}.bias"))
+
+
+def linear_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, run: Run) -> Array:
+    return run.ops.linear_backward(dy, cache, g[f"{name}.weight"], g.get(f"{name}.bias"))
+
+
+def norm_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
+    specs = [ParameterSpec(f"{name}.gain", (c.width,), mean=1.0)]
+    return [*specs, ParameterSpec(f"{name}.bias", (c.width,))] if c.bias and c.norm_kind == "layernorm" else specs
+
+
+def norm_forward(x: Array, p: Scope | Parameters, name: str, c: BlockConfig, run: Run) -> tuple[Array, Any]:
+    if c.norm_kind == "rmsnorm":
+        return run.ops.rmsnorm_forward(x, p[f"{name}.gain"], eps=c.norm_eps)
+    return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
+
+
+def norm_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, c: BlockConfig, run: Run) -> Array:
+    if c.norm_kind == "rmsnorm":
+        return run.ops.rmsnorm_backward(dy, cache, g[f"{name}.gain"])
+    return run.ops.layernorm_backward(dy, cache, g[f"{name}.gain"], g.get(f"{name}.bias"))
+
+
+class MLPCache(NamedTuple):
+    up: Any
+    activation: Any
+    down: Any
+    dropout: Any
+
+
+def mlp_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
+    """`up` of SwiGLU holds the gate and what it lets through side by side, (C, 2F)."""
+    up = 2 * c.feed_forward if c.activation == "swiglu" else c.feed_forward
+    return [
+        *linear_specs(f"{name}.up", c.width, up, std=c.init_std, bias=c.bias),
+        *linear_specs(f"{name}.down", c.feed_forward, c.width, std=c.residual_std, bias=c.bias),
+    ]
+
+
+def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPCache]:
+    """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C)."""
+    activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
+    h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
+    h, c_activation = activation_forward(h)  # (B, T, F)
+    y, c_down = linear_forward(h, p, "down", run)  # (B, T, C)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site))
+    return y, MLPCache(c_up, c_activation, c_down, c_dropout)
+
+
+def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
+    dy = run.ops.dropout_backward(dy, cache.dropout)
+    dh = linear_backward(dy, cache.down, g, "down", run)
+    dh = activation_backward(dh, cache.activation)
+    return linear_backward(dh, cache.up, g, "up", run)
