@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +49,15 @@ def view(x: Array) -> np.ndarray:
 
 
 def prepare(
-    q: Array, k: Array, v: Array, mask: Mask, scale: float | None, dropout: float, key: DropoutKey | None, align: int
+    q: Array,
+    k: Array,
+    v: Array,
+    mask: Mask,
+    scale: float | None,
+    dropout: float,
+    key: DropoutKey | None,
+    align: int,
+    dtype: Any = np.float32,
 ) -> Call:
     """Check the arrays of a call and fill in its struct Problem.
 
@@ -61,7 +69,7 @@ def prepare(
     if h % g:
         raise ValueError(f"{g} key-value heads cannot serve {h} query heads evenly")
     for name, x, shape in (("q", q, (b, t, h, d)), ("k", k, (b, s, g, d)), ("v", v, (b, s, g, d))):
-        check_array(name, x, xp, np.float32, shape, align=align)
+        check_array(name, x, xp, dtype, shape, align=align)
     padding = mask.key_padding
     if padding is not None:
         padding = xp.ascontiguousarray(padding.astype(bool))
