@@ -130,6 +130,8 @@ def check_array(
         raise ValueError(f"{name} is on {x.device}, but the current device is {xp.cuda.Device()}")
     if contiguous and not x.flags.c_contiguous:
         raise ValueError(f"{name} must be contiguous")
+    if x.size == 0:
+        return  # nothing will be read, and NumPy gives it strides of 0
     if x.shape and x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
         raise ValueError(f"the last axis of {name} must be contiguous, but its stride is {x.strides[-1]} bytes")
     start = x.ctypes.data if xp is np else x.data.ptr

@@ -127,9 +127,7 @@ class Mma:
         tiles = backward_tiles(q.dtype, d)
         compiled = self._module("mma_backward.cu", call, tiles)
         delta = xp.empty_like(lse)
-        compiled.launch(
-            "mma_delta", (-(-t // 4), h, b), (THREADS,), (call.problem, y, view(y), dy, view(dy), delta)
-        )
+        compiled.launch("mma_delta", (-(-t // 4), h, b), (THREADS,), (call.problem, y, view(y), dy, view(dy), delta))
         inputs = (call.problem, q, view(q), k, view(k), v, view(v), call.padding, call.states)
         inputs = (*inputs, dy, view(dy), lse, delta)
         shared = q.itemsize * d * 2 * (tiles.own + 2 * tiles.stream)
@@ -160,7 +158,9 @@ def check_call(q: Array, scale: float | None) -> None:
     if q.dtype.name not in ELEMENTS:
         raise TypeError(f"tensor-core attention takes {', '.join(ELEMENTS)}, not {q.dtype}")
     if q.shape[3] % 16 or not 16 <= q.shape[3] <= 128:
-        raise ValueError(f"tensor-core attention takes head widths that are multiples of 16 up to 128, not {q.shape[3]}")
+        raise ValueError(
+            f"tensor-core attention takes head widths that are multiples of 16 up to 128, not {q.shape[3]}"
+        )
     if scale is not None and scale <= 0:
         raise ValueError(f"tensor-core attention takes a positive scale, not {scale}")
 
