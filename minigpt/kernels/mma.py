@@ -131,7 +131,7 @@ class Mma:
         inputs = (call.problem, q, view(q), k, view(k), v, view(v), call.padding, call.states)
         inputs = (*inputs, dy, view(dy), lse, delta)
         shared = q.itemsize * d * 2 * (tiles.own + 2 * tiles.stream)
-        dq_sum = xp.zeros(q.shape[:1] + (h, t, d), np.float32) if self.atomic_dq else None
+        dq_sum = xp.zeros((b, h, t, d), np.float32) if self.atomic_dq else None
         extra = 16 * tiles.stream + (q.itemsize * tiles.stream * tiles.own if self.atomic_dq else 0)
         compiled.launch(
             "mma_backward_keys",

@@ -1,4 +1,4 @@
-"""How wrong a kernel may be: plain attention in float64, and plain attention that rounds where a low-precision one must.
+"""How wrong a kernel may be: plain attention in float64, and one that rounds wherever low precision makes it.
 
 A bfloat16 result is wrong by some thousandths whatever computes it. So a kernel is held to the error that plain NumPy
 makes when it rounds what any implementation in that precision has to round: probabilities, their gradients, results.
