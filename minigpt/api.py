@@ -6,23 +6,28 @@ ignored and shifted inside for causal models.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minigpt import generate as generation
 from minigpt import tokenizers
 from minigpt.adapters import ADAPTERS
+from minigpt.adapters.generation import generation_settings, greedy, sampling
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
+from minigpt.interop.opening import open_model
 from minigpt.models import FAMILIES
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import check_tokenizer, latest_checkpoint, load_state, load_weights
-from minigpt.train.run_folder import find_run, load_config
+from minigpt.train.run_folder import find_run, is_run, load_config
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,22 @@ class Loaded:
 
     model: Any
     params: Parameters
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     config: RunConfig
+
+    @property
+    def text(self) -> Tokenizer:
+        """The tokenizer, where text is asked for.
+
+        Raises:
+            UserError: the model came without one.
+        """
+        if self.tokenizer is None:
+            raise UserError(
+                "this model has no tokenizer, so it neither reads nor writes text: use generate_ids, or "
+                "convert it with --tokenizer"
+            )
+        return self.tokenizer
 
     @property
     def _run(self) -> Run:
@@ -69,6 +88,37 @@ class Loaded:
         self.model.backward(self.params, grads, cache, self._run)
         return loss, grads
 
+    def generate_ids(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        *,
+        max_new_tokens: int = 20,
+        do_sample: bool = False,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        eos_token_id: int | Sequence[int] | None = None,
+        pad_token_id: int | None = None,
+        **inputs: Any,
+    ) -> np.ndarray:
+        """Continue rows of ids, as `generate()` of transformers does: prompts and what follows, (B, T + new).
+
+        Args:
+            input_ids, attention_mask: (B, T); a decoder-only model's prompts are padded on the left.
+            do_sample: draw each token, each row with its own draws, instead of taking the most probable one.
+            eos_token_id: the id or ids that end a row; by default none does.
+            pad_token_id: what follows in a row that has ended; by default its first end id, or 0.
+
+        Raises:
+            UserError: the rows do not fit the context or are padded otherwise.
+        """
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        choose = sampling(seed, temperature, top_k, top_p) if do_sample else greedy
+        settings = generation_settings(max_new_tokens, eos_token_id, pad_token_id)
+        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, choose, settings)
+
     def _arrays(self, **inputs: Any) -> dict[str, Array]:
         """The inputs that were given, on the model's backend.
 
@@ -101,33 +151,62 @@ class Loaded:
         ids = generation.generate(
             self.model,
             self.params,
-            generation.prompt_ids(self.tokenizer, prompt),
+            generation.prompt_ids(self.text, prompt),
             max_new_tokens,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             seed=seed,
-            vocab_size=self.tokenizer.vocab_size,
+            vocab_size=self.text.vocab_size,
         )
-        return self.tokenizer.decode(list(ids))
+        return self.text.decode(list(ids))
 
 
-def load(path: str | Path, *, dtype: str = "float32", backend: str = "numpy") -> Loaded:
-    """Open a run folder (its newest checkpoint), or one checkpoint folder of a run.
+def load(
+    path: str | Path,
+    *,
+    dtype: str | None = "float32",
+    backend: str = "numpy",
+    tokenizer: bool = True,
+    skip: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> Loaded:
+    """Open a run folder (its newest checkpoint), one checkpoint folder of a run, or a model of another implementation.
+
+    Args:
+        path: a run or checkpoint folder, a Hugging Face folder, or a folder with GPT's released arrays.
+        dtype: of the parameters; None takes the precision that they are stored in (float32 for half precision).
+        tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
+        skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.
+        fresh: beginnings of names that those files lack; these parameters start as a new model's would.
 
     Raises:
-        UserError: it is not a run, its checkpoint is damaged, or tokenizer and model do not fit together.
+        UserError: it is none of these, it is damaged, or tokenizer and model do not fit together.
     """
     path = Path(path).resolve()
     is_checkpoint = path.parent.name == "checkpoints" and path.is_dir()
-    run = find_run(str(path.parent.parent if is_checkpoint else path))
-    checkpoint = path if is_checkpoint else latest_checkpoint(run)
+    if is_checkpoint or is_run(path):
+        return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer)
+    opened = open_model(path, dtype, tokenizer=tokenizer, skip=skip, fresh=fresh)
+    if opened.tokenizer:
+        check_fit(opened.tokenizer, opened.config.model.vocab_size)
+    params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
+    return Loaded(opened.model, params, opened.tokenizer, opened.config)
+
+
+def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
+    run = find_run(str(run))
+    checkpoint = latest_checkpoint(run) if path == run else path
     config = load_config(run)
     model = FAMILIES[config.family][1](config.model)
-    tokenizer = tokenizers.load(run)
-    check_fit(tokenizer, config.model.vocab_size)
-    check_tokenizer(load_state(checkpoint), tokenizer, run)
-    return Loaded(model, load_weights(checkpoint, model, dtype=dtype, backend=get_backend(backend)), tokenizer, config)
+    state = load_state(checkpoint)
+    tokenizer = None
+    if with_tokenizer and state.get("tokenizer", "") is not None:
+        tokenizer = tokenizers.load(run)
+        check_fit(tokenizer, config.model.vocab_size)
+        check_tokenizer(state, tokenizer, run)
+    params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))
+    return Loaded(model, params, tokenizer, config)
 
 
 def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -82,6 +83,48 @@ def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> P
         with contextlib.suppress(OSError):
             beside.unlink()
     return path
+
+
+def write_new(path: str | Path, data: bytes | Iterable[bytes]) -> Path:
+    """Write a file that is not there yet, whole or not at all.
+
+    Raises:
+        UserError: something stands there already, even if it came while we wrote; or it cannot be written.
+    """
+    path = Path(path)
+    with new_folder(path, what="file") as beside:
+        whole = write_atomically(beside / path.name, data)
+        os.link(whole, path)  # unlike a renaming, this fails where something stands
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, *, what: str = "folder") -> Iterator[Path]:
+    """Give a folder to fill, which then takes its place at `path`, where nothing may stand: whole or not at all.
+
+    Raises:
+        UserError: something stands there already, even if it came while the folder was filled; or it cannot be made.
+    """
+    path = Path(path)
+    check_absent(path)
+    beside = path.with_name(f".{path.name}.unfinished-{os.getpid()}.{threading.get_ident()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.mkdir()
+        yield beside
+        if what == "folder":
+            os.rename(beside, path)  # fails where something stands that is not an empty folder
+    except OSError as error:
+        check_absent(path)
+        raise UserError(f"cannot write the {what} {path}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_absent(path: Path) -> None:
+    """Raise UserError if something stands at `path`, before any work is done for it."""
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} exists already, and nothing is ever overwritten; choose another name")
 
 
 def make_folder(path: Path) -> Path:

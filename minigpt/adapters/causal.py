@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
+from minigpt.adapters.generation import Choose, GenerationSettings
+from minigpt.backend import Array, Backend, array_module, backend_of
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.ops import IGNORE
@@ -36,3 +37,43 @@ def batch(inputs: Mapping[str, Array]) -> Batch:
     targets = array_module(ids).full(ids.shape, IGNORE, dtype=np.int64)
     targets[:, :-1] = labels[:, 1:]
     return Batch(ids, targets, _key_padding(inputs))
+
+
+def generate_ids(
+    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Choose, settings: GenerationSettings
+) -> np.ndarray:
+    """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended.
+
+    Rows of the same real length go through the model together, without their padding.
+    """
+    backend = backend_of(params.flat)
+    ids = backend.to_host(inputs["input_ids"])
+    lengths = _real_lengths(inputs, ids.shape, backend)
+    if (longest := int(lengths.max()) + settings.max_new_tokens) > model.config.context:
+        raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {model.config.context}")
+    new = np.full((len(ids), settings.max_new_tokens), settings.pad, dtype=np.int64)
+    steps = 0
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        alive = np.ones(len(rows), dtype=bool)
+        text = ids[rows, ids.shape[1] - length :]
+        for step in range(settings.max_new_tokens):
+            scores = model.logits(params, backend.asarray(text), run)[:, -1]
+            chosen = np.where(alive, choose(backend.to_host(scores), rows), settings.pad)
+            new[rows, step] = chosen
+            text = np.concatenate([text, chosen[:, None]], axis=1)
+            steps = max(steps, step + 1)
+            alive &= ~np.isin(chosen, settings.eos)
+            if not alive.any():
+                break
+    return np.concatenate([ids, new[:, :steps]], axis=1)
+
+
+def _real_lengths(inputs: Mapping[str, Array], shape: tuple[int, int], backend: Backend) -> np.ndarray:
+    """How many real tokens each row ends in."""
+    if "attention_mask" not in inputs:
+        return np.full(shape[0], shape[1])
+    mask = backend.to_host(inputs["attention_mask"]).astype(bool)
+    if not mask[:, -1].all() or (np.diff(mask.astype(np.int8), axis=1) < 0).any():
+        raise UserError("generation needs rows that are padded on the left: attention_mask 0 … 0 1 … 1, the last one 1")
+    return mask.sum(axis=1)

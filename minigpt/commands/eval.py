@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     values = {
         "loss": score.loss,
         "perplexity": score.perplexity,
-        "bits_per_byte": score.bits_per_byte(text_bytes(loaded.tokenizer, tokens[1:])),
+        "bits_per_byte": score.bits_per_byte(text_bytes(loaded.text, tokens[1:])),
         "tokens": score.tokens,
     }
     if args.json:
@@ -76,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
 def _tokens(folder: Path, loaded: Any, data: list[str] | None) -> Any:
     if data:
         files = text.resolve_sources(data)
-        return shards.encode_files(files, loaded.tokenizer, text.fingerprint(files))
-    dataset = run_dataset(folder, loaded.config, loaded.tokenizer)
-    check_same_text(dataset, load_state(latest_checkpoint(folder)), folder)
+        return shards.encode_files(files, loaded.text, text.fingerprint(files))
+    state = load_state(latest_checkpoint(folder))
+    if state["data"] is None:
+        raise UserError(f"{folder} was converted, not trained: give the text to measure it on with --data")
+    dataset = run_dataset(folder, loaded.config, loaded.text)
+    check_same_text(dataset, state, folder)
     return dataset.validation

@@ -40,19 +40,19 @@ def run(args: argparse.Namespace) -> int:
     ids = generate(
         loaded.model,
         loaded.params,
-        prompt_ids(loaded.tokenizer, only_text("--prompt", s.prompt)),
+        prompt_ids(loaded.text, only_text("--prompt", s.prompt)),
         s.tokens,
         temperature=s.temperature,
         top_k=s.top_k,
         top_p=s.top_p,
         seed=args.seed,
-        vocab_size=loaded.tokenizer.vocab_size,
+        vocab_size=loaded.text.vocab_size,
     )
     if args.json:
-        print_json({"prompt": s.prompt, "text": loaded.tokenizer.decode(list(ids)), "tokens": s.tokens})
+        print_json({"prompt": s.prompt, "text": loaded.text.decode(list(ids)), "tokens": s.tokens})
         return 0
     sys.stdout.write(s.prompt)
-    _stream(loaded.tokenizer, ids)
+    _stream(loaded.text, ids)
     return 0
 
 

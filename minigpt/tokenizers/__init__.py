@@ -18,7 +18,7 @@ from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.char import CharTokenizer
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.gpt_words import GPTWords
-from minigpt.tokenizers.loading import load, save
+from minigpt.tokenizers.loading import find_file, load, save
 from minigpt.tokenizers.making import KINDS, from_spec, train
 from minigpt.tokenizers.pairs import LAYOUTS, Encoded, encode_pair
 from minigpt.tokenizers.sentencepiece import SentencePieceBPE
@@ -39,6 +39,7 @@ __all__ = [
     "Tokenizer",
     "WordPiece",
     "encode_pair",
+    "find_file",
     "fingerprint",
     "from_spec",
     "load",

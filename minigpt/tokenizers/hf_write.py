@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minigpt.tokenizers import gpt_words
+from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece_files import SPACE, USER_DEFINED
 from minigpt.tokenizers.special import SpecialTokens
 
 if TYPE_CHECKING:
+    from minigpt.tokenizers.byte import ByteTokenizer
     from minigpt.tokenizers.byte_bpe import ByteBPE
+    from minigpt.tokenizers.char import CharTokenizer
     from minigpt.tokenizers.gpt_bpe import GPTBPE
     from minigpt.tokenizers.sentencepiece import SentencePieceBPE
     from minigpt.tokenizers.wordpiece import WordPiece
@@ -105,6 +108,22 @@ def byte_bpe_to_json(tokenizer: ByteBPE) -> dict:
         post_processor=dict(byte_level),
         decoder=dict(byte_level),
     )
+
+
+def char_to_hf(tokenizer: CharTokenizer) -> dict:
+    """Characters, which our own file lists more simply: a word for each, cut out one by one; none for unknown ones."""
+    vocab = {c: i for i, c in enumerate(tokenizer.characters)}
+    model = {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>", "minigpt": tokenizer.to_json()}
+    every_character = split(r"[\s\S]", "Isolated")
+    return document(model, tokenizer.special, pre_tokenizer=every_character, decoder={"type": "Fuse"})
+
+
+def byte_to_hf(tokenizer: ByteTokenizer) -> dict:
+    """Bytes: a byte-level BPE without merges, which names the bytes by GPT-2's characters for them."""
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    vocab = {c: b for b, c in BYTE_TO_CHAR.items()}
+    model = bpe_model(vocab, [], minigpt=tokenizer.to_json())
+    return document(model, tokenizer.special, pre_tokenizer=byte_level, decoder=dict(byte_level))
 
 
 def wordpiece_to_json(tokenizer: WordPiece) -> dict:

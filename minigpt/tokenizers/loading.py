@@ -80,18 +80,26 @@ def save(tokenizer: Tokenizer, path: str | Path) -> Path:
     return write_atomically(tokenizer_path(path), text)
 
 
+def find_file(folder: Path) -> Path | None:
+    """The file in `folder` that holds a tokenizer, or None."""
+    for name in FOLDER_FILES:
+        if (folder / name).exists():
+            return folder / name
+    for pattern in ("*.tiktoken", "*.model"):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    return None
+
+
 def _file_in(path: Path) -> Path:
     if not path.is_dir():
         if not path.exists():
             raise UserError(f"there is no tokenizer file {path}")
         return path
-    for name in FOLDER_FILES:
-        if (path / name).exists():
-            return path / name
-    for pattern in ("*.tiktoken", "*.model"):
-        if found := sorted(path.glob(pattern)):
-            return found[0]
-    raise UserError(f"there is no tokenizer file in the folder {path}")
+    found = find_file(path)
+    if found is None:
+        raise UserError(f"there is no tokenizer file in the folder {path}")
+    return found
 
 
 def _load_json(path: Path) -> Tokenizer:
@@ -100,6 +108,9 @@ def _load_json(path: Path) -> Tokenizer:
         if "minigpt" in data:
             return SIMPLE[data["minigpt"]].from_json(data)
         if "model" in data:
+            simple = data["model"].get("minigpt", {})  # what a character's or a byte's file is in Hugging Face's form
+            if "minigpt" in simple:
+                return SIMPLE[simple["minigpt"]].from_json(simple)
             return from_hf(data)
     except UserError as error:
         raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None

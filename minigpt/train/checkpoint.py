@@ -43,13 +43,21 @@ def checkpoint_paths(run: Path) -> list[Path]:
 
 
 def save_checkpoint(
-    run: Path, step: int, params: Parameters, optimizer: AdamW, state: dict[str, Any], *, backend: Backend, keep: int
+    run: Path,
+    step: int,
+    params: Parameters,
+    optimizer: AdamW | None,
+    state: dict[str, Any],
+    *,
+    backend: Backend,
+    keep: int,
 ) -> Path:
     """Write the checkpoint of `step` and, once it is in place, remove all but the newest `keep`.
 
     Weights that are not finite are not saved: whatever checkpoint there is stays good.
 
     Args:
+        optimizer: None for weights that come from elsewhere: its state is then zeros, which no file is needed for.
         state: what else resuming needs, as JSON values.
     Raises:
         UserError: the weights are not finite, the disk is full or the folder cannot be written.
@@ -67,9 +75,10 @@ def save_checkpoint(
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         save_file(dict(host), unfinished / _WEIGHTS, metadata={"format": "pt"})
-        moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)}
-        save_file(moments, unfinished / _OPTIMIZER)
-        state = {"step": step, "updates": optimizer.updates, "numpy": np.__version__, **state}
+        if optimizer:
+            moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)}
+            save_file(moments, unfinished / _OPTIMIZER)
+        state = {"step": step, "updates": optimizer.updates if optimizer else 0, "numpy": np.__version__, **state}
         (unfinished / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
         for path in (*unfinished.iterdir(), unfinished):
             _sync(path)
@@ -154,7 +163,9 @@ def check_tokenizer(state: dict[str, Any], tokenizer: Tokenizer, run: Path) -> N
 
 
 def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int, *, backend: Backend) -> None:
-    """Put a checkpoint's moments into `optimizer`."""
+    """Put a checkpoint's moments into `optimizer`; before the first update they are zeros and may lack a file."""
+    if not updates and not (checkpoint / _OPTIMIZER).exists():
+        return
     tensors = _load_tensors(checkpoint / _OPTIMIZER)
     if {name: x.shape for name, x in tensors.items()} != {"m": optimizer.m.shape, "v": optimizer.v.shape}:
         raise UserError(f"{checkpoint / _OPTIMIZER} does not fit the model of its configuration")

@@ -70,9 +70,7 @@ def create_run(
     try:
         parent.mkdir(parents=True, exist_ok=True)
         unfinished.mkdir()
-        (unfinished / CONFIG_FILE).write_text(config_to_toml(config), encoding="utf-8")
-        tokenizers.save(tokenizer, unfinished)
-        first_checkpoint(unfinished)
+        fill_run(unfinished, config, tokenizer, first_checkpoint)
         if out and force and is_run(out):
             _replace(out, unfinished)
             return out
@@ -90,6 +88,16 @@ def create_run(
         raise UserError(f"cannot create the run folder {out or parent}: {error.strerror}") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def fill_run(
+    folder: Path, config: RunConfig, tokenizer: Tokenizer | None, first_checkpoint: Callable[[Path], object]
+) -> None:
+    """Put into an empty folder what makes it a run."""
+    (folder / CONFIG_FILE).write_text(config_to_toml(config), encoding="utf-8")
+    if tokenizer:
+        tokenizers.save(tokenizer, folder)
+    first_checkpoint(folder)
 
 
 def _replace(run: Path, unfinished: Path) -> None:

@@ -216,8 +216,8 @@ class Trainer:
 
 
 def check_same_text(dataset: Dataset, state: dict[str, Any], run: Path) -> None:
-    """Raise UserError if the text is another one than the run was trained on."""
-    if state["data"] != dataset.fingerprint:
+    """Raise UserError if the text is another one than the run was trained on; a converted one was on none so far."""
+    if state["data"] is not None and state["data"] != dataset.fingerprint:
         raise UserError(f"the text is not the one that {run} was trained on; give the same text with --data")
 
 

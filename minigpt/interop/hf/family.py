@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table
 
 
@@ -13,14 +15,44 @@ class Family(NamedTuple):
 
     Attributes:
         model_type: what config.json calls it.
+        architecture: the class that we read and write.
         family: our name, a key of `minigpt.models.FAMILIES`.
+        read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.
+        write_config: theirs of ours, without what all families share.
+        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
         fits: whether one of our configurations of that family is of this model_type ("gpt" is two of theirs).
         problems: what of such a configuration their class cannot express, as ends of the sentence "the model has …".
-        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
+        prefix: what names begin with in the table, and lack in files of the bare model.
+        tied: further names of tensors that stand in the table once -> their name in the table.
+        optional: their names that may be absent, which then are zeros.
+        ignored: buffers that some files carry, as a regular expression.
+        renamed: old spellings, as a regular expression -> its replacement.
+        harmless: keys of config.json that change nothing, beyond those that all families share.
     """
 
     model_type: str
+    architecture: str
     family: str
-    fits: Callable[[Any], bool]
-    problems: Callable[[Any], list[str]]
+    read_config: Callable[[Keys], Any]
+    write_config: Callable[[Any], dict[str, Any]]
     table: Callable[[Any], Table]
+    fits: Callable[[Any], bool] = lambda config: True
+    problems: Callable[[Any], list[str]] = lambda config: []
+    prefix: str = ""
+    tied: Mapping[str, str] = {}
+    optional: frozenset[str] = frozenset()
+    ignored: str = r"(?!)"
+    renamed: Mapping[str, str] = {}
+    harmless: frozenset[str] = frozenset()
+
+    def canonical(self, name: str, table: Table) -> str | None:
+        """The name in the table (or among the tied ones) that `name` in a file stands for; None to ignore it.
+
+        A name that stands for nothing is returned as it is.
+        """
+        for old, new in self.renamed.items():
+            name = re.sub(old, new, name)
+        for candidate in (name, self.prefix + name):
+            if candidate in table or candidate in self.tied:
+                return candidate
+        return None if re.fullmatch(self.ignored, name) else name

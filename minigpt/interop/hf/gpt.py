@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.interop.hf.family import Family
+from minigpt.interop.keys import MOST_LAYERS, Keys, words
 from minigpt.interop.tables import Table, as_is, linear, norm
+from minigpt.models import GPTConfig
 
 PREFIX = "transformer."
+DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}  # here, and only here, "gelu" is the tanh form
+# How heads that are not language models pool their states; the classes with such heads have tensors that we refuse.
+HARMLESS = words(
+    """
+    n_ctx n_special predict_special_tokens summary_activation summary_first_dropout summary_proj_to_labels
+    summary_type summary_use_proj
+    """
+)
 
 
 def blocks(config: Any) -> Table:
@@ -32,12 +43,50 @@ def table(model: Any) -> Table:
     return embeddings | blocks(model.config)
 
 
+def read_shape(keys: Keys) -> dict[str, Any]:
+    """The settings that GPT and GPT-2 name alike."""
+    keys.fixed("tie_word_embeddings", True)
+    return {
+        "vocab_size": keys.integer("vocab_size"),
+        "context": keys.integer("n_positions"),
+        "layers": keys.integer("n_layer", most=MOST_LAYERS),
+        "heads": keys.integer("n_head"),
+        "width": keys.integer("n_embd"),
+        "dropout": keys.equal(*DROPOUTS, default=0.1),
+        "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
+        "init_std": keys.number("initializer_range", 0.02),
+    }
+
+
+def read_config(keys: Keys) -> GPTConfig:
+    activation = keys.choice("afn", ACTIVATIONS, "gelu")
+    return GPTConfig(**read_shape(keys), norm="post", activation=activation, scaled_residual_init=False)
+
+
+def write_shape(config: GPTConfig) -> dict[str, Any]:
+    """`read_shape` backwards."""
+    return {
+        "vocab_size": config.vocab_size,
+        "n_positions": config.context,
+        "n_layer": config.layers,
+        "n_head": config.heads,
+        "n_embd": config.width,
+        **dict.fromkeys(DROPOUTS, config.dropout),
+        "layer_norm_epsilon": config.norm_eps,
+        "initializer_range": config.init_std,
+    }
+
+
+def write_config(config: GPTConfig) -> dict[str, Any]:
+    return {**write_shape(config), "afn": {ours: theirs for theirs, ours in ACTIVATIONS.items()}[config.activation]}
+
+
 def problems(config: Any) -> list[str]:
     """What of the configuration `OpenAIGPTLMHeadModel` cannot express, as ends of the sentence "the model has …"."""
     found = {
         "no biases": not config.bias,
         f"banded attention (window {config.window})": config.window,
-        f"the activation {config.activation}": config.activation not in ("gelu_tanh", "relu"),
+        f"the activation {config.activation}": config.activation not in ACTIVATIONS.values(),
         f"feed-forward layers {config.feed_forward} wide, not 4 times {config.width}": (
             config.feed_forward != 4 * config.width
         ),
@@ -47,8 +96,15 @@ def problems(config: Any) -> list[str]:
 
 FAMILY = Family(
     model_type="openai-gpt",
+    architecture="OpenAIGPTLMHeadModel",
     family="gpt",
+    read_config=read_config,
+    write_config=write_config,
+    table=table,
     fits=lambda config: config.norm == "post",
     problems=problems,
-    table=table,
+    prefix=PREFIX,
+    tied={"lm_head.weight": f"{PREFIX}tokens_embed.weight"},
+    ignored=r"(transformer\.)?(position_ids|h\.\d+\.attn\.bias)",
+    harmless=HARMLESS,
 )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.gpt import PREFIX, blocks
+from minigpt.interop.hf.gpt import HARMLESS, PREFIX, blocks, read_shape, write_shape
+from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, norm
+from minigpt.models import GPTConfig
+
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu_erf", "relu": "relu"}
 
 
 def table(model: Any) -> Table:
@@ -17,6 +21,21 @@ def table(model: Any) -> Table:
     return outer | blocks(model.config) | norm(f"{PREFIX}ln_f", "final_norm")
 
 
+def read_config(keys: Keys) -> GPTConfig:
+    shape = read_shape(keys)
+    keys.fixed("scale_attn_weights", True)
+    keys.fixed("scale_attn_by_inverse_layer_idx", False)
+    inner = keys.integer("n_inner", 4 * shape["width"])
+    activation = keys.choice("activation_function", ACTIVATIONS, "gelu_new")
+    return GPTConfig(**shape, norm="pre", feed_forward=inner, activation=activation)
+
+
+def write_config(config: GPTConfig) -> dict[str, Any]:
+    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    inner = None if config.feed_forward == 4 * config.width else config.feed_forward
+    return {**write_shape(config), "n_inner": inner, "activation_function": names[config.activation]}
+
+
 def problems(config: Any) -> list[str]:
     """What of the configuration `GPT2LMHeadModel` cannot express, as ends of the sentence "the model has …"."""
     found = {"no biases": not config.bias, f"banded attention (window {config.window})": config.window}
@@ -25,8 +44,16 @@ def problems(config: Any) -> list[str]:
 
 FAMILY = Family(
     model_type="gpt2",
+    architecture="GPT2LMHeadModel",
     family="gpt",
+    read_config=read_config,
+    write_config=write_config,
+    table=table,
     fits=lambda config: config.norm == "pre",
     problems=problems,
-    table=table,
+    prefix=PREFIX,
+    tied={"lm_head.weight": f"{PREFIX}wte.weight"},
+    ignored=r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)",
+    # Attention in float32 whatever the weights are in: we compute in one precision throughout.
+    harmless=HARMLESS | {"reorder_and_upcast_attn"},
 )

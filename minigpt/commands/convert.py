@@ -1,0 +1,110 @@
+"""`minigpt convert`: models of other implementations to run folders, and runs to Hugging Face's folders."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from minigpt import tokenizers
+from minigpt.api import Loaded, check_fit, load
+from minigpt.backend import get_backend
+from minigpt.commands.common import new_parser, print_json
+from minigpt.errors import UserError
+from minigpt.files import check_absent, new_folder
+from minigpt.interop.hf.writing import write_model
+from minigpt.tokenizers import fingerprint
+from minigpt.train.checkpoint import save_checkpoint
+from minigpt.train.log import RunLog
+from minigpt.train.run_folder import fill_run, find_run, is_run
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "convert",
+        "turn a model of another implementation into a run, or a run into a Hugging Face folder",
+        "minigpt convert runs/tiny-1 my-model --to hf",
+    )
+    parser.add_argument(
+        "source", metavar="SRC", help="a run, a Hugging Face folder, or a folder with GPT's released arrays"
+    )
+    parser.add_argument("target", metavar="DST", help="what to write; it must not exist yet")
+    parser.add_argument(
+        "--to", choices=tuple(WRITERS), default="run", help="run: a folder that sample, eval and train --resume take "
+        "(the default); hf: one that transformers opens"
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
+    )
+    parser.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out SRC's tensors whose names begin with this",
+    )
+    parser.add_argument(
+        "--fresh", action="append", default=[], metavar="NAME", help="start the tensors that SRC lacks anew"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    target = Path(args.target)
+    check_absent(target)
+    source = Path(args.source)
+    if not source.exists():
+        source = find_run(args.source)
+    if args.to == "run" and is_run(source):
+        raise UserError(f"{source} is a run already; with --to hf it becomes a Hugging Face folder")
+    loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
+    if args.tokenizer not in (None, "none"):
+        loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer))
+        check_fit(loaded.tokenizer, loaded.config.model.vocab_size)
+    WRITERS[args.to](target, loaded)
+    values = {
+        "target": str(target),
+        "family": loaded.model.family,
+        "parameters": loaded.model.parameter_count,
+        "tokenizer": loaded.tokenizer.kind if loaded.tokenizer else None,
+    }
+    if args.json:
+        print_json(values)
+    else:
+        print(f"{target}: {loaded.model.family}, {loaded.model.parameter_count:,} parameters", end="")
+        print(f", tokenizer {values['tokenizer']}." if loaded.tokenizer else ".")
+        _advise(args, loaded)
+    return 0
+
+
+def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
+    if not loaded.tokenizer:
+        print("there was no tokenizer; give one with --tokenizer to read and write text", file=sys.stderr)
+    elif args.to == "run":
+        print(f"Let it write: minigpt sample {shlex.quote(args.target)}")
+
+
+def _write_run(target: Path, loaded: Loaded) -> None:
+    tokenizer = loaded.tokenizer
+
+    def first_checkpoint(folder: Path) -> None:
+        state = {
+            "data": None,  # it was trained on no text of ours
+            "tokenizer": fingerprint(tokenizer) if tokenizer else None,
+            "positions": RunLog(folder).positions(),
+        }
+        save_checkpoint(folder, 0, loaded.params, None, state, backend=get_backend("numpy"), keep=1)
+
+    with new_folder(target) as beside:
+        fill_run(beside, loaded.config, tokenizer, first_checkpoint)
+
+
+def _write_hf(target: Path, loaded: Loaded) -> None:
+    write_model(target, loaded.model, loaded.params, loaded.tokenizer)
+
+
+WRITERS = {"run": _write_run, "hf": _write_hf}

@@ -1,0 +1,110 @@
+"""GPT's weights as OpenAI released them: params_shapes.json, and one array of all numbers cut into params_0.npy, ….
+
+The order is positions, tokens, then for every block the attention's two matrices, its norm, the feed-forward layer's
+two matrices and its norm, each with its bias; matrices have an axis of length 1 in front. What the files do not say,
+the number of heads, follows from their width, which is 64.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt import tokenizers
+from minigpt.errors import UserError
+from minigpt.files import read_text, unreadable
+from minigpt.interop.hf import FAMILIES
+from minigpt.interop.hf.reading import check_shapes, filled, match
+from minigpt.interop.weight_files import StoredTensor
+from minigpt.models import GPT, GPTConfig
+from minigpt.params import Parameters
+from minigpt.tokenizers import GPTBPE, Tokenizer
+
+SHAPES = "params_shapes.json"
+_BLOCK = ("attn.c_attn", "attn.c_proj", "ln_1", "mlp.c_fc", "mlp.c_proj", "ln_2")
+_HEAD_WIDTH = 64
+
+
+def read_model(folder: Path, dtype: str | None = None) -> tuple[GPT, Parameters]:
+    """The model in a folder of released arrays, and its parameters.
+
+    Raises:
+        UserError: a file is missing or damaged, or the shapes are not those of a GPT.
+    """
+    shapes = _shapes(folder / SHAPES)
+    (context, width), (vocab_size, _) = shapes[0], shapes[1]
+    if width % _HEAD_WIDTH:
+        raise UserError(f"{folder / SHAPES}: the width {width} is not a multiple of 64, the width of GPT's heads")
+    layers = (len(shapes) - 2) // (2 * len(_BLOCK))
+    model = GPT(GPTConfig(vocab_size, context, layers, width // _HEAD_WIDTH, width, norm="post", dropout=0.1))
+    family = FAMILIES["openai-gpt"]
+    table = family.table(model)
+    found = match(family, table, _cut(folder, _names(layers), shapes), folder)
+    check_shapes(model, table, found)
+    return model, filled(model, table, found, dtype or "float32")
+
+
+def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer | None:
+    """The tokenizer beside the arrays, without the tokens that fine-tuning appends: they have no embeddings yet."""
+    if tokenizers.find_file(folder) is None:
+        return None
+    tokenizer = tokenizers.load(folder)
+    if not isinstance(tokenizer, GPTBPE):
+        return tokenizer
+    known = {name: i for name, i in tokenizer.special_tokens.items() if i < vocab_size}
+    return GPTBPE(tokenizer.vocab, tokenizer.merges, special_tokens=known, words=tokenizer.words)
+
+
+def _shapes(path: Path) -> list[list[int]]:
+    try:
+        shapes = json.loads(read_text(path))
+        good = all(type(n) is int and 0 < n < 10**9 for shape in shapes for n in shape)
+        good = good and [len(shape) for shape in shapes[:2]] == [2, 2] and len(shapes) % 12 == 2
+    except (ValueError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise UserError(f"{path} is damaged: it should list 2 shapes, and 12 for every block")
+    return shapes
+
+
+def _names(layers: int) -> list[str]:
+    names = ["positions_embed.weight", "tokens_embed.weight"]
+    return names + [f"h.{i}.{name}.{part}" for i in range(layers) for name in _BLOCK for part in ("weight", "bias")]
+
+
+def _cut(folder: Path, names: list[str], shapes: list[list[int]]) -> dict[str, StoredTensor]:
+    """Cut the files, which form one long array, into tensors; only those that lie across two files are copied."""
+    files = [_open(folder / f"params_{n}.npy") for n in range(max(1, len(list(folder.glob("params_*.npy")))))]
+    ends = np.cumsum([len(file) for file in files])
+    total = sum(map(math.prod, shapes))
+    if ends[-1] != total:
+        raise UserError(f"{folder}: params_*.npy hold {ends[-1]} numbers, but {SHAPES} needs {total}")
+    tensors, start = {}, 0
+    for name, shape in zip(names, shapes, strict=True):
+        stop = start + math.prod(shape)
+        parts: list[Any] = []
+        for file, end in zip(files, ends, strict=True):
+            first = int(end) - len(file)
+            parts.append(file[max(start - first, 0) : max(stop - first, 0)])
+        parts = [part for part in parts if len(part)]
+        data = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        inner = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
+        tensors[name] = StoredTensor(folder, name, "F32", tuple(inner), data.view(np.uint8))
+        start = stop
+    return tensors
+
+
+def _open(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged, or not an array of NumPy ({error})") from None
+    if array.dtype != np.float32 or array.ndim != 1:
+        raise UserError(f"{path} is not a flat array of float32, but one of {array.dtype} and shape {array.shape}")
+    return array

@@ -1,0 +1,40 @@
+"""The families of Hugging Face's that we exchange models with, and the one that a model of ours belongs to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigpt.backend import Array
+from minigpt.errors import UserError
+from minigpt.interop.hf import gpt, gpt2
+from minigpt.interop.hf.family import Family
+from minigpt.interop.tables import their_tensors
+from minigpt.params import Parameters
+
+FAMILIES: dict[str, Family] = {f.model_type: f for f in (gpt.FAMILY, gpt2.FAMILY)}
+
+
+def family_of(model: Any) -> Family:
+    """The family of theirs that `model` belongs to.
+
+    Raises:
+        UserError: there is none, or its class cannot express the model.
+    """
+    for family in FAMILIES.values():
+        if family.family == model.family and family.fits(model.config):
+            if problems := family.problems(model.config):
+                words = " and ".join(problems)
+                raise UserError(f"Hugging Face's {family.architecture} cannot express this model: it has {words}")
+            return family
+    raise UserError(f"Hugging Face has no class for the models of the family {model.family!r}")
+
+
+def to_state_dict(model: Any, tree: Parameters) -> dict[str, Array]:
+    """Name and lay out `tree` (parameters, or their gradients) as Hugging Face's class for the model does.
+
+    The tensors are views; tied ones stand there once, under the name that they are saved by.
+
+    Raises:
+        UserError: that class cannot express the model.
+    """
+    return their_tensors(family_of(model).table(model), tree)

@@ -1,0 +1,127 @@
+"""Read a Hugging Face folder: config.json and safetensors into a model and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt.errors import UserError
+from minigpt.interop.hf.families import FAMILIES
+from minigpt.interop.hf.family import Family
+from minigpt.interop.keys import Keys, read_json
+from minigpt.interop.tables import Table
+from minigpt.interop.weight_files import StoredTensor, open_folder
+from minigpt.models import FAMILIES as MODELS
+from minigpt.params import Parameters
+from minigpt.progress import progress_bar
+
+CONFIG = "config.json"
+
+
+def read_model(
+    folder: Path, dtype: str | None = None, *, skip: Collection[str] = (), fresh: Collection[str] = ()
+) -> tuple[Any, Parameters]:
+    """The model of a folder and its parameters, on the CPU.
+
+    Args:
+        dtype: of the parameters; None takes float64 where a tensor is stored as that, else float32.
+        skip: beginnings of names of tensors in the files that are left out although the model has no place for them.
+        fresh: beginnings of names that the files lack; those parameters start as a new model's would.
+
+    Raises:
+        UserError: the model is of another kind than those that we compute, or a file is missing, damaged or does not
+            fit; the message names the key or the tensor.
+    """
+    family, model = read_config(folder / CONFIG)
+    table = family.table(model)
+    found = match(family, table, open_folder(folder), folder, skip=skip, fresh=fresh)
+    check_shapes(model, table, found)
+    dtype = dtype or ("float64" if any(t.dtype == "F64" for t in found.values()) else "float32")
+    return model, filled(model, table, found, dtype)
+
+
+def read_config(path: Path) -> tuple[Family, Any]:
+    """The family and the model that a config.json describes."""
+    values = read_json(path)
+    model_type = values.get("model_type")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise UserError(f"{path}: model_type is {model_type!r}, but minigpt has only {', '.join(FAMILIES)}")
+    family = FAMILIES[model_type]
+    keys = Keys(values, path)
+    keys.get("model_type")
+    try:
+        config = family.read_config(keys)
+        model = MODELS[family.family][1](config)
+    except UserError as error:
+        raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+    keys.finish(family.harmless)
+    return family, model
+
+
+def match(
+    family: Family,
+    table: Table,
+    tensors: Mapping[str, StoredTensor],
+    folder: Path,
+    *,
+    skip: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> dict[str, StoredTensor]:
+    """The stored tensor of every name in the table, except those that may be and are absent."""
+    found: dict[str, StoredTensor] = {}
+    for name, tensor in tensors.items():
+        canonical = family.canonical(name, table)
+        if canonical is None or name.startswith(tuple(skip)):
+            continue
+        if canonical in found:
+            raise UserError(f"{folder} has the tensor {canonical} twice: as {found[canonical].name} and as {name}")
+        found[canonical] = tensor
+    _untie(family, found)
+    unexpected = [found[name].name for name in found if name not in table]
+    missing = [n for n in table if n not in found and n not in family.optional and not n.startswith(tuple(fresh))]
+    if missing or unexpected:
+        words = [f"it lacks {_some(missing)}"] * bool(missing)
+        words += [f"it has {_some(unexpected)}, for which the model has no place"] * bool(unexpected)
+        raise UserError(f"{folder} does not fit {family.architecture}: {' and '.join(words)}")
+    return found
+
+
+def _untie(family: Family, found: dict[str, StoredTensor]) -> None:
+    """Tensors that the model shares may be stored under either name, or under both if they are equal."""
+    for alias, kept in family.tied.items():
+        if alias not in found:
+            continue
+        tensor = found.pop(alias)
+        other = found.setdefault(kept, tensor)
+        if other is not tensor and not tensor.equals(other):
+            raise UserError(
+                f"{tensor.file}: {tensor.name} differs from {other.name}, but the model has one tensor for both"
+            )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) -> None:
+    """Compare every shape with the model's before any memory is taken."""
+    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
+    for theirs, (ours, view) in table.items():
+        if theirs in found:
+            found[theirs].check_shape(view(shapes[ours]).shape)
+
+
+def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
+    """The parameters, copied tensor by tensor from the mapped files to where they belong."""
+    if all(theirs in found for theirs in table):
+        params = Parameters(model.specs, np.empty(sum(spec.size for spec in model.specs), dtype))
+    else:
+        params = model.init(seed=0, dtype=dtype)
+    for theirs, (ours, view) in progress_bar(table.items(), desc="reading", unit="tensor", leave=False, delay=2):
+        if theirs in found:
+            found[theirs].copy_into(view(params[ours]))
+    return params

@@ -1,0 +1,74 @@
+"""The tokenizer of a Hugging Face folder: found among its files, and written so that AutoTokenizer opens it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from minigpt import tokenizers
+from minigpt.files import write_atomically
+from minigpt.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
+from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf
+from minigpt.tokenizers.readers import read_gpt1, read_vocab_json
+
+# What tokenizers call the tokens of each role, the likeliest name first.
+ROLES = {
+    "bos_token": ("<s>", "<|begin_of_text|>", "<|endoftext|>"),
+    "eos_token": ("</s>", "<|end_of_text|>", "<|endoftext|>"),
+    "unk_token": ("<unk>", "[UNK]"),
+    "pad_token": ("<pad>", "[PAD]"),
+    "sep_token": ("</s>", "[SEP]"),
+    "cls_token": ("<s>", "[CLS]"),
+    "mask_token": ("<mask>", "[MASK]"),
+}
+
+
+def read_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of the folder; None if none of its files is one."""
+    found = tokenizers.find_file(folder)
+    if found is None:
+        return None
+    merges = folder / "merges.txt"
+    if found.name == "vocab.json" and merges.exists() and any(t.endswith("</w>") for t in read_vocab_json(found)):
+        return read_gpt1(found, merges, rule="hf")  # two tokenizers have files of these names; this one is GPT's
+    return tokenizers.load(folder)
+
+
+def roles(tokenizer: Tokenizer | None) -> dict[str, str]:
+    """The special tokens of the tokenizer by the names of their roles."""
+    names = tokenizer.special_tokens if tokenizer else {}
+    found = {role: next((name for name in known if name in names), None) for role, known in ROLES.items()}
+    if "<mask>" not in names:  # only BART and its like begin and separate texts with the sentence's own tokens
+        for role, name in (("cls_token", "<s>"), ("sep_token", "</s>")):
+            found[role] = None if found[role] == name else found[role]
+    return {role: name for role, name in found.items() if name is not None}
+
+
+def special_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
+    """What a configuration says of the tokenizer: the ids that begin, end and pad a text, or null."""
+    names = roles(tokenizer)
+    ids = tokenizer.special_tokens if tokenizer else {}
+    return {f"{role}_id": ids.get(names.get(role, "")) for role in ("bos_token", "eos_token", "pad_token")}
+
+
+def write_tokenizer(folder: Path, tokenizer: Tokenizer, context: int) -> None:
+    """tokenizer.json, and the files that tell AutoTokenizer what its special tokens are for."""
+    if isinstance(tokenizer, CharTokenizer):
+        data = char_to_hf(tokenizer)
+    elif isinstance(tokenizer, ByteTokenizer):
+        data = byte_to_hf(tokenizer)
+    else:
+        data = tokenizer.to_json()
+    names = roles(tokenizer)
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": context,
+        "clean_up_tokenization_spaces": False,
+        **names,
+    }
+    for name, content in [
+        ("tokenizer.json", data),
+        ("tokenizer_config.json", settings),
+        ("special_tokens_map.json", names),
+    ]:
+        write_atomically(folder / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -1,0 +1,64 @@
+"""Open a model of another implementation, whichever of the formats that we read it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minigpt.config import DataConfig, RunConfig, TrainConfig
+from minigpt.errors import UserError
+from minigpt.interop import gpt_arrays
+from minigpt.interop.hf import reading, tokenizer_files
+from minigpt.params import Parameters
+from minigpt.tokenizers import Tokenizer
+from minigpt.train.shards import available_cores
+
+
+class Opened(NamedTuple):
+    """A model, its parameters on the CPU, its tokenizer if there is one, and a run's configuration around it."""
+
+    model: Any
+    params: Parameters
+    tokenizer: Tokenizer | None
+    config: RunConfig
+
+
+def open_model(
+    path: Path,
+    dtype: str | None = None,
+    *,
+    tokenizer: bool = True,
+    skip: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> Opened:
+    """Open a Hugging Face folder or GPT's released arrays.
+
+    Args:
+        dtype: of the parameters; None takes what is stored (float32 for half precision).
+        tokenizer: whether to look for a tokenizer beside the weights.
+        skip, fresh: see `minigpt.interop.hf.reading.read_model`.
+
+    Raises:
+        UserError: it is none of them, it is damaged, or it needs something that minigpt does not do.
+    """
+    if (path / reading.CONFIG).exists():
+        model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
+        found = tokenizer_files.read_tokenizer(path) if tokenizer else None
+    elif (path / gpt_arrays.SHAPES).exists():
+        model, params = gpt_arrays.read_model(path, dtype)
+        found = gpt_arrays.read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+    else:
+        if not path.exists():
+            raise UserError(f"there is no {path}")
+        raise UserError(
+            f"{path} is no model that minigpt reads: neither a run, nor a Hugging Face folder ({reading.CONFIG} and "
+            f"safetensors), nor GPT's released arrays ({gpt_arrays.SHAPES} and params_0.npy, …)"
+        )
+    config = RunConfig(
+        family=model.family,
+        model=model.config,
+        data=DataConfig(tokenizer=str(path)),
+        train=TrainConfig(dtype=str(params.flat.dtype), workers=available_cores()),
+    )
+    return Opened(model, params, found, config)

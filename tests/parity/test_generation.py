@@ -1,0 +1,65 @@
+"""Greedy generation gives the ids of transformers' generate(): 20 prompts of several lengths, alone and padded."""
+
+import numpy as np
+import pytest
+import torch
+
+import minigpt
+
+from .hf_models import CAUSAL, VOCAB, random_model
+
+pytestmark = pytest.mark.parity
+NEW = 20
+
+
+def prompts(seed=0):
+    """20 prompts of 1 to 12 tokens, padded on the left, and their mask."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 13, 20)
+    mask = (np.arange(12) >= 12 - lengths[:, None]).astype(np.int64)
+    return rng.integers(1, VOCAB, mask.shape) * mask, mask
+
+
+def generate(model, ids, mask, **settings):
+    tensors = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+    return model.generate(**tensors, max_new_tokens=NEW, do_sample=False, pad_token_id=0, **settings).numpy()
+
+
+@pytest.fixture(scope="module", params=CAUSAL)
+def pair(request, tmp_path_factory):
+    """A model of theirs and the same model here."""
+    model = random_model(request.param)
+    folder = tmp_path_factory.mktemp("hf")
+    model.save_pretrained(folder)
+    return model, minigpt.load(folder)
+
+
+def test_batched_and_left_padded(pair):
+    model, loaded = pair
+    ids, mask = prompts()
+    theirs = generate(model, ids, mask)
+    ours = loaded.generate_ids(ids, mask, max_new_tokens=NEW)
+    assert theirs.shape == (20, 12 + NEW) and np.array_equal(ours, theirs)
+    assert len({tuple(row) for row in ours[:, 12:].tolist()}) > 10  # they do not all say the same
+
+
+def test_one_by_one(pair):
+    model, loaded = pair
+    ids, mask = prompts(seed=1)
+    for row, real in zip(ids, mask.astype(bool), strict=True):
+        prompt = row[None, real]
+        theirs = generate(model, prompt, np.ones_like(prompt))
+        assert np.array_equal(loaded.generate_ids(prompt, max_new_tokens=NEW), theirs)
+
+
+def test_rows_end_where_theirs_end(pair):
+    model, loaded = pair
+    ids, mask = prompts(seed=2)
+    free = generate(model, ids, mask)
+    ends = [int(free[0, 15]), int(free[1, 18])]
+    theirs = generate(model, ids, mask, eos_token_id=ends)
+    ours = loaded.generate_ids(ids, mask, max_new_tokens=NEW, eos_token_id=ends, pad_token_id=0)
+    assert np.array_equal(ours, theirs) and not np.array_equal(ours, free[:, : ours.shape[1]])
+    alone = generate(model, ids[:1], mask[:1], eos_token_id=ends)
+    ours = loaded.generate_ids(ids[:1], mask[:1], max_new_tokens=NEW, eos_token_id=ends, pad_token_id=0)
+    assert np.array_equal(ours, alone) and ours.shape[1] < 12 + NEW
