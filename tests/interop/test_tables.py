@@ -42,11 +42,11 @@ def test_views_are_theirs_by_columns_and_transposed():
 @pytest.mark.parametrize(
     "changed, sentence",
     [
-        ({"bias": False}, "gpt2 cannot express this model: it has no biases"),
+        ({"bias": False}, "GPT2LMHeadModel cannot express this model: it has no biases"),
         ({"window": 3}, "it has banded attention (window 3)"),
         (
             {"norm": "post", "activation": "gelu_erf"},
-            "openai-gpt cannot express this model: it has the activation gelu",
+            "OpenAIGPTLMHeadModel cannot express this model: it has the activation",
         ),
         ({"norm": "post", "feed_forward": 5}, "it has feed-forward layers 5 wide, not 4 times 6"),
         ({"bias": False, "window": 3}, "it has no biases and banded attention (window 3)"),
