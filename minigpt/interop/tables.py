@@ -35,6 +35,16 @@ def linear(theirs: str, ours: str, view: View = transposed, *, bias: bool = True
     return {f"{theirs}.{part}": (f"{ours}.{part}", view) for part in ("weight", "bias")[: 1 + bias]}
 
 
+def fused(theirs: Mapping[str, int], ours: str, *, bias: bool = True) -> Table:
+    """The rows of several of their linear layers, given with their widths, which ours has side by side as one."""
+    rows: Table = {}
+    start = 0
+    for name, width in theirs.items():
+        rows |= linear(name, ours, columns(start, start + width), bias=bias)
+        start += width
+    return rows
+
+
 def norm(theirs: str, ours: str, *, bias: bool = True) -> Table:
     """The rows of one norm: its gain, which they call weight, and its bias."""
     rows: Table = {f"{theirs}.weight": (f"{ours}.gain", as_is)}

@@ -15,11 +15,11 @@ class Family(NamedTuple):
 
     Attributes:
         model_type: what config.json calls it.
-        architecture: the class that we read and write.
         family: our name, a key of `minigpt.models.FAMILIES`.
+        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
+        architecture: the class whose folders we read and write.
         read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.
         write_config: theirs of ours, without what all families share.
-        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
         fits: whether one of our configurations of that family is of this model_type ("gpt" is two of theirs).
         problems: what of such a configuration their class cannot express, as ends of the sentence "the model has …".
         prefix: what names begin with in the table, and lack in files of the bare model.
@@ -31,11 +31,11 @@ class Family(NamedTuple):
     """
 
     model_type: str
-    architecture: str
     family: str
-    read_config: Callable[[Keys], Any]
-    write_config: Callable[[Any], dict[str, Any]]
     table: Callable[[Any], Table]
+    architecture: str = ""
+    read_config: Callable[[Keys], Any] | None = None
+    write_config: Callable[[Any], dict[str, Any]] | None = None
     fits: Callable[[Any], bool] = lambda config: True
     problems: Callable[[Any], list[str]] = lambda config: []
     prefix: str = ""
