@@ -4,11 +4,12 @@
 
 // The host fills these in (minigpt/kernels/attention.py). Query t of T stands at position t + S - T of the S keys.
 struct Problem {
-  int batch, queries, keys, heads, groups;  // B, T, S, H, G: H / G consecutive query heads share a key-value head
-  int causal, window;                       // window 0: none. |i - j| < window, see minigpt/ops/attention.py's Mask
-  float scale;                              // s in softmax(s Q K^T)
-  unsigned drop_below;                      // dropout: an entry whose 32-bit draw is below this falls; 0 keeps all
-  float keep;                               // what survives is multiplied with this, 1 / (1 - rate)
+  int batch, queries, keys;  // B, T, S
+  int heads, groups, width;  // H, G, D: H / G consecutive query heads share a key-value head
+  int causal, window;        // window 0: none. |i - j| < window, see minigpt/ops/attention.py's Mask
+  float scale;               // s in softmax(s Q K^T)
+  unsigned drop_below;       // dropout: an entry whose 32-bit draw is below this falls; 0 keeps all
+  float keep;                // what survives is multiplied with this, 1 / (1 - rate)
 };
 // Where row t of head h of batch b begins: base + b batch + t row + h head. Only the last axis is contiguous, so views
 // of one fused projection need no copy. In elements.
@@ -18,6 +19,8 @@ struct View {
 __device__ __forceinline__ long long at(const View& v, int b, int t, int h) {
   return b * v.batch + t * v.row + h * v.head;
 }
+
+#define MASKED (-1e30f)  // a score that the mask rules out; finite, so that no infinity meets another
 
 // May query i look at key j? `padding` is this batch row's (S) bytes, 0 at keys that do not count, or null.
 __device__ __forceinline__ bool allowed(const Problem& p, const unsigned char* padding, int i, int j) {
@@ -56,4 +59,18 @@ __device__ __forceinline__ float dropout(const Problem& p, u64 state, int h, int
   z ^= z >> 31;
   const unsigned draw = (unsigned)(entry & 1 ? z >> 32 : z);
   return draw < p.drop_below ? 0.f : p.keep;
+}
+// Which batch row and head a block works on, and what belongs to them. `n` counts B H query heads or B G key-value heads.
+struct Place {
+  int b, h, g;                   // batch row, query head, key-value head
+  const unsigned char* padding;  // (S) of this batch row, or null
+  u64 state;                     // its dropout generator's start
+};
+__device__ __forceinline__ Place query_head(const Problem& p, int n, const unsigned char* padding, const u64* states) {
+  const int b = n / p.heads, h = n % p.heads;
+  return {b, h, h / (p.heads / p.groups), padding ? padding + (long long)b * p.keys : padding, states ? states[b] : 0};
+}
+__device__ __forceinline__ Place key_head(const Problem& p, int n, const unsigned char* padding, const u64* states) {
+  const int b = n / p.groups, g = n % p.groups;
+  return {b, g * (p.heads / p.groups), g, padding ? padding + (long long)b * p.keys : padding, states ? states[b] : 0};
 }

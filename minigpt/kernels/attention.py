@@ -1,7 +1,7 @@
-"""Attention by CUDA kernels: the launchers of the ladder's rungs, with the signatures of `minigpt.ops.attention`.
+"""Attention by CUDA kernels: the launchers of the ladder's fp32 rungs, with the signatures of `minigpt.ops.attention`.
 
-`Attention("flash")` runs on CuPy arrays, `Attention("flash", emulation=Emulation())` on NumPy arrays through the
-emulator; both go through the same lines here. kernels/README.md walks the ladder.
+`Flash()` runs on CuPy arrays, `Flash(emulation=Emulation())` on NumPy arrays through the emulator; both go through the
+same lines here. kernels/README.md walks the ladder.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.backend import Array, array_module
+from minigpt.errors import UserError
 from minigpt.kernels.emulator import Emulation
-from minigpt.kernels.launch import Module, check_array, module, struct
+from minigpt.kernels.launch import MAX_GRID, Module, check_array, module, struct
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
 
-FLASH_THREADS = 256
+_THREADS = 256  # in a block of every kernel here
 
 
 class Call(NamedTuple):
@@ -35,17 +36,17 @@ class Call(NamedTuple):
     def xp(self) -> ModuleType:
         return array_module(self.q)
 
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int, int]:
+        """B, T, S, H, G, D."""
+        (b, t, h, d), (s, g) = self.q.shape, self.k.shape[1:3]
+        return b, t, s, h, g, d
 
-class FlashCache(NamedTuple):
-    call: Call
-    y: Array  # (B, T, H, D)
-    lse: Array  # (B, H, T), log of the sum of the exponentials of a query's scores
 
-
-def view(x: Array) -> np.ndarray:
-    """struct View of attention.cuh: the batch, row and head strides of a (B, T, H, D) array, in elements."""
+def strided(x: Array) -> tuple[Array, np.ndarray]:
+    """Two arguments of a kernel: a (B, T, H, D) array, and its strides in elements (struct View of attention.cuh)."""
     batch, row, head = (np.int64(stride // x.itemsize) for stride in x.strides[:3])
-    return struct(batch=batch, row=row, head=head)
+    return x, struct(batch=batch, row=row, head=head)
 
 
 def prepare(
@@ -56,51 +57,165 @@ def prepare(
     scale: float | None,
     dropout: float,
     key: DropoutKey | None,
-    align: int,
+    *,
     dtype: Any = np.float32,
+    align: int = 1,
 ) -> Call:
     """Check the arrays of a call and fill in its struct Problem.
 
     Args:
-        align: how many elements the kernel loads at a time.
+        align: how many elements the kernels load at a time.
     """
     xp = array_module(q, k, v, mask.key_padding)
     (b, t, h, d), (s, g) = q.shape, k.shape[1:3]
-    if h % g:
+    if g == 0 or h % g:
         raise ValueError(f"{g} key-value heads cannot serve {h} query heads evenly")
+    if b * h > MAX_GRID:
+        raise UserError(f"{b} rows of {h} heads are too many for one launch: a grid has at most {MAX_GRID} of them")
     for name, x, shape in (("q", q, (b, t, h, d)), ("k", k, (b, s, g, d)), ("v", v, (b, s, g, d))):
         check_array(name, x, xp, dtype, shape, align=align)
     padding = mask.key_padding
     if padding is not None:
         padding = xp.ascontiguousarray(padding.astype(bool))
         check_array("key_padding", padding, xp, bool, (b, s), contiguous=True)
-    dropped = bool(dropout and key is not None)
+    drops = bool(dropout and key is not None)
+    sizes = {"batch": b, "queries": t, "keys": s, "heads": h, "groups": g, "width": d}
     problem = struct(
-        **{name: np.int32(n) for name, n in dict(batch=b, queries=t, keys=s, heads=h, groups=g).items()},
+        **{name: np.int32(n) for name, n in sizes.items()},
         causal=np.int32(mask.causal),
         window=np.int32(min(mask.window, t + s)),
         scale=np.float32(1.0 / math.sqrt(d) if scale is None else scale),
-        drop_below=np.uint32(drop_threshold(dropout) if dropped else 0),
-        keep=np.float32(1.0 / (1.0 - dropout) if dropped else 1.0),
+        drop_below=np.uint32(drop_threshold(dropout) if drops else 0),
+        keep=np.float32(1.0 / (1.0 - dropout) if drops else 1.0),
     )
-    states = xp.asarray(dropout_states(key, b), dtype=xp.uint64) if dropped else None
+    states = xp.asarray(dropout_states(key, b), dtype=xp.uint64) if drops else None
     return Call(q, k, v, padding, states, problem)
 
 
+def results(call: Call, out: tuple[Array, Array, Array] | None, *, align: int = 1) -> tuple[Array, Array, Array]:
+    """dq, dk and dv, as given or newly allocated."""
+    arrays = tuple(call.xp.empty(x.shape, x.dtype) for x in (call.q, call.k, call.v)) if out is None else out
+    for name, x, like in zip(("dq", "dk", "dv"), arrays, (call.q, call.k, call.v), strict=True):
+        check_array(name, x, call.xp, like.dtype, like.shape, align=align)
+    return arrays
+
+
+def output(call: Call, out: Array | None, *, align: int = 1) -> Array:
+    """The array that O goes to, as given or newly allocated."""
+    y = call.xp.empty(call.q.shape, call.q.dtype) if out is None else out
+    check_array("out", y, call.xp, call.q.dtype, call.q.shape, align=align)
+    return y
+
+
+class ScoresCache(NamedTuple):
+    call: Call
+    probabilities: Array  # (B, H, T, S)
+
+
+class _WithScores:
+    """What rungs 1 and 2 share: the same kernels under another name, with T × S probabilities in memory; any D."""
+
+    name: str  # of the file, and in front of the kernels' names
+    tile: tuple[int, int]  # rows and columns of a result that a block computes
+    rows: int  # rows that a block takes in the softmax
+    block: tuple[int, ...]
+
+    def __init__(self, *, emulation: Emulation | None = None):
+        self.emulation = emulation
+
+    def _launcher(self, call: Call) -> Any:
+        compiled = module(f"{self.name}.cu", {}, call.xp, self.emulation)
+        b, t, _, h, _, _ = call.sizes
+
+        def launch(kernel: str, rows: int, columns: int, heads: int, *args: Any) -> None:
+            """A kernel that computes (heads, rows, columns) numbers."""
+            grid = (-(-columns // self.tile[1]), -(-rows // self.tile[0]), heads)
+            compiled.launch(f"{self.name}_{kernel}", grid, self.block, (call.problem, *args))
+
+        def launch_rows(kernel: str, *args: Any) -> None:
+            """A kernel that works on whole rows of the T × S matrices."""
+            compiled.launch(f"{self.name}_{kernel}", (-(-t // self.rows), b * h), (_THREADS,), (call.problem, *args))
+
+        return launch, launch_rows
+
+    def attention_forward(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        *,
+        mask: Mask = NO_MASK,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        key: DropoutKey | None = None,
+        out: Array | None = None,
+    ) -> tuple[Array, ScoresCache]:
+        """See `minigpt.ops.attention_forward`."""
+        call = prepare(q, k, v, mask, scale, dropout, key)
+        launch, launch_rows = self._launcher(call)
+        b, t, s, h, _, d = call.sizes
+        y = output(call, out)
+        p = call.xp.empty((b, h, t, s), q.dtype)
+        launch("scores", t, s, b * h, *strided(q), *strided(k), call.padding, p)
+        launch_rows("softmax", p)
+        launch("output", t, d, b * h, p, *strided(v), call.states, *strided(y))
+        return y, ScoresCache(call, p)
+
+    def attention_backward(
+        self, dy: Array, cache: ScoresCache, *, out: tuple[Array, Array, Array] | None = None
+    ) -> tuple[Array, Array, Array]:
+        """See `minigpt.ops.attention_backward`, whose lines these are."""
+        call, p = cache
+        launch, launch_rows = self._launcher(call)
+        b, t, s, h, g, d = call.sizes
+        check_array("dy", dy, call.xp, call.q.dtype, call.q.shape)
+        dq, dk, dv = results(call, out)
+        dz = call.xp.empty(p.shape, p.dtype)
+        launch("dv", s, d, b * g, p, *strided(dy), call.states, *strided(dv))
+        launch("dprobabilities", t, s, b * h, *strided(dy), *strided(call.v), call.states, dz)
+        launch_rows("softmax_backward", p, dz)
+        launch("dq", t, d, b * h, dz, *strided(call.k), *strided(dq))
+        launch("dk", s, d, b * g, dz, *strided(call.q), *strided(dk))
+        return dq, dk, dv
+
+
+class Naive(_WithScores):
+    """Rung 1, naive.cu: one thread for one number."""
+
+    name, tile, rows, block = "naive", (8, 32), _THREADS, (32, 8)
+
+
+class Tiled(_WithScores):
+    """Rung 2, tiled.cu: tiles in shared memory, one warp for a row of the softmax."""
+
+    name, tile, rows, block = "tiled", (64, 64), _THREADS // 32, (_THREADS,)
+
+
+class FlashCache(NamedTuple):
+    call: Call
+    y: Array  # (B, T, H, D)
+    lse: Array  # (B, H, T), log of the sum of the exponentials of a query's scores
+
+
 class Flash:
-    """Rung 3, flash.cu: online softmax, no T × S scores in memory; fp32, head widths in multiples of 8 up to 128."""
+    """Rung 3, flash.cu: online softmax, no T × S scores in memory; fp32, D a multiple of 8 up to 128.
 
-    def __init__(self, *, emulation: Emulation | None = None, tile: int | None = None):
-        self.emulation, self.tile = emulation, tile
+    Args:
+        deterministic: sum dQ in a fixed order, with a pass of its own; otherwise with atomics, in whatever order.
+        tile: queries and keys in a tile (a multiple of 16); by default what fits the shared memory of every GPU.
+    """
 
-    def _module(self, call: Call) -> tuple[Module, int, int]:
-        """The compiled source for this head width, its tile, and the row stride of a tile in shared memory."""
+    def __init__(self, *, emulation: Emulation | None = None, deterministic: bool = True, tile: int | None = None):
+        self.emulation, self.deterministic, self.tile = emulation, deterministic, tile
+
+    def _launcher(self, call: Call) -> tuple[Module, int, int]:
+        """The compiled source, the height of a tile, and the bytes of a (tile, D) tile in shared memory."""
         d = call.q.shape[3]
         if d % 8 or not 8 <= d <= 128:
-            raise ValueError(f"flash attention takes head widths that are multiples of 8 up to 128, not {d}")
+            raise UserError(f"flash attention takes head widths that are multiples of 8 up to 128, not {d}")
         tile = self.tile or (64 if d <= 64 else 32)
-        defines = {"HEAD_DIM": d, "BR": tile, "BC": tile}
-        return module("flash.cu", defines, call.xp, self.emulation), tile, -(-d // 16) * 16 + 4
+        compiled = module("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, call.xp, self.emulation)
+        return compiled, tile, 4 * tile * (-(-d // 16) * 16 + 4)
 
     def attention_forward(
         self,
@@ -116,17 +231,43 @@ class Flash:
     ) -> tuple[Array, FlashCache]:
         """See `minigpt.ops.attention_forward`."""
         call = prepare(q, k, v, mask, scale, dropout, key, align=4)
-        compiled, tile, stride = self._module(call)
-        b, t, h, _ = q.shape
-        y = call.xp.empty(q.shape, q.dtype) if out is None else out
-        check_array("out", y, call.xp, q.dtype, q.shape)
-        lse = call.xp.empty((b, h, t), q.dtype)
-        if lse.size:
-            compiled.launch(
-                "flash_forward",
-                (-(-t // tile), b * h),
-                (FLASH_THREADS,),
-                (call.problem, q, view(q), k, view(k), v, view(v), call.padding, call.states, y, view(y), lse),
-                shared_mem=4 * (3 * tile * stride + tile * (tile + 4)),
-            )
+        compiled, tile, size = self._launcher(call)
+        b, t, _, h, _, _ = call.sizes
+        y, lse = output(call, out), call.xp.empty((b, h, t), q.dtype)
+        inputs = (call.problem, *strided(q), *strided(k), *strided(v), call.padding, call.states)
+        compiled.launch(
+            "flash_forward",
+            (-(-t // tile), b * h),
+            (_THREADS,),
+            (*inputs, *strided(y), lse),
+            shared_mem=3 * size + 4 * tile * (tile + 4),
+        )
         return y, FlashCache(call, y, lse)
+
+    def attention_backward(
+        self, dy: Array, cache: FlashCache, *, out: tuple[Array, Array, Array] | None = None
+    ) -> tuple[Array, Array, Array]:
+        """See `minigpt.ops.attention_backward`; the probabilities are computed again, tile by tile."""
+        call, y, lse = cache
+        compiled, tile, size = self._launcher(call)
+        b, t, s, h, g, _ = call.sizes
+        check_array("dy", dy, call.xp, call.q.dtype, call.q.shape, align=4)
+        dq, dk, dv = results(call, out)
+        delta = call.xp.empty(lse.shape, lse.dtype)
+        grid = (-(-t // (_THREADS // 32)), b * h)
+        compiled.launch("flash_delta", grid, (_THREADS,), (call.problem, *strided(y), *strided(dy), delta))
+        inputs = (call.problem, *strided(call.q), *strided(call.k), *strided(call.v), call.padding, call.states)
+        inputs += (*strided(dy), lse, delta)
+        shared = 4 * size + 4 * tile * (tile + 4)
+        if not self.deterministic:
+            dq[...] = 0
+        atomic_dq = (None if self.deterministic else dq, strided(dq)[1])
+        args = (*inputs, *atomic_dq, *strided(dk), *strided(dv))
+        compiled.launch("flash_backward_keys", (-(-s // tile), b * g), (_THREADS,), args, shared_mem=shared)
+        if self.deterministic:
+            args = (*inputs, *strided(dq))
+            compiled.launch("flash_backward_queries", (-(-t // tile), b * h), (_THREADS,), args, shared_mem=shared)
+        return dq, dk, dv
+
+
+RUNGS = {"naive": Naive, "tiled": Tiled, "flash": Flash}

@@ -20,6 +20,8 @@ from minigpt.errors import UserError
 from minigpt.kernels.emulator import EmulatedModule, Emulation
 from minigpt.kernels.source import read_source
 
+MAX_GRID = 65535  # blocks along the second and third axis of a grid
+
 _modules: dict[tuple, Module] = {}
 _lock = threading.RLock()
 
@@ -40,6 +42,8 @@ class Module:
 
         Args: arrays for pointers, None for a null pointer, NumPy scalars (np.int32(…), np.float32(…)), `struct`s.
         """
+        if 0 in grid:  # nothing to compute, and CuPy would launch one block
+            return
         for i, value in enumerate(args):
             if value is not None and not hasattr(value, "dtype"):
                 raise TypeError(f"{name}: argument {i} is a Python {type(value).__name__}; pass a NumPy scalar")

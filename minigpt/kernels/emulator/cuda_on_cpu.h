@@ -19,7 +19,7 @@
 #define __shared__ static thread_local  // an OS thread runs one block at a time
 #define __launch_bounds__(...)
 #define __forceinline__ inline
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 
 // ---- vector types -----------------------------------------------------------------------------------------------
 struct dim3 { unsigned x, y, z; dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {} };
