@@ -17,7 +17,7 @@ from typing import Any
 
 import tomli_w
 
-from minigpt.dispatch import IMPLEMENTATIONS
+from minigpt.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES, GPTConfig
 
@@ -96,6 +96,8 @@ class TrainConfig:
         batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
         workers: threads that each take a shard of the batch; 0 means one for each core.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only) or "auto".
+        attention: "reference" (minigpt/ops), "tiled" (minigpt/fast), "cuda:RUNG" (minigpt/kernels) or "auto".
+        emulate: run the CUDA kernels of train.attention on the CPU, slowly, on NumPy arrays.
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means only at the end.
         keep_checkpoints: how many of the newest checkpoints stay on disk.
@@ -108,6 +110,8 @@ class TrainConfig:
     workers: int = 0
     backend: str = "numpy"
     operations: str = "auto"
+    attention: str = "auto"
+    emulate: bool = False
     dtype: str = "float32"
     log_every: int = 1
     eval_every: int = 200
@@ -123,6 +127,7 @@ class TrainConfig:
             _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _one_of("train.backend", self.backend, ("numpy", "cupy"))
         _one_of("train.operations", self.operations, IMPLEMENTATIONS)
+        _one_of("train.attention", self.attention, ATTENTIONS)
         _one_of("train.dtype", self.dtype, ("float32", "float64"))
 
 

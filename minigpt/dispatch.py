@@ -1,14 +1,18 @@
-"""Which implementation of the operations a run uses: the one table."""
+"""Which implementation of the operations, and of attention in particular, a run uses: decided once, when it starts."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
 
 from minigpt import fast, ops
 from minigpt.backend import Backend
 from minigpt.errors import UserError
+from minigpt.kernels.attention import RUNGS
+from minigpt.kernels.emulator import Emulation, compiler_problem
 
 IMPLEMENTATIONS = ("auto", "plain", "fast")
+ATTENTIONS = ("auto", "reference", "tiled", *(f"cuda:{rung}" for rung in RUNGS))
 
 
 def operations(name: str, backend: Backend) -> ModuleType:
@@ -27,3 +31,80 @@ def operations(name: str, backend: Backend) -> ModuleType:
             f"train.operations = 'fast' runs on NumPy only, not on {backend.name}; choose 'auto' or 'plain'"
         )
     return {"plain": ops, "fast": fast}[name]
+
+
+class Choice(NamedTuple):
+    """What a run computes with.
+
+    Attributes:
+        operations: the operations by name, a module or what looks like one.
+        attention: which attention is among them, and why, in one line.
+    """
+
+    operations: Any
+    attention: str
+
+
+def choose(
+    name: str, backend: Backend, *, attention: str = "auto", emulate: bool = False, dtype: str, head_width: int
+) -> Choice:
+    """Settle the operations of a run and the attention among them.
+
+    Args:
+        attention: "reference" (minigpt/ops), "tiled" (minigpt/fast, NumPy only), "cuda:RUNG" (minigpt/kernels, on a GPU
+            or emulated), or "auto".
+        emulate: run CUDA kernels on the CPU's emulator.
+        dtype, head_width: what attention will be given.
+    Raises:
+        UserError: what was asked for cannot run here; nothing else is put in its place.
+    """
+    table = operations(name, backend)
+    if emulate and not attention.startswith("cuda:"):
+        raise UserError(
+            "train.emulate runs CUDA kernels on the CPU; choose one, such as train.attention = 'cuda:flash'"
+        )
+    if attention == "auto":
+        attention, why = _auto(table, backend, dtype, head_width)
+    else:
+        why = "as asked for, on the CPU emulator" if emulate else "as asked for"
+    if attention.startswith("cuda:"):
+        source = _cuda(attention, backend, emulate, dtype, head_width)
+    elif attention == "tiled" and backend.name != "numpy":
+        raise UserError(f"train.attention = 'tiled' runs on NumPy only, not on {backend.name}")
+    else:
+        source = {"reference": ops, "tiled": fast}[attention]
+    return Choice(_with_attention(table, source), f"{attention} ({why})")
+
+
+def _auto(table: ModuleType, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
+    """The attention that belongs to the operations on NumPy, the highest rung of the dtype on CuPy; and why."""
+    if backend.name == "numpy":
+        return ("tiled", "the fast operations'") if table is fast else ("reference", "the plain operations'")
+    rung = "flash" if dtype == "float32" else "mma"  # float32 on tensor cores (TF32) only if asked for
+    if rung in RUNGS and RUNGS[rung].problem(dtype, head_width) is None:
+        return f"cuda:{rung}", f"the fastest kernel for {dtype} and heads of {head_width}"
+    return "reference", f"no kernel takes {dtype} and heads of {head_width}"
+
+
+def _cuda(attention: str, backend: Backend, emulate: bool, dtype: str, head_width: int) -> Any:
+    rung = RUNGS[attention.removeprefix("cuda:")]
+    if backend.name == "numpy" and not emulate:
+        raise UserError(
+            f"train.attention = {attention!r} needs a GPU (train.backend = 'cupy'), or train.emulate = true to run its "
+            "kernels on the CPU emulator, slowly"
+        )
+    if emulate and backend.name != "numpy":
+        raise UserError(f"train.emulate runs kernels on the CPU, on NumPy arrays; the backend is {backend.name}")
+    problem = rung.problem(dtype, head_width) or (compiler_problem() if emulate else None)
+    if problem:
+        raise UserError(f"train.attention = {attention!r} cannot run: {problem}")
+    return rung(emulation=Emulation() if emulate else None)
+
+
+def _with_attention(table: ModuleType, source: Any) -> Any:
+    """The operations of `table`, with those for attention from `source`."""
+    if table.attention_forward == source.attention_forward:
+        return table
+    names = {name: value for name, value in vars(table).items() if not name.startswith("_")}
+    own = {"attention_forward": source.attention_forward, "attention_backward": source.attention_backward}
+    return SimpleNamespace(**names | own)

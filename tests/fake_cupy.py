@@ -2,7 +2,7 @@
 
 Arrays are of a class of their own in a module called `cupy`. Putting a plain NumPy array into one of the module's
 functions or into arithmetic with such an array raises TypeError, as it does in CuPy; results are of that class again.
-What it cannot show: a GPU's speed, memory, rounding or order of additions.
+CUDA kernels run on the emulator. What it cannot show: a GPU's speed, memory, rounding or order of additions.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 import types
 
 import numpy as np
+
+from minigpt.kernels.emulator import EmulatedModule
 
 module = types.ModuleType("cupy")
 
@@ -30,6 +32,14 @@ class ndarray(np.ndarray):
     def __array_function__(self, function, types, arguments, keywords):
         raise TypeError(f"numpy.{function.__name__} was called on a CuPy array")
 
+    @property
+    def device(self):
+        return Device()
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
     def get(self):
         return np.array(plain_view(self))
 
@@ -41,6 +51,43 @@ class ndarray(np.ndarray):
 
 
 ndarray.__module__ = "cupy"
+
+
+class Device:
+    """The one GPU that there is not."""
+
+    id = 0
+
+    def __eq__(self, other):
+        return isinstance(other, Device)
+
+
+class RawModule:
+    """Kernels, on the emulator: arrays must be of this module, null pointers are numbers, as they are in CuPy."""
+
+    def __init__(self, code, options=()):
+        self.code, self.options = code, [option for option in options if option.startswith("-D")]
+        self.compiled = None
+
+    def get_function(self, name):
+        self.compiled = self.compiled or EmulatedModule(self.code, options=self.options)
+        kernel = self.compiled.get_function(name)
+        return _RawKernel(kernel)
+
+
+class _RawKernel:
+    def __init__(self, kernel):
+        self.kernel, self.max_dynamic_shared_size_bytes = kernel, 48 * 1024
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        for x in args:
+            assert isinstance(x, (ndarray, np.generic)) or (isinstance(x, np.ndarray) and x.dtype.fields), type(x)
+        self.kernel.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
+        args = [
+            None if "*" in kind and isinstance(x, np.uintp) else x
+            for x, kind in zip(args, self.kernel.signature, strict=True)
+        ]
+        self.kernel(grid, block, args, shared_mem=shared_mem)
 
 
 def refuse_plain(x):
@@ -93,7 +140,9 @@ module.__version__ = "14.0 (a stand-in)"
 module.__getattr__ = _get
 module.is_available = lambda: True
 module.asarray = lambda x, dtype=None: np.asarray(plain_view(x), dtype=dtype).view(ndarray)  # the way onto the device
+module.RawModule = RawModule
 module.cuda = types.SimpleNamespace(
+    Device=Device,
     get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
     runtime=types.SimpleNamespace(getDeviceProperties=lambda i: {"name": b"no GPU at all"}),
 )

@@ -43,10 +43,15 @@ class Call(NamedTuple):
         return b, t, s, h, g, d
 
 
-def strided(x: Array) -> tuple[Array, np.ndarray]:
-    """Two arguments of a kernel: a (B, T, H, D) array, and its strides in elements (struct View of attention.cuh)."""
+def view(x: Array) -> np.ndarray:
+    """struct View of attention.cuh: the batch, row and head strides of a (B, T, H, D) array, in elements."""
     batch, row, head = (np.int64(stride // x.itemsize) for stride in x.strides[:3])
-    return x, struct(batch=batch, row=row, head=head)
+    return struct(batch=batch, row=row, head=head)
+
+
+def strided(x: Array) -> tuple[Array, np.ndarray]:
+    """Two arguments of a kernel: a (B, T, H, D) array and its strides."""
+    return x, view(x)
 
 
 def prepare(
@@ -107,6 +112,11 @@ def output(call: Call, out: Array | None, *, align: int = 1) -> Array:
     return y
 
 
+def only_float32(dtype: str) -> str | None:
+    """Why the fp32 rungs cannot take this dtype, or None."""
+    return None if dtype == "float32" else f"it computes in float32, and train.dtype is {dtype}"
+
+
 class ScoresCache(NamedTuple):
     call: Call
     probabilities: Array  # (B, H, T, S)
@@ -122,6 +132,11 @@ class _WithScores:
 
     def __init__(self, *, emulation: Emulation | None = None):
         self.emulation = emulation
+
+    @staticmethod
+    def problem(dtype: str, head_width: int) -> str | None:
+        """Say in one sentence why this rung cannot serve such heads, or return None if it can."""
+        return only_float32(dtype)
 
     def _launcher(self, call: Call) -> Any:
         compiled = module(f"{self.name}.cu", {}, call.xp, self.emulation)
@@ -208,11 +223,18 @@ class Flash:
     def __init__(self, *, emulation: Emulation | None = None, deterministic: bool = True, tile: int | None = None):
         self.emulation, self.deterministic, self.tile = emulation, deterministic, tile
 
+    @staticmethod
+    def problem(dtype: str, head_width: int) -> str | None:
+        """Say in one sentence why this rung cannot serve such heads, or return None if it can."""
+        if head_width % 8 or not 8 <= head_width <= 128:
+            return f"it takes heads of 8 to 128 numbers, in multiples of 8, not of {head_width}"
+        return only_float32(dtype)
+
     def _launcher(self, call: Call) -> tuple[Module, int, int]:
         """The compiled source, the height of a tile, and the bytes of a (tile, D) tile in shared memory."""
         d = call.q.shape[3]
-        if d % 8 or not 8 <= d <= 128:
-            raise UserError(f"flash attention takes head widths that are multiples of 8 up to 128, not {d}")
+        if self.problem(str(call.q.dtype), d):
+            raise UserError(f"flash attention: {self.problem(str(call.q.dtype), d)}")
         tile = self.tile or (64 if d <= 64 else 32)
         compiled = module("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, call.xp, self.emulation)
         return compiled, tile, 4 * tile * (-(-d // 16) * 16 + 4)
@@ -261,7 +283,7 @@ class Flash:
         shared = 4 * size + 4 * tile * (tile + 4)
         if not self.deterministic:
             dq[...] = 0
-        atomic_dq = (None if self.deterministic else dq, strided(dq)[1])
+        atomic_dq = (None if self.deterministic else dq, view(dq))
         args = (*inputs, *atomic_dq, *strided(dk), *strided(dv))
         compiled.launch("flash_backward_keys", (-(-s // tile), b * g), (_THREADS,), args, shared_mem=shared)
         if self.deterministic:

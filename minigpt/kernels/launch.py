@@ -69,7 +69,9 @@ class Module:
 
     def _get(self, name: str) -> Any:
         try:
-            return self._compiled.get_function(name)  # CuPy compiles only here
+            kernel = self._compiled.get_function(name)  # CuPy compiles only here
+            kernel.max_dynamic_shared_size_bytes  # noqa: B018  (or only here)
+            return kernel
         except Exception as error:
             log = error.get_message() if hasattr(error, "get_message") else str(error)
             raise RuntimeError(f"the kernel {name} does not compile:\n{log}") from error

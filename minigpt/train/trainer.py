@@ -14,7 +14,7 @@ from tqdm import tqdm
 from minigpt.backend import Backend
 from minigpt.config import RunConfig
 from minigpt.data.dataset import Dataset, random_batch
-from minigpt.dispatch import operations
+from minigpt.dispatch import choose
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
 from minigpt.generate import generate, prompt_ids
@@ -58,6 +58,15 @@ class Trainer:
 
     def __init__(self, run: Path, config: RunConfig, model: Any, dataset: Dataset, backend: Backend):
         self.run, self.config, self.model, self.dataset, self.backend = run, config, model, dataset, backend
+        c = config.train
+        self.chosen = choose(
+            c.operations,
+            backend,
+            attention=c.attention,
+            emulate=c.emulate,
+            dtype=c.dtype,
+            head_width=model.config.width // model.config.heads,
+        )
         self.step = 0
         self._positions: dict[str, int] | None = None
         self._seconds, self._steps_timed = 0.0, 0
@@ -100,8 +109,9 @@ class Trainer:
             UserError: the loss, the gradient or the weights are no longer finite; the last good checkpoint stays.
         """
         c = self.config.train
+        print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with (
-            ShardPool(c.workers, operations(c.operations, self.backend)) as pool,
+            ShardPool(c.workers, self.chosen.operations) as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             complete = self._look(pool, bar, should_stop)

@@ -43,10 +43,12 @@ class Emulation:
             far as it can before the others move, so that a missing barrier shows), or "random:SEED". Blocks likewise.
         sanitizer: "address" (with undefined behaviour) or "thread"; the process must have been started with
             `sanitizer_environment`. None compiles without.
+        debug: compile without optimisation and with what a debugger needs.
     """
 
     order: str = "ascending"
     sanitizer: str | None = None
+    debug: bool = False
 
     def __post_init__(self) -> None:
         kind, _, seed = self.order.partition(":")
@@ -114,7 +116,7 @@ class EmulatedModule:
 
     def __init__(self, code: str, *, options: Sequence[str] = (), emulation: Emulation = Emulation()):
         self._emulation = emulation
-        self._library = ctypes.CDLL(str(_build(code, tuple(options), emulation.sanitizer)))
+        self._library = ctypes.CDLL(str(_build(code, tuple(options), emulation)))
 
     def get_function(self, name: str) -> EmulatedKernel:
         return EmulatedKernel(self._library, name, self._emulation)
@@ -199,24 +201,16 @@ def _header_texts() -> dict[str, str]:
     return {name: (folder / name).read_text(encoding="utf-8") for name in _HEADERS}
 
 
-def _build(code: str, options: tuple[str, ...], sanitizer: str | None) -> Path:
+def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
     """Compile a source to a library in the cache folder, if it is not there; its name is a hash of everything."""
     exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in kernel_names(code))
     source = f'#include "ptx_on_cpu.h"\n{code}{exports}'
-    flags = [
-        "-O1" if sanitizer else "-O2",
-        "-g",
-        "-std=c++17",
-        "-fPIC",
-        "-shared",
-        "-fvisibility=hidden",
-        "-w",
-        *options,
-    ]
-    if sanitizer:
-        _require_runtime(sanitizer)
-        flags += [f"-fsanitize={kind}" for kind in SANITIZERS[sanitizer]]
-        flags += ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+    flags = ["-std=c++17", "-fPIC", "-shared", "-fvisibility=hidden", "-w", *options]
+    flags += ["-O0", "-g"] if emulation.debug else ["-O1"]
+    if emulation.sanitizer:
+        _require_runtime(emulation.sanitizer)
+        flags += [f"-fsanitize={kind}" for kind in SANITIZERS[emulation.sanitizer]]
+        flags += ["-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
     everything = [compiler(), platform.machine(), *flags, *_header_texts().values(), source]
     key = hashlib.sha256("\0".join(everything).encode()).hexdigest()[:24]
     library = cache_folder() / "emulator" / f"{key}.so"
