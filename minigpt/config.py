@@ -20,6 +20,7 @@ import tomli_w
 from minigpt.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES, GPTConfig
+from minigpt.objectives import OBJECTIVES, CausalConfig
 
 
 def _require(condition: bool, message: str) -> None:
@@ -150,15 +151,20 @@ class SampleConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a run, besides the text itself."""
+    """Everything that determines a run, besides the text itself. Model and objective are of the family's classes."""
 
     family: str = "gpt"
     model: Any = field(default_factory=GPTConfig)
+    objective: Any = None  # None: the family's defaults
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        if self.objective is None:
+            object.__setattr__(self, "objective", OBJECTIVES[self.family].Config())
 
 
 def preset_names() -> list[str]:
@@ -207,7 +213,7 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
     family = values.get("family", "gpt")
     if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(_unknown("model family", str(family), FAMILIES))
-    sections = _sections() | {"model": FAMILIES[family][0]}
+    sections = _sections() | {"model": FAMILIES[family][0], "objective": OBJECTIVES[family].Config}
     built = {}
     for name, content in values.items():
         if name == "family":
@@ -228,6 +234,7 @@ def config_to_toml(config: RunConfig) -> str:
 def _sections() -> dict[str, type]:
     return {
         "model": GPTConfig,
+        "objective": CausalConfig,
         "data": DataConfig,
         "train": TrainConfig,
         "optimizer": OptimizerConfig,

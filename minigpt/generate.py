@@ -6,7 +6,7 @@ model sees its last `context` tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,3 +106,16 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         return tokenizer.encode("\n") or [0]  # WordPiece, for one, sees nothing in white space
     except UserError:
         return [0]
+
+
+def text_pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """Decode ids as they come. A character may take several: only what can no longer change is handed out."""
+    done: list[int] = []
+    given = ""
+    for i in ids:
+        done.append(i)
+        text = tokenizer.decode(done).rstrip("\ufffd")
+        if text.startswith(given) and len(text) > len(given):
+            yield text[len(given) :]
+            given = text
+    yield tokenizer.decode(done)[len(given) :]

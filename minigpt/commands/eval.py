@@ -10,16 +10,19 @@ from typing import Any
 from minigpt.api import load
 from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, new_parser, print_json
-from minigpt.data import shards, text
-from minigpt.data.dataset import run_dataset
+from minigpt.config import RunConfig
+from minigpt.data.dataset import check_sources
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
-from minigpt.evaluate import mean_loss, text_bytes
+from minigpt.evaluate import mean_loss
+from minigpt.objectives import OBJECTIVES
 from minigpt.progress import progress_bar
 from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.run_folder import find_run
 from minigpt.train.shards import ShardPool, available_cores
 from minigpt.train.trainer import check_same_text
+
+_ROWS = 16  # of a batch
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,42 +47,32 @@ def run(args: argparse.Namespace) -> int:
     folder = find_run(args.run_folder)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
-    tokens = _tokens(folder, loaded, args.data)
-    if len(tokens) < 2:
-        raise UserError(f"{', '.join(args.data)} has {len(tokens)} tokens; at least 2 are needed to predict one")
+    objective = OBJECTIVES[loaded.config.family](loaded.config, loaded.text)
+    data = objective.read(args.data) if args.data else _validation_data(folder, loaded.config, objective)
+    batches = objective.evaluation_batches(data, _ROWS)
     workers = available_cores() if backend.name == "numpy" else 1
     with (
         ShardPool(workers, operations("auto", backend)) as pool,
-        progress_bar(total=len(tokens) - 1, unit="token", unit_scale=True, leave=False) as bar,
+        progress_bar(total=len(batches), unit="batch", leave=False) as bar,
     ):
         score = mean_loss(
-            loaded.model, loaded.params, tokens, pool=pool, to_device=backend.asarray, on_batch=bar.update
+            loaded.model, loaded.params, batches, pool=pool, to_device=backend.asarray, on_batch=bar.update
         )
     if not math.isfinite(score.loss):
         raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")
-    values = {
-        "loss": score.loss,
-        "perplexity": score.perplexity,
-        "bits_per_byte": score.bits_per_byte(text_bytes(loaded.text, tokens[1:])),
-        "tokens": score.tokens,
-    }
+    values, sentence = objective.report(score, data)
     if args.json:
-        print_json(values)
+        print_json(values | score.measures)
     else:
-        print(
-            f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, "
-            f"{values['bits_per_byte']:.4f} bits per byte, over {score.tokens} tokens"
-        )
+        print(sentence)
     return 0
 
 
-def _tokens(folder: Path, loaded: Any, data: list[str] | None) -> Any:
-    if data:
-        files = text.resolve_sources(data)
-        return shards.encode_files(files, loaded.text, text.fingerprint(files))
+def _validation_data(folder: Path, config: RunConfig, objective: Any) -> Any:
     state = load_state(latest_checkpoint(folder))
     if state["data"] is None:
         raise UserError(f"{folder} was converted, not trained: give the text to measure it on with --data")
-    dataset = run_dataset(folder, loaded.config, loaded.text)
+    check_sources(folder, config)
+    dataset = objective.load()
     check_same_text(dataset, state, folder)
     return dataset.validation

@@ -10,7 +10,7 @@ from minigpt.api import load
 from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.config import SampleConfig
-from minigpt.generate import generate, prompt_ids
+from minigpt.objectives import OBJECTIVES
 from minigpt.train.run_folder import find_run
 
 
@@ -37,34 +37,16 @@ def run(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p")}
     defaults = vars(loaded.config.sample)
     s = SampleConfig(**{name: defaults[name] if value is None else value for name, value in given.items()})
-    ids = generate(
-        loaded.model,
-        loaded.params,
-        prompt_ids(loaded.text, only_text("--prompt", s.prompt)),
-        s.tokens,
-        temperature=s.temperature,
-        top_k=s.top_k,
-        top_p=s.top_p,
-        seed=args.seed,
-        vocab_size=loaded.text.vocab_size,
+    only_text("--prompt", s.prompt)
+    pieces = OBJECTIVES[loaded.config.family](loaded.config, loaded.text).sample(
+        loaded.model, loaded.params, s, args.seed
     )
     if args.json:
-        print_json({"prompt": s.prompt, "text": loaded.text.decode(list(ids)), "tokens": s.tokens})
+        text = "".join(pieces).removeprefix(s.prompt)
+        print_json({"prompt": s.prompt, "text": text, "tokens": s.tokens})
         return 0
-    sys.stdout.write(s.prompt)
-    _stream(loaded.text, ids)
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
     return 0
-
-
-def _stream(tokenizer: Any, ids: Any) -> None:
-    """Print text as it comes. A character may take several tokens: only what can no longer change is printed."""
-    done: list[int] = []
-    printed = ""
-    for i in ids:
-        done.append(i)
-        text = tokenizer.decode(done).rstrip("\ufffd")
-        if text.startswith(printed) and len(text) > len(printed):
-            sys.stdout.write(text[len(printed) :])
-            sys.stdout.flush()
-            printed = text
-    sys.stdout.write(tokenizer.decode(done)[len(printed) :] + "\n")

@@ -16,13 +16,14 @@ from typing import Any
 from minigpt import config as configuration
 from minigpt import tokenizers
 from minigpt.api import check_fit
-from minigpt.backend import get_backend
+from minigpt.backend import Backend, get_backend
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.config import RunConfig
-from minigpt.data.dataset import load_dataset, run_dataset
+from minigpt.data.dataset import check_sources, make_tokenizer, text_files
 from minigpt.errors import UserError
-from minigpt.generate import check_prompt, prompt_ids
 from minigpt.models import FAMILIES
+from minigpt.objectives import OBJECTIVES
+from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import (
@@ -136,20 +137,21 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     folder = None if args.out is None else _out_folder(args.out)
     if folder:
         check_target(folder, force=args.force)
-    dataset = load_dataset(
-        config.data.sources,
-        config.data.tokenizer,
-        validation_fraction=config.data.validation_fraction,
-        context=config.model.context,
-    )
-    config = _completed(config, dataset.tokenizer.vocab_size)
-    check_fit(dataset.tokenizer, config.model.vocab_size)
-    check_prompt(prompt_ids(dataset.tokenizer, config.sample.prompt), config.model.context)
+    tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources))
+    config = _completed(config, tokenizer.vocab_size)
     preset = args.preset or DEFAULT_PRESET
-    trainer = Trainer(folder or RUNS / preset, config, FAMILIES[config.family][1](config.model), dataset, backend)
+    trainer = _trainer(folder or RUNS / preset, config, tokenizer, backend)
     trainer.start()
-    trainer.run = create_run(folder, preset, config, dataset.tokenizer, trainer.save, force=args.force)
+    trainer.run = create_run(folder, preset, config, tokenizer, trainer.save, force=args.force)
     return trainer
+
+
+def _trainer(folder: Path, config: RunConfig, tokenizer: Tokenizer, backend: Backend) -> Trainer:
+    """Put model, objective and text together."""
+    check_fit(tokenizer, config.model.vocab_size)
+    model = FAMILIES[config.family][1](config.model)
+    objective = OBJECTIVES[config.family](config, tokenizer)
+    return Trainer(folder, config, model, objective, objective.load(), backend)
 
 
 def _out_folder(name: str) -> Path:
@@ -191,21 +193,17 @@ def _resumed(args: argparse.Namespace) -> Trainer:
     if args.data:
         sources = tuple(_lasting(source) for source in args.data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
-    tokenizer = tokenizers.load(folder)
-    check_fit(tokenizer, config.model.vocab_size)
-    dataset = run_dataset(folder, config, tokenizer)
-    backend = get_backend(config.train.backend)
-    return Trainer(folder, config, FAMILIES[config.family][1](config.model), dataset, backend)
+    check_sources(folder, config)
+    return _trainer(folder, config, tokenizers.load(folder), get_backend(config.train.backend))
 
 
 def _opening(trainer: Trainer, *, resumed: bool) -> str:
-    model, config, data = trainer.model, trainer.config, trainer.dataset
-    c = config.train
+    c = trainer.config.train
     verb = f"resuming at step {trainer.step}" if resumed else "training"
     return (
-        f"{trainer.run}: {verb}; {model.parameter_count:,} parameters, {len(data.train):,} training tokens "
-        f"({data.tokenizer.vocab_size} different), {c.steps} steps of {c.batch * c.accumulation} x "
-        f"{model.config.context} tokens, {c.workers} workers, {c.backend}"
+        f"{trainer.run}: {verb}; {trainer.model.parameter_count:,} parameters, "
+        f"{trainer.objective.about(trainer.dataset)}, {c.steps} steps of {c.batch * c.accumulation} rows, "
+        f"{c.workers} workers, {c.backend}"
     )
 
 

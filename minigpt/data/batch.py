@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigpt.backend import Array
 from minigpt.ops import count_targets
@@ -31,10 +31,22 @@ class Batch(NamedTuple):
         return Batch(self.inputs[start:stop], self.targets[start:stop], padding)
 
     def split(self, shards: int) -> list[tuple[int, Batch]]:
-        """Cut the rows into `shards` parts whose sizes differ by at most one, each with its first row's number.
+        return split_rows(self, shards)
 
-        With fewer rows than shards, the parts that would be empty are left out.
-        """
-        total = len(self.inputs)
-        edges = [total * i // shards for i in range(shards + 1)]
-        return [(a, self.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
+    @property
+    def row_count(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens go through the model."""
+        return self.inputs.size
+
+
+def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
+    """Cut a batch into `shards` parts whose rows differ by at most one, each with its first row's number.
+
+    With fewer rows than shards, the parts that would be empty are left out.
+    """
+    edges = [batch.row_count * i // shards for i in range(shards + 1)]
+    return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]

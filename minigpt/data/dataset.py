@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,18 @@ class Dataset(NamedTuple):
     fingerprint: str
 
 
+def text_files(sources: Sequence[str]) -> list[Path]:
+    """Turn files, folders and corpus names into the list of files; refuse it if there is no text in them."""
+    files = text.resolve_sources(sources)
+    if sum(file.stat().st_size for file in files) == 0:
+        raise UserError(f"there is no text in {_names(files)}: the file is empty")
+    return files
+
+
+def _names(files: Sequence[Path]) -> str:
+    return ", ".join(str(file) for file in files[:3]) + (", …" if len(files) > 3 else "")
+
+
 def load_dataset(
     sources: Sequence[str], tokenizer: Tokenizer | str, *, validation_fraction: float, context: int
 ) -> Dataset:
@@ -42,10 +55,7 @@ def load_dataset(
     Raises:
         UserError: the text is empty, not UTF-8, or shorter than that.
     """
-    files = text.resolve_sources(sources)
-    names = ", ".join(str(file) for file in files[:3]) + (", …" if len(files) > 3 else "")
-    if sum(file.stat().st_size for file in files) == 0:
-        raise UserError(f"there is no text in {names}: the file is empty")
+    files = text_files(sources)
     if isinstance(tokenizer, str):
         tokenizer = make_tokenizer(tokenizer, files)
     fingerprint = text.fingerprint(files)
@@ -54,27 +64,18 @@ def load_dataset(
     train, validation = ids[:split], ids[split:]
     if min(len(train), len(validation)) < context + 1:
         raise UserError(
-            f"the text is too short: {names} gives {len(train)} training and {len(validation)} validation tokens, and "
-            f"a context of {context} needs at least {context + 1} of each; use more text or a smaller model.context"
+            f"the text is too short: {_names(files)} gives {len(train)} training and {len(validation)} validation "
+            f"tokens, and a context of {context} needs at least {context + 1} of each; use more text or a "
+            "smaller model.context"
         )
     return Dataset(train, validation, tokenizer, fingerprint)
 
 
-def run_dataset(run: Path, config: Any, tokenizer: Tokenizer) -> Dataset:
-    """Open the text that a run was trained on.
-
-    Raises:
-        UserError: it is no longer where it was.
-    """
+def check_sources(run: Path, config: Any) -> None:
+    """Raise UserError if the text that a run was trained on is no longer where it was."""
     for source in config.data.sources:
         if not Path(source).exists() and source not in corpora.corpus_names():
             raise UserError(f"the text of {run} is no longer at {source}; give its new place with --data")
-    return load_dataset(
-        config.data.sources,
-        tokenizer,
-        validation_fraction=config.data.validation_fraction,
-        context=config.model.context,
-    )
 
 
 def make_tokenizer(spec: str, files: Sequence[Path]) -> Tokenizer:
@@ -91,3 +92,30 @@ def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step
     starts = draw.integers(0, len(tokens) - context, size=rows)
     windows = np.stack([tokens[start : start + context + 1] for start in starts]).astype(np.int64)
     return Batch(windows[:, :-1], windows[:, 1:])
+
+
+def window_starts(tokens: int, context: int, limit: int | None) -> list[int]:
+    """Where the non-overlapping windows start; at most about `limit` tokens of them, evenly spread over the text."""
+    starts = range(0, tokens - 1, context)
+    if limit is None or tokens - 1 <= limit:
+        return list(starts)
+    full = (tokens - 1) // context
+    count = max(1, min(full, limit // context))
+    return [context * (full * i // count) for i in range(count)]
+
+
+def window_batches(tokens: np.ndarray, rows: int, context: int, limit: int | None = None) -> list[Callable[[], Batch]]:
+    """Cut a text into non-overlapping windows, so that every token is predicted once (the first has none before it).
+
+    Returns:
+        functions that each make a batch of up to `rows` windows; the last, shorter window stands alone.
+    """
+    starts = window_starts(len(tokens), context, limit)
+    full = [s for s in starts if s + context + 1 <= len(tokens)]
+    groups = [full[i : i + rows] for i in range(0, len(full), rows)] + [[s] for s in starts[len(full) :]]
+
+    def make(group: list[int]) -> Batch:
+        windows = np.stack([tokens[s : s + context + 1] for s in group]).astype(np.int64)
+        return Batch(windows[:, :-1], windows[:, 1:])
+
+    return [partial(make, group) for group in groups]

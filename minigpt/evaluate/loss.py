@@ -1,26 +1,33 @@
-"""A model's loss on a text: every token predicted once, from the tokens before it in its window."""
+"""A model's loss on a text, and whatever else it measures there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigpt.backend import Array
-from minigpt.data.batch import Batch
+from minigpt.measures import Measures, add_measures, means
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.shards import ShardPool
+from minigpt.train.shards import ShardPool, on_device
 
 
 class Score(NamedTuple):
-    """A mean loss in nats per token, and over how many tokens it was taken."""
+    """A mean loss in nats, over how many items each of its terms was taken, and the means of the model's measures."""
 
     loss: float
-    tokens: int
+    counts: dict[str, int]
+    measures: dict[str, float]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were predicted."""
+        return self.counts["tokens"]
 
     @property
     def perplexity(self) -> float:
@@ -32,58 +39,40 @@ class Score(NamedTuple):
         return self.loss * self.tokens / math.log(2) / text_bytes
 
 
-def window_starts(tokens: int, context: int, limit: int | None) -> list[int]:
-    """Where the non-overlapping windows start; at most about `limit` tokens of them, evenly spread over the text."""
-    starts = range(0, tokens - 1, context)
-    if limit is None or tokens - 1 <= limit:
-        return list(starts)
-    full = (tokens - 1) // context
-    count = max(1, min(full, limit // context))
-    return [context * (full * i // count) for i in range(count)]
-
-
 def mean_loss(
     model: Any,
     params: Parameters,
-    tokens: np.ndarray,
+    batches: Sequence[Callable[[], Any]],
     *,
     pool: ShardPool,
-    rows: int = 16,
-    limit: int | None = None,
     to_device: Callable[[Array], Array] = lambda x: x,
-    on_batch: Callable[[int], object] = lambda tokens: None,
+    on_batch: Callable[[], object] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Score | None:
-    """Score `tokens` in non-overlapping windows of the model's context; the first token has nothing before it.
+    """Score all batches together: each term of the loss is averaged over its items in all of them.
 
     Args:
-        rows: windows per batch; each of the pool's workers takes whole batches.
-        limit: score only about so many tokens, in windows spread evenly; None scores all.
-        on_batch: called with the number of tokens of each batch that is done (for a progress bar).
+        batches: functions that make them (see `minigpt.objectives`); each of the pool's workers takes whole batches.
+        on_batch: called when a batch is done (for a progress bar).
         should_stop: asked before each batch; once it says yes, the result is None.
     """
-    context = model.config.context
-    starts = window_starts(len(tokens), context, limit)
-    full = [s for s in starts if s + context + 1 <= len(tokens)]
-    groups = [full[i : i + rows] for i in range(0, len(full), rows)]
-    groups += [[s] for s in starts[len(full) :]]  # the last, shorter window
+    counts = sum((Counter(make().counts()) for make in batches), Counter())
+    run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=pool.operations)
 
-    def score(group: list[int]) -> tuple[float, int]:
+    def score(make: Callable[[], Any]) -> tuple[float, Measures]:
         if should_stop():
-            return 0.0, 0
-        windows = np.stack([tokens[s : s + context + 1] for s in group]).astype(np.int64)
-        batch = Batch(to_device(windows[:, :-1]), to_device(windows[:, 1:]))
-        loss, _ = model.forward(
-            params, batch, Run(denominators={"tokens": 1}, ops=pool.operations)
-        )  # divided by 1: the sum
-        on_batch(batch.targets.size)
-        return loss, batch.targets.size
+            return 0.0, {}
+        loss, cache = model.forward(params, on_device(make(), to_device), run)
+        on_batch()
+        return loss, model.measures(cache)
 
-    results = pool.map(score, groups)
+    results = pool.map(score, batches)
     if should_stop():
         return None
-    count = sum(n for _, n in results)
-    return Score(math.fsum(loss for loss, _ in results) / count, count)
+    total: Measures = {}
+    for _, measures in results:
+        add_measures(total, measures)
+    return Score(math.fsum(loss for loss, _ in results), dict(counts), means(total))
 
 
 def text_bytes(tokenizer: Tokenizer, tokens: np.ndarray) -> int:

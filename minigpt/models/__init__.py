@@ -1,4 +1,16 @@
-"""The architectures. A family is a configuration class and a model class; `FAMILIES` finds them by name."""
+"""The architectures. A family is a configuration class and a model class; `FAMILIES` finds them by name.
+
+A model holds its configuration (`config`), its parameters' specification (`specs`, `parameter_count`) and the width of
+an attention head (`head_width`, which decides which kernels can run), and has
+
+    init(seed, dtype, backend)                     fresh parameters
+    forward(params, batch, run)                    (loss, cache); the loss is in nats, per target of the whole step
+    backward(params, grads, cache, run, scale)     adds scale times the loss's gradient to `grads`
+    measures(cache)                                {name: (sum, count)}, what else of the pass is worth knowing
+    logits(params, …)                              its scores
+
+and what it learns from stands in `minigpt.objectives`.
+"""
 
 from minigpt.models.gpt import GPT, GPTConfig
 

@@ -25,6 +25,7 @@ from minigpt.blocks import (
 )
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
+from minigpt.measures import Measures
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
 
@@ -144,6 +145,10 @@ class GPT:
     def parameter_count(self) -> int:
         return sum(spec.size for spec in self.specs)
 
+    @property
+    def head_width(self) -> int:
+        return self.block.head_width
+
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: normal weights, zero biases, unit gains."""
         return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
@@ -209,6 +214,10 @@ class GPT:
         logits, c_output = run.ops.linear_forward(x, params["tokens"].T)  # tied: (B, T, C) @ (C, V)
         loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
         return loss, GPTCache(c_body, c_output, c_loss)
+
+    def measures(self, cache: GPTCache) -> Measures:
+        """The loss says it all."""
+        return {}
 
     def backward(
         self,

@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from minigpt import ops, workspace
 from minigpt.backend import Array
-from minigpt.data.batch import Batch
+from minigpt.measures import Measures, add_measures
 from minigpt.params import Parameters
 from minigpt.run import Run
 
@@ -27,6 +27,11 @@ from minigpt.run import Run
 def available_cores() -> int:
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_device(batch: Any, to_device: Callable[[Array], Array]) -> Any:
+    """Bring the arrays of a batch to where the model computes."""
+    return batch._make(None if x is None else to_device(x) for x in batch)
 
 
 class ShardPool:
@@ -76,42 +81,50 @@ class ShardPool:
         self,
         model: Any,
         params: Parameters,
-        batches: Sequence[Batch],
+        batches: Sequence[Any],
         *,
         seed: int,
         step: int,
         to_device: Callable[[Array], Array] = lambda x: x,
+        measures: Measures | None = None,
     ) -> tuple[float, Parameters]:
         """Loss and gradient of one step: the mean over all targets of all `batches` (gradient accumulation).
 
         Every batch is cut into one shard per worker. Rows are numbered through all batches, so dropout does not
         depend on how they are cut. The returned gradients belong to the pool and are overwritten by the next call.
+
+        Args:
+            batches: of any kind that `minigpt.objectives` describes.
+            measures: what the model measures is added into it.
         """
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
-        shards = min(self.workers, min(len(batch.inputs) for batch in batches))
+        shards = min(self.workers, min(batch.row_count for batch in batches))
         while len(self._gradients) < shards:
             self._gradients.append(params.zeros_like())
         for gradient in self._gradients:
             gradient.flat[...] = 0
 
-        def work(shard: tuple[int, Batch], grads: Parameters) -> float:
+        def work(shard: tuple[int, Any], grads: Parameters) -> tuple[float, Measures]:
             row, part = shard
-            part = Batch(*(None if x is None else to_device(x) for x in part))
+            part = on_device(part, to_device)
             run = Run(train=True, seed=seed, step=step, row=row, denominators=denominators, ops=self.operations)
             loss, cache = model.forward(params, part, run)
             model.backward(params, grads, cache, run)
-            return loss
+            return loss, {} if measures is None else model.measures(cache)
 
         loss, first_row = 0.0, 0
         for batch in batches:
             parts = [(first_row + row, part) for row, part in batch.split(shards)]
             if shards == 1:  # nothing to cut: let BLAS have the cores
                 with self._blas.limit(limits=self.workers, user_api="blas"):
-                    loss += work(parts[0], self._gradients[0])
+                    results = [work(parts[0], self._gradients[0])]
             else:
-                loss += sum(self.map(work, parts, self._gradients))
-            first_row += len(batch.inputs)
+                results = self.map(work, parts, self._gradients)
+            loss += sum(part_loss for part_loss, _ in results)
+            for _, part_measures in results:
+                add_measures({} if measures is None else measures, part_measures)
+            first_row += batch.row_count
         total, *others = self._gradients[:shards]
 
         def add_up(start: int, stop: int) -> None:

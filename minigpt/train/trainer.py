@@ -13,11 +13,10 @@ from tqdm import tqdm
 
 from minigpt.backend import Backend
 from minigpt.config import RunConfig
-from minigpt.data.dataset import Dataset, random_batch
 from minigpt.dispatch import choose
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
-from minigpt.generate import generate, prompt_ids
+from minigpt.measures import Measures, means
 from minigpt.progress import progress_bar, write_line
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import (
@@ -56,8 +55,10 @@ class Trainer:
     resuming looks again; so nothing that goes wrong there costs any training.
     """
 
-    def __init__(self, run: Path, config: RunConfig, model: Any, dataset: Dataset, backend: Backend):
-        self.run, self.config, self.model, self.dataset, self.backend = run, config, model, dataset, backend
+    def __init__(self, run: Path, config: RunConfig, model: Any, objective: Any, dataset: Any, backend: Backend):
+        """Args: `objective` and the `dataset` it loaded are of the model's family (see `minigpt.objectives`)."""
+        self.run, self.config, self.model, self.backend = run, config, model, backend
+        self.objective, self.dataset = objective, dataset
         c = config.train
         self.chosen = choose(
             c.operations,
@@ -65,11 +66,11 @@ class Trainer:
             attention=c.attention,
             emulate=c.emulate,
             dtype=c.dtype,
-            head_width=model.config.width // model.config.heads,
+            head_width=model.head_width,
         )
         self.step = 0
         self._positions: dict[str, int] | None = None
-        self._seconds, self._steps_timed = 0.0, 0
+        self._seconds, self._tokens_timed = 0.0, 0
 
     @property
     def log(self) -> RunLog:
@@ -84,7 +85,7 @@ class Trainer:
         """Take everything from a checkpoint and cut the logs back to it."""
         state = load_state(checkpoint)
         check_same_text(self.dataset, state, self.run)
-        check_tokenizer(state, self.dataset.tokenizer, self.run)
+        check_tokenizer(state, self.objective.tokenizer, self.run)
         self.params = load_weights(checkpoint, self.model, dtype=self.config.train.dtype, backend=self.backend)
         self.optimizer = AdamW(self.params, self.config.optimizer)
         restore_optimizer(checkpoint, self.optimizer, state["updates"], backend=self.backend)
@@ -97,7 +98,7 @@ class Trainer:
     def save(self, folder: Path | None = None) -> Path:
         """Write a checkpoint of the state after `self.step` steps."""
         positions = self._positions or RunLog(folder or self.run).positions()
-        tokenizer = fingerprint(self.dataset.tokenizer)
+        tokenizer = fingerprint(self.objective.tokenizer)
         state = {"data": self.dataset.fingerprint, "tokenizer": tokenizer, "positions": positions}
         run, keep = folder or self.run, self.config.train.keep_checkpoints
         return save_checkpoint(run, self.step, self.params, self.optimizer, state, backend=self.backend, keep=keep)
@@ -138,11 +139,18 @@ class Trainer:
     def _train_step(self, pool: ShardPool, bar: tqdm) -> None:
         c, started = self.config.train, time.perf_counter()
         batches = [
-            random_batch(self.dataset.train, c.batch, self.model.config.context, seed=c.seed, step=self.step, part=part)
+            self.objective.batch(self.dataset.train, c.batch, seed=c.seed, step=self.step, part=part)
             for part in range(c.accumulation)
         ]
+        measures: Measures = {}
         loss, grads = pool.loss_and_grads(
-            self.model, self.params, batches, seed=c.seed, step=self.step, to_device=self.backend.asarray
+            self.model,
+            self.params,
+            batches,
+            seed=c.seed,
+            step=self.step,
+            to_device=self.backend.asarray,
+            measures=measures,
         )
         norm = global_norm(grads, pool.each_slice)
         if not math.isfinite(loss):
@@ -155,10 +163,11 @@ class Trainer:
         self.optimizer.step(self.params, grads, lr, scale=clip, each_slice=pool.each_slice)
         self.step += 1
         self._seconds += time.perf_counter() - started
-        self._steps_timed += 1
+        self._tokens_timed += sum(batch.token_count for batch in batches)
         if _due(self.step, c.log_every):
-            self.log.line(step=self.step, loss=loss, lr=lr, grad_norm=norm)
-        bar.set_postfix_str(f"loss {loss:.3f}, {self.tokens_per_second():,.0f} tokens/s", refresh=False)
+            self.log.line(step=self.step, loss=loss, lr=lr, grad_norm=norm, **means(measures))
+        shown = "".join(f"{name} {value:.3f}, " for name, value in means(measures).items())
+        bar.set_postfix_str(f"loss {loss:.3f}, {shown}{self.tokens_per_second():,.0f} tokens/s", refresh=False)
         bar.update()
 
     def _not_finite(self, what: str, value: float) -> UserError:
@@ -173,10 +182,8 @@ class Trainer:
         score = mean_loss(
             self.model,
             self.params,
-            self.dataset.validation,
+            self.objective.evaluation_batches(self.dataset.validation, self.config.train.batch, limit),
             pool=pool,
-            rows=self.config.train.batch,
-            limit=limit,
             to_device=self.backend.asarray,
             should_stop=should_stop,
         )
@@ -184,33 +191,23 @@ class Trainer:
             return None
         if not math.isfinite(score.loss):
             raise self._not_finite("the validation loss", score.loss)
-        self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens)
-        if self._steps_timed:
+        measured = {f"val_{name}": value for name, value in score.measures.items()}
+        self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens, **measured)
+        if self._tokens_timed:
             self.log.timing(step=self.step, tokens_per_second=round(self.tokens_per_second(), 1))
-        write_line(bar, f"step {self.step}: validation loss {score.loss:.4f} over {score.tokens} tokens", sys.stderr)
+        shown = "".join(f", {name} {value:.4f}" for name, value in score.measures.items())
+        line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {score.tokens} tokens"
+        write_line(bar, line, sys.stderr)
         return score
 
     def sample(self) -> str:
-        """Let the model write, with the run's own settings and a draw that depends on seed and step."""
-        s, tokenizer = self.config.sample, self.dataset.tokenizer
-        ids = generate(
-            self.model,
-            self.params,
-            prompt_ids(tokenizer, s.prompt),
-            s.tokens,
-            temperature=s.temperature,
-            top_k=s.top_k,
-            top_p=s.top_p,
-            seed=[self.config.train.seed, self.step],
-            vocab_size=tokenizer.vocab_size,
-        )
-        return s.prompt + tokenizer.decode(list(ids))
+        """What the model makes of the run's own sample settings, with a draw that depends on seed and step."""
+        seed = [self.config.train.seed, self.step]
+        return "".join(self.objective.sample(self.model, self.params, self.config.sample, seed))
 
     def tokens_per_second(self) -> float:
         """Training tokens over the time of training steps (evaluation and saving left out)."""
-        c = self.config.train
-        tokens = self._steps_timed * c.batch * c.accumulation * self.model.config.context
-        return tokens / self._seconds if self._seconds else 0.0
+        return self._tokens_timed / self._seconds if self._seconds else 0.0
 
     def _result(self, *, finished: bool) -> Result:
         lines = read_log(self.run)
@@ -225,7 +222,7 @@ class Trainer:
         )
 
 
-def check_same_text(dataset: Dataset, state: dict[str, Any], run: Path) -> None:
+def check_same_text(dataset: Any, state: dict[str, Any], run: Path) -> None:
     """Raise UserError if the text is another one than the run was trained on; a converted one was on none so far."""
     if state["data"] is not None and state["data"] != dataset.fingerprint:
         raise UserError(f"the text is not the one that {run} was trained on; give the same text with --data")

@@ -235,14 +235,14 @@ def test_stopping_in_an_evaluation_costs_nothing(reference, tmp_path, monkeypatc
     text, run = reference
     right, asked = trainers.mean_loss, []
 
-    def interrupted(*arguments, should_stop, **keywords):
-        asked.append(keywords["limit"])
-        return right(*arguments, should_stop=lambda: keywords["limit"] is None, **keywords)
+    def interrupted(model, params, batches, *, should_stop, **keywords):
+        asked.append(len(batches))
+        return right(model, params, batches, should_stop=lambda: len(batches) > asked[0], **keywords)
 
     with monkeypatch.context() as patch:
         patch.setattr(trainers, "mean_loss", interrupted)
         assert train(text, tmp_path / "run", STEPS) == 130
-    assert asked[-1] is None and read_log(tmp_path / "run")[-1] == {**read_log(run)[-2], "step": STEPS}
+    assert asked[-1] > asked[0] == asked[-2] and read_log(tmp_path / "run")[-1] == {**read_log(run)[-2], "step": STEPS}
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert_same(tmp_path / "run", run)
 

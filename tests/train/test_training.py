@@ -10,7 +10,8 @@ from minigpt.api import load
 from minigpt.cli import main
 from minigpt.config import OptimizerConfig
 from minigpt.data.batch import Batch
-from minigpt.evaluate.loss import mean_loss, window_starts
+from minigpt.data.dataset import window_batches, window_starts
+from minigpt.evaluate.loss import mean_loss
 from minigpt.models import GPT, GPTConfig
 from minigpt.train.log import read_log
 from minigpt.train.optimizer import AdamW
@@ -101,7 +102,7 @@ def test_mean_loss_is_the_mean_over_tokens_however_it_is_batched(rows, workers):
         window = tokens[None, s : s + 5]
         total += model.forward(params, Batch(window[:, :-1], window[:, 1:]))[0] * (window.shape[1] - 1)
     with ShardPool(workers) as pool:
-        score = mean_loss(model, params, tokens, pool=pool, rows=rows)
+        score = mean_loss(model, params, window_batches(tokens, rows, 4), pool=pool)
     assert score.tokens == 30 and score.loss == pytest.approx(total / 30, rel=1e-12)
     assert score.perplexity == pytest.approx(math.exp(score.loss))
     assert score.bits_per_byte(60) == pytest.approx(total / 60 / math.log(2), rel=1e-12)
