@@ -34,3 +34,38 @@ __device__ __forceinline__ element narrow(real x) {
   return x;
 #endif
 }
+
+// The functions of <math.h>, in real's precision.
+#if defined(ELEMENT_FLOAT64)
+#define REAL(function) function
+#define LOWEST -1.7976931348623157e308
+#else
+#define REAL(function) function##f
+#define LOWEST -3.402823466e38f
+#endif
+
+// Sums and maxima over all threads of a block (a multiple of 32 of them), in an order that never changes; every thread
+// gets the result. `scratch` has room for one number a warp.
+__device__ __forceinline__ real block_sum(real x, real* scratch) {
+#pragma unroll
+  for (int other = 16; other; other /= 2) x += __shfl_xor_sync(0xffffffffu, x, other);
+  __syncthreads();  // whoever still reads the last result
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
+  __syncthreads();
+  real total = 0;
+  for (int warp = 0; warp < (int)blockDim.x / 32; ++warp) total += scratch[warp];
+  return total;
+}
+__device__ __forceinline__ real block_max(real x, real* scratch) {
+#pragma unroll
+  for (int other = 16; other; other /= 2) {
+    const real y = __shfl_xor_sync(0xffffffffu, x, other);
+    x = y > x ? y : x;
+  }
+  __syncthreads();  // whoever still reads the last result
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
+  __syncthreads();
+  real top = scratch[0];
+  for (int warp = 1; warp < (int)blockDim.x / 32; ++warp) top = scratch[warp] > top ? scratch[warp] : top;
+  return top;
+}

@@ -73,6 +73,17 @@ class AdamW:
 
         each_slice(params.flat.size, update)
 
+    def _numbers(self, lr: float) -> tuple[float, float, float]:
+        """What tells the variants apart in p ← keep p − rate m/(√v + eps); keep is for decayed parameters only."""
+        c = self.config
+        c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
+        rate = lr if c.variant == "bert" else lr * math.sqrt(c2) / c1
+        # η (m/c₁)/(√(v/c₂) + ε) is η′ m/(√v + ε √c₂): what sets adamw apart is only how large ε is at first
+        eps = c.eps * math.sqrt(c2) if c.variant == "adamw" else c.eps
+        # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
+        keep = 1.0 - (rate if c.variant == "openai" else lr) * c.weight_decay
+        return rate, eps, keep
+
     def _update(self, p: Array, g: Array, m: Array, v: Array, decayed: int, lr: float) -> None:
         c = self.config
         xp = array_module(p)
@@ -83,17 +94,13 @@ class AdamW:
         scratch *= 1.0 - c.beta2
         v *= c.beta2
         v += scratch
-        c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
-        rate = lr if c.variant == "bert" else lr * math.sqrt(c2) / c1
-        decay_rate = rate if c.variant == "openai" else lr
+        rate, eps, keep = self._numbers(lr)
         root = xp.sqrt(v, out=scratch)
-        # η (m/c₁)/(√(v/c₂) + ε) is η′ m/(√v + ε √c₂): what sets adamw apart is only how large ε is at first
-        root += c.eps * math.sqrt(c2) if c.variant == "adamw" else c.eps
+        root += eps
         step = xp.divide(m, root, out=scratch)
         step *= rate
-        if c.weight_decay and decayed:
-            # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
-            p[:decayed] *= 1.0 - decay_rate * c.weight_decay
+        if keep != 1.0 and decayed:
+            p[:decayed] *= keep
         p -= step
 
 

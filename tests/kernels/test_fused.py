@@ -1,0 +1,157 @@
+"""The fused kernels, emulated: held to the table of all operations, and to the plain ones in every number type."""
+
+import dataclasses
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from minigpt import ops
+from minigpt.config import OptimizerConfig
+from minigpt.gradcheck import operation_cases
+from minigpt.kernels.emulator import ORDERS, Emulation
+from minigpt.kernels.fused import Operations
+from minigpt.kernels.optimizer import FusedAdamW
+from minigpt.params import Parameters, ParameterSpec
+from minigpt.train.optimizer import AdamW
+from tests.ops import test_table as table
+
+KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
+CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
+DTYPES = [np.float64, np.float32, ml_dtypes.bfloat16, np.float16]
+STEP = {np.float64: 1e-13, np.float32: 3e-6, ml_dtypes.bfloat16: 2**-7, np.float16: 2**-10}  # about one rounding
+
+
+@pytest.fixture(params=CASES, name="case")
+def operation_case(request):
+    return CASES[request.param]
+
+
+test_gradients_are_the_true_ones = table.test_gradients_are_the_true_ones
+test_dtype_is_kept = table.test_dtype_is_kept
+test_inputs_gradient_and_cache_stay_untouched = table.test_inputs_gradient_and_cache_stay_untouched
+test_non_contiguous_inputs_give_the_same = table.test_non_contiguous_inputs_give_the_same
+test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_be_allocated
+test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
+
+
+def run(operations, name, dtype):
+    """One operation at a size of several blocks and odd ends; the results, float64."""
+    rng = np.random.default_rng(0)
+    n, c = 70, 301
+
+    def normal(*shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    def vector():
+        return rng.standard_normal(c).astype(np.float64 if dtype is np.float64 else np.float32)
+
+    grads = [np.ones(c, vector().dtype) for _ in range(2)]
+    forward = getattr(operations, f"{name}_forward")
+    back = getattr(operations, f"{name}_backward")
+    if name == "layernorm":
+        y, cache = forward(normal(n, c), vector(), vector())
+        results = [y, back(normal(n, c), cache, *grads), *grads]
+    elif name == "rmsnorm":
+        y, cache = forward(normal(n, c), vector())
+        results = [y, back(normal(n, c), cache, grads[0]), grads[0]]
+    elif name == "cross_entropy":
+        targets = np.where(rng.random(n) < 0.2, ops.IGNORE, rng.integers(0, c, n))
+        loss, cache = forward(3 * normal(n, c), targets, label_smoothing=0.1)
+        results = [loss, n * back(1.0, cache).astype(np.float64)]
+    elif name == "embedding":
+        ids = rng.integers(0, 20, (7, 10))
+        y, cache = operations.embedding_forward(ids, normal(600, c), scale=2.0)
+        dtable = np.ones((600, c), grads[0].dtype)
+        back(normal(7, 10, c), cache, dtable)
+        results = [y, dtable]
+    else:
+        y, cache = forward(3 * normal(n, c))
+        results = [y, back(normal(n, c), cache)]
+    return [np.asarray(x, dtype=np.float64) for x in results]
+
+
+NAMES = ["layernorm", "rmsnorm", "gelu_tanh", "gelu_erf", "cross_entropy", "embedding"]
+
+
+class Exact:
+    """The plain operations in float64 on inputs that were rounded to a dtype."""
+
+    def __getattr__(self, name):
+        def call(*arguments, **keywords):
+            raised = [
+                np.asarray(x, np.float64) if isinstance(x, np.ndarray) and x.dtype.kind != "i" else x for x in arguments
+            ]
+            result = getattr(ops, name)(*raised, **keywords)
+            for given, used in zip(arguments, raised, strict=True):  # gradients are added to in place
+                if isinstance(given, np.ndarray) and given is not used and name.endswith("backward"):
+                    given[...] = used
+            return result
+
+        return call
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_type_in_every_thread_order(name, dtype):
+    expected = run(Exact(), name, dtype)
+    first = None
+    for order in ORDERS:
+        results = run(Operations(emulation=Emulation(order)), name, dtype)
+        for ours, exact in zip(results, expected, strict=True):
+            assert np.abs(ours - exact).max() <= STEP[dtype] * max(1, np.abs(exact).max()), order
+        first = first or results
+        for a, b in zip(first, results, strict=True):
+            np.testing.assert_array_equal(a, b)  # sums have one fixed order, whatever the threads do
+
+
+def test_the_loss_can_be_written_over_its_logits_once():
+    logits = np.random.default_rng(0).standard_normal((5, 7))
+    expected = ops.cross_entropy_backward(2.0, ops.cross_entropy_forward(logits, np.arange(5))[1])
+    ours = logits.copy()
+    in_place = Operations(emulation=Emulation(), in_place_loss=True)
+    _, cache = in_place.cross_entropy_forward(ours, np.arange(5))
+    dz = in_place.cross_entropy_backward(2.0, cache)
+    assert np.shares_memory(dz, ours)
+    np.testing.assert_allclose(dz, expected, rtol=1e-12, atol=1e-14)
+    with pytest.raises(RuntimeError, match="consumed"):
+        in_place.cross_entropy_backward(1.0, cache)
+
+
+def test_the_kernels_say_what_they_do_not_take():
+    operations = Operations(emulation=Emulation())
+    with pytest.raises(TypeError, match="not int64"):
+        operations.gelu_tanh_forward(np.arange(3))
+    with pytest.raises(ValueError, match="up to 3072 features"):
+        operations.rmsnorm_forward(np.ones((1, 3073)), np.ones(3073))
+    with pytest.raises(ValueError, match="outside the vocabulary of 3 tokens"):
+        operations.cross_entropy_forward(np.ones((1, 3)), np.array([3]))
+
+
+SPECS = (ParameterSpec("matrix", (30, 20)), ParameterSpec("bias", (17,)))
+
+
+@pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_adamw_equals_the_plain_one(variant, dtype):
+    config = OptimizerConfig(variant=variant, beta2=0.999, weight_decay=0.3, eps=1e-3)
+    rng = np.random.default_rng(0)
+    plain = Parameters(SPECS, rng.standard_normal(617).astype(dtype))
+    fused = plain.copy()
+    copy = np.full(600, np.nan, ml_dtypes.bfloat16) if dtype is np.float32 else None
+    first, second = AdamW(plain, config), FusedAdamW(fused, config, emulation=Emulation("random:1"), copy=copy)
+    for _ in range(3):
+        g = rng.standard_normal(617).astype(dtype)
+        first.step(plain, Parameters(SPECS, g.copy()), 0.01, scale=0.5)
+        second.step(fused, Parameters(SPECS, g), 0.01, scale=0.5)
+    tolerance = {"rtol": 1e-12} if dtype is np.float64 else {"rtol": 2e-6, "atol": 1e-7}
+    for a, b in ((fused.flat, plain.flat), (second.m, first.m), (second.v, first.v)):
+        np.testing.assert_allclose(a, b, **tolerance)
+    if copy is not None:
+        np.testing.assert_array_equal(copy, fused.flat[:600].astype(ml_dtypes.bfloat16))
+
+
+def test_cases_are_all_there():
+    names = {c.name for c in operation_cases() if c.name.startswith(KERNELS)}
+    assert set(CASES) == names and len(names) >= 15
+    assert all(dataclasses.is_dataclass(c) for c in CASES.values())
