@@ -15,7 +15,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.data.batch import Batch
-from minigpt.models import GPT, GPTConfig
+from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.testing import GradientCheck, check_gradients
@@ -280,9 +280,8 @@ def operation_cases(implementation: Any = ops, seed: int = 0) -> list[OperationC
     return [case for cases in groups for case in cases(normal, implementation)]
 
 
-def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config: Any) -> ModelCase:
-    model = GPT(GPTConfig(vocab_size=7, context=6, layers=2, heads=2, width=6, **config))  # T = 5, D = 3
-    inputs = np.array([[3, 0, 3, 3, 6], [5, 0, 1, 6, 6]])
+def _causal_case(name: str, model: Any, *, padded: bool = False, train: bool = False) -> ModelCase:
+    inputs = np.array([[3, 0, 3, 3, 6], [5, 0, 1, 6, 6]])  # T = 5
     targets = np.array([[0, 3, 3, 6, 2], [0, 1, ops.IGNORE, 6, 4]])
     key_padding = None
     if padded:  # the second row is two tokens shorter
@@ -292,6 +291,16 @@ def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config:
     return ModelCase(name, model, random_parameters(model), Batch(inputs, targets, key_padding), run)
 
 
+def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config: Any) -> ModelCase:
+    model = GPT(GPTConfig(vocab_size=7, context=6, layers=2, heads=2, width=6, **config))  # D = 3
+    return _causal_case(name, model, padded=padded, train=train)
+
+
+def _llama_case(name: str, *, padded: bool = False, **config: Any) -> ModelCase:
+    shape = {"layers": 2, "heads": 4, "width": 8, "feed_forward": 5, "rope_base": 10.0} | config  # D = 2
+    return _causal_case(name, Llama(LlamaConfig(vocab_size=7, context=6, **shape)), padded=padded)
+
+
 MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "gpt": lambda: _gpt_case("gpt", norm="post", scaled_residual_init=False),
     "gpt2": lambda: _gpt_case("gpt2"),
@@ -299,4 +308,11 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "gpt2-padded": lambda: _gpt_case("gpt2-padded", padded=True, activation="relu"),
     "gpt2-dropout": lambda: _gpt_case("gpt2-dropout", train=True, dropout=0.2),
     "gpt3": lambda: _gpt_case("gpt3", window=2),
+    "llama": lambda: _llama_case("llama"),
+    "llama-grouped": lambda: _llama_case("llama-grouped", heads=6, kv_heads=3, width=12),
+    "llama-one-kv-head": lambda: _llama_case("llama-one-kv-head", kv_heads=1, rope_layout="interleaved"),
+    "llama-tied": lambda: _llama_case("llama-tied", kv_heads=2, tied=True, padded=True),
+    "llama-wide-heads": lambda: _llama_case(
+        "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
+    ),
 }

@@ -105,3 +105,40 @@ def test_even_a_tiny_error_is_seen(monkeypatch, relative):
     pair = (ops.gelu_tanh_forward, lambda dy, cache, **k: right(dy, cache, **k) * (1 + relative))
     monkeypatch.setitem(ops.ACTIVATIONS, "gelu_tanh", pair)
     assert failing_operations("gelu_tanh")[0] == {"gelu_tanh"}
+
+
+def test_rotary_gradient_turned_on_instead_of_back(monkeypatch):
+    right = ops.rope.rope_backward
+
+    def wrong(dy, cache, *, out=None):
+        return right(dy, cache._replace(sin=-cache.sin), out=out)
+
+    monkeypatch.setattr(ops, "rope_backward", wrong)
+    error, where = worst_model_error("llama")
+    assert error > 0.05 and "blocks.1.attention.qkv.weight" in where
+    failing, every = failing_operations("rope")
+    assert failing == every
+
+
+def test_rmsnorm_backward_that_forgets_its_share_of_the_root(monkeypatch):
+    def wrong(dy, cache, dgain, *, out=None):
+        dgain += (dy * cache.normalized).reshape(-1, dy.shape[-1]).sum(axis=0)
+        return dy * cache.gain * cache.inverse_rms
+
+    monkeypatch.setattr(ops, "rmsnorm_backward", wrong)
+    assert worst_model_error("llama")[0] > 0.05
+    failing, every = failing_operations("rmsnorm")
+    assert failing == every
+
+
+def test_swiglu_gate_and_up_exchanged(monkeypatch):
+    right = ops.swiglu_backward
+
+    def wrong(dy, cache, *, out=None):
+        dx = right(dy, cache)
+        half = dx.shape[-1] // 2
+        return np.concatenate([dx[..., half:], dx[..., :half]], axis=-1)
+
+    monkeypatch.setitem(ops.ACTIVATIONS, "swiglu", (ops.swiglu_forward, wrong))
+    assert worst_model_error("llama")[0] > 0.05
+    assert failing_operations("swiglu")[0] == {"swiglu"}

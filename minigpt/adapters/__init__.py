@@ -14,6 +14,6 @@ from types import ModuleType
 
 from minigpt.adapters import causal
 
-ADAPTERS: dict[str, ModuleType] = {"gpt": causal}
+ADAPTERS: dict[str, ModuleType] = {"gpt": causal, "llama": causal}
 
 __all__ = ["ADAPTERS"]

@@ -13,7 +13,8 @@ and what it learns from stands in `minigpt.objectives`.
 """
 
 from minigpt.models.gpt import GPT, GPTConfig
+from minigpt.models.llama import Llama, LlamaConfig
 
-FAMILIES = {"gpt": (GPTConfig, GPT)}
+FAMILIES = {"gpt": (GPTConfig, GPT), "llama": (LlamaConfig, Llama)}
 
-__all__ = ["FAMILIES", "GPT", "GPTConfig"]
+__all__ = ["FAMILIES", "GPT", "GPTConfig", "Llama", "LlamaConfig"]

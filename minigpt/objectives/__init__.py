@@ -47,6 +47,6 @@ The preset of a family says `family = "name"`; `--set objective.key=value` chang
 
 from minigpt.objectives.causal import CausalConfig, CausalObjective
 
-OBJECTIVES = {"gpt": CausalObjective}
+OBJECTIVES = {"gpt": CausalObjective, "llama": CausalObjective}
 
 __all__ = ["OBJECTIVES", "CausalConfig", "CausalObjective"]
