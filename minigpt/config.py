@@ -19,6 +19,7 @@ import tomli_w
 
 from minigpt.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.errors import UserError
+from minigpt.mixed import DTYPES
 from minigpt.models import FAMILIES, GPTConfig
 from minigpt.objectives import OBJECTIVES, CausalConfig
 
@@ -96,9 +97,12 @@ class TrainConfig:
     Attributes:
         batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
         workers: threads that each take a shard of the batch; 0 means one for each core.
-        operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only) or "auto".
+        operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only), "kernels" (minigpt/kernels)
+            or "auto".
         attention: "reference" (minigpt/ops), "tiled" (minigpt/fast), "cuda:RUNG" (minigpt/kernels) or "auto".
         emulate: run the CUDA kernels of train.attention on the CPU, slowly, on NumPy arrays.
+        dtype: of the weights, gradients and moments.
+        compute: "same" as dtype, or "bfloat16" or "float16": mixed precision (see minigpt/mixed.py).
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means only at the end.
         keep_checkpoints: how many of the newest checkpoints stay on disk.
@@ -114,6 +118,7 @@ class TrainConfig:
     attention: str = "auto"
     emulate: bool = False
     dtype: str = "float32"
+    compute: str = "same"
     log_every: int = 1
     eval_every: int = 200
     eval_tokens: int = 20000
@@ -130,6 +135,16 @@ class TrainConfig:
         _one_of("train.operations", self.operations, IMPLEMENTATIONS)
         _one_of("train.attention", self.attention, ATTENTIONS)
         _one_of("train.dtype", self.dtype, ("float32", "float64"))
+        _one_of("train.compute", self.compute, ("same", *DTYPES))
+        _require(
+            self.compute == "same" or self.dtype == "float32",
+            f"train.compute = {self.compute!r} keeps its weights in float32; train.dtype is {self.dtype!r}",
+        )
+
+    @property
+    def compute_dtype(self) -> str:
+        """The precision that a step computes with."""
+        return self.dtype if self.compute == "same" else self.compute
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from minigpt import fast, ops
 from minigpt.backend import Backend
 from minigpt.errors import UserError
-from minigpt.kernels.attention import RUNGS
 from minigpt.kernels.emulator import Emulation, compiler_problem
+from minigpt.kernels.fused import NATIVE, operations_table
+from minigpt.kernels.ladder import RUNGS
+from minigpt.mixed import DTYPES, Mixed
 
-IMPLEMENTATIONS = ("auto", "plain", "fast")
+IMPLEMENTATIONS = ("auto", "plain", "fast", "kernels")
 ATTENTIONS = ("auto", "reference", "tiled", *(f"cuda:{rung}" for rung in RUNGS))
 
 
-def operations(name: str, backend: Backend) -> ModuleType:
-    """Return the module with the operations that `name` asks for.
+def operations(name: str, backend: Backend, *, emulate: bool = False) -> Any:
+    """Return the operations that `name` asks for, a module or what looks like one.
 
-    "plain" is `minigpt.ops`, which runs anywhere; "fast" is `minigpt.fast`, for NumPy arrays only; "auto" is "fast" on
-    NumPy and "plain" on CuPy, where the fast versions' loops over blocks would be a storm of launches.
+    "plain" is `minigpt.ops`, which runs anywhere; "fast" is `minigpt.fast`, for NumPy arrays only; "kernels" are the
+    fused CUDA kernels of `minigpt.kernels.fused`, on a GPU or emulated; "auto" is "fast" on NumPy and "plain" on CuPy,
+    where the fast versions' loops over blocks would be a storm of launches.
 
     Raises:
         UserError: the implementation cannot run on this backend.
@@ -30,6 +33,9 @@ def operations(name: str, backend: Backend) -> ModuleType:
         raise UserError(
             f"train.operations = 'fast' runs on NumPy only, not on {backend.name}; choose 'auto' or 'plain'"
         )
+    if name == "kernels":
+        _check_emulate("train.operations = 'kernels'", backend, emulate)
+        return operations_table(emulation=Emulation() if emulate else None, in_place_loss=True)
     return {"plain": ops, "fast": fast}[name]
 
 
@@ -54,12 +60,12 @@ def choose(
         attention: "reference" (minigpt/ops), "tiled" (minigpt/fast, NumPy only), "cuda:RUNG" (minigpt/kernels, on a GPU
             or emulated), or "auto".
         emulate: run CUDA kernels on the CPU's emulator.
-        dtype, head_width: what attention will be given.
+        dtype, head_width: what attention will be given; with a dtype of 16 bits all operations are `Mixed`.
     Raises:
         UserError: what was asked for cannot run here; nothing else is put in its place.
     """
-    table = operations(name, backend)
-    if emulate and not attention.startswith("cuda:"):
+    table = operations(name, backend, emulate=emulate)
+    if emulate and not attention.startswith("cuda:") and name != "kernels":
         raise UserError(
             "train.emulate runs CUDA kernels on the CPU; choose one, such as train.attention = 'cuda:flash'"
         )
@@ -73,10 +79,15 @@ def choose(
         raise UserError(f"train.attention = 'tiled' runs on NumPy only, not on {backend.name}")
     else:
         source = {"reference": ops, "tiled": fast}[attention]
-    return Choice(_with_attention(table, source), f"{attention} ({why})")
+    chosen = _with_attention(table, source)
+    if dtype in DTYPES:
+        native = NATIVE if name == "kernels" else ()
+        takes_low = attention.startswith("cuda:")  # a rung was asked for this dtype above
+        chosen = Mixed(chosen, (*native, *(("attention_forward", "attention_backward") if takes_low else ())))
+    return Choice(chosen, f"{attention} ({why})")
 
 
-def _auto(table: ModuleType, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
+def _auto(table: Any, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
     """The attention that belongs to the operations on NumPy, the highest rung of the dtype on CuPy; and why."""
     if backend.name == "numpy":
         return ("tiled", "the fast operations'") if table is fast else ("reference", "the plain operations'")
@@ -88,20 +99,28 @@ def _auto(table: ModuleType, backend: Backend, dtype: str, head_width: int) -> t
 
 def _cuda(attention: str, backend: Backend, emulate: bool, dtype: str, head_width: int) -> Any:
     rung = RUNGS[attention.removeprefix("cuda:")]
-    if backend.name == "numpy" and not emulate:
-        raise UserError(
-            f"train.attention = {attention!r} needs a GPU (train.backend = 'cupy'), or train.emulate = true to run its "
-            "kernels on the CPU emulator, slowly"
-        )
-    if emulate and backend.name != "numpy":
-        raise UserError(f"train.emulate runs kernels on the CPU, on NumPy arrays; the backend is {backend.name}")
-    problem = rung.problem(dtype, head_width) or (compiler_problem() if emulate else None)
+    _check_emulate(f"train.attention = {attention!r}", backend, emulate)
+    problem = rung.problem(dtype, head_width)
     if problem:
         raise UserError(f"train.attention = {attention!r} cannot run: {problem}")
     return rung(emulation=Emulation() if emulate else None)
 
 
-def _with_attention(table: ModuleType, source: Any) -> Any:
+def _check_emulate(setting: str, backend: Backend, emulate: bool) -> None:
+    """Raise UserError unless kernels can run here: on a GPU, or on the emulator where that was asked for."""
+    if backend.name == "numpy" and not emulate:
+        raise UserError(
+            f"{setting} needs a GPU (train.backend = 'cupy'), or train.emulate = true to run its kernels on the CPU "
+            "emulator, slowly"
+        )
+    if emulate and backend.name != "numpy":
+        raise UserError(f"train.emulate runs kernels on the CPU, on NumPy arrays; the backend is {backend.name}")
+    problem = compiler_problem() if emulate else None
+    if problem:
+        raise UserError(f"{setting} cannot run: {problem}")
+
+
+def _with_attention(table: Any, source: Any) -> Any:
     """The operations of `table`, with those for attention from `source`."""
     if table.attention_forward == source.attention_forward:
         return table

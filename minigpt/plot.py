@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def training_figure(run: Path) -> Figure:
     bottom.set_ylabel("learning rate", color=_QUIET)
     bottom.set_xlabel("step")
     norms = bottom.twinx()
-    norms.plot(x, [line["grad_norm"] for line in steps], color=_TRAIN, alpha=0.5, linewidth=0.8)
+    norms.plot(x, [line.get("grad_norm", math.nan) for line in steps], color=_TRAIN, alpha=0.5, linewidth=0.8)
     norms.set_ylabel("gradient norm", color=_TRAIN)
     norms.set_yscale("log")
     for axes in (top, bottom):

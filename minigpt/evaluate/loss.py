@@ -59,6 +59,8 @@ def mean_loss(
     counts = sum((Counter(make().counts()) for make in batches), Counter())
     run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=pool.operations)
 
+    params = pool.prepared(params)
+
     def score(make: Callable[[], Any]) -> tuple[float, Measures]:
         if should_stop():
             return 0.0, {}

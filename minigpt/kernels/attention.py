@@ -114,7 +114,7 @@ def output(call: Call, out: Array | None, *, align: int = 1) -> Array:
 
 def only_float32(dtype: str) -> str | None:
     """Why the fp32 rungs cannot take this dtype, or None."""
-    return None if dtype == "float32" else f"it computes in float32, and train.dtype is {dtype}"
+    return None if dtype == "float32" else f"it computes in float32, not in {dtype}"
 
 
 class ScoresCache(NamedTuple):
@@ -290,6 +290,3 @@ class Flash:
             args = (*inputs, *strided(dq))
             compiled.launch("flash_backward_queries", (-(-t // tile), b * h), (_THREADS,), args, shared_mem=shared)
         return dq, dk, dv
-
-
-RUNGS = {"naive": Naive, "tiled": Tiled, "flash": Flash}

@@ -10,7 +10,7 @@ arrays and float32 for all others.
 
 from __future__ import annotations
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,21 @@ def element_define(x: Array) -> str:
     if x.dtype.name not in _ELEMENTS:
         raise TypeError(f"the fused kernels take {', '.join(_ELEMENTS)}, not {x.dtype}")
     return _ELEMENTS[x.dtype.name]
+
+
+NATIVE = (  # what takes 16-bit arrays as they are
+    "layernorm_forward",
+    "layernorm_backward",
+    "rmsnorm_forward",
+    "rmsnorm_backward",
+    "gelu_tanh_forward",
+    "gelu_tanh_backward",
+    "gelu_erf_forward",
+    "gelu_erf_backward",
+    "cross_entropy_forward",
+    "cross_entropy_backward",
+    "embedding_backward",
+)
 
 
 class Operations:
@@ -232,6 +247,13 @@ class Operations:
         self._module("embedding.cu", dy, xp).launch("embedding_backward", (ids.size,), (128,), args)
         if not direct:
             dtable += total
+
+
+def operations_table(*, emulation: Emulation | None = None, in_place_loss: bool = False) -> SimpleNamespace:
+    """All operations by name, like the module `minigpt.ops`: the fused ones, and the plain ones for the rest."""
+    fused = Operations(emulation=emulation, in_place_loss=in_place_loss)
+    names = {name: getattr(ops, name) for name in ops.__all__ if name != "ACTIVATIONS"}
+    return SimpleNamespace(**names | {name: getattr(fused, name) for name in NATIVE}, ACTIVATIONS=fused.ACTIVATIONS)
 
 
 def _flat(x: Array) -> Array:

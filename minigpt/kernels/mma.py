@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.backend import Array
-from minigpt.kernels.attention import Call, prepare, view
+from minigpt.errors import UserError
+from minigpt.kernels.attention import Call, output, prepare, results, strided
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import Module, check_array, module
 from minigpt.ops.attention import NO_MASK, Mask
@@ -61,6 +62,13 @@ class Mma:
     def __init__(self, *, emulation: Emulation | None = None, atomic_dq: bool = False):
         self.emulation, self.atomic_dq = emulation, atomic_dq
 
+    @staticmethod
+    def problem(dtype: str, head_width: int) -> str | None:
+        """Say in one sentence why this rung cannot serve such heads, or return None if it can."""
+        if head_width % 16 or not 16 <= head_width <= 128:
+            return f"it takes heads of 16 to 128 numbers, in multiples of 16, not of {head_width}"
+        return None if dtype in ELEMENTS else f"it computes in {', '.join(ELEMENTS)}, not in {dtype}"
+
     def _module(self, file: str, call: Call, tiles: Tiles) -> Module:
         defines = {
             "HEAD_DIM": call.q.shape[3],
@@ -88,22 +96,20 @@ class Mma:
         """See `minigpt.ops.attention_forward`.
 
         Raises:
-            TypeError, ValueError: the arrays are of another dtype, of a head width that the kernel has no tiles for, or
-                misaligned: every (row, head) must begin at a multiple of 16 bytes.
+            UserError: the arrays are of another dtype, or of a head width that the kernel has no tiles for.
+            ValueError: they are misaligned: every (row, head) must begin at a multiple of 16 bytes.
         """
         check_call(q, scale)
         call = prepare(q, k, v, mask, scale, dropout, key, align=16 // q.itemsize, dtype=q.dtype)
         xp, (b, t, h, d) = call.xp, q.shape
         tiles = forward_tiles(q.dtype, d)
-        y = xp.empty(q.shape, q.dtype) if out is None else out
-        check_array("out", y, xp, q.dtype, q.shape, align=2)
-        lse = xp.empty((b, h, t), np.float32)
+        y, lse = output(call, out, align=2), xp.empty((b, h, t), np.float32)
         if lse.size:
             self._module("mma_forward.cu", call, tiles).launch(
                 "mma_forward",
                 (-(-t // tiles.own), h, b),
                 (THREADS,),
-                (call.problem, q, view(q), k, view(k), v, view(v), call.padding, call.states, y, view(y), lse),
+                (call.problem, *strided(q), *strided(k), *strided(v), call.padding, call.states, *strided(y), lse),
                 shared_mem=q.itemsize * d * (tiles.own + 4 * tiles.stream),
             )
         return y, MmaCache(call, y, lse)
@@ -115,9 +121,7 @@ class Mma:
         call, y, lse = cache
         xp, q, k, v = call.xp, call.q, call.k, call.v
         dy = aligned(dy, call)
-        dq, dk, dv = (xp.empty(x.shape, x.dtype) for x in (q, k, v)) if out is None else out
-        for name, x, like in (("dq", dq, q), ("dk", dk, k), ("dv", dv, v)):
-            check_array(name, x, xp, like.dtype, like.shape, align=2)
+        dq, dk, dv = results(call, out, align=2)
         if not q.size or not k.size:
             for x in (dq, dk, dv):
                 x[...] = 0
@@ -127,9 +131,9 @@ class Mma:
         tiles = backward_tiles(q.dtype, d)
         compiled = self._module("mma_backward.cu", call, tiles)
         delta = xp.empty_like(lse)
-        compiled.launch("mma_delta", (-(-t // 4), h, b), (THREADS,), (call.problem, y, view(y), dy, view(dy), delta))
-        inputs = (call.problem, q, view(q), k, view(k), v, view(v), call.padding, call.states)
-        inputs = (*inputs, dy, view(dy), lse, delta)
+        compiled.launch("mma_delta", (-(-t // 4), h, b), (THREADS,), (call.problem, *strided(y), *strided(dy), delta))
+        inputs = (call.problem, *strided(q), *strided(k), *strided(v), call.padding, call.states)
+        inputs += (*strided(dy), lse, delta)
         shared = q.itemsize * d * 2 * (tiles.own + 2 * tiles.stream)
         dq_sum = xp.zeros((b, h, t, d), np.float32) if self.atomic_dq else None
         extra = 16 * tiles.stream + (q.itemsize * tiles.stream * tiles.own if self.atomic_dq else 0)
@@ -137,7 +141,7 @@ class Mma:
             "mma_backward_keys",
             (-(-s // tiles.own), groups, b),
             (THREADS,),
-            (*inputs, dk, view(dk), dv, view(dv), dq_sum),
+            (*inputs, *strided(dk), *strided(dv), dq_sum),
             shared_mem=shared + extra,
         )
         if dq_sum is not None:
@@ -147,7 +151,7 @@ class Mma:
                 "mma_backward_queries",
                 (-(-t // tiles.own), h, b),
                 (THREADS,),
-                (*inputs, dq, view(dq)),
+                (*inputs, *strided(dq)),
                 shared_mem=shared,
             )
         return dq, dk, dv
@@ -155,12 +159,9 @@ class Mma:
 
 def check_call(q: Array, scale: float | None) -> None:
     """Refuse what the tensor-core kernels cannot do."""
-    if q.dtype.name not in ELEMENTS:
-        raise TypeError(f"tensor-core attention takes {', '.join(ELEMENTS)}, not {q.dtype}")
-    if q.shape[3] % 16 or not 16 <= q.shape[3] <= 128:
-        raise ValueError(
-            f"tensor-core attention takes head widths that are multiples of 16 up to 128, not {q.shape[3]}"
-        )
+    problem = Mma.problem(q.dtype.name, q.shape[3])
+    if problem:
+        raise UserError(f"tensor-core attention: {problem}")
     if scale is not None and scale <= 0:
         raise ValueError(f"tensor-core attention takes a positive scale, not {scale}")
 

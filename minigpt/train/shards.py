@@ -20,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 from minigpt import ops, workspace
 from minigpt.backend import Array
 from minigpt.measures import Measures, add_measures
+from minigpt.mixed import Lowered, low_dtype
 from minigpt.params import Parameters
 from minigpt.run import Run
 
@@ -40,9 +41,11 @@ class ShardPool:
     Used as a context manager; with a single worker it runs in the calling thread and leaves BLAS alone.
     """
 
-    def __init__(self, workers: int, operations: Any = ops):
+    def __init__(self, workers: int, operations: Any = ops, *, compute: str | None = None):
+        """Args: `compute` is the dtype of 16 bits that passes are made in, with `Mixed` operations, or None."""
         self.workers = workers
         self.operations = operations
+        self._low = None if compute is None else low_dtype(compute)
         self._gradients: list[Parameters] = []
         self._executor: ThreadPoolExecutor | None = None
         self._blas = ThreadpoolController()
@@ -77,6 +80,10 @@ class ShardPool:
         edges = [size * i // self.workers for i in range(self.workers + 1)]
         return self.map(function, edges[:-1], edges[1:])
 
+    def prepared(self, params: Parameters) -> Parameters:
+        """The parameters as passes take them: as they are, or with 16-bit copies of the matrices."""
+        return params if self._low is None else Lowered(params, self._low)
+
     def loss_and_grads(
         self,
         model: Any,
@@ -87,6 +94,7 @@ class ShardPool:
         step: int,
         to_device: Callable[[Array], Array] = lambda x: x,
         measures: Measures | None = None,
+        scale: float = 1.0,
     ) -> tuple[float, Parameters]:
         """Loss and gradient of one step: the mean over all targets of all `batches` (gradient accumulation).
 
@@ -96,6 +104,7 @@ class ShardPool:
         Args:
             batches: of any kind that `minigpt.objectives` describes.
             measures: what the model measures is added into it.
+            scale: the gradient (not the returned loss) is multiplied by it.
         """
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
@@ -105,12 +114,14 @@ class ShardPool:
         for gradient in self._gradients:
             gradient.flat[...] = 0
 
+        weights = self.prepared(params)
+
         def work(shard: tuple[int, Any], grads: Parameters) -> tuple[float, Measures]:
             row, part = shard
             part = on_device(part, to_device)
             run = Run(train=True, seed=seed, step=step, row=row, denominators=denominators, ops=self.operations)
-            loss, cache = model.forward(params, part, run)
-            model.backward(params, grads, cache, run)
+            loss, cache = model.forward(weights, part, run)
+            model.backward(weights, grads, cache, run, scale)
             return loss, {} if measures is None else model.measures(cache)
 
         loss, first_row = 0.0, 0

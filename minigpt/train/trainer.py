@@ -16,7 +16,11 @@ from minigpt.config import RunConfig
 from minigpt.dispatch import choose
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, mean_loss
+from minigpt.kernels.emulator import Emulation
+from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.measures import Measures, means
+from minigpt.mixed import low_dtype
+from minigpt.params import Parameters
 from minigpt.progress import progress_bar, write_line
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import (
@@ -30,6 +34,7 @@ from minigpt.train.checkpoint import (
 )
 from minigpt.train.log import RunLog, read_log
 from minigpt.train.optimizer import AdamW, clip_factor, global_norm
+from minigpt.train.scaling import LossScale
 from minigpt.train.schedule import learning_rate
 from minigpt.train.shards import ShardPool
 
@@ -65,9 +70,12 @@ class Trainer:
             backend,
             attention=c.attention,
             emulate=c.emulate,
-            dtype=c.dtype,
+            dtype=c.compute_dtype,
             head_width=model.head_width,
         )
+        if c.compute != "same":
+            low_dtype(c.compute)  # fails here, with one sentence, if the package for it is missing
+        self.loss_scale = LossScale.of(c.compute)
         self.step = 0
         self._positions: dict[str, int] | None = None
         self._seconds, self._tokens_timed = 0.0, 0
@@ -79,7 +87,14 @@ class Trainer:
     def start(self) -> None:
         """Take a fresh model's parameters."""
         self.params = self.model.init(self.config.train.seed, self.config.train.dtype, self.backend)
-        self.optimizer = AdamW(self.params, self.config.optimizer)
+        self.optimizer = self._new_optimizer()
+
+    def _new_optimizer(self) -> AdamW:
+        """AdamW by array operations, or by a kernel where the operations are kernels."""
+        if self.config.train.operations != "kernels":
+            return AdamW(self.params, self.config.optimizer)
+        emulation = Emulation() if self.config.train.emulate else None
+        return FusedAdamW(self.params, self.config.optimizer, emulation=emulation)
 
     def resume(self, checkpoint: Path) -> None:
         """Take everything from a checkpoint and cut the logs back to it."""
@@ -87,8 +102,9 @@ class Trainer:
         check_same_text(self.dataset, state, self.run)
         check_tokenizer(state, self.objective.tokenizer, self.run)
         self.params = load_weights(checkpoint, self.model, dtype=self.config.train.dtype, backend=self.backend)
-        self.optimizer = AdamW(self.params, self.config.optimizer)
+        self.optimizer = self._new_optimizer()
         restore_optimizer(checkpoint, self.optimizer, state["updates"], backend=self.backend)
+        self.loss_scale = LossScale.of(self.config.train.compute, state.get("loss_scale"))
         self.step = state["step"]
         if self.config.train.steps < self.step:
             raise UserError(f"{self.run} is at step {self.step} already; --steps must not be less")
@@ -100,6 +116,8 @@ class Trainer:
         positions = self._positions or RunLog(folder or self.run).positions()
         tokenizer = fingerprint(self.objective.tokenizer)
         state = {"data": self.dataset.fingerprint, "tokenizer": tokenizer, "positions": positions}
+        if self.loss_scale.adjusts:
+            state["loss_scale"] = self.loss_scale.state()
         run, keep = folder or self.run, self.config.train.keep_checkpoints
         return save_checkpoint(run, self.step, self.params, self.optimizer, state, backend=self.backend, keep=keep)
 
@@ -112,7 +130,7 @@ class Trainer:
         c = self.config.train
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with (
-            ShardPool(c.workers, self.chosen.operations) as pool,
+            ShardPool(c.workers, self.chosen.operations, compute=None if c.compute == "same" else c.compute) as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             complete = self._look(pool, bar, should_stop)
@@ -151,24 +169,37 @@ class Trainer:
             step=self.step,
             to_device=self.backend.asarray,
             measures=measures,
+            scale=self.loss_scale.value,
         )
-        norm = global_norm(grads, pool.each_slice)
+        norm = global_norm(grads, pool.each_slice) / self.loss_scale.value
         if not math.isfinite(loss):
             raise self._not_finite("the loss", loss)
-        if not math.isfinite(norm):
-            raise self._not_finite("the gradient's norm", norm)
-        schedule = self.config.schedule
-        lr = learning_rate(schedule, self.step, schedule.steps or c.steps)
-        clip = clip_factor(norm, self.config.optimizer.clip)
-        self.optimizer.step(self.params, grads, lr, scale=clip, each_slice=pool.each_slice)
+        update = self._update(pool, grads, norm)
         self.step += 1
         self._seconds += time.perf_counter() - started
         self._tokens_timed += sum(batch.token_count for batch in batches)
         if _due(self.step, c.log_every):
-            self.log.line(step=self.step, loss=loss, lr=lr, grad_norm=norm, **means(measures))
+            self.log.line(step=self.step, loss=loss, **update, **means(measures))
         shown = "".join(f"{name} {value:.3f}, " for name, value in means(measures).items())
         bar.set_postfix_str(f"loss {loss:.3f}, {shown}{self.tokens_per_second():,.0f} tokens/s", refresh=False)
         bar.update()
+
+    def _update(self, pool: ShardPool, grads: Parameters, norm: float) -> dict[str, Any]:
+        """Update the parameters, and return what the log should say of it.
+
+        A gradient that overflowed because of the loss scale is left out, and the scale goes down.
+        """
+        c = self.config
+        lr = learning_rate(c.schedule, self.step, c.schedule.steps or c.train.steps)
+        if not math.isfinite(norm):
+            if not self.loss_scale.can_shrink:
+                raise self._not_finite("the gradient's norm", norm)
+            self.loss_scale.shrink()
+            return {"lr": lr, "skipped": True, "loss_scale": self.loss_scale.value}
+        scale = clip_factor(norm, c.optimizer.clip) / self.loss_scale.value
+        self.optimizer.step(self.params, grads, lr, scale=scale, each_slice=pool.each_slice)
+        self.loss_scale.count_good()
+        return {"lr": lr, "grad_norm": norm}
 
     def _not_finite(self, what: str, value: float) -> UserError:
         good = checkpoint_paths(self.run)[-1]

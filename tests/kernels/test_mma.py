@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
+from minigpt.errors import UserError
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.mma import Mma, backward_tiles, forward_tiles
 from minigpt.kernels.reference import Attention, excess
@@ -141,15 +142,15 @@ def test_a_gradient_that_is_not_aligned_is_copied():
 @pytest.mark.parametrize(
     ("q", "settings", "message"),
     [
-        (np.ones((1, 2, 1, 24), np.float16), {}, "multiples of 16 up to 128, not 24"),
-        (np.ones((1, 2, 1, 144), np.float16), {}, "multiples of 16 up to 128, not 144"),
-        (np.ones((1, 2, 1, 16)), {}, "takes bfloat16, float16, float32, not float64"),
+        (np.ones((1, 2, 1, 24), np.float16), {}, "16 to 128 numbers, in multiples of 16, not of 24"),
+        (np.ones((1, 2, 1, 144), np.float16), {}, "16 to 128 numbers, in multiples of 16, not of 144"),
+        (np.ones((1, 2, 1, 16)), {}, "computes in bfloat16, float16, float32, not in float64"),
         (np.ones((1, 2, 1, 16), np.float16), {"scale": -1.0}, "a positive scale"),
         (np.ones((1, 2, 1, 36), np.float16)[..., 4:20], {}, "q must be aligned to 16 bytes"),
     ],
 )
 def test_what_the_kernels_cannot_do_is_refused(q, settings, message):
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises((UserError, ValueError), match=message):
         Mma(emulation=Emulation()).attention_forward(q, q, q, **settings)
 
 

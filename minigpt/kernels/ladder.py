@@ -1,0 +1,6 @@
+"""The rungs of the attention ladder by name, lowest first."""
+
+from minigpt.kernels.attention import Flash, Naive, Tiled
+from minigpt.kernels.mma import Mma
+
+RUNGS = {"naive": Naive, "tiled": Tiled, "flash": Flash, "mma": Mma}
