@@ -8,8 +8,12 @@ import torch
 import transformers
 
 import minigpt
+from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.interop.hf.writing import write_model
+from minigpt.models import GPT, GPTConfig
+from minigpt.tokenizers import SentencePieceBPE
+from minigpt.tokenizers.sentencepiece_files import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
 
 from .hf_models import CASES, VOCAB, random_model, their_logits, their_tensors
 
@@ -92,10 +96,55 @@ def test_ours_there_and_back_is_exact(name, tmp_path):
 
 
 def test_models_without_biases_are_written_with_zero_ones(tmp_path):
-    from minigpt.models import GPT, GPTConfig
-
     model = GPT(GPTConfig(vocab_size=VOCAB, context=9, layers=2, heads=2, width=6, bias=False))
     params = model.init(seed=3, dtype="float64")
     write_model(tmp_path / "hf", model, params, None)
     theirs = transformers.GPT2LMHeadModel.from_pretrained(tmp_path / "hf", dtype=torch.float64)
     assert np.abs(their_logits(theirs, IDS) - model.logits(params, IDS)).max() <= 1e-12
+
+
+def test_the_double_heads_class_is_read_without_its_second_head(tmp_path):
+    """It saves the shared matrix as lm_head.weight, and a head that the language model has no place for."""
+    config = CASES["openai-gpt"].config()
+    theirs = transformers.OpenAIGPTDoubleHeadsModel(config).eval()
+    names = their_tensors(saved(theirs, tmp_path / "hf")).keys()
+    assert "lm_head.weight" in names and "transformer.tokens_embed.weight" not in names
+    with pytest.raises(minigpt.errors.UserError, match=r"it has multiple_choice_head\.summary\.bias"):
+        minigpt.load(tmp_path / "hf")
+    ours = minigpt.load(tmp_path / "hf", dtype="float64", skip=["multiple_choice_head."])
+    exact = their_logits(theirs.double(), IDS[:, None])[:, 0]
+    assert np.abs(ours.logits(IDS) - exact).max() <= 1e-9 * max(1.0, np.abs(exact).max())
+
+
+TEXT = "The quick brown fox jumps over the lazy dog; 12 foxes, 3 dogs: naïve façade, 東京!\n" * 20
+
+
+def small_sentencepiece():
+    """Llama's kind of tokenizer: three control pieces, the bytes, the characters of the text and a few words of it."""
+    words = ["qu", "ick", "quick", "▁quick", "▁d", "▁do"]
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *sorted({*TEXT[:60], "▁"} - {" "}), *words]
+    types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * (len(pieces) - 259)
+    scores = [0.0] * 259 + [-float(n) for n in range(len(pieces) - 259)]
+    roles = {"unk": 0, "bos": 1, "eos": 2}
+    return SentencePieceBPE(SentencePieceVocabulary(pieces, scores, types, roles=roles))
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "bpe", "wordpiece", "gpt", "sentencepiece"])
+def test_tokenizers_are_opened_by_theirs(kind, tmp_path, their_warnings):
+    """AutoTokenizer gives our ids and our text, also from the folder that a run became; and we read it back."""
+    if kind == "sentencepiece":
+        ours = small_sentencepiece()
+    else:
+        ours = tokenizers.from_spec(kind if kind in ("char", "byte") else f"{kind}:400", lambda: iter([TEXT]))
+    model = GPT(GPTConfig(vocab_size=ours.vocab_size, context=200, layers=1, heads=1, width=4))
+    write_model(tmp_path / "hf", model, model.init(), ours)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    line = TEXT.splitlines()[0]
+    ids = ours.encode(line)
+    assert theirs.encode(line, add_special_tokens=False) == ids
+    assert theirs.decode(ids) == ours.decode(ids)
+    assert theirs.model_max_length == 200 and their_warnings == []
+    for role, name in theirs.special_tokens_map.items():
+        assert ours.special_tokens[name] == theirs.convert_tokens_to_ids(name), role
+    again = minigpt.load(tmp_path / "hf").tokenizer
+    assert type(again) is type(ours) and again.encode(line) == ids
