@@ -17,8 +17,9 @@ import numpy as np
 from minigpt import tokenizers
 from minigpt.errors import UserError
 from minigpt.files import read_text, unreadable
+from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf import FAMILIES
-from minigpt.interop.hf.reading import check_shapes, filled, match
+from minigpt.interop.hf.reading import match
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig
 from minigpt.params import Parameters

@@ -7,6 +7,7 @@ of the parameters, so the same table names them too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 from minigpt.backend import Array
@@ -51,6 +52,14 @@ def norm(theirs: str, ours: str, *, bias: bool = True) -> Table:
     return rows | {f"{theirs}.bias": (f"{ours}.bias", as_is)} if bias else rows
 
 
+def their_shape(view: Array) -> tuple[int, ...]:
+    """Theirs are matrices and vectors. A view with more axes is a matrix whose rows ours has in another order: its
+    first axes are joined.
+    """
+    return view.shape if view.ndim < 3 else (math.prod(view.shape[:-1]), view.shape[-1])
+
+
 def their_tensors(table: Table, tree: Mapping[str, Array]) -> dict[str, Array]:
-    """Views of `tree`, anything shaped like the parameters, under their names and in their layout."""
-    return {theirs: view(tree[ours]) for theirs, (ours, view) in table.items()}
+    """`tree`, anything shaped like the parameters, under their names and in their layout: views, where one can be."""
+    views = {theirs: view(tree[ours]) for theirs, (ours, view) in table.items()}
+    return {theirs: x.reshape(their_shape(x)) for theirs, x in views.items()}

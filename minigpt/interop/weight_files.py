@@ -44,7 +44,7 @@ class StoredTensor(NamedTuple):
         """
         if self.dtype not in _FLOATS:
             raise UserError(f"{self.file}: {self.name} is stored as {self.dtype}; only {', '.join(_FLOATS)} are read")
-        stored = np.atleast_1d(self.data.view(_FLOATS[self.dtype]).reshape(self.shape))
+        stored = self.data.view(_FLOATS[self.dtype]).reshape(self.shape or (1,))
         rows = max(1, _BLOCK // max(1, math.prod(stored.shape[1:])))
         for start in range(0, len(stored), rows):
             block = stored[start : start + rows]
@@ -53,18 +53,18 @@ class StoredTensor(NamedTuple):
             yield start, block
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise UserError if the shape is another one."""
         if self.shape != shape:
             raise UserError(f"{self.file}: {self.name} has shape {self.shape}, but the model needs {shape}")
 
     def copy_into(self, target: np.ndarray) -> None:
-        """Fill `target`, a view of the parameters.
+        """Fill `target`, a view of the parameters with as many numbers in the same order.
 
         Raises:
-            UserError: the shape is another one, or a value is not finite in the target's precision.
+            UserError: a value is not finite in the target's precision.
         """
-        self.check_shape(target.shape)
         target = np.atleast_1d(target)
-        for start, block in self.blocks():
+        for start, block in self._replace(shape=target.shape).blocks():
             with np.errstate(over="ignore"):
                 block = block.astype(target.dtype, copy=False)
             if not np.isfinite(block).all():

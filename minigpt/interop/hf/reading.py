@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from minigpt.errors import UserError
+from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import Keys, read_json
@@ -16,7 +15,6 @@ from minigpt.interop.tables import Table
 from minigpt.interop.weight_files import StoredTensor, open_folder
 from minigpt.models import FAMILIES as MODELS
 from minigpt.params import Parameters
-from minigpt.progress import progress_bar
 
 CONFIG = "config.json"
 
@@ -81,7 +79,7 @@ def match(
         if canonical in found:
             raise UserError(f"{folder} has the tensor {canonical} twice: as {found[canonical].name} and as {name}")
         found[canonical] = tensor
-    _untie(family, found)
+    _untie(family, table, found)
     unexpected = [found[name].name for name in found if name not in table]
     missing = [n for n in table if n not in found and n not in family.optional and not n.startswith(tuple(fresh))]
     if missing or unexpected:
@@ -91,10 +89,10 @@ def match(
     return found
 
 
-def _untie(family: Family, found: dict[str, StoredTensor]) -> None:
+def _untie(family: Family, table: Table, found: dict[str, StoredTensor]) -> None:
     """Tensors that the model shares may be stored under either name, or under both if they are equal."""
     for alias, kept in family.tied.items():
-        if alias not in found:
+        if alias not in found or alias in table:
             continue
         tensor = found.pop(alias)
         other = found.setdefault(kept, tensor)
@@ -107,23 +105,3 @@ def _untie(family: Family, found: dict[str, StoredTensor]) -> None:
 def _some(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) -> None:
-    """Compare every shape with the model's before any memory is taken."""
-    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
-    for theirs, (ours, view) in table.items():
-        if theirs in found:
-            found[theirs].check_shape(view(shapes[ours]).shape)
-
-
-def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
-    """The parameters, copied tensor by tensor from the mapped files to where they belong."""
-    if all(theirs in found for theirs in table):
-        params = Parameters(model.specs, np.empty(sum(spec.size for spec in model.specs), dtype))
-    else:
-        params = model.init(seed=0, dtype=dtype)
-    for theirs, (ours, view) in progress_bar(table.items(), desc="reading", unit="tensor", leave=False, delay=2):
-        if theirs in found:
-            found[theirs].copy_into(view(params[ours]))
-    return params

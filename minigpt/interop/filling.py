@@ -1,0 +1,33 @@
+"""From stored tensors to parameters: shapes are compared first, then every tensor is copied to where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minigpt.interop.tables import Table, their_shape
+from minigpt.interop.weight_files import StoredTensor
+from minigpt.params import Parameters
+from minigpt.progress import progress_bar
+
+
+def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) -> None:
+    """Compare every shape with the model's before any memory is taken."""
+    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
+    for theirs, (ours, view) in table.items():
+        if theirs in found:
+            found[theirs].check_shape(their_shape(view(shapes[ours])))
+
+
+def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
+    """The parameters, copied tensor by tensor from the mapped files to where they belong."""
+    if all(theirs in found for theirs in table):
+        params = Parameters(model.specs, np.empty(sum(spec.size for spec in model.specs), dtype))
+    else:
+        params = model.init(seed=0, dtype=dtype)
+    for theirs, (ours, view) in progress_bar(table.items(), desc="reading", unit="tensor", leave=False, delay=2):
+        if theirs in found:
+            found[theirs].copy_into(view(params[ours]))
+    return params
