@@ -1,4 +1,4 @@
-"""`minigpt convert`: models of other implementations to run folders, and runs to Hugging Face's folders."""
+"""`minigpt convert`: models of other implementations become runs, and runs become models of theirs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from minigpt.backend import get_backend
 from minigpt.commands.common import new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
+from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
@@ -26,17 +29,22 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "convert",
-        "turn a model of another implementation into a run, or a run into a Hugging Face folder",
+        "turn a model of another implementation into a run, or a run into one of theirs",
         "minigpt convert runs/tiny-1 my-model --to hf",
     )
     parser.add_argument(
-        "source", metavar="SRC", help="a run, a Hugging Face folder, or a folder with GPT's released arrays"
+        "source",
+        metavar="SRC",
+        help="a run, a Hugging Face folder, a model of llama2.c (.bin), or a folder with GPT's released arrays",
     )
     parser.add_argument("target", metavar="DST", help="what to write; it must not exist yet")
     parser.add_argument(
-        "--to", choices=tuple(WRITERS), default="run", help="run: a folder that sample, eval and train --resume take "
-        "(the default); hf: one that transformers opens"
-    )  # fmt: skip
+        "--to",
+        choices=tuple(WRITERS),
+        default="run",
+        help="run: a folder that sample, eval and train --resume take (the default); hf: one that transformers opens; "
+        "llama2c, llama2c-v1: a file of llama2.c, as its run program reads it or in version 1",
+    )
     parser.add_argument(
         "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
     )
@@ -107,4 +115,13 @@ def _write_hf(target: Path, loaded: Loaded) -> None:
     write_model(target, loaded.model, loaded.params, loaded.tokenizer)
 
 
-WRITERS = {"run": _write_run, "hf": _write_hf}
+def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:
+    llama2c.write_model(target, loaded.model, loaded.params, version)
+
+
+WRITERS: dict[str, Callable[[Path, Loaded], None]] = {
+    "run": _write_run,
+    "hf": _write_hf,
+    "llama2c": partial(_write_llama2c, 0),
+    "llama2c-v1": partial(_write_llama2c, 1),
+}

@@ -114,6 +114,13 @@ class Keys:
                 raise self.refusal(name, f"minigpt has one rate for it and {names[0]}, which is {values[names[0]]}")
         return values[names[0]]
 
+    def section(self, name: str) -> Keys:
+        """The keys of an object inside this one."""
+        value = self.get(name)
+        if not isinstance(value, dict):
+            raise self.refusal(name, "it must be an object with keys of its own")
+        return Keys(value, f"{self._path}: {name}")
+
     def refusal(self, name: str, why: str) -> UserError:
         shown = json.dumps(self._values.get(name))
         return UserError(f"{self._path}: {name} is {shown if len(shown) < 80 else shown[:80] + '…'}, but {why}")

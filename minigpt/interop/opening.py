@@ -6,9 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minigpt import tokenizers
 from minigpt.config import DataConfig, RunConfig, TrainConfig
 from minigpt.errors import UserError
-from minigpt.interop import gpt_arrays
+from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.hf import reading, tokenizer_files
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
@@ -32,7 +33,7 @@ def open_model(
     skip: Collection[str] = (),
     fresh: Collection[str] = (),
 ) -> Opened:
-    """Open a Hugging Face folder or GPT's released arrays.
+    """Open a Hugging Face folder, a model of llama2.c, or GPT's released arrays.
 
     Args:
         dtype: of the parameters; None takes what is stored (float32 for half precision).
@@ -48,12 +49,16 @@ def open_model(
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
         found = gpt_arrays.read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+    elif path.is_file():
+        model, params = llama2c.read_model(path, dtype)
+        beside = path.with_name("tokenizer.bin")
+        found = tokenizers.load(beside) if tokenizer and beside.exists() else None
     else:
         if not path.exists():
             raise UserError(f"there is no {path}")
         raise UserError(
             f"{path} is no model that minigpt reads: neither a run, nor a Hugging Face folder ({reading.CONFIG} and "
-            f"safetensors), nor GPT's released arrays ({gpt_arrays.SHAPES} and params_0.npy, …)"
+            f"safetensors), a model of llama2.c (.bin) or GPT's released arrays ({gpt_arrays.SHAPES}, params_0.npy, …)"
         )
     config = RunConfig(
         family=model.family,

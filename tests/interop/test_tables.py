@@ -6,11 +6,12 @@ import pytest
 from minigpt.errors import UserError
 from minigpt.interop import hf
 from minigpt.interop.tables import columns, their_tensors, transposed
-from minigpt.models import GPT, GPTConfig
+from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 
 MODELS = {
     "openai-gpt": GPT(GPTConfig(vocab_size=11, context=7, layers=2, heads=2, width=6, norm="post")),
     "gpt2": GPT(GPTConfig(vocab_size=11, context=7, layers=2, heads=2, width=6, feed_forward=10)),
+    "llama": Llama(LlamaConfig(vocab_size=11, context=7, layers=2, heads=4, kv_heads=2, width=8, feed_forward=5)),
 }
 
 

@@ -9,14 +9,28 @@ import transformers
 
 VOCAB = 97
 CONTEXT = 40
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
 
 
 class Case(NamedTuple):
-    """One of transformers' classes, the configuration of a small model of it, and whether it continues prompts."""
+    """One of transformers' classes, and the configuration of a small model of it.
+
+    Attributes:
+        causal: whether it continues prompts.
+        bound: how far its float64 logits may be from ours; Llama computes norms, rotations and softmax in float32.
+    """
 
     architecture: str
     config: Callable[[], Any]
     causal: bool = True
+    bound: float = 1e-9
 
 
 CASES = {
@@ -42,6 +56,26 @@ CASES = {
             eos_token_id=None,
         ),
     ),
+    "llama": Case(
+        "LlamaForCausalLM",
+        lambda: transformers.LlamaConfig(
+            **dict(vocab_size=VOCAB, hidden_size=12, intermediate_size=31, num_hidden_layers=2, num_attention_heads=6),
+            **dict(num_key_value_heads=3, max_position_embeddings=CONTEXT, rms_norm_eps=1e-5, head_dim=4),
+            bos_token_id=None,
+            eos_token_id=None,
+        ),
+        bound=5e-5,
+    ),
+    "llama-3.1": Case(
+        "LlamaForCausalLM",
+        lambda: transformers.LlamaConfig(
+            **dict(vocab_size=VOCAB, hidden_size=12, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2),
+            **dict(max_position_embeddings=CONTEXT, tie_word_embeddings=True, rope_parameters=LLAMA3),
+            bos_token_id=None,
+            eos_token_id=None,
+        ),
+        bound=5e-5,
+    ),
 }
 CAUSAL = [name for name, case in CASES.items() if case.causal]
 
@@ -59,7 +93,20 @@ def random_model(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -
 
 def their_logits(model: Any, ids: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        return model(input_ids=torch.tensor(ids)).logits.numpy()
+        return model(input_ids=torch.tensor(ids))[0].numpy()
+
+
+def our_logits(loaded: Any, ids: np.ndarray) -> np.ndarray:
+    """The scores of the tokens; a model of sentence pairs gives those of the pairs as well."""
+    scores = loaded.logits(ids)
+    return scores[0] if isinstance(scores, tuple) else scores
+
+
+def check_logits(name: str, loaded: Any, model: Any, ids: np.ndarray) -> None:
+    """Both in float64."""
+    exact = their_logits(model.double(), ids)
+    assert exact.dtype == np.float64
+    assert np.abs(our_logits(loaded, ids) - exact).max() <= CASES[name].bound * max(1.0, np.abs(exact).max())
 
 
 def their_tensors(folder: Any) -> dict[str, np.ndarray]:

@@ -6,9 +6,19 @@ from typing import Any
 
 from minigpt.backend import Array
 from minigpt.interop.hf.family import Family
+from minigpt.interop.keys import MOST_LAYERS, Keys, words
 from minigpt.interop.tables import Table, View, as_is, fused, linear, norm, transposed
+from minigpt.models.llama import LlamaConfig
 
 PREFIX = "model."
+BASE = 10000.0  # of the rotation, where the file says nothing
+# Llama 3.1's scaling of the rotation: what it is called there, and in our configuration.
+SCALING = {
+    "factor": "rope_factor",
+    "low_freq_factor": "rope_low",
+    "high_freq_factor": "rope_high",
+    "original_max_position_embeddings": "rope_context",
+}
 
 
 def table(model: Any) -> Table:
@@ -56,4 +66,89 @@ def _halves_first(columns: View, head_width: int) -> View:
     return view
 
 
-FAMILY = Family(model_type="llama", family="llama", table=table, prefix=PREFIX)
+def read_config(keys: Keys) -> LlamaConfig:
+    for name in ("attention_bias", "mlp_bias"):
+        keys.fixed(name, False, None)
+    keys.fixed("hidden_act", "silu")
+    keys.fixed("attention_dropout", 0)
+    heads = keys.integer("num_attention_heads")
+    return LlamaConfig(
+        vocab_size=keys.integer("vocab_size"),
+        context=keys.integer("max_position_embeddings", 2048),
+        layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
+        heads=heads,
+        width=keys.integer("hidden_size"),
+        kv_heads=keys.integer("num_key_value_heads", heads),
+        head_width=keys.integer("head_dim", 0, least=0),
+        feed_forward=keys.integer("intermediate_size"),
+        tied=keys.flag("tie_word_embeddings", False),
+        norm_eps=keys.number("rms_norm_eps", 1e-6),
+        init_std=keys.number("initializer_range", 0.02),
+        scaled_residual_init=False,
+        **_read_rope(keys),
+    )
+
+
+def _read_rope(keys: Keys) -> dict[str, Any]:
+    """The rotation, which transformers before version 5 spells otherwise; where a file has both they must agree."""
+    base = keys.number("rope_theta", BASE)
+    spelled = {name: _spelled(keys, name, base) for name in ("rope_parameters", "rope_scaling") if keys.get(name)}
+    rope = spelled.get("rope_parameters") or spelled.get("rope_scaling") or {"rope_base": base}
+    if "rope_scaling" in spelled and spelled["rope_scaling"] != rope:
+        raise keys.refusal("rope_scaling", "rope_parameters says something else")
+    if keys.get("rope_theta") is not None and rope["rope_base"] != base:
+        raise keys.refusal("rope_theta", f"rope_parameters says {rope['rope_base']}")
+    return rope
+
+
+def _spelled(keys: Keys, name: str, base: float) -> dict[str, Any]:
+    inner = keys.section(name)
+    kind = "type" if inner.get("rope_type") is None else "rope_type"
+    kind = inner.choice(kind, {"default": "default", "llama3": "llama3"}, "default")
+    inner.get("type")  # some files say it twice, in the old and in the new way
+    rope = {"rope_base": inner.number("rope_theta", base)}
+    if kind == "llama3":
+        for theirs, ours in SCALING.items():
+            rope[ours] = inner.integer(theirs) if ours == "rope_context" else inner.number(theirs)
+    inner.finish()
+    return rope
+
+
+def write_config(config: LlamaConfig) -> dict[str, Any]:
+    """Both spellings of the rotation, for transformers of any version."""
+    scaling: dict[str, Any] = {"rope_type": "default"}
+    if config.rope_factor > 1:
+        scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
+    return {
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_width,
+        "hidden_size": config.width,
+        "intermediate_size": config.feed_forward,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.norm_eps,
+        "initializer_range": config.init_std,
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": config.tied,
+        "rope_parameters": {**scaling, "rope_theta": config.rope_base},
+        "rope_theta": config.rope_base,
+        "rope_scaling": scaling if config.rope_factor > 1 else None,
+    }
+
+
+FAMILY = Family(
+    model_type="llama",
+    architecture="LlamaForCausalLM",
+    family="llama",
+    read_config=read_config,
+    write_config=write_config,
+    table=table,
+    prefix=PREFIX,
+    tied={"lm_head.weight": f"{PREFIX}embed_tokens.weight"},
+    ignored=r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+    harmless=words("pretraining_tp"),
+)

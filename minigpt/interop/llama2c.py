@@ -1,0 +1,199 @@
+"""Models of llama2.c: one file, a header and float32s, in its first format or in version 1.
+
+The first format begins with seven numbers (width, feed-forward width, layers, heads, key-value heads, vocabulary,
+context); a negative vocabulary says that the output layer has a matrix of its own. Version 1 begins with "ak42", the
+version, the same numbers and a byte for a shared output layer, in 256 bytes. Then follow the tensors, in an order that
+the two do not share, each kind for all layers. The first format also holds the rotation's cosines and sines, which
+nobody needs. In every head the numbers of a pair stand side by side, as Meta keeps them; ours are half a head apart.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt.backend import Array
+from minigpt.errors import UserError
+from minigpt.files import unreadable, write_new
+from minigpt.interop.filling import filled
+from minigpt.interop.keys import MOST_LAYERS
+from minigpt.interop.tables import Table, View, as_is, columns, transposed
+from minigpt.interop.weight_files import StoredTensor
+from minigpt.models.llama import Llama, LlamaConfig
+from minigpt.ops import Rope
+from minigpt.ops.rope import rope_table
+from minigpt.params import Parameters
+
+MAGIC = 0x616B3432
+_SIZES = struct.Struct("<7i")
+_VERSION_1 = struct.Struct("<Ii7iB")
+_VERSION_1_BYTES = 256
+_BASE, _EPS = 10000.0, 1e-5  # of the rotation and the norms; llama2.c has them in its code, not in the file
+_ORDERS = (
+    ("tokens", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w2", "w3", "final_norm", "cos", "sin", "output"),
+    ("norm1", "norm2", "final_norm", "tokens", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "output"),
+)
+
+
+def interleaved(view: View, head_width: int) -> View:
+    """Theirs has pair j of a head in rows 2j and 2j + 1, ours in rows j and j + D/2 of what `view` shows."""
+
+    def pairs(x: Array) -> Array:
+        rows = view(x)  # (H·D, C)
+        return rows.reshape(-1, 2, head_width // 2, rows.shape[-1]).swapaxes(1, 2)  # (H, D/2, 2, C)
+
+    return pairs
+
+
+def table(c: LlamaConfig) -> Table:
+    """Their tensors, which have no names in the file, as views of ours."""
+    q, kv, f = c.heads * c.head_width, c.kv_heads * c.head_width, c.feed_forward
+    turn = interleaved if c.rope_layout == "half" else lambda view, head_width: view
+    layer: Table = {
+        "norm1": ("norm1.gain", as_is),
+        "wq": ("attention.qkv.weight", turn(columns(0, q), c.head_width)),
+        "wk": ("attention.qkv.weight", turn(columns(q, q + kv), c.head_width)),
+        "wv": ("attention.qkv.weight", columns(q + kv, q + 2 * kv)),
+        "wo": ("attention.out.weight", transposed),
+        "norm2": ("norm2.gain", as_is),
+        "w1": ("mlp.up.weight", columns(0, f)),  # the gate
+        "w2": ("mlp.down.weight", transposed),
+        "w3": ("mlp.up.weight", columns(f, 2 * f)),
+    }
+    rows: Table = {"tokens": ("tokens", as_is), "final_norm": ("final_norm.gain", as_is)}
+    rows |= {} if c.tied else {"output": ("output", transposed)}
+    return rows | {
+        f"{kind}.{i}": (f"blocks.{i}.{ours}", view) for kind, (ours, view) in layer.items() for i in range(c.layers)
+    }
+
+
+def _order(c: LlamaConfig, version: int) -> Iterator[str]:
+    """The names of the table, and the rotation's "cos" and "sin", as they follow each other in a file."""
+    for kind in _ORDERS[version]:
+        if kind in ("tokens", "final_norm", "cos", "sin"):
+            yield kind
+        elif kind == "output":
+            yield from () if c.tied else (kind,)
+        else:
+            yield from (f"{kind}.{i}" for i in range(c.layers))
+
+
+def read_model(path: Path, dtype: str | None = None) -> tuple[Llama, Parameters]:
+    """The model in a file, memory-mapped, and its parameters.
+
+    Raises:
+        UserError: the file cannot be read, is not such a model, is damaged, truncated, or in another version.
+    """
+    try:
+        if not path.stat().st_size:
+            raise UserError(f"{path} is empty")
+        data = np.memmap(path, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise unreadable(path, error) from None
+    config, version, start = _header(path, data)
+    model = Llama(config)
+    rows = table(config)
+    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
+    found = {}
+    for name in _order(config, version):
+        shape = _shape(rows, name, shapes, config)
+        stop = start + 4 * math.prod(shape)
+        found[name] = StoredTensor(path, name, "F32", shape, data[start:stop])
+        start = stop
+    if start != len(data):
+        raise UserError(f"{path} is damaged: it has {len(data)} bytes, but its header ({_words(config)}) needs {start}")
+    return model, filled(model, rows, found, dtype or "float32")
+
+
+def _shape(rows: Table, name: str, tree: Any, c: LlamaConfig) -> tuple[int, ...]:
+    if name not in rows:
+        return c.context, c.head_width // 2  # the rotation's tables
+    ours, view = rows[name]
+    return view(tree[ours]).shape
+
+
+def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:
+    """The configuration, the version, and where the tensors start."""
+    if len(data) < _VERSION_1_BYTES:
+        raise UserError(f"{path} is truncated, or no model of llama2.c: it has {len(data)} bytes")
+    magic, version, *sizes, shared = _VERSION_1.unpack(data[: _VERSION_1.size].tobytes())
+    if magic == MAGIC:
+        if version != 1:
+            raise UserError(f"{path} is in version {version} of llama2.c's format (2 is quantized); only 1 is read")
+        start = _VERSION_1_BYTES
+    else:
+        version, start = 0, _SIZES.size
+        sizes = list(_SIZES.unpack(data[:start].tobytes()))
+        shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
+    width, feed_forward, layers, heads, kv_heads, vocab_size, context = sizes
+    if min(sizes) < 1 or layers > MOST_LAYERS or max(sizes) > 2**24 or width % heads:
+        raise UserError(f"{path} is no model of llama2.c: its header would be {sizes}")
+    try:
+        config = LlamaConfig(
+            vocab_size=vocab_size,
+            context=context,
+            layers=layers,
+            heads=heads,
+            width=width,
+            kv_heads=kv_heads,
+            feed_forward=feed_forward,
+            tied=bool(shared),
+            rope_base=_BASE,
+            norm_eps=_EPS,
+            scaled_residual_init=False,
+        )
+    except UserError as error:
+        raise UserError(f"{path} is no model of llama2.c: {error}") from None
+    return config, version, start
+
+
+def _words(c: LlamaConfig) -> str:
+    return f"{c.layers} layers of width {c.width} and {c.feed_forward}, {c.vocab_size} tokens, context {c.context}"
+
+
+def write_model(path: Path, model: Any, params: Parameters, version: int = 0) -> None:
+    """Write a Llama to a file that is not there yet, for llama2.c's run (version 0, its first format) or in version 1.
+
+    Raises:
+        UserError: llama2.c cannot express the model, or the file exists or cannot be written.
+    """
+    if problems := _problems(model, params):
+        raise UserError(f"llama2.c cannot express this model: it has {' and '.join(problems)}")
+    write_new(path, _pieces(model.config, params, version))
+
+
+def _problems(model: Any, params: Parameters) -> list[str]:
+    c = model.config
+    if model.family != "llama":
+        return [f"the family {model.family}, not llama"]
+    found = {
+        f"the rotation base {c.rope_base}, not {_BASE}": c.rope_base != _BASE,
+        "a scaled rotation": c.rope_factor > 1,
+        f"norms with ε = {c.norm_eps}, not {_EPS}": c.norm_eps != _EPS,
+        f"heads of width {c.head_width}, not {c.width}/{c.heads}": c.head_width * c.heads != c.width,
+        f"weights in {params.flat.dtype}, not float32": params.flat.dtype != np.float32,
+    }
+    return [problem for problem, is_there in found.items() if is_there]
+
+
+def _pieces(c: LlamaConfig, params: Parameters, version: int) -> Iterator[bytes]:
+    """The bytes of the file, a tensor at a time."""
+    sizes = [c.width, c.feed_forward, c.layers, c.heads, c.kv_heads, c.vocab_size, c.context]
+    if version:
+        yield _VERSION_1.pack(MAGIC, version, *sizes, c.tied).ljust(_VERSION_1_BYTES, b"\0")
+    else:
+        sizes[5] = c.vocab_size if c.tied else -c.vocab_size
+        yield _SIZES.pack(*sizes)
+    rows = table(c)
+    rotation = dict(zip(("cos", "sin"), rope_table(np, c.context, c.head_width, Rope(_BASE)), strict=True))
+    for name in _order(c, version):
+        if name in rows:
+            ours, view = rows[name]
+            yield np.ascontiguousarray(view(params[ours]), "<f4").tobytes()
+        else:
+            yield rotation[name].astype("<f4").tobytes()
