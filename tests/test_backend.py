@@ -1,5 +1,6 @@
 """Choosing a backend, without CuPy, with CuPy but no GPU, and with a stand-in for both."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from minigpt.cli import main
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.gradcheck import MODEL_CASES, operation_cases
+from minigpt.kernels.fused import NATIVE, operations_table
+from minigpt.mixed import Lowered, Mixed, low_dtype
 from minigpt.params import Parameters
 from minigpt.train.log import read_log
 
@@ -79,7 +82,7 @@ def to_device(x):
 
 def on_device_only(x):
     if isinstance(x, np.ndarray):
-        assert isinstance(x, fake_cupy.ndarray)
+        assert isinstance(x, fake_cupy.ndarray) or x.dtype.fields  # a struct that a kernel is called with
     elif isinstance(x, (tuple, list)):
         for y in x:
             on_device_only(y)
@@ -120,6 +123,31 @@ def test_models_stay_on_the_device(monkeypatch, name):
     case.model.backward(params, device_grads, cache, case.run)
     assert float(device_loss) == pytest.approx(loss, rel=1e-14)
     np.testing.assert_allclose(device_grads.flat.get(), grads.flat, rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("name", MODEL_CASES)
+def test_models_stay_on_the_device_with_kernels(monkeypatch, name, dtype):
+    """Fused kernels, alone and in mixed precision: whatever the device path does, it does to device arrays."""
+    fake_cupy.install(monkeypatch)
+    case = MODEL_CASES[name]()
+    loss, cache = case.model.forward(case.params, case.batch, case.run)
+    grads = case.params.zeros_like()
+    case.model.backward(case.params, grads, cache, case.run)
+    table, tolerance = operations_table(in_place_loss=True), 1e-12
+    params = weights = Parameters(case.params.specs, to_device(case.params.flat))
+    if dtype == "bfloat16":
+        table, tolerance = Mixed(table, NATIVE), 0.15
+        params = params.astype("float32")
+        weights = Lowered(params, low_dtype(dtype))
+    run = dataclasses.replace(case.run, ops=table)
+    device_loss, cache = case.model.forward(weights, to_device(case.batch), run)
+    on_device_only(cache)
+    device_grads = params.zeros_like()
+    case.model.backward(weights, device_grads, cache, run)
+    assert float(device_loss) == pytest.approx(loss, rel=tolerance)
+    difference = np.linalg.norm(device_grads.flat.get() - grads.flat)
+    assert difference <= tolerance * np.linalg.norm(grads.flat)
 
 
 def test_a_whole_run_on_the_device_equals_the_one_on_the_cpu(monkeypatch, text_file, tmp_path, capsys):

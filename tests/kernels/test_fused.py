@@ -12,14 +12,14 @@ from minigpt.gradcheck import operation_cases
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.optimizer import FusedAdamW
-from minigpt.params import Parameters, ParameterSpec
+from minigpt.params import Parameters
 from minigpt.train.optimizer import AdamW
 from tests.ops import test_table as table
 
+from .fused_checks import DTYPES, NAMES, SPECS, check
+
 KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
 CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
-DTYPES = [np.float64, np.float32, ml_dtypes.bfloat16, np.float16]
-STEP = {np.float64: 1e-13, np.float32: 3e-6, ml_dtypes.bfloat16: 2**-7, np.float16: 2**-10}  # about one rounding
 
 
 @pytest.fixture(params=CASES, name="case")
@@ -35,73 +35,12 @@ test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_b
 test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 
-def run(operations, name, dtype):
-    """One operation at a size of several blocks and odd ends; the results, float64."""
-    rng = np.random.default_rng(0)
-    n, c = 70, 301
-
-    def normal(*shape):
-        return rng.standard_normal(shape).astype(dtype)
-
-    def vector():
-        return rng.standard_normal(c).astype(np.float64 if dtype is np.float64 else np.float32)
-
-    grads = [np.ones(c, vector().dtype) for _ in range(2)]
-    forward = getattr(operations, f"{name}_forward")
-    back = getattr(operations, f"{name}_backward")
-    if name == "layernorm":
-        y, cache = forward(normal(n, c), vector(), vector())
-        results = [y, back(normal(n, c), cache, *grads), *grads]
-    elif name == "rmsnorm":
-        y, cache = forward(normal(n, c), vector())
-        results = [y, back(normal(n, c), cache, grads[0]), grads[0]]
-    elif name == "cross_entropy":
-        targets = np.where(rng.random(n) < 0.2, ops.IGNORE, rng.integers(0, c, n))
-        loss, cache = forward(3 * normal(n, c), targets, label_smoothing=0.1)
-        results = [loss, n * back(1.0, cache).astype(np.float64)]
-    elif name == "embedding":
-        ids = rng.integers(0, 20, (7, 10))
-        y, cache = operations.embedding_forward(ids, normal(600, c), scale=2.0)
-        dtable = np.ones((600, c), grads[0].dtype)
-        back(normal(7, 10, c), cache, dtable)
-        results = [y, dtable]
-    else:
-        y, cache = forward(3 * normal(n, c))
-        results = [y, back(normal(n, c), cache)]
-    return [np.asarray(x, dtype=np.float64) for x in results]
-
-
-NAMES = ["layernorm", "rmsnorm", "gelu_tanh", "gelu_erf", "cross_entropy", "embedding"]
-
-
-class Exact:
-    """The plain operations in float64 on inputs that were rounded to a dtype."""
-
-    def __getattr__(self, name):
-        def call(*arguments, **keywords):
-            raised = [
-                np.asarray(x, np.float64) if isinstance(x, np.ndarray) and x.dtype.kind != "i" else x for x in arguments
-            ]
-            result = getattr(ops, name)(*raised, **keywords)
-            for given, used in zip(arguments, raised, strict=True):  # gradients are added to in place
-                if isinstance(given, np.ndarray) and given is not used and name.endswith("backward"):
-                    given[...] = used
-            return result
-
-        return call
-
-
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_type_in_every_thread_order(name, dtype):
-    expected = run(Exact(), name, dtype)
-    first = None
-    for order in ORDERS:
-        results = run(Operations(emulation=Emulation(order)), name, dtype)
-        for ours, exact in zip(results, expected, strict=True):
-            assert np.abs(ours - exact).max() <= STEP[dtype] * max(1, np.abs(exact).max()), order
-        first = first or results
-        for a, b in zip(first, results, strict=True):
+    first, *others = [check(Operations(emulation=Emulation(order)), name, dtype) for order in ORDERS]
+    for other in others:
+        for a, b in zip(first, other, strict=True):
             np.testing.assert_array_equal(a, b)  # sums have one fixed order, whatever the threads do
 
 
@@ -126,9 +65,6 @@ def test_the_kernels_say_what_they_do_not_take():
         operations.rmsnorm_forward(np.ones((1, 3073)), np.ones(3073))
     with pytest.raises(ValueError, match="outside the vocabulary of 3 tokens"):
         operations.cross_entropy_forward(np.ones((1, 3)), np.array([3]))
-
-
-SPECS = (ParameterSpec("matrix", (30, 20)), ParameterSpec("bias", (17,)))
 
 
 @pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
