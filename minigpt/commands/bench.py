@@ -1,16 +1,13 @@
-"""`minigpt bench`: how fast it is on this machine."""
+"""`minigpt bench`: how fast this machine trains and decodes, and against what."""
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import queue
 from typing import Any
 
-from tqdm import tqdm
-
 from minigpt.backend import get_backend
-from minigpt.benchmark import SHAPES, bench_step
+from minigpt.benchmark.shapes import SHAPES
+from minigpt.benchmark.step import OPPONENTS, bench_step
 from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
@@ -31,56 +28,63 @@ def add_parser(subparsers: Any) -> None:
     add_bench_parser(kinds)
 
 
+def opponents(text: str) -> list[str]:
+    """The value of --against: names with commas between them."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in OPPONENTS:
+            raise argparse.ArgumentTypeError(f"cannot compare with {name!r}; there are {', '.join(OPPONENTS)}")
+    return names
+
+
+def check_torch(against: list[str]) -> None:
+    """Raise UserError if PyTorch is asked for and not there."""
+    if against:
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            raise UserError("comparing with PyTorch needs it: pip install 'minigpt[parity]'") from None
+
+
 def _add_step_parser(kinds: Any) -> None:
-    step = new_parser(kinds, "step", "time a training step", "minigpt bench step --shape S --shape M")
+    step = new_parser(kinds, "step", "time a training step", "minigpt bench step --shape S --against torch")
     shapes = "; ".join(f"{name} is {shape.about}" for name, shape in SHAPES.items())
-    step.add_argument("--shape", action="append", choices=SHAPES, help=f"may be repeated; by default all: {shapes}")
-    step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="timed steps of each shape")
+    step.add_argument("--shape", action="append", choices=SHAPES, help=f"may be repeated; by default S, M, L: {shapes}")
+    step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="undisturbed rounds of each shape")
     step.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
     step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
+    step.add_argument(
+        "--against", type=opponents, default=[], metavar="WHAT", help="torch, torch-compile: time them in the same run"
+    )
     step.set_defaults(run=run_step)
 
 
-def _in_its_own_process(name: str, options: dict[str, Any], messages: Any) -> None:
-    options["backend"] = get_backend(options["backend"])
-    messages.put(bench_step(name, progress=lambda: messages.put("step"), **options))
-
-
-def _bench(name: str, options: dict[str, Any], bar: tqdm) -> dict[str, Any]:
-    """Time one shape in a fresh process, so that its peak memory is its own."""
-    context = multiprocessing.get_context("spawn")
-    messages = context.Queue()
-    process = context.Process(target=_in_its_own_process, args=(name, options, messages), daemon=True)
-    process.start()
-    while True:
-        try:
-            message = messages.get(timeout=1)
-        except queue.Empty:
-            if not process.is_alive():
-                raise UserError(f"timing shape {name} ended early; is there enough memory for it?") from None
-            continue
-        if message != "step":
-            process.join()
-            return message
-        bar.update()
-
-
 def run_step(args: argparse.Namespace) -> int:
-    names = args.shape or list(SHAPES)
+    names = args.shape or ["S", "M", "L"]
     backend = get_backend(args.backend).name  # fails here, with one sentence, if it cannot run
+    check_torch(args.against)
     workers = args.workers or (available_cores() if backend == "numpy" else 1)
-    options = {"repeats": args.repeats, "workers": workers, "backend": backend}
-    with progress_bar(total=args.repeats * len(names), unit="step", leave=False) as bar:
-        results = {name: _bench(name, dict(options), bar) for name in names}
+    options = {"rounds": args.repeats, "workers": workers, "backend": backend, "against": args.against}
+    with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
+        results = {name: bench_step(name, progress=bar.update, **options) for name in names}
     if args.json:
         print_json({"shapes": results, "workers": workers, "backend": backend})
         return 0
-    print(f"{backend}, {workers} workers; step = forward + backward + AdamW, float32, median of {args.repeats}")
+    print(f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; medians [95% interval]")
     for name, r in results.items():
-        gemm = f", {r['ratio']['gemm']:.2f} x its own matrix products" if "gemm" in r["ratio"] else ""
-        peak = f", peak {r['peak_mb']:,.0f} MB" if r["peak_mb"] else ""
-        print(
-            f"{name}: {r['ms']:.1f} ms ({r['ms_p10']:.1f} to {r['ms_p90']:.1f}), "
-            f"{r['tokens_per_second']:,.0f} tokens/s{gemm}{peak}"
-        )
+        print(f"{name}: {_times(r)}")
     return 0
+
+
+def _times(r: dict[str, Any]) -> str:
+    low, high = r["ms_interval"]
+    lines = [f"{r['ms']:.1f} ms [{low:.1f}, {high:.1f}], {r['tokens_per_second']:,.0f} tokens/s"]
+    if r["peak_mb"]:
+        lines[0] += f", peak {r['peak_mb']:,.0f} MB"
+    lines[0] += f"; {r['rounds']} rounds, {r['dropped']} disturbed ones dropped"
+    for other, ratio in r["ratio"].items():
+        low, high = r["ratio_interval"][other]
+        what = "its own matrix products" if other == "gemm" else other
+        memory = f", memory {r['memory_ratio'][other]:.2f}x" if other in r["memory_ratio"] else ""
+        lines.append(f"   {ratio:.2f}x [{low:.2f}, {high:.2f}] {what} ({r['others_ms'][other]:.1f} ms){memory}")
+    return "\n".join(lines)

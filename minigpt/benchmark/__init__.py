@@ -1,0 +1,1 @@
+"""Measuring speed: contestants in processes of their own, timed in turn, compared round by round."""
