@@ -51,6 +51,10 @@ class Scope:
     def scope(self, prefix: str) -> Scope:
         return Scope(self._parameters, f"{self._prefix}{prefix}.")
 
+    def first(self, name: str) -> bool:
+        """See `Parameters.first`."""
+        return self._parameters.first(self._prefix + name)
+
 
 class Parameters(Mapping):
     """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
@@ -79,6 +83,10 @@ class Parameters(Mapping):
         """View the tensors below `prefix`: `params.scope("blocks.0")["norm1.gain"]`."""
         return Scope(self, f"{prefix}.")
 
+    def first(self, name: str) -> bool:
+        """Whether this tensor's memory holds nothing yet and the caller is to overwrite it (see `Gradients`)."""
+        return False
+
     @property
     def decayed(self) -> int:
         """How many numbers at the start of the buffer weight decay applies to."""
@@ -93,6 +101,39 @@ class Parameters(Mapping):
 
     def astype(self, dtype: str) -> Parameters:
         return Parameters(self.specs, self.flat.astype(dtype))
+
+
+class Gradients(Parameters):
+    """Gradients that count as zero without having been set to zero.
+
+    Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
+    was written yet. Whoever looks a tensor up gets zeros; an operation that writes the whole of it asks `first` before,
+    and if that says yes it overwrites instead of adding.
+    """
+
+    def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
+        super().__init__(specs, flat)
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew: every gradient counts as zero."""
+        self._unwritten = set(self._views)
+
+    def first(self, name: str) -> bool:
+        unwritten = name in self._unwritten
+        self._unwritten.discard(name)
+        return unwritten
+
+    def __getitem__(self, name: str) -> Array:
+        view = self._views[name]
+        if self.first(name):
+            view[...] = 0
+        return view
+
+    def complete(self) -> None:
+        """Make the flat buffer valid: set to zero what nothing was written to."""
+        for name in list(self._unwritten):
+            self[name]
 
 
 def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:

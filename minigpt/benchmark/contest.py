@@ -187,7 +187,6 @@ def contest(
         for player in players:
             player.process.kill()
     if len(clean) < min(rounds, 3):
-        raise UserError(
-            f"the machine is too busy to time anything: {len(dropped)} of {len(clean) + len(dropped)} rounds were disturbed"
-        )
+        total = len(clean) + len(dropped)
+        raise UserError(f"the machine is too busy to time anything: {len(dropped)} of {total} rounds were disturbed")
     return Outcome(clean, len(dropped), peaks)

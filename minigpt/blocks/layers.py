@@ -20,7 +20,8 @@ def linear_forward(x: Array, p: Scope | Parameters, name: str, run: Run) -> tupl
 
 
 def linear_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, run: Run) -> Array:
-    return run.ops.linear_backward(dy, cache, g[f"{name}.weight"], g.get(f"{name}.bias"))
+    first = g.first(f"{name}.weight")
+    return run.ops.linear_backward(dy, cache, g[f"{name}.weight"], g.get(f"{name}.bias"), first=first)
 
 
 def norm_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
 
 from minigpt import workspace
+from minigpt.fast.team import size
 
 _BLOCK = 96 * 1024  # numbers: a block and its scratch stay in a core's second-level cache
 
@@ -40,11 +40,10 @@ def rows(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, x.shape[-1])
 
 
-def blocks(count: int, width: int) -> Iterator[slice]:
-    """Cut `count` rows of `width` numbers into slices that fit the cache."""
-    step = max(1, _BLOCK // max(1, width))
-    for start in range(0, count, step):
-        yield slice(start, min(start + step, count))
+def blocks(count: int, width: int) -> list[slice]:
+    """Cut `count` rows of `width` numbers into slices that fit the cache, at least one for each of a team."""
+    step = max(1, min(_BLOCK // max(1, width), -(-count // size())))
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 @lru_cache(maxsize=64)
@@ -55,6 +54,14 @@ def ones(length: int, dtype: np.dtype) -> np.ndarray:
     return x
 
 
-def add_column_sums(x: np.ndarray, total: np.ndarray) -> None:
-    """total += Σ_n x_n for x (N, C)."""
-    total += ones(len(x), x.dtype) @ x
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """Σ_n x_n for x (N, C)."""
+    return ones(len(x), x.dtype) @ x
+
+
+def add_in_order(sums: dict[int, tuple[np.ndarray | None, ...]], *totals: np.ndarray | None) -> None:
+    """Add every block's sums to the totals, first block first, whichever thread was done first."""
+    for start in sorted(sums):
+        for total, part in zip(totals, sums[start], strict=True):
+            if total is not None:
+                total += part

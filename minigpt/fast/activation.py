@@ -9,6 +9,7 @@ import numpy as np
 
 from minigpt import workspace
 from minigpt.fast._common import blocks, rows, settle, target
+from minigpt.fast.team import each
 from minigpt.ops.erf import erf
 
 _SCALE = math.sqrt(2.0 / math.pi)
@@ -36,7 +37,8 @@ def gelu_tanh_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[
     y = target(out, x.shape, x.dtype)
     derivative = workspace.empty(x.shape, x.dtype)
     x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-    for block in blocks(*x_rows.shape):
+
+    def one(block: slice) -> None:
         value, result, slope = x_rows[block], y_rows[block], d_rows[block]
         h = workspace.empty(value.shape, x.dtype)
         np.multiply(value, value, out=slope)
@@ -52,13 +54,20 @@ def gelu_tanh_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[
         slope *= result
         slope -= np.multiply(slope, h, out=_scratch(h))
         slope += h
+
+    each(blocks(*x_rows.shape), one, work=x_rows.size)
     return settle(y, out), DerivativeCache(derivative)
 
 
 def gelu_tanh_backward(dy: np.ndarray, cache: DerivativeCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """dx = dy · (dy/dx of the forward pass)."""
     dx = target(out, dy.shape, dy.dtype)
-    np.multiply(dy, cache.derivative, out=dx)
+    dy_rows, dx_rows, d_rows = rows(dy), rows(dx), rows(cache.derivative)
+
+    def one(block: slice) -> None:
+        np.multiply(dy_rows[block], d_rows[block], out=dx_rows[block])
+
+    each(blocks(*dy_rows.shape), one, work=dy.size)
     return settle(dx, out)
 
 
@@ -94,7 +103,8 @@ def gelu_erf_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[n
     y = target(out, x.shape, x.dtype)
     derivative = workspace.empty(x.shape, x.dtype)
     x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-    for block in blocks(*x_rows.shape):
+
+    def one(block: slice) -> None:
         value, result, slope = x_rows[block], y_rows[block], d_rows[block]
         np.multiply(value, value, out=slope)
         slope *= -0.5
@@ -105,6 +115,8 @@ def gelu_erf_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[n
         slope *= 1.0 / math.sqrt(2.0 * math.pi)
         slope += cdf
         np.multiply(value, cdf, out=result)
+
+    each(blocks(*x_rows.shape), one, work=x_rows.size)
     return settle(y, out), DerivativeCache(derivative)
 
 
@@ -129,8 +141,11 @@ def silu_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.nd
     y = target(out, x.shape, x.dtype)
     derivative = workspace.empty(x.shape, x.dtype)
     x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-    for block in blocks(*x_rows.shape):
+
+    def one(block: slice) -> None:
         _silu(x_rows[block], y_rows[block], d_rows[block])
+
+    each(blocks(*x_rows.shape), one, work=x_rows.size)
     return settle(y, out), DerivativeCache(derivative)
 
 
@@ -145,11 +160,14 @@ def swiglu_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.
     y = target(out, (*x.shape[:-1], width), x.dtype)
     derivative = workspace.empty(x.shape, x.dtype)
     x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-    for block in blocks(*x_rows.shape):
+
+    def one(block: slice) -> None:
         up, by_gate, by_up = x_rows[block, width:], d_rows[block, :width], d_rows[block, width:]
         _silu(x_rows[block, :width], by_up, by_gate)
         np.multiply(by_up, up, out=y_rows[block])
         by_gate *= up
+
+    each(blocks(*x_rows.shape), one, work=x_rows.size)
     return settle(y, out), SwigluCache(derivative)
 
 

@@ -7,17 +7,19 @@ divided; and in the backward pass Σ_j dA_ij A_ij = dO_i · O_i, a sum over D nu
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt import workspace
+from minigpt.fast import long_attention
 from minigpt.fast._common import ones, settle, target
+from minigpt.fast.team import each
+from minigpt.fast.tiles import by_group, tiles
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 
-_TILE_NUMBERS = 192 * 1024  # scores that are worked on at a time
+_LONG = 512  # keys from which probabilities are no longer kept
 
 
 class AttentionCache(NamedTuple):
@@ -32,64 +34,6 @@ class AttentionCache(NamedTuple):
     scale: float
 
 
-def _by_group(x: np.ndarray, groups: int) -> np.ndarray:
-    """View (B, T, H, D) as (B, G, R, T, D)."""
-    b, t, h, d = x.shape
-    return x.reshape(b, t, groups, h // groups, d).transpose(0, 2, 3, 1, 4)
-
-
-@lru_cache(maxsize=32)
-def _distance_penalty(queries: int, keys: int, causal: bool, window: int, dtype: np.dtype) -> np.ndarray:
-    """0 where a query may look at a key, −∞ where not, (T, S)."""
-    allowed = Mask(causal, window).allowed(np, queries, keys)
-    return np.where(allowed, 0.0, -math.inf).astype(dtype)
-
-
-class _Tiles(NamedTuple):
-    """How the T × S scores are cut: rows of queries, each with the range of keys that any of them may look at."""
-
-    queries: int
-    keys: int
-    mask: Mask
-    height: int
-
-    def __iter__(self):
-        offset = self.keys - self.queries
-        for start in range(0, self.queries, self.height):
-            stop = min(start + self.height, self.queries)
-            first, last = 0, self.keys
-            if self.mask.causal:
-                last = min(last, stop + offset)
-            elif self.mask.window:
-                last = min(last, stop - 1 + offset + self.mask.window)
-            if self.mask.window:
-                first = max(0, start + offset - self.mask.window + 1)
-            yield slice(start, stop), slice(min(first, max(last, 0)), max(last, 0))
-
-    def penalize(self, scores: np.ndarray, rows: slice, columns: slice, batch: slice) -> None:
-        """Add −∞ to the scores of a tile that the mask rules out."""
-        causal, window, padding = self.mask
-        if causal or window:
-            penalty = _distance_penalty(self.queries, self.keys, causal, window, scores.dtype)
-            # without a window only the tile's last columns hold anything but zeros
-            edge = columns.start if window else max(columns.start, rows.start + self.keys - self.queries)
-            scores[..., edge - columns.start :] += penalty[rows, edge : columns.stop]
-        if padding is not None:
-            real = padding[batch, columns].astype(bool)
-            scores += np.where(real, 0.0, -math.inf).astype(scores.dtype)[:, None, None, None, :]
-
-    def batches(self, rows: int, heads: int):
-        """Cut the batch so that a tile's scores stay in cache."""
-        step = max(1, _TILE_NUMBERS // max(1, heads * self.height * self.keys))
-        for start in range(0, rows, step):
-            yield slice(start, min(start + step, rows))
-
-
-def _tiles(queries: int, keys: int, mask: Mask) -> _Tiles:
-    height = queries if queries <= 64 else 64 if queries <= 512 else 128
-    return _Tiles(queries, keys, mask, max(1, height))
-
-
 def attention_forward(
     q: np.ndarray,
     k: np.ndarray,
@@ -100,32 +44,37 @@ def attention_forward(
     dropout: float = 0.0,
     key: DropoutKey | None = None,
     out: np.ndarray | None = None,
-) -> tuple[np.ndarray, AttentionCache]:
+) -> tuple[np.ndarray, AttentionCache | long_attention.LongAttentionCache]:
     """See `minigpt.ops.attention_forward`."""
     (b, t, h, d), s, g = q.shape, k.shape[1], k.shape[2]
+    if s >= _LONG:
+        return long_attention.attention_forward(q, k, v, mask=mask, scale=scale, dropout=dropout, key=key, out=out)
     scale = 1.0 / math.sqrt(d) if scale is None else scale
     scaled = np.multiply(q, scale, out=workspace.empty(q.shape, q.dtype))
-    qh, kh, vh = _by_group(scaled, g), _by_group(k, g), _by_group(v, g)
+    qh, kh, vh = by_group(scaled, g), by_group(k, g), by_group(v, g)
     y = target(out, q.shape, q.dtype)
-    yh = _by_group(y, g)
+    yh = by_group(y, g)
     shape = (b, g, h // g, t, s)
     exponentials = workspace.empty(shape, q.dtype)
     inverse_sums = workspace.empty((*shape[:-1], 1), q.dtype)
     multiplier = dropout_multiplier(exponentials, dropout, key) if dropout and key is not None else None
-    tiles = _tiles(t, s, mask)
-    for batch in tiles.batches(b, h):
-        for rows, columns in tiles:
-            e = exponentials[batch, :, :, rows, columns]
-            inverse = inverse_sums[batch, :, :, rows]
-            np.matmul(qh[batch, :, :, rows], kh[batch, :, :, columns].swapaxes(-1, -2), out=e)
-            tiles.penalize(e, rows, columns, batch)
-            _exponentials(e, inverse, may_be_empty=mask.key_padding is not None or t > s)
-            result = yh[batch, :, :, rows]
-            weights = e if multiplier is None else e * multiplier[batch, :, :, rows, columns]
-            np.matmul(weights, vh[batch, :, :, columns], out=result)
+    cut = tiles(t, s, mask)
+
+    def unit_forward(unit: tuple[slice, slice]) -> None:
+        for rows, columns in cut:
+            e = exponentials[unit][:, :, :, rows, columns]
+            inverse = inverse_sums[unit][:, :, :, rows]
+            np.matmul(qh[unit][:, :, :, rows], kh[unit][:, :, :, columns].swapaxes(-1, -2), out=e)
+            cut.penalize(e, rows, columns, unit[0])
+            _exponentials(e, inverse, may_be_empty=cut.may_be_empty)
+            result = yh[unit][:, :, :, rows]
+            weights = e if multiplier is None else e * multiplier[unit][:, :, :, rows, columns]
+            np.matmul(weights, vh[unit][:, :, :, columns], out=result)
             result *= inverse
+
+    each(cut.units(b, g, h // g), unit_forward, work=exponentials.size)
     y = settle(y, out)
-    yh = _by_group(y, g)
+    yh = by_group(y, g)
     return y, AttentionCache(qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale)
 
 
@@ -149,50 +98,58 @@ def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool
 
 
 def attention_backward(
-    dy: np.ndarray, cache: AttentionCache, *, out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    dy: np.ndarray,
+    cache: AttentionCache | long_attention.LongAttentionCache,
+    *,
+    out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `minigpt.ops.attention_backward`.
 
     With d = dO/l: dV = Eᵀ d (each with dropout's multipliers), dZ = E (m d Vᵀ − d · O), dQ = s dZ K, dK = dZᵀ (s Q).
     """
+    if isinstance(cache, long_attention.LongAttentionCache):
+        return long_attention.attention_backward(dy, cache, out=out)
     qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale = cache
     (b, g, r, t, d), s = qh.shape, kh.shape[3]
     scaled = workspace.empty(dy.shape, dy.dtype)
-    dh = _by_group(scaled, g)
-    np.multiply(_by_group(dy, g), inverse_sums, out=dh)
+    dh = by_group(scaled, g)
+    np.multiply(by_group(dy, g), inverse_sums, out=dh)
     dots = np.vecdot(dh, yh)[..., None]  # Σ_j dA_ij A_ij / l_i
     dq, dk, dv = out if out is not None else (workspace.empty(n, dy.dtype) for n in _result_shapes(qh, kh))
-    dqh, dkh, dvh = _by_group(dq, g), _by_group(dk, g), _by_group(dv, g)
-    tiles = _tiles(t, s, mask)
-    for batch in tiles.batches(b, g * r):
-        sums = dkh[batch], dvh[batch]
+    dqh, dkh, dvh = by_group(dq, g), by_group(dk, g), by_group(dv, g)
+    cut = tiles(t, s, mask)
+
+    def unit_backward(unit: tuple[slice, slice]) -> None:
+        sums = dkh[unit], dvh[unit]
         if r > 1:  # one key-value head served r query heads, whose parts are summed at the end
-            shape = (batch.stop - batch.start, g, r, s, d)
+            shape = (*dkh[unit].shape[:2], r, s, d)
             sums = workspace.empty(shape, dy.dtype), workspace.empty(shape, dy.dtype)
         # Without a window the last queries may see every key: their part is written, what comes after is added to it.
         write = not mask.window
         if not write:
             sums[0][...] = sums[1][...] = 0.0
-        for rows, columns in reversed(list(tiles)):
-            e, d_tile = exponentials[batch, :, :, rows, columns], dh[batch, :, :, rows]
+        for rows, columns in reversed(list(cut)):
+            e, d_tile = exponentials[unit][:, :, :, rows, columns], dh[unit][:, :, :, rows]
             dz = workspace.empty(e.shape, e.dtype)
-            np.matmul(d_tile, vh[batch, :, :, columns].swapaxes(-1, -2), out=dz)
+            np.matmul(d_tile, vh[unit][:, :, :, columns].swapaxes(-1, -2), out=dz)
             weights = e
             if multiplier is not None:
-                dz *= multiplier[batch, :, :, rows, columns]
-                weights = e * multiplier[batch, :, :, rows, columns]
-            dz -= dots[batch, :, :, rows]
+                dz *= multiplier[unit][:, :, :, rows, columns]
+                weights = e * multiplier[unit][:, :, :, rows, columns]
+            dz -= dots[unit][:, :, :, rows]
             dz *= e
-            np.matmul(dz, kh[batch, :, :, columns], out=dqh[batch, :, :, rows])
-            for total, left, right in zip(sums, (dz, weights), (qh[batch, :, :, rows], d_tile), strict=True):
+            np.matmul(dz, kh[unit][:, :, :, columns], out=dqh[unit][:, :, :, rows])
+            for total, left, right in zip(sums, (dz, weights), (qh[unit][:, :, :, rows], d_tile), strict=True):
                 if write:
                     np.matmul(left.swapaxes(-1, -2), right, out=total)
                 else:
                     total[..., columns, :] += left.swapaxes(-1, -2) @ right
             write = False
         if r > 1:
-            np.sum(sums[0], axis=2, keepdims=True, out=dkh[batch])
-            np.sum(sums[1], axis=2, keepdims=True, out=dvh[batch])
+            np.sum(sums[0], axis=2, keepdims=True, out=dkh[unit])
+            np.sum(sums[1], axis=2, keepdims=True, out=dvh[unit])
+
+    each(cut.units(b, g, r), unit_backward, work=exponentials.size)
     dq *= scale
     return dq, dk, dv
 

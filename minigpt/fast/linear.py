@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minigpt import workspace
-from minigpt.fast._common import add_column_sums, blocks, rows, settle, target
+from minigpt.fast._common import blocks, column_sums, rows, settle, target
+from minigpt.fast.team import each
 from minigpt.ops.linear import LinearCache
 
 _GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed and then added at a time
@@ -20,8 +21,11 @@ def linear_forward(
     y_rows = y.reshape(-1, shape[-1])
     np.matmul(rows(x), weight, out=y_rows)
     if bias is not None:
-        for block in blocks(*y_rows.shape):
+
+        def add_bias(block: slice) -> None:
             y_rows[block] += bias
+
+        each(blocks(*y_rows.shape), add_bias, work=y.size)
     return settle(y, out), LinearCache(x, weight)
 
 
@@ -31,28 +35,34 @@ def linear_backward(
     dweight: np.ndarray,
     dbias: np.ndarray | None = None,
     *,
+    first: bool = False,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """See `minigpt.ops.linear_backward`."""
     x, weight = cache
     x_rows, dy_rows = rows(x), rows(dy)
     if dweight.flags.c_contiguous:
-        _add_product(x_rows, dy_rows, dweight)  # dW += xᵀ dy
+        _add_product(x_rows, dy_rows, dweight, first)  # dW += xᵀ dy
     else:
-        _add_product(dy_rows, x_rows, dweight.T)  # a tied weight, seen transposed: dWᵀ += dyᵀ x
+        _add_product(dy_rows, x_rows, dweight.T, first)  # a tied weight, seen transposed: dWᵀ += dyᵀ x
     if dbias is not None:
-        add_column_sums(dy_rows, dbias)
+        dbias += column_sums(dy_rows)
     dx = target(out, x.shape, dy.dtype)
     np.matmul(dy_rows, weight.T, out=dx.reshape(-1, x.shape[-1]))
     return settle(dx, out)
 
 
-def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> None:
-    """total += aᵀ b, (N, I) and (N, O): NumPy has no matrix product that adds.
+def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray, first: bool) -> None:
+    """total += aᵀ b (or, the first time, total = aᵀ b), (N, I) and (N, O): NumPy has no matrix product that adds.
 
     BLAS works best on many rows at once, so only a result too large to hold twice, a vocabulary's embedding, is made
     in parts.
     """
+    if first and total.flags.c_contiguous:
+        np.matmul(a.T, b, out=total)
+        return
+    if first:
+        total[...] = 0.0
     step = max(1, _GRADIENT_BLOCK // total.shape[1])
     scratch = workspace.empty((min(step, len(total)), total.shape[1]), total.dtype)
     for start in range(0, len(total), step):

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigpt import workspace
 from minigpt.fast._common import blocks, ones, rows, settle, target
+from minigpt.fast.team import each
 from minigpt.ops.losses import IGNORE, count_targets
 
 
@@ -29,8 +30,9 @@ def cross_entropy_forward(
     y = np.where(valid, y, 0)
     share = label_smoothing / (classes - 1) if label_smoothing else 0.0  # q off the target
     dlogits = workspace.empty(logits.shape, logits.dtype)
-    gradient, total = rows(dlogits), 0.0
-    for block in blocks(*z.shape):
+    gradient, costs = rows(dlogits), {}
+
+    def forward(block: slice) -> None:
         g, at = gradient[block], (np.arange(block.stop - block.start), y[block])
         np.subtract(z[block], z[block].max(axis=1)[:, None], out=g)
         target_logit = g[at]
@@ -40,14 +42,17 @@ def cross_entropy_forward(
         np.exp(g, out=g)
         sums = g @ ones(classes, g.dtype)
         cost = np.log(sums) - smoothed
-        total += float(cost[valid[block]].sum(dtype=np.float64))
+        costs[block.start] = float(cost[valid[block]].sum(dtype=np.float64))
         weight = valid[block].astype(g.dtype)
         weight *= 1.0 / denominator
         g *= (weight / sums)[:, None]
         if label_smoothing:
             g -= (weight * share)[:, None]
         g[at] -= weight * (1.0 - label_smoothing - share)
-    return total / denominator, CrossEntropyCache(dlogits)
+
+    cut = blocks(*z.shape)
+    each(cut, forward, work=z.size)
+    return sum(costs[block.start] for block in cut) / denominator, CrossEntropyCache(dlogits)
 
 
 def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: np.ndarray | None = None) -> np.ndarray:

@@ -232,5 +232,6 @@ class GPT:
         The tied matrix is reached twice: here as the output layer, and at the end as the embedding.
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T)  # a view: this adds into the embedding
+        first = grads.first("tokens")
+        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, first=first)  # a view of the embedding's
         self.body_backward(dx, grads, cache.body, run)

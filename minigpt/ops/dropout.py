@@ -7,7 +7,10 @@ that recomputes, draws what it drew before.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from minigpt.backend import Array, array_module
 from minigpt.ops._common import deliver
@@ -56,19 +59,34 @@ def drop_threshold(rate: float) -> int:
     return min(round(rate * 2**32), 2**32 - 1)
 
 
+def _draws(xp: ModuleType, states: Array, first: int, count: int) -> Array:
+    """32 random bits for each of the entries first … first + count − 1 of every row, (B, count)."""
+    counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
+    z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
+    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
+    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
+    z = z ^ (z >> xp.uint64(31))
+    return z.view(xp.uint32)[:, first % 2 : first % 2 + count]
+
+
+def _multiplier(draws: Array, rate: float, dtype: Any) -> Array:
+    """0 where a draw falls below the rate, 1/(1 − rate) elsewhere."""
+    xp = array_module(draws)
+    return (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=dtype)
+
+
 def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
     xp = array_module(x)
     batch, entries = x.shape[0], x[0].size if len(x) else 0
     states = xp.asarray(dropout_states(key, batch), dtype=xp.uint64)  # (B,)
-    counters = xp.arange((entries + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
-    z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
-    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
-    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
-    z = z ^ (z >> xp.uint64(31))
-    draws = z.view(xp.uint32)[:, :entries].reshape(x.shape)
-    keep = draws >= xp.uint32(drop_threshold(rate))
-    return keep * xp.asarray(1.0 / (1.0 - rate), dtype=x.dtype)
+    return _multiplier(_draws(xp, states, 0, entries).reshape(x.shape), rate, x.dtype)
+
+
+def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: Any) -> np.ndarray:
+    """The part of `dropout_multiplier` for entries first … first + count − 1 of one row, (count,), on the CPU."""
+    states = np.asarray([_row_state(key, row)], dtype=np.uint64)
+    return _multiplier(_draws(np, states, first, count)[0], rate, dtype)
 
 
 def dropout_forward(

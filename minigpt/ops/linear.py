@@ -34,7 +34,13 @@ def linear_forward(
 
 
 def linear_backward(
-    dy: Array, cache: LinearCache, dweight: Array, dbias: Array | None = None, *, out: Array | None = None
+    dy: Array,
+    cache: LinearCache,
+    dweight: Array,
+    dbias: Array | None = None,
+    *,
+    first: bool = False,
+    out: Array | None = None,
 ) -> Array:
     """Gradients of y = x W + b, with n running over positions.
 
@@ -47,12 +53,15 @@ def linear_backward(
         dy: (…, O).
         dweight: (I, O), added to. A transposed view of another gradient serves for a tied weight.
         dbias: (O,), added to, or None.
+        first: whether dweight holds nothing yet and is overwritten instead (see `minigpt.params.Gradients`).
     Returns:
         dx (…, I).
     """
     x, weight = cache
     xp = array_module(dy, weight)
     dy_rows = rows(dy)  # (N, O)
+    if first:
+        dweight[...] = 0.0
     dweight += xp.matmul(rows(x).T, dy_rows)  # y = x W: (I, N) @ (N, O) -> (I, O)
     if dbias is not None:
         dbias += dy_rows.sum(axis=0)  # y += b: (N, O) -> (O,)

@@ -18,10 +18,11 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minigpt import ops, workspace
-from minigpt.backend import Array
+from minigpt.backend import Array, array_module
+from minigpt.fast import team
 from minigpt.measures import Measures, add_measures
 from minigpt.mixed import Lowered, low_dtype
-from minigpt.params import Parameters
+from minigpt.params import Gradients, Parameters
 from minigpt.run import Run
 
 
@@ -46,7 +47,7 @@ class ShardPool:
         self.workers = workers
         self.operations = operations
         self._low = None if compute is None else low_dtype(compute)
-        self._gradients: list[Parameters] = []
+        self._gradients: list[Gradients] = []
         self._executor: ThreadPoolExecutor | None = None
         self._blas = ThreadpoolController()
         self._limits: Any = None
@@ -110,9 +111,9 @@ class ShardPool:
         denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
         shards = min(self.workers, min(batch.row_count for batch in batches))
         while len(self._gradients) < shards:
-            self._gradients.append(params.zeros_like())
+            self._gradients.append(Gradients(params.specs, array_module(params.flat).empty_like(params.flat)))
         for gradient in self._gradients:
-            gradient.flat[...] = 0
+            gradient.clear()
 
         weights = self.prepared(params)
 
@@ -127,8 +128,8 @@ class ShardPool:
         loss, first_row = 0.0, 0
         for batch in batches:
             parts = [(first_row + row, part) for row, part in batch.split(shards)]
-            if shards == 1:  # nothing to cut: let BLAS have the cores
-                with self._blas.limit(limits=self.workers, user_api="blas"):
+            if shards == 1 and self._executor is not None:  # too few rows to cut: share out heads and row blocks
+                with team.formed(self._executor, self.workers):
                     results = [work(parts[0], self._gradients[0])]
             else:
                 results = self.map(work, parts, self._gradients)
@@ -136,6 +137,8 @@ class ShardPool:
             for _, part_measures in results:
                 add_measures({} if measures is None else measures, part_measures)
             first_row += batch.row_count
+        for gradient in self._gradients[:shards]:
+            gradient.complete()
         total, *others = self._gradients[:shards]
 
         def add_up(start: int, stop: int) -> None:

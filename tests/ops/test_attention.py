@@ -82,3 +82,31 @@ def test_the_future_has_no_influence(impl):
     k[:, 4:], v[:, 4:] = 9.0, -9.0
     changed, _ = impl.attention_forward(q, k, v, mask=ops.Mask(causal=True))
     assert (changed[:, :4] == y[:, :4]).all() and (changed[:, 4:] != y[:, 4:]).all()
+
+
+@pytest.mark.parametrize("name", attention_masks(2, 5, 5))
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+@pytest.mark.parametrize("shape", [(2, 530, 530, 4, 2, 3), (2, 70, 1000, 2, 2, 4)])
+def test_many_tiles_equal_the_plain_version(shape, name, dropout):
+    """From 512 keys on the fast version recomputes probabilities tile by tile; the dropped entries stay the same."""
+    b, t, s, h, g, d = shape
+    rng = np.random.default_rng(0)
+    q, k, v = rng.standard_normal((b, t, h, d)), rng.standard_normal((b, s, g, d)), rng.standard_normal((b, s, g, d))
+    dy = rng.standard_normal(q.shape)
+    mask = attention_masks(b, t, s)[name]
+    if mask.window:
+        mask = mask._replace(window=100 * mask.window)
+    options = {"mask": mask, "dropout": dropout, "key": ops.DropoutKey(1, 2, 3, 4)}
+    results = []
+    for implementation in (ops, fast):
+        y, cache = implementation.attention_forward(q, k, v, **options)
+        results.append((y, *implementation.attention_backward(dy, cache)))
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_memory_of_a_long_text_does_not_hold_all_scores():
+    q = np.random.default_rng(0).standard_normal((1, 2048, 1, 4), dtype=np.float32)
+    _, cache = fast.attention_forward(q, q, q, mask=ops.Mask(causal=True))
+    kept = {id(x.base if x.base is not None else x): x.nbytes for x in cache if isinstance(x, np.ndarray)}
+    assert sum(kept.values()) < 2048 * 2048 * 4 / 20

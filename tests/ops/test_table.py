@@ -1,18 +1,28 @@
 """One table over every operation, plain and fast: whatever holds for all of them is tested on all of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from minigpt import fast, ops
+from minigpt.fast import long_attention
 from minigpt.gradcheck import operation_cases
 
 CASES = {case.name: case for case in operation_cases()}
 FAST = {case.name: case for case in operation_cases(fast)}
+# the fast operations with the attention that long texts get, which otherwise starts at 512 keys
+WITH_LONG = SimpleNamespace(
+    **vars(fast) | {name: getattr(long_attention, name) for name in ("attention_forward", "attention_backward")}
+)
+LONG = {case.name: case for case in operation_cases(WITH_LONG) if case.name.startswith("attention")}
+TABLES = {"plain": CASES, "fast": FAST, "long": LONG}
 
 
-@pytest.fixture(params=[*CASES, *(f"fast {name}" for name in FAST)], name="case")
+@pytest.fixture(params=[f"{kind} {name}" for kind, table in TABLES.items() for name in table], name="case")
 def operation_case(request):
-    return FAST[request.param[5:]] if request.param.startswith("fast ") else CASES[request.param]
+    kind, name = request.param.split(" ", 1)
+    return TABLES[kind][name]
 
 
 def run(case, inputs, dy=None, grads=None):
@@ -104,11 +114,13 @@ def test_parameter_gradients_accumulate(case):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", CASES)
-def test_fast_equals_plain_to_rounding(name, dtype):
-    inputs = {k: v.astype(dtype) for k, v in CASES[name].inputs.items()}
-    y, grads, dy = run(CASES[name], inputs)
-    fast_y, fast_grads, _ = run(FAST[name], inputs, dy=dy)
+@pytest.mark.parametrize(
+    "case", [f"{kind} {name}" for kind in ("fast", "long") for name in TABLES[kind]], indirect=True
+)
+def test_fast_equals_plain_to_rounding(case, dtype):
+    inputs = {k: v.astype(dtype) for k, v in case.inputs.items()}
+    y, grads, dy = run(CASES[case.name], inputs)
+    fast_y, fast_grads, _ = run(case, inputs, dy=dy)
     pairs = [(fast_y, y), *((fast_grads[k], grads[k]) for k in grads)]
     for a, b in pairs:
         assert np.abs(a - b).max() <= 20 * np.finfo(dtype).eps * max(1.0, np.abs(b).max())
