@@ -45,8 +45,8 @@ def training_step(shape: Shape, workers: int, backend_name: str, implementation:
 def linear_products(shape: Shape, workers: int) -> Callable[[], object]:
     """The step's linear layers as nothing but matrix products: y = x W, dx = dy Wᵀ, dW = xᵀ dy.
 
-    They are cut as the step is: a part of the rows for each thread where there are enough rows in the batch, else all
-    rows with a part of the columns.
+    They are cut as the step is: a part of the rows for each thread where there are enough rows in the batch, else BLAS
+    cuts them itself.
     """
     c = shape.width
     sizes = [(c, 3 * c), (c, c), (c, 4 * c), (4 * c, c)] * shape.layers + [(c, shape.vocab_size)]

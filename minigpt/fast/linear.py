@@ -6,7 +6,7 @@ import numpy as np
 
 from minigpt import workspace
 from minigpt.fast._common import blocks, column_sums, rows, settle, target
-from minigpt.fast.team import each
+from minigpt.fast.team import each, product
 from minigpt.ops.linear import LinearCache
 
 _GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed and then added at a time
@@ -19,7 +19,7 @@ def linear_forward(
     shape = (*x.shape[:-1], weight.shape[1])
     y = target(out, shape, x.dtype)
     y_rows = y.reshape(-1, shape[-1])
-    np.matmul(rows(x), weight, out=y_rows)
+    product(rows(x), weight, out=y_rows)
     if bias is not None:
 
         def add_bias(block: slice) -> None:
@@ -48,7 +48,7 @@ def linear_backward(
     if dbias is not None:
         dbias += column_sums(dy_rows)
     dx = target(out, x.shape, dy.dtype)
-    np.matmul(dy_rows, weight.T, out=dx.reshape(-1, x.shape[-1]))
+    product(dy_rows, weight.T, out=dx.reshape(-1, x.shape[-1]))
     return settle(dx, out)
 
 
@@ -59,7 +59,7 @@ def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray, first: bool) -
     in parts.
     """
     if first and total.flags.c_contiguous:
-        np.matmul(a.T, b, out=total)
+        product(a.T, b, out=total)
         return
     if first:
         total[...] = 0.0
@@ -67,4 +67,4 @@ def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray, first: bool) -
     scratch = workspace.empty((min(step, len(total)), total.shape[1]), total.dtype)
     for start in range(0, len(total), step):
         part = total[start : start + step]
-        part += np.matmul(a.T[start : start + step], b, out=scratch[: len(part)])
+        part += product(a.T[start : start + step], b, out=scratch[: len(part)])

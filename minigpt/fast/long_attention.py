@@ -80,8 +80,9 @@ def attention_forward(
     cut = slim_tiles(t, s, mask)
 
     def head_forward(head: _Head) -> None:
+        scratch = _Scratch(cut, h // g, q.dtype)
         for rows, columns in cut:
-            e = _scores(cache, cut, head, rows, columns)
+            e = _scores(cache, cut, head, rows, columns, scratch)
             sums = _exponentials(e, head.of(log_sums)[..., rows, :], may_be_empty=cut.may_be_empty)
             if dropout and key is not None:
                 e *= _multiplier(e, cache, head, rows, columns)
@@ -94,10 +95,21 @@ def attention_forward(
     return y, cache._replace(y=by_group(y, g))
 
 
-def _scores(c: LongAttentionCache, cut: Tiles, head: _Head, rows: slice, columns: slice) -> np.ndarray:
-    """Z = s Q Kᵀ + mask of one tile, in memory that the next tile uses again."""
-    r = c.q.shape[2]
-    z = workspace.empty((1, 1, r, rows.stop - rows.start, columns.stop - columns.start), c.q.dtype)
+class _Scratch:
+    """Memory for one tile of a head after the other: the same for all of them, so that it stays in cache."""
+
+    def __init__(self, cut: Tiles, heads: int, dtype: np.dtype):
+        self.heads = heads
+        self.flat = workspace.empty((heads * cut.height * cut.keys,), dtype)
+
+    def tile(self, rows: slice, columns: slice) -> np.ndarray:
+        shape = (1, 1, self.heads, rows.stop - rows.start, columns.stop - columns.start)
+        return self.flat[: math.prod(shape)].reshape(shape)
+
+
+def _scores(c: LongAttentionCache, cut: Tiles, head: _Head, rows: slice, columns: slice, out: _Scratch) -> np.ndarray:
+    """Z = s Q Kᵀ + mask of one tile."""
+    z = out.tile(rows, columns)
     np.matmul(head.of(c.q)[..., rows, :], head.of(c.k)[..., columns, :].swapaxes(-1, -2), out=z)
     cut.penalize(z, rows, columns, head.batch)
     return z
@@ -146,12 +158,14 @@ def attention_backward(
         sums = [workspace.empty((1, 1, r, s, d), dy.dtype) for _ in range(2)]
         for total in sums:
             total[...] = 0.0
+        product = workspace.empty((r * s * d,), dy.dtype)
+        scratch = [_Scratch(cut, r, dy.dtype) for _ in range(2)]
         for rows, columns in cut:
-            p = _scores(cache, cut, head, rows, columns)
+            p = _scores(cache, cut, head, rows, columns, scratch[0])
             p -= head.of(cache.log_sums)[..., rows, :]
             np.exp(p, out=p)
             d_tile = head.of(dyh)[..., rows, :]
-            dz = workspace.empty(p.shape, p.dtype)
+            dz = scratch[1].tile(rows, columns)
             np.matmul(d_tile, head.of(cache.v)[..., columns, :].swapaxes(-1, -2), out=dz)
             weights = p
             if cache.dropout and cache.key is not None:
@@ -162,8 +176,9 @@ def attention_backward(
             dz *= p
             np.matmul(dz, head.of(cache.k)[..., columns, :], out=head.of(dqh)[..., rows, :])
             for total, left, right in zip(sums, (dz, weights), (head.of(cache.q)[..., rows, :], d_tile), strict=True):
-                product = workspace.empty((1, 1, r, left.shape[-1], d), dy.dtype)
-                total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=product)
+                shape = (1, 1, r, left.shape[-1], d)
+                part = product[: math.prod(shape)].reshape(shape)
+                total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)
         for total, result in zip(sums, (dkh, dvh), strict=True):
             np.sum(total, axis=2, keepdims=True, out=head.of(result))
 

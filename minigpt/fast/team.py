@@ -1,8 +1,9 @@
-"""A team of threads inside one pass: where a batch has fewer rows than there are threads, heads and row blocks are
-shared out instead.
+"""A team of threads inside one pass: where a batch has fewer rows than there are threads, features, heads and blocks of
+rows are shared out instead.
 
-The trainer forms the team; operations only ask. Every member's part is fixed by its number, so that sums are made in
-the same order every time.
+The pool of shards forms the team; operations only ask. BLAS has one thread while there is a team, and its products are
+cut here: BLAS's own threads go on spinning for milliseconds after a product, on cores that the team then needs. Every
+member's part is fixed by its number, so that sums are made in the same order every time.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from threadpoolctl import ThreadpoolController
+import numpy as np
 
 _LEAST_WORK = 1 << 18  # numbers below which waking a thread costs more than it saves
 _T = TypeVar("_T")
@@ -23,7 +24,6 @@ _T = TypeVar("_T")
 class _Team:
     executor: ThreadPoolExecutor | None = None
     size = 1
-    blas: list[Any] = []  # noqa: RUF012 - the process's one team
 
 
 _team = _Team()
@@ -31,22 +31,12 @@ _team = _Team()
 
 @contextmanager
 def formed(executor: ThreadPoolExecutor, size: int) -> Iterator[None]:
-    """While this lasts, `each` shares its work among `size` threads, and BLAS has as many outside of it."""
-    _team.blas = [lib for lib in ThreadpoolController().lib_controllers if lib.user_api == "blas"]
-    before = [lib.num_threads for lib in _team.blas]
+    """While this lasts, `each` and `product` share their work among `size` threads. BLAS must be limited to one."""
     _team.executor, _team.size = executor, size
-    _set_blas(size)
     try:
         yield
     finally:
         _team.executor, _team.size = None, 1
-        for library, threads in zip(_team.blas, before, strict=True):
-            library.set_num_threads(threads)
-
-
-def _set_blas(threads: int) -> None:
-    for library in _team.blas:
-        library.set_num_threads(threads)
 
 
 def size() -> int:
@@ -76,12 +66,25 @@ def each(items: Sequence[_T], function: Callable[[_T], object], *, work: int) ->
             function(item)
 
     mine, *others = parts(items)
-    _set_blas(1)
-    try:
-        # each with the caller's context: how NumPy treats overflow is part of it
-        waiting = [executor.submit(contextvars.copy_context().run, run, part) for part in others]
-        run(mine)
-        for future in waiting:
-            future.result()
-    finally:
-        _set_blas(_team.size)
+    # each with the caller's context: how NumPy treats overflow is part of it
+    waiting = [executor.submit(contextvars.copy_context().run, run, part) for part in others]
+    run(mine)
+    for future in waiting:
+        future.result()
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """out = a b for matrices, a part of the columns (or, in a tall result, of the rows) for each of the team."""
+    if _team.executor is None:
+        return np.matmul(a, b, out=out)
+    wide = out.shape[1] >= out.shape[0]
+
+    def part(piece: range) -> None:
+        cut = slice(piece[0], piece[-1] + 1)
+        if wide:
+            np.matmul(a, b[:, cut], out=out[:, cut])
+        else:
+            np.matmul(a[cut], b, out=out[cut])
+
+    each(parts(range(max(out.shape))), part, work=out.size * a.shape[1] // 64)  # a product counts for its sums
+    return out
