@@ -126,13 +126,22 @@ class Mixed:
         return deliver(y, out), LinearCache(x, weight)
 
     def linear_backward(
-        self, dy: Array, cache: Any, dweight: Array, dbias: Array | None = None, *, out: Array | None = None
+        self,
+        dy: Array,
+        cache: Any,
+        dweight: Array,
+        dbias: Array | None = None,
+        *,
+        first: bool = False,
+        out: Array | None = None,
     ) -> Array:
         """dx = dy Wᵀ in 16 bits; dW = xᵀ dy and db = Σ_n dy are added in float32."""
         if not isinstance(cache, LinearCache):
-            return self.table.linear_backward(dy, cache, dweight, dbias, out=out)
+            return self.table.linear_backward(dy, cache, dweight, dbias, first=first, out=out)
         x, weight = cache
         dy_rows = rows(dy)  # (N, O)
+        if first:
+            dweight[...] = 0.0
         dweight += product(rows(x).T, dy_rows)  # y = x W: (I, N) @ (N, O)
         if dbias is not None:
             dbias += dy_rows.sum(axis=0, dtype=np.float32)  # y += b

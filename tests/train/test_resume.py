@@ -161,48 +161,63 @@ def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_pa
     assert leftovers == []
 
 
-# A process that counts its own function calls, Python's and C's, and sends itself a signal at one of them: a moment as
-# arbitrary as any, and the same every time.
+# A process that counts its own function calls, Python's and C's, all of them or those of saving alone, and sends itself
+# a signal at one of them: a moment as arbitrary as any, and the same every time.
 AT_A_CALL = """
 import os, sys
 from minigpt.cli import build_parser, main
 build_parser()  # imports everything, so that what is counted is the run
 from minigpt.commands import train
-number, limit, count = int(sys.argv[1]), int(sys.argv[2]), 0
+from minigpt.train import trainer
+number, limit, where, count, saving = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], 0, False
 
 def tick(frame, event, argument):
     global count
-    count += 1
+    count += where == "anywhere" or saving
     if count == limit:
         os.kill(os.getpid(), number)
+
+def save(*arguments, **keywords):
+    global saving
+    saving = True
+    try:
+        return save_checkpoint(*arguments, **keywords)
+    finally:
+        saving = False
+
+save_checkpoint = trainer.save_checkpoint
+trainer.save_checkpoint = save
 
 draw_curves = train._draw_curves
 train._draw_curves = lambda run: (sys.setprofile(None), draw_curves(run))  # not the thousands of calls of a plot
 sys.setprofile(tick)
-status = main(sys.argv[3:])
+status = main(sys.argv[4:])
 print(count, file=sys.stderr)
 sys.exit(status)
 """
 
 
-def run_with_signal(number, limit, arguments):
-    command = [sys.executable, "-c", AT_A_CALL, str(int(number)), str(limit), *map(str, arguments)]
+def run_with_signal(number, limit, arguments, where="anywhere"):
+    command = [sys.executable, "-c", AT_A_CALL, str(int(number)), str(limit), where, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_thirty_kills(reference, tmp_path):
-    """SIGKILL at random moments, about half of them while saving, and then a run to the end."""
+    """SIGKILL at random moments, every third of them while saving, and then a run to the end."""
     text, _ = reference
     settings = {"train__checkpoint_every": 1, "train__sample_every": 0, "train__eval_every": 0}
     once, often = tmp_path / "once", tmp_path / "often"
     assert train(text, once, 300, **settings) == 0
-    short = run_with_signal(0, 0, arguments(text, tmp_path / "short", 5, **settings))
-    calls = int(short.stderr.split()[-1])  # of preparing, five steps and the last evaluation
+    calls = {}  # of preparing, five steps and the last evaluation; and of the six checkpoints
+    for where in ("anywhere", "saving"):
+        short = run_with_signal(0, 0, arguments(text, tmp_path / where, 5, **settings), where)
+        calls[where] = int(short.stderr.split()[-1])
     draw, steps, saving = random.Random(1), set(), 0
-    for _ in range(30):
-        limit = draw.randrange(calls // 4, calls)
+    for kill in range(30):
+        where = "saving" if kill % 3 == 2 else "anywhere"
+        limit = draw.randrange(calls[where] // 4, calls[where])
         command = ["train", "--resume", often] if often.exists() else arguments(text, often, 300, **settings)
-        assert run_with_signal(signal.SIGKILL, limit, command).returncode == -signal.SIGKILL
+        assert run_with_signal(signal.SIGKILL, limit, command, where).returncode == -signal.SIGKILL
         if often.exists():
             load(often)  # the newest checkpoint is whole
             steps.add(checkpoints.latest_checkpoint(often).name)
