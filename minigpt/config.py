@@ -82,12 +82,19 @@ class ScheduleConfig:
     floor: float = 0.0  # where cosine and linear end
     warmup: int = 100  # steps of linear warm-up
     steps: int = 0  # over how many steps cosine and linear fall; 0 means train.steps
+    warmup_tokens: int = 0  # the same two in training tokens, in place of steps, where `tokens` is not 0
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant"))
         _require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
         _require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
-        _require(self.warmup >= 0 and self.steps >= 0, "schedule.warmup and schedule.steps must not be negative")
+        for name in ("warmup", "steps", "warmup_tokens", "tokens"):
+            _require(getattr(self, name) >= 0, f"schedule.{name} is {getattr(self, name)}; it must not be negative")
+        _require(
+            self.warmup_tokens < self.tokens or not self.warmup_tokens,
+            f"schedule.warmup_tokens is {self.warmup_tokens}; it must be less than schedule.tokens, {self.tokens}",
+        )
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,8 @@ class TrainConfig:
 
     Attributes:
         batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
+        ramp_from, ramp_tokens: the first step has `ramp_from` rows, and from there their number grows with the tokens
+            seen until it is full after `ramp_tokens`; 0 begins with the full batch.
         workers: threads that each take a shard of the batch; 0 means one for each core.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only), "kernels" (minigpt/kernels)
             or "auto".
@@ -111,6 +120,8 @@ class TrainConfig:
     steps: int = 1000
     batch: int = 16
     accumulation: int = 1
+    ramp_from: int = 0
+    ramp_tokens: int = 0
     seed: int = 0
     workers: int = 0
     backend: str = "numpy"
@@ -129,7 +140,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every", "keep_checkpoints"):
             _require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("seed", "workers", "eval_every", "sample_every", "checkpoint_every"):
+        _require(
+            (1 <= self.ramp_from <= self.batch * self.accumulation) if self.ramp_tokens else not self.ramp_from,
+            "train.ramp_from and ramp_tokens belong together: from at least 1 row to at most batch x accumulation",
+        )
+        for name in ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every"):
             _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _one_of("train.backend", self.backend, ("numpy", "cupy"))
         _one_of("train.operations", self.operations, IMPLEMENTATIONS)
@@ -260,16 +275,25 @@ def _sections() -> dict[str, type]:
 
 def _build_section(section: str, cls: type, content: Mapping[str, Any]) -> Any:
     defaults = {f.name: getattr(cls(), f.name) for f in dataclasses.fields(cls)}
+    types = {f.name: f.type for f in dataclasses.fields(cls)}
     values = {}
     for key, value in content.items():
         if key not in defaults:
             raise UserError(_unknown("setting", f"{section}.{key}", [f"{section}.{k}" for k in defaults]))
-        values[key] = _convert(f"{section}.{key}", value, defaults[key])
+        values[key] = _convert(f"{section}.{key}", value, defaults[key], numbers=types[key] == "tuple[float, ...]")
     return cls(**values)
 
 
-def _convert(name: str, value: Any, default: Any) -> Any:
-    """Bring a TOML value to the type of the default; integers serve as floats, nothing else is bent."""
+def _convert(name: str, value: Any, default: Any, *, numbers: bool = False) -> Any:
+    """Bring a TOML value to the type of the default; integers serve as floats, nothing else is bent.
+
+    Args:
+        numbers: whether a list is one of numbers, and not of texts.
+    """
+    if numbers:
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{name} is {repr(value)[:60]}, but it must be a list of numbers")
+        return tuple(_convert(f"an item of {name}", item, 0.0) for item in value)
     if isinstance(default, tuple):
         if isinstance(value, str):
             value = [value]

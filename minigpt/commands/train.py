@@ -137,7 +137,8 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     folder = None if args.out is None else _out_folder(args.out)
     if folder:
         check_target(folder, force=args.force)
-    tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources))
+    special = OBJECTIVES[config.family].special_tokens(config)
+    tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources), special)
     config = _completed(config, tokenizer.vocab_size)
     preset = args.preset or DEFAULT_PRESET
     trainer = _trainer(folder or RUNS / preset, config, tokenizer, backend)

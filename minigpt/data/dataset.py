@@ -12,6 +12,7 @@ import numpy as np
 from minigpt import tokenizers
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
+from minigpt.data.documents import Documents
 from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 
@@ -43,7 +44,12 @@ def _names(files: Sequence[Path]) -> str:
 
 
 def load_dataset(
-    sources: Sequence[str], tokenizer: Tokenizer | str, *, validation_fraction: float, context: int
+    sources: Sequence[str],
+    tokenizer: Tokenizer | str,
+    *,
+    validation_fraction: float,
+    context: int,
+    documents: Documents | None = None,
 ) -> Dataset:
     """Read, tokenize and split the text of `sources` (files, folders, corpus names).
 
@@ -51,6 +57,7 @@ def load_dataset(
 
     Args:
         tokenizer: a tokenizer, or what to make it from: "char", "byte", "bpe:4096", … or a tokenizer file.
+        documents: how the text falls into documents, if each is followed by an end-of-text token.
         context: T; both parts must hold at least one window of T tokens and its last target.
     Raises:
         UserError: the text is empty, not UTF-8, or shorter than that.
@@ -59,7 +66,7 @@ def load_dataset(
     if isinstance(tokenizer, str):
         tokenizer = make_tokenizer(tokenizer, files)
     fingerprint = text.fingerprint(files)
-    ids = shards.encode_files(files, tokenizer, fingerprint)
+    ids = shards.encode_files(files, tokenizer, fingerprint, documents)
     split = int(len(ids) * (1.0 - validation_fraction))
     train, validation = ids[:split], ids[split:]
     if min(len(train), len(validation)) < context + 1:
@@ -78,9 +85,15 @@ def check_sources(run: Path, config: Any) -> None:
             raise UserError(f"the text of {run} is no longer at {source}; give its new place with --data")
 
 
-def make_tokenizer(spec: str, files: Sequence[Path]) -> Tokenizer:
-    """Make the tokenizer that a configuration asks for: a kind, trained on these files, or a tokenizer file."""
-    return tokenizers.from_spec(spec, lambda: text.read_with_progress(files, "reading"))
+def make_tokenizer(spec: str, files: Sequence[Path], special_tokens: Sequence[str] = ()) -> Tokenizer:
+    """Make the tokenizer that a configuration asks for: a kind, trained on these files, or a tokenizer file.
+
+    Args:
+        special_tokens: what a tokenizer that is trained should have besides text, where its kind can.
+    """
+    able = special_tokens and spec.partition(":")[0] in tokenizers.making.SIZED
+    options = {"special_tokens": tuple(special_tokens)} if able else {}
+    return tokenizers.from_spec(spec, lambda: text.read_with_progress(files, "reading"), **options)
 
 
 def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:
@@ -90,7 +103,12 @@ def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step
     """
     draw = np.random.default_rng([seed, step, part])
     starts = draw.integers(0, len(tokens) - context, size=rows)
-    windows = np.stack([tokens[start : start + context + 1] for start in starts]).astype(np.int64)
+    return window_batch([tokens[start:] for start in starts], context)
+
+
+def window_batch(texts: Sequence[np.ndarray], context: int) -> Batch:
+    """The first `context` tokens of each text (fewer where all are shorter), the following token as target of each."""
+    windows = np.stack([tokens[: context + 1] for tokens in texts]).astype(np.int64)
     return Batch(windows[:, :-1], windows[:, 1:])
 
 
@@ -114,8 +132,4 @@ def window_batches(tokens: np.ndarray, rows: int, context: int, limit: int | Non
     full = [s for s in starts if s + context + 1 <= len(tokens)]
     groups = [full[i : i + rows] for i in range(0, len(full), rows)] + [[s] for s in starts[len(full) :]]
 
-    def make(group: list[int]) -> Batch:
-        windows = np.stack([tokens[s : s + context + 1] for s in group]).astype(np.int64)
-        return Batch(windows[:, :-1], windows[:, 1:])
-
-    return [partial(make, group) for group in groups]
+    return [partial(lambda group: window_batch([tokens[s:] for s in group], context), group) for group in groups]

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from minigpt.data import corpora, text
+from minigpt.data.documents import Documents, document_pieces
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
 from minigpt.tokenizers import Tokenizer, fingerprint
@@ -27,20 +28,24 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(f"<u{size}")
 
 
-def write_shard(path: Path, pieces: Iterable[str], tokenizer: Tokenizer) -> None:
-    """Encode the pieces into `path`, and what was written into a description beside it."""
+def write_shard(path: Path, pieces: Iterable[str | None], tokenizer: Tokenizer, end: int | None = None) -> None:
+    """Encode the pieces into `path`, and what was written into a description beside it.
+
+    Args:
+        end: the id that is written for a piece that is None, where a document ends.
+    """
     dtype, digest, tokens, characters = token_dtype(tokenizer.vocab_size), hashlib.sha256(), 0, 0
 
     def encoded() -> Iterator[bytes]:
         nonlocal tokens, characters
         for piece in pieces:
             try:
-                ids = np.asarray(tokenizer.encode(piece), dtype=dtype)
+                ids = np.asarray([end] if piece is None else tokenizer.encode(piece), dtype=dtype)
             except UserError as error:
                 where = f", counted from character {characters} of the text" if characters else ""
                 raise UserError(f"{error}{where}") from None
             tokens += len(ids)
-            characters += len(piece)
+            characters += len(piece or "")
             digest.update(ids.tobytes())
             yield ids.tobytes()
 
@@ -64,13 +69,25 @@ def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:
     return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
 
 
-def encode_files(files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str) -> np.ndarray:
-    """Return the files' token ids as a memory-mapped array, encoding them only if the cache does not hold them."""
-    key = hashlib.sha256(f"{text_fingerprint}\n{fingerprint(tokenizer)}".encode()).hexdigest()[:32]
+def encode_files(
+    files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str, documents: Documents | None = None
+) -> np.ndarray:
+    """Return the files' token ids as a memory-mapped array, encoding them only if the cache does not hold them.
+
+    Args:
+        documents: how the text falls into documents, if each is to be followed by an end-of-text token.
+    """
+    name = f"{text_fingerprint}\n{fingerprint(tokenizer)}"
+    if documents:
+        name += f"\n{documents.end}\n{documents.separator}"
+    key = hashlib.sha256(name.encode()).hexdigest()[:32]
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
     ids = open_shard(path, tokenizer.vocab_size)
     if ids is None:
-        write_shard(path, text.read_with_progress(files, "encoding"), tokenizer)
+        if documents:
+            write_shard(path, document_pieces(files, documents.separator), tokenizer, documents.end)
+        else:
+            write_shard(path, text.read_with_progress(files, "encoding"), tokenizer)
         ids = open_shard(path, tokenizer.vocab_size)
         if ids is None:
             raise UserError(f"the token file {path} was changed while it was written; try again")

@@ -24,14 +24,17 @@ sample` know nothing else. A new family provides three things.
                                          a default; `__post_init__` raises UserError for values that cannot be
         __init__(config, tokenizer)      the whole RunConfig. Raises UserError if the two do not fit (a special token
                                          that is missing, a prompt that is too long)
+        special_tokens(config)           static: names of the special tokens that a tokenizer trained for the run must
+                                         have; () where its kind brings them or none are needed
         load()                           read `config.data.sources` and split off the validation part: an object with
                                          `train`, `validation` (of any kind) and `fingerprint` (of all that batches are
                                          made from; a run that resumes insists on the same)
         read(sources)                    read another text, all of it, for evaluation: what `validation` is of `load()`
-        batch(data, rows, *, seed, step, part)
+        batch(data, rows, *, seed, step, part, first_row)
                                          a training batch of so many rows from `load().train`: a pure function of its
                                          arguments, so that resuming gives the same bits. `part` numbers the batches of
-                                         one step (gradient accumulation)
+                                         one step (gradient accumulation); `first_row` is the batch's first row, counted
+                                         through the whole run (for sampling without replacement)
         evaluation_batches(data, rows, limit)
                                          a list of functions without arguments, each of which makes one batch, always
                                          the same, of up to `rows` rows. `limit`: about how many tokens; None for all

@@ -149,6 +149,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         counts = [state["step"], state["updates"], *(state["positions"][name] for name in (LOG, SAMPLES))]
+        counts += [state[name] for name in ("rows", "tokens") if name in state]
         if not all(type(n) is int and n >= 0 for n in counts) or f"step-{state['step']}" != checkpoint.name:
             raise ValueError(f"its numbers {counts} cannot be right")
         return state

@@ -7,7 +7,7 @@ import math
 from minigpt.config import ScheduleConfig
 
 
-def learning_rate(schedule: ScheduleConfig, step: int, total: int) -> float:
+def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: int = 0, step_tokens: int = 1) -> float:
     """Return the rate of the update number `step`, counted from 0.
 
     Warm-up: peak · (step + 1)/(warmup + 1), so that the first update is not lost on a rate of 0. Then, with
@@ -17,19 +17,25 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int) -> float:
         inverse_sqrt   peak · √((warmup + 1)/(step + 1)), which never ends: "Noam" (Vaswani et al. 2017), with the same
                        one step's shift as the warm-up
         constant       peak.
+    With `schedule.tokens` everything is counted in tokens instead (GPT-3, whose steps grow): a step's own tokens take
+    the place of the 1, so that steps of one size have the rates that they would have in steps.
 
     GPT's released code differs: its cosine runs from step 0, ½ (1 + cos(π · step/total)), and jumps at the end of
     warm-up.
 
     Args:
         total: the number of steps over which cosine and linear fall; afterwards the rate stays at the floor.
+        tokens, step_tokens: the tokens before this step, and its own.
     """
-    if step < schedule.warmup:
-        return schedule.peak * (step + 1) / (schedule.warmup + 1)
+    done, own, warmup = step, 1, schedule.warmup
+    if schedule.tokens:
+        done, own, warmup, total = tokens, step_tokens, schedule.warmup_tokens, schedule.tokens
+    if done < warmup:
+        return schedule.peak * (done + own) / (warmup + own)
     if schedule.kind == "constant":
         return schedule.peak
     if schedule.kind == "inverse_sqrt":
-        return schedule.peak * math.sqrt((schedule.warmup + 1) / (step + 1))
-    x = min(1.0, (step - schedule.warmup) / max(1, total - schedule.warmup))
+        return schedule.peak * math.sqrt((warmup + own) / (done + own))
+    x = min(1.0, (done - warmup) / max(1, total - warmup))
     fall = 0.5 * (1.0 + math.cos(math.pi * x)) if schedule.kind == "cosine" else 1.0 - x
     return schedule.floor + (schedule.peak - schedule.floor) * fall

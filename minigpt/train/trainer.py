@@ -34,6 +34,7 @@ from minigpt.train.checkpoint import (
 )
 from minigpt.train.log import RunLog, read_log
 from minigpt.train.optimizer import AdamW, clip_factor, global_norm
+from minigpt.train.ramp import passes, step_rows
 from minigpt.train.scaling import LossScale
 from minigpt.train.schedule import learning_rate
 from minigpt.train.shards import ShardPool
@@ -76,7 +77,7 @@ class Trainer:
         if c.compute != "same":
             low_dtype(c.compute)  # fails here, with one sentence, if the package for it is missing
         self.loss_scale = LossScale.of(c.compute)
-        self.step = 0
+        self.step = self.rows = self.tokens = 0  # of training so far
         self._positions: dict[str, int] | None = None
         self._seconds, self._tokens_timed = 0.0, 0
 
@@ -106,6 +107,9 @@ class Trainer:
         restore_optimizer(checkpoint, self.optimizer, state["updates"], backend=self.backend)
         self.loss_scale = LossScale.of(self.config.train.compute, state.get("loss_scale"))
         self.step = state["step"]
+        c = self.config.train
+        self.rows = state.get("rows", self.step * c.batch * c.accumulation)  # older runs had neither ramps nor the rest
+        self.tokens = state.get("tokens", 0)
         if self.config.train.steps < self.step:
             raise UserError(f"{self.run} is at step {self.step} already; --steps must not be less")
         self.log.cut_back(state["positions"])
@@ -116,6 +120,7 @@ class Trainer:
         positions = self._positions or RunLog(folder or self.run).positions()
         tokenizer = fingerprint(self.objective.tokenizer)
         state = {"data": self.dataset.fingerprint, "tokenizer": tokenizer, "positions": positions}
+        state |= {"rows": self.rows, "tokens": self.tokens}
         if self.loss_scale.adjusts:
             state["loss_scale"] = self.loss_scale.state()
         run, keep = folder or self.run, self.config.train.keep_checkpoints
@@ -156,10 +161,8 @@ class Trainer:
 
     def _train_step(self, pool: ShardPool, bar: tqdm) -> None:
         c, started = self.config.train, time.perf_counter()
-        batches = [
-            self.objective.batch(self.dataset.train, c.batch, seed=c.seed, step=self.step, part=part)
-            for part in range(c.accumulation)
-        ]
+        batches = self._batches()
+        step_tokens = sum(batch.token_count for batch in batches)
         measures: Measures = {}
         loss, grads = pool.loss_and_grads(
             self.model,
@@ -174,23 +177,36 @@ class Trainer:
         norm = global_norm(grads, pool.each_slice) / self.loss_scale.value
         if not math.isfinite(loss):
             raise self._not_finite("the loss", loss)
-        update = self._update(pool, grads, norm)
+        update = self._update(pool, grads, norm, step_tokens)
         self.step += 1
+        self.rows += sum(batch.row_count for batch in batches)
+        self.tokens += step_tokens
         self._seconds += time.perf_counter() - started
-        self._tokens_timed += sum(batch.token_count for batch in batches)
+        self._tokens_timed += step_tokens
         if _due(self.step, c.log_every):
-            self.log.line(step=self.step, loss=loss, **update, **means(measures))
+            paced = {"tokens": self.tokens} if c.ramp_tokens or self.config.schedule.tokens else {}
+            self.log.line(step=self.step, loss=loss, **update, **paced, **means(measures))
         shown = "".join(f"{name} {value:.3f}, " for name, value in means(measures).items())
         bar.set_postfix_str(f"loss {loss:.3f}, {shown}{self.tokens_per_second():,.0f} tokens/s", refresh=False)
         bar.update()
 
-    def _update(self, pool: ShardPool, grads: Parameters, norm: float) -> dict[str, Any]:
+    def _batches(self) -> list[Any]:
+        """The batches of the step at hand."""
+        c, batches, first_row = self.config.train, [], self.rows
+        for part, rows in enumerate(passes(step_rows(c, self.tokens), c.batch)):
+            place = {"seed": c.seed, "step": self.step, "part": part, "first_row": first_row}
+            batches.append(self.objective.batch(self.dataset.train, rows, **place))
+            first_row += rows
+        return batches
+
+    def _update(self, pool: ShardPool, grads: Parameters, norm: float, step_tokens: int) -> dict[str, Any]:
         """Update the parameters, and return what the log should say of it.
 
         A gradient that overflowed because of the loss scale is left out, and the scale goes down.
         """
         c = self.config
-        lr = learning_rate(c.schedule, self.step, c.schedule.steps or c.train.steps)
+        total = c.schedule.steps or c.train.steps
+        lr = learning_rate(c.schedule, self.step, total, tokens=self.tokens, step_tokens=step_tokens)
         if not math.isfinite(norm):
             if not self.loss_scale.can_shrink:
                 raise self._not_finite("the gradient's norm", norm)

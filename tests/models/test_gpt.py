@@ -102,11 +102,22 @@ def test_later_tokens_do_not_change_earlier_logits():
     assert (before[:, 5:] != after[:, 5:]).any()
 
 
-def test_a_window_of_the_whole_context_is_the_dense_model_bit_for_bit():
-    dense, banded = small(), small(window=8)
-    params, ids = random_parameters(dense), random_batch().inputs
-    np.testing.assert_array_equal(banded.logits(params, ids), dense.logits(params, ids))
-    assert (small(window=3).logits(params, ids) != dense.logits(params, ids)).any()
+@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_window_of_the_whole_context_is_the_dense_model_bit_for_bit(implementation, dtype):
+    dense, run = small(layers=4), Run(train=True, seed=1, ops=implementation)
+    params, batch, results = random_parameters(dense).astype(dtype), random_batch(), []
+    for model in (dense, small(layers=4, window=8), small(layers=4, window=100)):
+        loss, cache = model.forward(params, batch, run)
+        grads = params.zeros_like()
+        model.backward(params, grads, cache, run)
+        results.append((loss, model.logits(params, batch.inputs, run), grads.flat))
+    for loss, logits, gradient in results[1:]:
+        assert loss == results[0][0]
+        np.testing.assert_array_equal(logits, results[0][1])
+        np.testing.assert_array_equal(gradient, results[0][2])
+    narrow = small(layers=4, window=3).logits(params, batch.inputs, run)
+    assert (narrow != results[0][1]).any()
 
 
 @pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])

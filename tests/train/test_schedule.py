@@ -36,3 +36,12 @@ def test_constant_and_no_warmup():
 
 def test_warmup_as_long_as_the_run():
     assert rates("cosine", [100, 101], total=100) == pytest.approx([1.0, 0.1])
+
+
+@pytest.mark.parametrize("kind", ["cosine", "linear", "inverse_sqrt", "constant"])
+def test_steps_of_one_size_have_the_same_rates_counted_in_tokens(kind):
+    in_steps = ScheduleConfig(kind=kind, peak=1.0, floor=0.1, warmup=100)
+    in_tokens = ScheduleConfig(kind=kind, peak=1.0, floor=0.1, warmup_tokens=51200, tokens=512000)
+    for step in (0, 1, 50, 99, 100, 101, 500, 999, 1000, 2000):
+        expected = learning_rate(in_steps, step, 1000)
+        assert learning_rate(in_tokens, step, 7, tokens=512 * step, step_tokens=512) == pytest.approx(expected)

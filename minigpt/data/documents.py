@@ -1,0 +1,58 @@
+"""Documents packed into one stream of tokens, each followed by an end-of-text token (GPT-2, GPT-3).
+
+A document is a file, or, where files hold several, what stands between lines that are nothing but a separator. Windows
+are cut from the stream without regard to where documents end, and attention is not kept from looking across: the
+end-of-text token says that what comes has nothing to do with what was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from minigpt.data import text
+from minigpt.errors import UserError
+from minigpt.tokenizers import Tokenizer
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+class Documents(NamedTuple):
+    """How a text falls into documents.
+
+    Attributes:
+        end: the id that follows each of them.
+        separator: a line that stands between two; "" where every file is one document.
+    """
+
+    end: int
+    separator: str
+
+
+def documents(tokenizer: Tokenizer, separator: str) -> Documents:
+    """Raises UserError if the tokenizer has no end-of-text token."""
+    if END_OF_TEXT not in tokenizer.special_tokens:
+        raise UserError(
+            f"objective.end_of_text needs a tokenizer with the special token {END_OF_TEXT}; this one, of the kind "
+            f"{tokenizer.kind}, has none (bpe:SIZE gets it when it is trained)"
+        )
+    return Documents(tokenizer.special_tokens[END_OF_TEXT], separator)
+
+
+def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | None]:
+    """Yield the files' text in pieces, and None wherever a document ends. Documents without text are left out."""
+    between = re.compile(rf"^{re.escape(separator)}[ \t]*\r?(?:\n|\Z)", re.MULTILINE) if separator else None
+    for path in files:
+        begun = False
+        for piece in text.read_with_progress([path], "encoding"):
+            for number, part in enumerate(between.split(piece) if between else [piece]):
+                if number and begun:
+                    yield None
+                    begun = False
+                if part:
+                    yield part
+                    begun = True
+        if begun:
+            yield None
