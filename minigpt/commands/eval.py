@@ -39,6 +39,9 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE|DIR|NAME",
         help="the text, all of it; by default the validation part of the text that the run was trained on",
     )
+    parser.add_argument(
+        "--baseline", action="store_true", help="also measure a model that only counts, made from the training text"
+    )
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
 
@@ -48,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
     objective = OBJECTIVES[loaded.config.family](loaded.config, loaded.text)
-    data = objective.read(args.data) if args.data else _validation_data(folder, loaded.config, objective)
+    if args.baseline and not hasattr(objective, "baseline"):
+        raise UserError(f"there is no --baseline for the family {loaded.config.family}")
+    dataset = _training_text(folder, loaded.config, objective) if args.baseline or not args.data else None
+    data = objective.read(args.data) if args.data else dataset.validation
     batches = objective.evaluation_batches(data, _ROWS)
     workers = available_cores() if backend.name == "numpy" else 1
     with (
@@ -61,6 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if not math.isfinite(score.loss):
         raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")
     values, sentence = objective.report(score, data)
+    if args.baseline:
+        more, line = objective.baseline(dataset.train, score, batches, data)
+        values, sentence = values | more, f"{sentence}\n{line}"
     if args.json:
         print_json(values | score.measures)
     else:
@@ -68,11 +77,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _validation_data(folder: Path, config: RunConfig, objective: Any) -> Any:
+def _training_text(folder: Path, config: RunConfig, objective: Any) -> Any:
+    """The text that the run was trained on, with its validation part."""
     state = load_state(latest_checkpoint(folder))
     if state["data"] is None:
         raise UserError(f"{folder} was converted, not trained: give the text to measure it on with --data")
     check_sources(folder, config)
     dataset = objective.load()
     check_same_text(dataset, state, folder)
-    return dataset.validation
+    return dataset

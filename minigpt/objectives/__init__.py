@@ -41,6 +41,9 @@ sample` know nothing else. A new family provides three things.
         about(dataset)                   a few words for the line that training begins with: how much there is, how long
                                          a row is
         report(score, data)              what `minigpt eval` says: the values for --json, and a sentence
+        baseline(train, score, batches, data)
+                                         optional: the same for the simplest model that has seen the training text, on
+                                         the same batches (`minigpt eval --baseline`)
         sample(model, params, settings, seed)
                                          yield, in pieces, text that shows what the model has learned (a continuation of
                                          settings.prompt, masks filled in, a text repaired); a function of its arguments

@@ -16,6 +16,7 @@ from minigpt.data.documents import END_OF_TEXT, documents
 from minigpt.data.mixture import mixture_rows
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, text_bytes
+from minigpt.evaluate.ngram import KneserNey
 from minigpt.generate import check_prompt, generate, prompt_ids, text_pieces
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
@@ -136,6 +137,15 @@ class CausalObjective:
             f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, "
             f"{bits:.4f} bits per byte, over {score.tokens} tokens"
         )
+
+    def baseline(
+        self, train: list[np.ndarray], score: Score, batches: Sequence[Callable[[], Batch]], data: list[np.ndarray]
+    ) -> tuple[dict[str, Any], str]:
+        """What trigrams counted in the training text make of the same tokens."""
+        loss = KneserNey(train, self.tokenizer.vocab_size).mean_loss(batches)
+        values, _ = self.report(score._replace(loss=loss), data)
+        sentence = f"a trigram model (Kneser–Ney): loss {loss:.4f}, {values['bits_per_byte']:.4f} bits per byte"
+        return {f"baseline_{name}": values[name] for name in ("loss", "perplexity", "bits_per_byte")}, sentence
 
     def _bytes(self, tokens: np.ndarray) -> int:
         """Bytes of text; an end-of-text token is none, though predicting it costs."""
