@@ -233,8 +233,8 @@ class Flash:
     def _launcher(self, call: Call) -> tuple[Module, int, int]:
         """The compiled source, the height of a tile, and the bytes of a (tile, D) tile in shared memory."""
         d = call.q.shape[3]
-        if self.problem(str(call.q.dtype), d):
-            raise UserError(f"flash attention: {self.problem(str(call.q.dtype), d)}")
+        if problem := self.problem("float32", d):
+            raise UserError(f"flash attention cannot run: {problem}")
         tile = self.tile or (64 if d <= 64 else 32)
         compiled = module("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, call.xp, self.emulation)
         return compiled, tile, 4 * tile * (-(-d // 16) * 16 + 4)

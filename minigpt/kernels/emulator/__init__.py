@@ -206,11 +206,13 @@ def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
     exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in kernel_names(code))
     source = f'#include "ptx_on_cpu.h"\n{code}{exports}'
     flags = ["-std=c++17", "-fPIC", "-shared", "-fvisibility=hidden", "-w", *options]
-    flags += ["-O0", "-g"] if emulation.debug else ["-O1"]
+    flags += (
+        ["-O0", "-g"] if emulation.debug or emulation.sanitizer else ["-O1"]
+    )  # with a sanitizer, -O1 compiles slowly
     if emulation.sanitizer:
         _require_runtime(emulation.sanitizer)
         flags += [f"-fsanitize={kind}" for kind in SANITIZERS[emulation.sanitizer]]
-        flags += ["-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+        flags += ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
     everything = [compiler(), platform.machine(), *flags, *_header_texts().values(), source]
     key = hashlib.sha256("\0".join(everything).encode()).hexdigest()[:24]
     library = cache_folder() / "emulator" / f"{key}.so"
