@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from minigpt.backend import cupy_problem, get_backend
 from minigpt.commands.common import new_parser, print_json
 from minigpt.data.corpora import cache_folder
 from minigpt.errors import UserError
+from minigpt.kernels.emulator import compiler, compiler_problem
 from minigpt.train.shards import available_cores
 
 
@@ -53,9 +53,12 @@ def _backend() -> str:
         return f"MINIGPT_BACKEND is {os.environ['MINIGPT_BACKEND']!r}, but {error}"
 
 
-def _compiler() -> str:
-    found = [path for path in map(shutil.which, ("g++", "clang++")) if path]
-    return found[0] if found else "none found (neither g++ nor clang++)"
+def _kernels() -> str:
+    """Where CUDA kernels run, and what is missing where they do not."""
+    gpu, emulator = cupy_problem(), compiler_problem()
+    where = [place for place, problem in (("the GPU", gpu), ("the CPU emulator", emulator)) if not problem]
+    problems = [f"{place}: {p}" for place, p in (("not on a GPU", gpu), ("not emulated", emulator)) if p]
+    return "; ".join([f"run on {' and '.join(where)}" if where else "cannot run", *problems])
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         "blas": _blas(),
         "gpu": _gpu(),
         "backend": _backend(),
-        "c++ compiler": _compiler(),
+        "c++ compiler": "none found" if compiler_problem() else compiler(),
+        "cuda kernels": _kernels(),
         "cache": str(cache_folder()),
     }
     if args.json:

@@ -129,6 +129,7 @@ class _WithScores:
     tile: tuple[int, int]  # rows and columns of a result that a block computes
     rows: int  # rows that a block takes in the softmax
     block: tuple[int, ...]
+    shared: int  # bytes of shared memory that a product takes
 
     def __init__(self, *, emulation: Emulation | None = None):
         self.emulation = emulation
@@ -145,7 +146,8 @@ class _WithScores:
         def launch(kernel: str, rows: int, columns: int, heads: int, *args: Any) -> None:
             """A kernel that computes (heads, rows, columns) numbers."""
             grid = (-(-columns // self.tile[1]), -(-rows // self.tile[0]), heads)
-            compiled.launch(f"{self.name}_{kernel}", grid, self.block, (call.problem, *args))
+            args = (call.problem, *args)
+            compiled.launch(f"{self.name}_{kernel}", grid, self.block, args, shared_mem=self.shared)
 
         def launch_rows(kernel: str, *args: Any) -> None:
             """A kernel that works on whole rows of the T × S matrices."""
@@ -197,13 +199,13 @@ class _WithScores:
 class Naive(_WithScores):
     """Rung 1, naive.cu: one thread for one number."""
 
-    name, tile, rows, block = "naive", (8, 32), _THREADS, (32, 8)
+    name, tile, rows, block, shared = "naive", (8, 32), _THREADS, (32, 8), 0
 
 
 class Tiled(_WithScores):
     """Rung 2, tiled.cu: tiles in shared memory, one warp for a row of the softmax."""
 
-    name, tile, rows, block = "tiled", (64, 64), _THREADS // 32, (_THREADS,)
+    name, tile, rows, block, shared = "tiled", (64, 64), _THREADS // 32, (_THREADS,), 4 * 2 * 16 * (64 + 4)
 
 
 class FlashCache(NamedTuple):

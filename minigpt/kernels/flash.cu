@@ -63,7 +63,7 @@ __device__ __forceinline__ void rows_times_rows(float (&acc)[M][N], const float*
   for (int m = 0; m < M; ++m)
 #pragma unroll
     for (int n = 0; n < N; ++n) acc[m][n] = 0.f;
-#pragma unroll 4
+#pragma unroll 2
   for (int d = 0; d < D; d += 4) {
     float4 x[M], y[N];
 #pragma unroll

@@ -19,21 +19,23 @@
 // load those, so that a warp's loads fall together.
 template <bool A_BY_K, bool B_BY_K, class A, class B>
 __device__ __forceinline__ void product(float (&acc)[4][4], int m0, int n0, int from, int to, A a, B b) {
-  __shared__ __align__(16) float as[STEP][ROW], bs[STEP][ROW];
+  DYNAMIC_SHARED(float, smem);
+  float* as = smem;             // STEP x ROW, columns of A
+  float* bs = as + STEP * ROW;  // STEP x ROW, rows of B
   const int t = threadIdx.x, tx = t % 16, ty = t / 16;
   for (int k0 = from; k0 < to; k0 += STEP) {
 #pragma unroll
     for (int e = t; e < TILE * STEP; e += THREADS) {
       const int ka = A_BY_K ? e % STEP : e / TILE, m = A_BY_K ? e / STEP : e % TILE;
       const int kb = B_BY_K ? e % STEP : e / TILE, n = B_BY_K ? e / STEP : e % TILE;
-      as[ka][m] = k0 + ka < to ? a(m0 + m, k0 + ka) : 0.f;
-      bs[kb][n] = k0 + kb < to ? b(k0 + kb, n0 + n) : 0.f;
+      as[ka * ROW + m] = k0 + ka < to ? a(m0 + m, k0 + ka) : 0.f;
+      bs[kb * ROW + n] = k0 + kb < to ? b(k0 + kb, n0 + n) : 0.f;
     }
     __syncthreads();  // the tiles are in
 #pragma unroll
     for (int k = 0; k < STEP; ++k) {
-      const float4 x = *reinterpret_cast<const float4*>(&as[k][4 * ty]);
-      const float4 y = *reinterpret_cast<const float4*>(&bs[k][4 * tx]);
+      const float4 x = *reinterpret_cast<const float4*>(as + k * ROW + 4 * ty);
+      const float4 y = *reinterpret_cast<const float4*>(bs + k * ROW + 4 * tx);
       const float xs[4] = {x.x, x.y, x.z, x.w}, ys[4] = {y.x, y.y, y.z, y.w};
 #pragma unroll
       for (int m = 0; m < 4; ++m)

@@ -26,12 +26,24 @@ import numpy as np
 from minigpt.data.corpora import cache_folder
 from minigpt.errors import UserError
 from minigpt.files import make_folder
-from minigpt.kernels.source import kernel_names
+from minigpt.kernels.source import kernel_names, parameter_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")
 SANITIZERS = {"address": ("address", "undefined"), "thread": ("thread",)}
+ACCESS = np.dtype(  # struct Access of trace_on_cpu.h
+    [
+        ("address", "u8"),
+        ("step", "u4"),
+        ("block", "u4"),
+        ("thread", "u2"),
+        ("phase", "u2"),
+        ("size", "u1"),
+        ("write", "u1"),
+    ],
+    align=True,
+)
 SHARED_LIMIT = 227 * 1024  # bytes of shared memory that a block can have on any GPU so far
-_HEADERS = ("fibers.h", "cuda_on_cpu.h", "ptx_on_cpu.h")
+_HEADERS = ("fibers.h", "cuda_on_cpu.h", "ptx_on_cpu.h", "trace_on_cpu.h")
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,13 @@ class Emulation:
         sanitizer: "address" (with undefined behaviour) or "thread"; the process must have been started with
             `sanitizer_environment`. None compiles without.
         debug: compile without optimisation and with what a debugger needs.
+        trace: a `minigpt.kernels.trace.Trace` that receives every access to memory.
     """
 
     order: str = "ascending"
     sanitizer: str | None = None
     debug: bool = False
+    trace: Any = None
 
     def __post_init__(self) -> None:
         kind, _, seed = self.order.partition(":")
@@ -115,11 +129,14 @@ class EmulatedModule:
     """
 
     def __init__(self, code: str, *, options: Sequence[str] = (), emulation: Emulation = Emulation()):
-        self._emulation = emulation
+        self._code, self._emulation = code, emulation
         self._library = ctypes.CDLL(str(_build(code, tuple(options), emulation)))
 
     def get_function(self, name: str) -> EmulatedKernel:
-        return EmulatedKernel(self._library, name, self._emulation)
+        kernel = EmulatedKernel(self._library, name, self._emulation)
+        if self._emulation.trace is None:
+            return kernel
+        return TracedKernel(kernel, self._library, parameter_names(self._code, name), self._emulation.trace)
 
 
 class EmulatedKernel:
@@ -185,6 +202,38 @@ class EmulatedKernel:
             raise ValueError(f"{self.name}: argument {i} is written to, but the array is read-only")
 
 
+class TracedKernel:
+    """A kernel whose every access to memory goes to a trace."""
+
+    def __init__(self, kernel: EmulatedKernel, library: ctypes.CDLL, parameters: list[str], trace: Any):
+        self.kernel, self.parameters, self.trace = kernel, parameters, trace
+        self._library = library
+        library.coc_trace_length.restype = ctypes.c_size_t
+        library.coc_trace_data.restype = ctypes.c_void_p
+        library.coc_shared_address.restype = ctypes.c_uint64
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self.kernel.max_dynamic_shared_size_bytes
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        self.kernel.max_dynamic_shared_size_bytes = size
+
+    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
+        self._library.coc_trace_start()
+        self.kernel(grid, block, args, shared_mem=shared_mem)
+        size = self._library.coc_trace_length() * ACCESS.itemsize
+        raw = ctypes.string_at(self._library.coc_trace_data(), size) if size else b""
+        arrays = {
+            name: value
+            for name, value, kind in zip(self.parameters, args, self.kernel.signature, strict=True)
+            if "*" in kind and value is not None
+        }
+        shared = (self._library.coc_shared_address(), shared_mem)
+        self.trace.add(self.kernel.name, _three(grid), _three(block), arrays, shared, np.frombuffer(raw, ACCESS))
+
+
 def _three(size: Sequence[int]) -> list[int]:
     return [int(n) for n in (*size, 1, 1)[:3]]
 
@@ -204,7 +253,8 @@ def _header_texts() -> dict[str, str]:
 def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
     """Compile a source to a library in the cache folder, if it is not there; its name is a hash of everything."""
     exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in kernel_names(code))
-    source = f'#include "ptx_on_cpu.h"\n{code}{exports}'
+    headers = '#include "ptx_on_cpu.h"\n' + ('#include "trace_on_cpu.h"\n' if emulation.trace is not None else "")
+    source = headers + code + exports
     flags = ["-std=c++17", "-fPIC", "-shared", "-fvisibility=hidden", "-w", *options]
     flags += (
         ["-O0", "-g"] if emulation.debug or emulation.sanitizer else ["-O1"]
@@ -213,25 +263,37 @@ def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
         _require_runtime(emulation.sanitizer)
         flags += [f"-fsanitize={kind}" for kind in SANITIZERS[emulation.sanitizer]]
         flags += ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
+    if emulation.trace is not None:
+        flags += ["-DCOC_TRACE"]
     everything = [compiler(), platform.machine(), *flags, *_header_texts().values(), source]
     key = hashlib.sha256("\0".join(everything).encode()).hexdigest()[:24]
     library = cache_folder() / "emulator" / f"{key}.so"
     if not library.exists():
         make_folder(library.parent)
-        _compile(source, flags, library)
+        _compile(source, flags, library, instrument=emulation.trace is not None)
     return library
 
 
-def _compile(source: str, flags: list[str], library: Path) -> None:
-    """Compile beside the library and rename, so that two processes may do it at once."""
+def _compile(source: str, flags: list[str], library: Path, *, instrument: bool) -> None:
+    """Compile beside the library and rename, so that two processes may do it at once.
+
+    Args:
+        instrument: let the compiler announce every access, as for ThreadSanitizer; but link without its runtime.
+    """
     headers = resources.files("minigpt.kernels.emulator")
     with resources.as_file(headers) as folder, tempfile.TemporaryDirectory(dir=library.parent) as scratch:
         made = Path(scratch) / library.name
-        command = [compiler(), *flags, f"-I{folder}", "-x", "c++", "-", "-o", str(made)]
-        # In the kernels' folder, so that a debugger finds the files that the #line directives name.
-        done = subprocess.run(command, input=source, capture_output=True, text=True, cwd=folder.parent)
-        if done.returncode:
-            raise RuntimeError(f"the kernel does not compile:\n{done.stderr.strip()}")
+        compile_ = [compiler(), *flags, f"-I{folder}", "-x", "c++", "-"]
+        if instrument:
+            steps = [[*compile_, "-c", "-fsanitize=thread", "-o", f"{made}.o"]]
+            steps += [[compiler(), "-shared", f"{made}.o", "-o", str(made)]]
+        else:
+            steps = [[*compile_, "-o", str(made)]]
+        for command in steps:
+            # In the kernels' folder, so that a debugger finds the files that the #line directives name.
+            done = subprocess.run(command, input=source, capture_output=True, text=True, cwd=folder.parent)
+            if done.returncode:
+                raise RuntimeError(f"the kernel does not compile:\n{done.stderr.strip()}")
         os.replace(made, library)
 
 

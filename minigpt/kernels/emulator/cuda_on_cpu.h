@@ -67,7 +67,7 @@ using std::min;
 #define __ballot_sync(m, p) coc::ballot((m), (p), __LINE__)
 #define __any_sync(m, p) (coc::ballot((m), (p), __LINE__) != 0)
 #define __all_sync(m, p) (coc::ballot((m), !(p), __LINE__) == 0)
-#define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(coc::block->shared.get())
+#define DYNAMIC_SHARED(T, name) T* name = reinterpret_cast<T*>(coc::block->shared_start)
 
 // ---- atomics: blocks of several OS threads may meet in global memory ---------------------------------------------
 static inline float atomicAdd(float* p, float v) {

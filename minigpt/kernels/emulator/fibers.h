@@ -140,6 +140,7 @@ struct Block {
   const void* main_bottom = nullptr;
   size_t main_size = 0;
   std::unique_ptr<unsigned char[]> shared;
+  unsigned char* shared_start = nullptr;
   size_t shared_bytes = 0;
   int arrived = 0, done = 0, line = 0;
   std::string error;
@@ -270,7 +271,7 @@ COC_NOSAN static bool warp_can_go_on(const Block& b, const Warp* w) {
 }
 COC_NOSAN static void run_block(Block& b, int order, std::mt19937& random) {
   size_t n = b.fibers.size();
-  memset(b.shared.get(), 0xff, b.shared_bytes);  // NaN: reading what nobody wrote shows in the result
+  memset(b.shared_start, 0xff, b.shared_bytes);  // NaN: reading what nobody wrote shows in the result
   b.arrived = b.done = 0;
   for (Warp& w : b.warps) w.arrived = 0;
   for (Fiber& f : b.fibers) {
@@ -306,6 +307,7 @@ COC_NOSAN static void prepare(Block& b, const unsigned* dim, size_t shared_bytes
   b.order.resize(n);
   b.shared_bytes = shared_bytes;
   b.shared.reset(new unsigned char[shared_bytes]);
+  b.shared_start = b.shared.get();
   while (stacks.size() < n) stacks.emplace_back(new char[STACK]);
   for (unsigned t = 0; t < n; ++t) {
     Fiber& f = b.fibers[t];
