@@ -123,8 +123,8 @@ UNDER_A_SANITIZER = {
 }
 CLEAN = [  # one for each rung, on shapes that tiles do not divide
     {"rung": "naive", "mask": "all", "shape": "cross", "d": 24, "dropout": 0.3, "fused": True},
-    {"rung": "tiled", "mask": "causal-padded", "shape": "grouped", "d": 72, "dropout": 0.3, "fused": True},
-    {"rung": "flash", "mask": "padded", "shape": "grouped", "d": 24, "dropout": 0.3, "fused": True},
+    {"rung": "tiled", "mask": "causal-padded", "shape": "self", "d": 72, "dropout": 0.3, "fused": True},
+    {"rung": "flash", "mask": "padded", "shape": "more-queries", "d": 24, "dropout": 0.3, "fused": True},
     {"rung": "flash-16", "mask": "two-sided", "shape": "self", "d": 24, "dropout": 0.0, "fused": False},
     {"rung": "flash-atomic", "mask": "causal", "shape": "cross", "d": 24, "dropout": 0.0, "fused": False},
 ]
