@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from minigpt import tokenizers
 from minigpt.errors import UserError
 from minigpt.files import read_text, unreadable
 from minigpt.interop.filling import check_shapes, filled
@@ -23,7 +22,6 @@ from minigpt.interop.hf.reading import match
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig
 from minigpt.params import Parameters
-from minigpt.tokenizers import GPTBPE, Tokenizer
 
 SHAPES = "params_shapes.json"
 _BLOCK = ("attn.c_attn", "attn.c_proj", "ln_1", "mlp.c_fc", "mlp.c_proj", "ln_2")
@@ -47,17 +45,6 @@ def read_model(folder: Path, dtype: str | None = None) -> tuple[GPT, Parameters]
     found = match(family, table, _cut(folder, _names(layers), shapes), folder)
     check_shapes(model, table, found)
     return model, filled(model, table, found, dtype or "float32")
-
-
-def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer | None:
-    """The tokenizer beside the arrays, without the tokens that fine-tuning appends: they have no embeddings yet."""
-    if tokenizers.find_file(folder) is None:
-        return None
-    tokenizer = tokenizers.load(folder)
-    if not isinstance(tokenizer, GPTBPE):
-        return tokenizer
-    known = {name: i for name, i in tokenizer.special_tokens.items() if i < vocab_size}
-    return GPTBPE(tokenizer.vocab, tokenizer.merges, special_tokens=known, words=tokenizer.words)
 
 
 def _shapes(path: Path) -> list[list[int]]:

@@ -10,7 +10,8 @@ from minigpt import tokenizers
 from minigpt.config import DataConfig, RunConfig, TrainConfig
 from minigpt.errors import UserError
 from minigpt.interop import gpt_arrays, llama2c
-from minigpt.interop.hf import reading, tokenizer_files
+from minigpt.interop.hf import reading
+from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.shards import available_cores
@@ -45,10 +46,10 @@ def open_model(
     """
     if (path / reading.CONFIG).exists():
         model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
-        found = tokenizer_files.read_tokenizer(path) if tokenizer else None
+        found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
-        found = gpt_arrays.read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+        found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
     elif path.is_file():
         model, params = llama2c.read_model(path, dtype)
         beside = path.with_name("tokenizer.bin")

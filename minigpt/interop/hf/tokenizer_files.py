@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt import tokenizers
 from minigpt.files import write_atomically
-from minigpt.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer
+from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
 from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf
 from minigpt.tokenizers.readers import read_gpt1, read_vocab_json
 
@@ -23,15 +23,26 @@ ROLES = {
 }
 
 
-def read_tokenizer(folder: Path) -> Tokenizer | None:
-    """The tokenizer of the folder; None if none of its files is one."""
+def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer | None:
+    """The tokenizer of the folder, for a model with so many embeddings; None if none of its files is one."""
     found = tokenizers.find_file(folder)
     if found is None:
         return None
     merges = folder / "merges.txt"
     if found.name == "vocab.json" and merges.exists() and any(t.endswith("</w>") for t in read_vocab_json(found)):
-        return read_gpt1(found, merges, rule="hf")  # two tokenizers have files of these names; this one is GPT's
-    return tokenizers.load(folder)
+        # two tokenizers have files of these names; this one is GPT's
+        return without_new_tokens(read_gpt1(found, merges, rule="hf"), vocab_size)
+    return without_new_tokens(tokenizers.load(folder), vocab_size)
+
+
+def without_new_tokens(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
+    """GPT's tokenizer without the tokens that fine-tuning appends, where the model has no embeddings for them yet."""
+    if not isinstance(tokenizer, GPTBPE):
+        return tokenizer
+    known = {name: i for name, i in tokenizer.special_tokens.items() if i < vocab_size}
+    return GPTBPE(
+        tokenizer.vocab, tokenizer.merges, special_tokens=known, words=tokenizer.words, unknown=tokenizer.unknown
+    )
 
 
 def roles(tokenizer: Tokenizer | None) -> dict[str, str]:

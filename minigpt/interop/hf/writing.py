@@ -17,6 +17,9 @@ from minigpt.interop.weight_files import SINGLE, file_pieces
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
 
+# What generate() of transformers looks for in a file of its own.
+GENERATION = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_eos_token_id")
+
 
 def write_model(folder: Path, model: Any, params: Parameters, tokenizer: Tokenizer | None) -> None:
     """Write `model` to `folder`, which must not be there yet; it appears whole or not at all.
@@ -34,9 +37,10 @@ def write_model(folder: Path, model: Any, params: Parameters, tokenizer: Tokeniz
         **family.write_config(model.config),
         "dtype": str(params.flat.dtype),
     }
+    generation = {name: value for name, value in config.items() if name in GENERATION}
     tensors = their_tensors(family.table(model), params)
     with new_folder(folder) as beside:
-        for name, content in [("config.json", config), ("generation_config.json", ids)]:
+        for name, content in [("config.json", config), ("generation_config.json", generation)]:
             write_atomically(beside / name, json.dumps(content, indent=2) + "\n")
         write_atomically(beside / SINGLE, file_pieces(tensors))
         if tokenizer:
