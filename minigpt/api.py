@@ -6,6 +6,7 @@ ignored and shifted inside for causal models.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from minigpt import generate as generation
 from minigpt import tokenizers
 from minigpt.adapters import ADAPTERS
 from minigpt.adapters.generation import generation_settings, greedy, sampling
@@ -23,6 +23,7 @@ from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.interop.opening import open_model
 from minigpt.models import FAMILIES
+from minigpt.objectives import OBJECTIVES
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
@@ -146,20 +147,17 @@ class Loaded:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
+        **settings: Any,
     ) -> str:
-        """Continue `prompt` and return the new text (see `minigpt.generate` for the settings)."""
-        ids = generation.generate(
-            self.model,
-            self.params,
-            generation.prompt_ids(self.text, prompt),
-            max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            vocab_size=self.text.vocab_size,
-        )
-        return self.text.decode(list(ids))
+        """What the model makes of `prompt`: its continuation, or what the family's objective lets it write.
+
+        Args:
+            settings: further ones of `minigpt.config.SampleConfig`.
+        """
+        settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        sample = dataclasses.replace(self.config.sample, prompt=prompt, tokens=max_new_tokens, **settings)
+        objective = OBJECTIVES[self.config.family](dataclasses.replace(self.config, sample=sample), self.text)
+        return "".join(objective.sample(self.model, self.params, sample, seed)).removeprefix(prompt)
 
 
 def load(
@@ -174,7 +172,8 @@ def load(
     """Open a run folder (its newest checkpoint), one checkpoint folder of a run, or a model of another implementation.
 
     Args:
-        path: a run or checkpoint folder, a Hugging Face folder, or a folder with GPT's released arrays.
+        path: a run or checkpoint folder, a Hugging Face folder, a model of llama2.c, or a folder with GPT's released
+            arrays.
         dtype: of the parameters; None takes the precision that they are stored in (float32 for half precision).
         tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
         skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.

@@ -22,8 +22,9 @@ def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argpar
     return parser
 
 
-def add_run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a run's folder; by default the newest in runs/")
+def add_run_argument(parser: argparse.ArgumentParser, also: str = "") -> None:
+    text = f"a run's folder; by default the newest in runs/{also}"
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=text)
 
 
 def at_least(least: int) -> Any:

@@ -22,7 +22,7 @@ from minigpt.interop.hf.writing import write_model
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.log import RunLog
-from minigpt.train.run_folder import fill_run, find_run, is_run
+from minigpt.train.run_folder import fill_run, find_model, is_run
 
 
 def add_parser(subparsers: Any) -> None:
@@ -64,9 +64,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     target = Path(args.target)
     check_absent(target)
-    source = Path(args.source)
-    if not source.exists():
-        source = find_run(args.source)
+    source = find_model(args.source)
     if args.to == "run" and is_run(source):
         raise UserError(f"{source} is a run already; with --to hf it becomes a Hugging Face folder")
     loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)

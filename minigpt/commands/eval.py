@@ -18,7 +18,7 @@ from minigpt.evaluate import mean_loss
 from minigpt.objectives import OBJECTIVES
 from minigpt.progress import progress_bar
 from minigpt.train.checkpoint import latest_checkpoint, load_state
-from minigpt.train.run_folder import find_run
+from minigpt.train.run_folder import find_model, is_run
 from minigpt.train.shards import ShardPool, available_cores
 from minigpt.train.trainer import check_same_text
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         "measure a model's loss, perplexity and bits per byte on a text",
         "minigpt eval runs/tiny-1 --data my_text.txt",
     )
-    add_run_argument(parser)
+    add_run_argument(parser, also="; or any model that convert reads")
     parser.add_argument(
         "--data",
         action="append",
@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = find_run(args.run_folder)
+    folder = find_model(args.run_folder)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
     objective = OBJECTIVES[loaded.config.family](loaded.config, loaded.text)
@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _training_text(folder: Path, config: RunConfig, objective: Any) -> Any:
     """The text that the run was trained on, with its validation part."""
-    state = load_state(latest_checkpoint(folder))
+    state = load_state(latest_checkpoint(folder)) if is_run(folder) else {"data": None}
     if state["data"] is None:
-        raise UserError(f"{folder} was converted, not trained: give the text to measure it on with --data")
+        raise UserError(f"{folder} was not trained here: give the text to measure it on with --data")
     check_sources(folder, config)
     dataset = objective.load()
     check_same_text(dataset, state, folder)

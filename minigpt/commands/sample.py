@@ -11,7 +11,7 @@ from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.config import SampleConfig
 from minigpt.objectives import OBJECTIVES
-from minigpt.train.run_folder import find_run
+from minigpt.train.run_folder import find_model
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         "let a trained model write",
         'minigpt sample runs/tiny-1 --prompt "The " --tokens 200 --temperature 0.7',
     )
-    add_run_argument(parser)
+    add_run_argument(parser, also="; or any model that convert reads")
     parser.add_argument("--prompt", help="the text to continue; by default the run's own")
     parser.add_argument("--tokens", type=at_least(1), metavar="N", help="how many tokens to write")
     parser.add_argument("--temperature", type=float, metavar="T", help="0 always takes the most probable token")
@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    loaded = load(find_run(args.run_folder), backend=get_backend(args.backend).name)
+    loaded = load(find_model(args.run_folder), backend=get_backend(args.backend).name)
     given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p")}
     defaults = vars(loaded.config.sample)
     s = SampleConfig(**{name: defaults[name] if value is None else value for name, value in given.items()})

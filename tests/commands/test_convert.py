@@ -61,6 +61,10 @@ def test_a_converted_run_can_be_used_like_any_other(trained, source, tmp_path, c
     assert f"Let it write: minigpt sample {run}" in capsys.readouterr().out
     assert json_of(capsys, "sample", run, "--tokens", "5", "--json")["tokens"] == 5
     before = json_of(capsys, "eval", run, "--data", trained[0], "--json")["loss"]
+    shutil.copy(tmp_path / "tokenizer.json", source)  # where it lies is as good as what it becomes
+    assert json_of(capsys, "eval", source, "--data", trained[0], "--json")["loss"] == before
+    arguments = ["--tokens", "5", "--prompt", "1", "--json"]
+    assert json_of(capsys, "sample", source, *arguments) == json_of(capsys, "sample", run, *arguments)
     assert main(["train", "--resume", run, "--data", str(trained[0]), "--steps", "3"]) == 0
     assert json_of(capsys, "eval", run, "--json")["loss"] < before
     assert main(["train", "--resume", run, "--steps", "5"]) == 0
@@ -81,7 +85,8 @@ def test_without_a_tokenizer_there_is_no_text(error, source, tmp_path):
 def test_converted_runs_are_evaluated_on_a_text_that_is_given(error, source, tmp_path):
     tokenizers.save(ByteTokenizer(), source)
     assert main(["convert", str(source), str(tmp_path / "run")]) == 0
-    assert "was converted, not trained: give the text to measure it on with --data" in error("eval", tmp_path / "run")
+    for model in (tmp_path / "run", source):
+        assert f"{model} was not trained here: give the text to measure it on with --data" in error("eval", model)
 
 
 @pytest.mark.parametrize(
