@@ -23,7 +23,7 @@ DTYPES = ("bfloat16", "float16")
 
 
 def low_dtype(name: str) -> np.dtype:
-    """The NumPy dtype called bfloat16 or float16.
+    """The NumPy dtype of this name, bfloat16 among them.
 
     Raises:
         UserError: bfloat16 needs the package ml_dtypes, which is not installed.

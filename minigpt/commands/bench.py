@@ -8,6 +8,7 @@ from typing import Any
 from minigpt.backend import get_backend
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
+from minigpt.commands import bench_attention
 from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
@@ -26,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     _add_step_parser(kinds)
     add_bench_parser(kinds)
+    bench_attention.add_bench_parser(kinds)
 
 
 def opponents(text: str) -> list[str]:
