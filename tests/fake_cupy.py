@@ -8,6 +8,7 @@ CUDA kernels run on the emulator. What it cannot show: a GPU's speed, memory, ro
 from __future__ import annotations
 
 import sys
+import time
 import types
 
 import numpy as np
@@ -57,9 +58,20 @@ class Device:
     """The one GPU that there is not."""
 
     id = 0
+    attributes = types.MappingProxyType({"L2CacheSize": 1 << 20})
 
     def __eq__(self, other):
         return isinstance(other, Device)
+
+
+class Event:
+    """A moment of the wall clock."""
+
+    def record(self):
+        self.time = time.perf_counter()
+
+    def synchronize(self):
+        pass
 
 
 class RawModule:
@@ -141,8 +153,11 @@ module.__getattr__ = _get
 module.is_available = lambda: True
 module.asarray = lambda x, dtype=None: np.asarray(plain_view(x), dtype=dtype).view(ndarray)  # the way onto the device
 module.RawModule = RawModule
+module.get_default_memory_pool = lambda: types.SimpleNamespace(total_bytes=lambda: 0)
 module.cuda = types.SimpleNamespace(
     Device=Device,
+    Event=Event,
+    get_elapsed_time=lambda start, end: 1e3 * (end.time - start.time),
     get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
     runtime=types.SimpleNamespace(getDeviceProperties=lambda i: {"name": b"no GPU at all"}),
 )

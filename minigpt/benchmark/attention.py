@@ -204,12 +204,12 @@ def bench_torch(
     for name, functions in (("forward", forwards), ("backward", backwards)):
         backward = name == "backward"
         work = shape.flops(causal=causal, backward=backward), shape.moved(size, backward=backward)
-        time = _torch_events(functions, repeats) if cuda else measure(functions, repeats, backend)
+        time = torch_events(functions, repeats) if cuda else measure(functions, repeats, backend)
         result[name] = rated(time, work, ceilings)
     return result
 
 
-def _torch_events(functions: list[Callable[[], object]], repeats: int) -> Time:
+def torch_events(functions: list[Callable[[], object]], repeats: int) -> Time:
     import torch
 
     for function in functions:

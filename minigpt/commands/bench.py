@@ -6,12 +6,15 @@ import argparse
 from typing import Any
 
 from minigpt.backend import get_backend
+from minigpt.benchmark.gpu_step import GPU_SHAPES
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
 from minigpt.commands import bench_attention
+from minigpt.commands.bench_gpu_step import run_gpu_step
 from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
+from minigpt.mixed import DTYPES
 from minigpt.progress import progress_bar
 from minigpt.train.shards import available_cores
 
@@ -51,20 +54,30 @@ def check_torch(against: list[str]) -> None:
 def _add_step_parser(kinds: Any) -> None:
     step = new_parser(kinds, "step", "time a training step", "minigpt bench step --shape S --against torch")
     shapes = "; ".join(f"{name} is {shape.about}" for name, shape in SHAPES.items())
-    step.add_argument("--shape", action="append", choices=SHAPES, help=f"may be repeated; by default S, M, L: {shapes}")
+    choices = dict.fromkeys([*SHAPES, *GPU_SHAPES])
+    step.add_argument(
+        "--shape", action="append", choices=choices, help=f"may be repeated; by default S, M, L: {shapes}"
+    )
     step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="undisturbed rounds of each shape")
     step.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
     step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     step.add_argument(
         "--against", type=opponents, default=[], metavar="WHAT", help="torch, torch-compile: time them in the same run"
     )
+    step.add_argument(
+        "--dtype", choices=("float32", *DTYPES), default="float32", help="what a GPU's step computes with"
+    )
     step.set_defaults(run=run_step)
 
 
 def run_step(args: argparse.Namespace) -> int:
-    names = args.shape or ["S", "M", "L"]
     backend = get_backend(args.backend).name  # fails here, with one sentence, if it cannot run
     check_torch(args.against)
+    if backend == "cupy":
+        return run_gpu_step(args)
+    names = args.shape or ["S", "M", "L"]
+    if args.dtype != "float32" or not set(names) <= set(SHAPES):
+        raise UserError(f"on a CPU a step is timed in float32, at shapes {', '.join(SHAPES)}")
     workers = args.workers or (available_cores() if backend == "numpy" else 1)
     options = {"rounds": args.repeats, "workers": workers, "backend": backend, "against": args.against}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
