@@ -112,6 +112,7 @@ class TrainConfig:
         emulate: run the CUDA kernels of train.attention on the CPU, slowly, on NumPy arrays.
         dtype: of the weights, gradients and moments.
         compute: "same" as dtype, or "bfloat16" or "float16": mixed precision (see minigpt/mixed.py).
+        recompute: keep only the blocks' inputs and compute them again in the backward pass: less memory, more time.
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means only at the end.
         keep_checkpoints: how many of the newest checkpoints stay on disk.
@@ -130,6 +131,7 @@ class TrainConfig:
     emulate: bool = False
     dtype: str = "float32"
     compute: str = "same"
+    recompute: bool = False
     log_every: int = 1
     eval_every: int = 200
     eval_tokens: int = 20000

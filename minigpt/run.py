@@ -20,6 +20,7 @@ class Run:
         row: the number of this shard's first row in the global batch.
         denominators: what each term of the loss is divided by, over the global batch ("tokens": the number of
             targets). A term that is not named is averaged over the batch at hand.
+        recompute: whether blocks keep only their input and are computed again in the backward pass.
         ops: the implementation of the operations, `minigpt.ops` or one with the same names (see `minigpt.dispatch`).
     """
 
@@ -28,6 +29,7 @@ class Run:
     step: int = 0
     row: int = 0
     denominators: Mapping[str, float] = field(default_factory=dict)
+    recompute: bool = False
     ops: Any = ops
 
     def dropout_key(self, site: int) -> DropoutKey | None:

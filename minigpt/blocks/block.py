@@ -27,6 +27,7 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
+from minigpt.blocks.recompute import Recomputed, cache_again, without_cache
 from minigpt.params import ParameterSpec, Scope
 from minigpt.run import Run
 
@@ -53,13 +54,21 @@ class BlockCache(NamedTuple):
 
 def block_forward(
     x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
-) -> tuple[Array, BlockCache]:
+) -> tuple[Array, BlockCache | Recomputed]:
     """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
 
     Args:
         site: the number of the block's first dropout site; it has SITES_PER_BLOCK.
         positions: see `qkv_forward`.
     """
+    if run.recompute:
+        return without_cache(_block_forward, x, p, c, run, site, mask, positions)
+    return _block_forward(x, p, c, run, site, mask, positions)
+
+
+def _block_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array
+) -> tuple[Array, BlockCache]:
     attention, mlp = p.scope("attention"), p.scope("mlp")
     if c.norm == "pre":
         h, c_norm1 = norm_forward(x, p, "norm1", c, run)
@@ -76,8 +85,9 @@ def block_forward(
     return x, BlockCache(c_norm1, c_attention, c_norm2, c_mlp)
 
 
-def block_backward(dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+def block_backward(dx: Array, cache: BlockCache | Recomputed, g: Scope, c: BlockConfig, run: Run) -> Array:
     """The same lines from the last to the first; at every sum the gradient flows into both summands."""
+    cache = cache_again(cache)
     attention, mlp = g.scope("attention"), g.scope("mlp")
     if c.norm == "pre":
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)  # x + m
@@ -121,7 +131,7 @@ def decoder_block_forward(
     mask: ops.Mask,
     memory_mask: ops.Mask,
     positions: int | Array = 0,
-) -> tuple[Array, DecoderBlockCache]:
+) -> tuple[Array, DecoderBlockCache | Recomputed]:
     """x (B, T, C) looks at itself, then at the memory (B, S, C), then goes through the feed-forward layer.
 
     Args:
@@ -129,6 +139,22 @@ def decoder_block_forward(
         site: the number of the block's first dropout site; it has SITES_PER_DECODER_BLOCK.
         mask, memory_mask: of self-attention (causal) and of cross-attention (the memory's padding).
     """
+    if run.recompute:
+        return without_cache(_decoder_block_forward, x, memory, p, c, run, site, mask, memory_mask, positions)
+    return _decoder_block_forward(x, memory, p, c, run, site, mask, memory_mask, positions)
+
+
+def _decoder_block_forward(
+    x: Array,
+    memory: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    memory_mask: ops.Mask,
+    positions: int | Array,
+) -> tuple[Array, DecoderBlockCache]:
     attention, cross, mlp = p.scope("attention"), p.scope("cross"), p.scope("mlp")
     if c.norm == "pre":
         h, c_norm1 = norm_forward(x, p, "norm1", c, run)
@@ -151,9 +177,10 @@ def decoder_block_forward(
 
 
 def decoder_block_backward(
-    dx: Array, cache: DecoderBlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+    dx: Array, cache: DecoderBlockCache | Recomputed, g: Scope, c: BlockConfig, run: Run, dmemory: Array
 ) -> Array:
     """Return the gradient of x, and add that of the memory into `dmemory` (B, S, C)."""
+    cache = cache_again(cache)
     attention, cross, mlp = g.scope("attention"), g.scope("cross"), g.scope("mlp")
     if c.norm == "pre":
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)  # x + m

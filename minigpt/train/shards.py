@@ -42,9 +42,14 @@ class ShardPool:
     Used as a context manager; with a single worker it runs in the calling thread and leaves BLAS alone.
     """
 
-    def __init__(self, workers: int, operations: Any = ops, *, compute: str | None = None):
-        """Args: `compute` is the dtype of 16 bits that passes are made in, with `Mixed` operations, or None."""
-        self.workers = workers
+    def __init__(self, workers: int, operations: Any = ops, *, compute: str | None = None, recompute: bool = False):
+        """Make a pool.
+
+        Args:
+            compute: the dtype of 16 bits that passes are made in, with `Mixed` operations, or None.
+            recompute: whether blocks keep only their input (see `minigpt.blocks.recompute`).
+        """
+        self.workers, self.recompute = workers, recompute
         self.operations = operations
         self._low = None if compute is None else low_dtype(compute)
         self._gradients: list[Gradients] = []
@@ -120,7 +125,8 @@ class ShardPool:
         def work(shard: tuple[int, Any], grads: Parameters) -> tuple[float, Measures]:
             row, part = shard
             part = on_device(part, to_device)
-            run = Run(train=True, seed=seed, step=step, row=row, denominators=denominators, ops=self.operations)
+            draws = {"seed": seed, "step": step, "row": row, "denominators": denominators}
+            run = Run(train=True, **draws, recompute=self.recompute, ops=self.operations)
             loss, cache = model.forward(weights, part, run)
             model.backward(weights, grads, cache, run, scale)
             return loss, {} if measures is None else model.measures(cache)

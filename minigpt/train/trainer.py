@@ -135,7 +135,7 @@ class Trainer:
         c = self.config.train
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with (
-            ShardPool(c.workers, self.chosen.operations, compute=None if c.compute == "same" else c.compute) as pool,
+            self._pool() as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             complete = self._look(pool, bar, should_stop)
@@ -147,6 +147,11 @@ class Trainer:
                 complete = not should_stop() and self._look(pool, bar, should_stop)
             self.save()
         return self._result(finished=complete and self.step == c.steps)
+
+    def _pool(self) -> ShardPool:
+        c = self.config.train
+        compute = None if c.compute == "same" else c.compute
+        return ShardPool(c.workers, self.chosen.operations, compute=compute, recompute=c.recompute)
 
     def _look(self, pool: ShardPool, bar: tqdm, should_stop: Callable[[], bool]) -> bool:
         """Evaluate and sample if this step is due for it; False if that was interrupted."""

@@ -1,0 +1,93 @@
+"""A batch with fewer rows than threads: features, heads and row blocks are shared out instead."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from minigpt import fast, ops
+from minigpt.data.batch import Batch
+from minigpt.fast import team
+from minigpt.gradcheck import operation_cases
+from minigpt.models import GPT, GPTConfig
+from minigpt.params import Gradients
+from minigpt.train.shards import ShardPool
+
+CASES = {case.name: case for case in operation_cases(fast)}
+
+
+@pytest.fixture(params=[2, 3], name="size")
+def team_of(request, monkeypatch):
+    """A team that shares out even the smallest work."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 0)
+    with ThreadPoolExecutor(request.param) as executor, team.formed(executor, request.param):
+        yield request.param
+
+
+def run(case):
+    y, cache = case.forward(case.inputs)
+    dy = np.ones(np.shape(y))
+    grads = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    case.backward(dy, cache, grads)
+    return y, grads
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_team_computes_the_same(name, size):
+    y, grads = run(CASES[name])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(team._team, "executor", None)
+        patch.setattr(team._team, "size", 1)
+        expected, expected_grads = run(CASES[name])
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
+    for key in grads:
+        np.testing.assert_allclose(grads[key], expected_grads[key], rtol=1e-11, atol=1e-13)
+
+
+def test_an_error_in_a_member_is_raised(size):
+    def fail(item):
+        if item == 3:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        team.each(range(4), fail, work=1)
+
+
+def test_parts_cover_everything_in_order(size):
+    assert [i for part in team.parts(range(7)) for i in part] == list(range(7))
+    assert len(team.parts(range(7))) == size and team.parts([]) == []
+
+
+def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkeypatch):
+    monkeypatch.setattr(team, "_LEAST_WORK", 0)
+    model = GPT(GPTConfig(vocab_size=50, context=600, layers=2, heads=3, width=24))
+    params = model.init(seed=1, dtype="float64")
+    batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 1, 600)))
+    with ShardPool(1, ops) as pool:
+        loss, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+        expected = grads.flat.copy()
+    results = []
+    with ShardPool(2, fast) as pool:
+        for _ in range(3):
+            shared, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+            results.append(grads.flat.copy())
+    assert team.size() == 1
+    assert shared == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-9, atol=1e-12)
+    assert all(np.array_equal(results[0], again) for again in results)
+
+
+def test_gradients_count_as_zero_until_written():
+    model = GPT(GPTConfig(vocab_size=5, context=3, layers=1, heads=1, width=2))
+    flat = np.full(sum(spec.size for spec in model.specs), np.nan)
+    grads = Gradients(model.specs, flat)
+    assert grads.first("tokens") and not grads.first("tokens")
+    grads["tokens"][...] = 7.0
+    grads["positions"][0] += 1.0
+    assert grads["positions"].sum() == 2.0
+    grads.complete()
+    assert (grads["tokens"] == 7.0).all() and np.isfinite(flat).all()
+    assert flat.sum() == 7.0 * grads["tokens"].size + 2.0
+    grads.clear()
+    assert (grads["tokens"] == 0.0).all()
+    assert not model.init().first("tokens")
