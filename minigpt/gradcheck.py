@@ -15,10 +15,10 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.data.batch import Batch
+from minigpt.gradcheck_seq2seq import SEQ2SEQ_CASES
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
-from minigpt.params import Parameters
 from minigpt.run import Run
-from minigpt.testing import GradientCheck, check_gradients
+from minigpt.testing import GradientCheck, ModelCase, check_gradients, random_parameters
 
 Arrays = dict[str, np.ndarray]
 
@@ -47,32 +47,6 @@ class OperationCase:
         grads = {name: np.zeros_like(x) for name, x in self.inputs.items()}
         self.backward(r, cache, grads)
         return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads)
-
-
-@dataclass(frozen=True)
-class ModelCase:
-    """One model with random parameters on one batch."""
-
-    name: str
-    model: Any
-    params: Parameters
-    batch: Batch
-    run: Run
-
-    def checks(self) -> Iterator[GradientCheck]:
-        _, cache = self.model.forward(self.params, self.batch, self.run)
-        grads = self.params.zeros_like()
-        self.model.backward(self.params, grads, cache, self.run)
-        return check_gradients(lambda: self.model.forward(self.params, self.batch, self.run)[0], self.params, grads)
-
-
-def random_parameters(model: Any, seed: int = 0, std: float = 0.3) -> Parameters:
-    """Draw float64 parameters of order one: weights and biases N(0, std²), gains 1 + N(0, std²)."""
-    params = model.init(seed=seed, dtype="float64")
-    rng = np.random.default_rng(seed)
-    for spec in params.specs:
-        params[spec.name][...] = spec.mean + std * rng.standard_normal(spec.shape)
-    return params
 
 
 def _linear_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
@@ -315,4 +289,5 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "llama-wide-heads": lambda: _llama_case(
         "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
     ),
+    **SEQ2SEQ_CASES,
 }

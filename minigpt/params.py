@@ -18,12 +18,16 @@ from minigpt.backend import Array, Backend, array_module, get_backend
 
 
 class ParameterSpec(NamedTuple):
-    """One tensor: its name, shape and initial distribution (mean plus std times a standard normal)."""
+    """One tensor: its name, shape and initial distribution (mean plus std times a standard normal).
+
+    One that is not `trained` is a constant that is kept with the parameters: its gradient stays zero.
+    """
 
     name: str
     shape: tuple[int, ...]
     std: float = 0.0
     mean: float = 0.0
+    trained: bool = True
 
     @property
     def size(self) -> int:
@@ -32,7 +36,7 @@ class ParameterSpec(NamedTuple):
     @property
     def decays(self) -> bool:
         """Matrices and embeddings decay; biases and norm gains, which are vectors, do not."""
-        return len(self.shape) > 1
+        return len(self.shape) > 1 and self.trained
 
 
 class Scope:
@@ -92,6 +96,11 @@ class Parameters(Mapping):
         """How many numbers at the start of the buffer weight decay applies to."""
         return sum(spec.size for spec in self.specs if spec.decays)
 
+    @property
+    def trained(self) -> int:
+        """How many numbers at the start of the buffer are trained at all."""
+        return sum(spec.size for spec in self.specs if spec.trained)
+
     def zeros_like(self) -> Parameters:
         """Return the same names over a new buffer of zeros: gradients, moments."""
         return Parameters(self.specs, array_module(self.flat).zeros_like(self.flat))
@@ -137,8 +146,8 @@ class Gradients(Parameters):
 
 
 def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:
-    """Order a specification: what weight decay applies to, then the rest."""
-    return tuple(sorted(specs, key=lambda spec: not spec.decays))
+    """Order a specification: what weight decay applies to, then the rest, last what is not trained."""
+    return tuple(sorted(specs, key=lambda spec: (not spec.trained, not spec.decays)))
 
 
 def initialize(

@@ -8,9 +8,13 @@ nothing where the true gradient is zero (that of a key bias, for one: softmax do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from minigpt.params import Parameters
+from minigpt.run import Run
 
 ELEMENT_BOUND = 1e-7
 DIRECTION_BOUND = 1e-6
@@ -84,3 +88,30 @@ def check_gradients(
     """Check every named array in turn."""
     for name in arrays:
         yield check_gradient(f, arrays[name], gradients[name], name=name)
+
+
+@dataclass(frozen=True)
+class ModelCase:
+    """One model with random parameters on one batch."""
+
+    name: str
+    model: Any
+    params: Parameters
+    batch: Any
+    run: Run
+
+    def checks(self) -> Iterator[GradientCheck]:
+        _, cache = self.model.forward(self.params, self.batch, self.run)
+        grads = self.params.zeros_like()
+        self.model.backward(self.params, grads, cache, self.run)
+        trained = {spec.name: self.params[spec.name] for spec in self.params.specs if spec.trained}
+        return check_gradients(lambda: self.model.forward(self.params, self.batch, self.run)[0], trained, grads)
+
+
+def random_parameters(model: Any, seed: int = 0, std: float = 0.3) -> Parameters:
+    """Draw float64 parameters of order one: weights and biases N(0, std²), gains 1 + N(0, std²)."""
+    params = model.init(seed=seed, dtype="float64")
+    rng = np.random.default_rng(seed)
+    for spec in params.specs:
+        params[spec.name][...] = spec.mean + std * rng.standard_normal(spec.shape)
+    return params

@@ -10,7 +10,6 @@ import pytest
 
 from minigpt.backend import array_module, cupy_problem, get_backend
 from minigpt.cli import main
-from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.gradcheck import MODEL_CASES, operation_cases
 from minigpt.kernels.fused import NATIVE, operations_table
@@ -77,7 +76,7 @@ def to_device(x):
         return fake_cupy.module.asarray(x)
     if isinstance(x, dict):
         return {k: to_device(v) for k, v in x.items()}
-    return type(x)(*map(to_device, x)) if isinstance(x, Batch) else x
+    return x._make(map(to_device, x)) if hasattr(x, "row_count") else x
 
 
 def on_device_only(x):

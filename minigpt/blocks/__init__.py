@@ -39,6 +39,7 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
+from minigpt.blocks.step import decoder_block_step
 
 __all__ = [
     "SITES_PER_BLOCK",
@@ -53,6 +54,7 @@ __all__ = [
     "decoder_block_backward",
     "decoder_block_forward",
     "decoder_block_specs",
+    "decoder_block_step",
     "linear_backward",
     "linear_forward",
     "linear_specs",

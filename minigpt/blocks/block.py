@@ -31,8 +31,8 @@ from minigpt.blocks.recompute import Recomputed, cache_again, without_cache
 from minigpt.params import ParameterSpec, Scope
 from minigpt.run import Run
 
-SITES_PER_BLOCK = 3  # attention probabilities, attention output, feed-forward output
-SITES_PER_DECODER_BLOCK = 5  # these, and cross-attention's probabilities and output
+SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
+SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output
 
 
 def block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:

@@ -20,7 +20,8 @@ class BlockConfig:
         activation: a name in `ops.ACTIVATIONS`; "swiglu" has 2F features before it.
         bias: whether linear layers and LayerNorms have biases.
         attention_bias: whether attention's projections do (they do not in the first Transformer's code).
-        dropout: the rate on every sub-layer's output; attention_dropout: on attention probabilities.
+        dropout: the rate on every sub-layer's output; attention_dropout: on attention probabilities;
+            activation_dropout: between the feed-forward layer's activation and its second matrix.
         rope: the rotation of queries and keys (Llama), or None where positions are added to the embedding.
         init_std, residual_std: of initial weights; of those of the projections that add to the residual stream.
     """
@@ -38,6 +39,7 @@ class BlockConfig:
     attention_bias: bool = True
     dropout: float = 0.0
     attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
     rope: Rope | None = None
     init_std: float = 0.02
     residual_std: float = 0.02

@@ -44,6 +44,7 @@ def norm_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, c: Bl
 class MLPCache(NamedTuple):
     up: Any
     activation: Any
+    activation_dropout: Any
     down: Any
     dropout: Any
 
@@ -62,14 +63,16 @@ def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tupl
     activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
     h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
     h, c_activation = activation_forward(h)  # (B, T, F)
+    h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
     y, c_down = linear_forward(h, p, "down", run)  # (B, T, C)
     y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site))
-    return y, MLPCache(c_up, c_activation, c_down, c_dropout)
+    return y, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
 
 
 def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dh = linear_backward(dy, cache.down, g, "down", run)
+    dh = run.ops.dropout_backward(dh, cache.activation_dropout)
     dh = activation_backward(dh, cache.activation)
     return linear_backward(dh, cache.up, g, "up", run)

@@ -12,9 +12,28 @@ an attention head (`head_width`, which decides which kernels can run), and has
 and what it learns from stands in `minigpt.objectives`.
 """
 
+from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.models.llama import Llama, LlamaConfig
+from minigpt.models.transformer import Transformer, TransformerConfig
 
-FAMILIES = {"gpt": (GPTConfig, GPT), "llama": (LlamaConfig, Llama)}
+FAMILIES = {
+    "gpt": (GPTConfig, GPT),
+    "llama": (LlamaConfig, Llama),
+    "transformer": (TransformerConfig, Transformer),
+    "bart": (BARTConfig, BART),
+}
 
-__all__ = ["FAMILIES", "GPT", "GPTConfig", "Llama", "LlamaConfig"]
+__all__ = [
+    "BART",
+    "FAMILIES",
+    "GPT",
+    "BARTClassifier",
+    "BARTConfig",
+    "BARTQuestionAnswering",
+    "GPTConfig",
+    "Llama",
+    "LlamaConfig",
+    "Transformer",
+    "TransformerConfig",
+]

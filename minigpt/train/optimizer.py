@@ -48,7 +48,7 @@ class AdamW:
         self.config = config
         self.m, self.v = xp.zeros_like(params.flat), xp.zeros_like(params.flat)
         self.updates = 0
-        self._decayed = params.flat.size if config.variant == "fairseq" else params.decayed
+        self._decayed = params.trained if config.variant == "fairseq" else params.decayed
 
     def step(
         self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, each_slice: EachSlice = one_slice

@@ -1,0 +1,53 @@
+"""The decoder block one step at a time: new tokens only; the caller keeps the keys and values of all before.
+
+What comes out is what the block's forward function gives for the same tokens at the end of a longer text. There is no
+dropout and no backward pass: this is for writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minigpt import ops
+from minigpt.backend import Array
+from minigpt.blocks.attention import qkv_forward
+from minigpt.blocks.config import BlockConfig
+from minigpt.blocks.layers import linear_forward, mlp_forward, norm_forward
+from minigpt.params import Scope
+from minigpt.run import Run
+
+Append = Callable[[Array, Array], tuple[Array, Array]]
+
+
+def self_attention_step(x: Array, p: Scope, c: BlockConfig, run: Run, append: Append) -> Array:
+    """n new tokens (R, n, C) look at themselves and all before.
+
+    Args:
+        append: keeps the new keys and values (R, n, G, D) and returns all of them so far, (R, S, G, D).
+    """
+    (q, k, v), _ = qkv_forward(x, p, c, run)
+    k, v = append(k, v)
+    y, _ = run.ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))  # the queries are the last n of S
+    return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
+
+
+def cross_attention_step(
+    x: Array, memory: tuple[Array, Array], p: Scope, c: BlockConfig, run: Run, mask: ops.Mask
+) -> Array:
+    """n new tokens (R, n, C) look at the memory, of which k and v (R, S, G, D) were made once."""
+    q, _ = linear_forward(x, p, "q", run)
+    q = q.reshape(*x.shape[:2], c.heads, c.head_width)
+    y, _ = run.ops.attention_forward(q, *memory, mask=mask)
+    return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
+
+
+def decoder_block_step(
+    x: Array, memory: tuple[Array, Array], p: Scope, c: BlockConfig, run: Run, mask: ops.Mask, append: Append
+) -> Array:
+    """`decoder_block_forward` of a post-norm block for n new tokens (R, n, C); `mask` is the memory's."""
+    a = self_attention_step(x, p.scope("attention"), c, run, append)
+    x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+    a = cross_attention_step(x, memory, p.scope("cross"), c, run, mask)
+    x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
+    m, _ = mlp_forward(x, p.scope("mlp"), c, run, 0)
+    return norm_forward(run.ops.add(x, m), p, "norm2", c, run)[0]

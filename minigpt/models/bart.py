@@ -1,0 +1,218 @@
+"""BART (Lewis et al. 2019): the Transformer's encoder and decoder, pretrained to restore a text that was damaged.
+
+Against the first Transformer: learned positions, embeddings that are normalised in each stack and not scaled, GELU in
+place of ReLU, and biases everywhere. The body also serves for classification and question answering, where encoder and
+decoder read the same text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minigpt.backend import Array, array_module
+from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
+from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, check_shape
+from minigpt.ops import count_targets
+from minigpt.params import Parameters, ParameterSpec
+from minigpt.run import EVALUATION, Run
+
+
+@dataclass(frozen=True)
+class BARTConfig:
+    """The shape of a BART.
+
+    Attributes:
+        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
+        context: the largest number of tokens of a source or a target, and of learned positions.
+        encoder_layers, decoder_layers, heads, width: L, H, C; H divides C.
+        feed_forward: F; 0 means 4 C.
+        activation: "gelu_erf" (BART), another GELU, or "relu".
+        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
+            probabilities; activation_dropout: inside the feed-forward layer; head_dropout: before and inside the
+            classification head.
+        label_smoothing: ε, spread over the V − 1 wrong tokens while training (0.1 where BART is fine-tuned to write).
+        norm_eps: ε of the norms.
+        init_std: standard deviation of initial weights.
+        bos, pad, eos: the ids of `<s>`, `<pad>` and `</s>`; a text is `<s> … </s>`.
+        start: the id that the decoder starts from, `</s>`.
+    """
+
+    vocab_size: int = 0
+    context: int = 64
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    heads: int = 2
+    width: int = 64
+    feed_forward: int = 0
+    activation: str = "gelu_erf"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation_dropout: float = 0.0
+    head_dropout: float = 0.0
+    label_smoothing: float = 0.0
+    norm_eps: float = 1e-5
+    init_std: float = 0.02
+    bos: int = 0
+    pad: int = 1
+    eos: int = 2
+    start: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.feed_forward:
+            object.__setattr__(self, "feed_forward", 4 * self.width)
+        check_shape(self)
+
+    @property
+    def embedding_std(self) -> float:
+        return self.init_std
+
+    def block(self) -> BlockConfig:
+        return BlockConfig(
+            self.width,
+            self.heads,
+            self.feed_forward,
+            norm="post",
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            activation_dropout=self.activation_dropout,
+            init_std=self.init_std,
+            residual_std=self.init_std,
+        )
+
+
+class BARTBody(EncoderDecoder):
+    """What every BART has, whatever stands behind it."""
+
+    family = "bart"
+    position_offset = 2  # rows 0 and 1 are never used: in the authors' code a position was a padding id plus a count
+    embedding_norm = True
+
+    def position_specs(self, side: str) -> list[ParameterSpec]:
+        c = self.config
+        return [ParameterSpec(f"{side}.positions", (c.context + self.position_offset, c.width), c.init_std)]
+
+
+class BART(BARTBody):
+    """BART as it is pretrained, and as it writes: the next target token.
+
+    `final_logits_bias` is added to the scores and never trained; it is zero in every published model.
+    """
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return [ParameterSpec("final_logits_bias", (self.config.vocab_size,), trained=False)]
+
+
+class ClassifierCache(NamedTuple):
+    body: BodyCache
+    ends: tuple[Array, Array]  # where each row ends
+    head: tuple[Any, ...]
+    loss: Any
+    correct: tuple[int, int]  # how many labels have the largest score, of how many
+
+
+class BARTClassifier(BARTBody):
+    """BART for sequence classification: encoder and decoder read the same text, and its last state says the class.
+
+    The decoder's input is shifted, so at the last token, `</s>`, it has read all that stands before.
+    """
+
+    def __init__(self, config: BARTConfig, classes: int):
+        self.classes = classes
+        super().__init__(config)
+
+    def head_specs(self) -> list[ParameterSpec]:
+        c = self.config
+        return [
+            *linear_specs("head.dense", c.width, c.width, std=c.init_std, bias=True),
+            *linear_specs("head.out", c.width, self.classes, std=c.init_std, bias=True),
+        ]
+
+    def head_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, tuple[Any, ...]]:
+        """A state (B, C) of each row to its scores (B, K): out(dropout(tanh(dense(dropout(x)))))."""
+        rate, site = self.config.head_dropout, self.head_site
+        x, c_dropout1 = run.ops.dropout_forward(x, rate, run.dropout_key(site))
+        x, c_dense = linear_forward(x, params, "head.dense", run)  # (B, C)
+        x, c_tanh = run.ops.tanh_forward(x)
+        x, c_dropout2 = run.ops.dropout_forward(x, rate, run.dropout_key(site + 1))
+        y, c_out = linear_forward(x, params, "head.out", run)  # (B, K)
+        return y, (c_dropout1, c_dense, c_tanh, c_dropout2, c_out)
+
+    def head_backward(self, dy: Array, grads: Parameters, cache: tuple[Any, ...], run: Run) -> Array:
+        c_dropout1, c_dense, c_tanh, c_dropout2, c_out = cache
+        dx = linear_backward(dy, c_out, grads, "head.out", run)
+        dx = run.ops.dropout_backward(dx, c_dropout2)
+        dx = run.ops.tanh_backward(dx, c_tanh)
+        dx = linear_backward(dx, c_dense, grads, "head.dense", run)
+        return run.ops.dropout_backward(dx, c_dropout1)
+
+    def logits(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> Array:
+        """Scores of every class for every row: (B, K)."""
+        x, _ = self.body_forward(params, batch, run)
+        return self.head_forward(params, x[_ends(batch)], run)[0]
+
+    def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, ClassifierCache]:
+        """Mean cross-entropy (nats per row) of the batch's labels."""
+        states, c_body = self.body_forward(params, batch, run)
+        ends = _ends(batch)
+        logits, c_head = self.head_forward(params, states[ends], run)  # (B, T, C) -> (B, C) -> (B, K)
+        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.labels, denominator=run.denominators.get("labels"))
+        correct = int((logits.argmax(axis=-1) == batch.labels).sum()), count_targets(batch.labels)
+        return loss, ClassifierCache(c_body, ends, c_head, c_loss, correct)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
+        dend = self.head_backward(dlogits, grads, cache.head, run)  # (B, C)
+        rows, length = cache.body.memory.shape[:2]
+        dstates = run.ops.empty((rows, length, self.config.width), like=dend)  # source and target are equally long
+        dstates[...] = 0
+        dstates[cache.ends] = dend  # states[ends]: one place of each row
+        self.body_backward(dstates, grads, cache.body, run)
+
+
+def _ends(batch: Seq2SeqBatch) -> tuple[Array, Array]:
+    """Where the last real token of each row, its `</s>`, stands."""
+    xp = array_module(batch.source)
+    rows, length = batch.source.shape
+    last = xp.full(rows, length - 1) if batch.source_padding is None else batch.source_padding.sum(axis=1) - 1
+    return xp.arange(rows), last
+
+
+class SpanCache(NamedTuple):
+    body: BodyCache
+    head: Any
+    loss: Any
+    correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
+
+
+class BARTQuestionAnswering(BARTBody):
+    """BART for extractive question answering: every token's scores as the first and as the last of the answer."""
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return linear_specs("head.spans", self.config.width, 2, std=self.config.init_std, bias=True)
+
+    def logits(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> Array:
+        """Scores (B, 2, T): of each token as the answer's first, and as its last."""
+        x, _ = self.body_forward(params, batch, run)
+        return linear_forward(x, params, "head.spans", run)[0].swapaxes(1, 2)
+
+    def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, SpanCache]:
+        """Mean cross-entropy (nats) of first and last tokens, each among all T places of its row."""
+        x, c_body = self.body_forward(params, batch, run)
+        scores, c_head = linear_forward(x, params, "head.spans", run)  # (B, T, 2)
+        scores = scores.swapaxes(1, 2)  # (B, 2, T)
+        loss, c_loss = run.ops.cross_entropy_forward(scores, batch.spans, denominator=run.denominators.get("spans"))
+        correct = int((scores.argmax(axis=-1) == batch.spans).sum()), count_targets(batch.spans)
+        return loss, SpanCache(c_body, c_head, c_loss, correct)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        dscores = run.ops.cross_entropy_backward(scale, cache.loss).swapaxes(1, 2)  # (B, 2, T) -> (B, T, 2)
+        dx = linear_backward(dscores, cache.head, grads, "head.spans", run)
+        self.body_backward(dx, grads, cache.body, run)

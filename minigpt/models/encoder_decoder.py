@@ -1,0 +1,290 @@
+"""What the first Transformer and BART share: an encoder reads a source, a decoder writes a target looking at both.
+
+The encoder's blocks see the whole source; the decoder's blocks see the target so far and, through cross-attention, the
+encoder's output, the memory. Every decoder layer uses the same memory, so on the way back each of them adds its
+gradient into one `dmemory`, which then goes through the encoder. One matrix embeds source and target and gives the
+output scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt import ops
+from minigpt.backend import Array, Backend, array_module
+from minigpt.blocks import (
+    SITES_PER_BLOCK,
+    SITES_PER_DECODER_BLOCK,
+    BlockConfig,
+    block_backward,
+    block_forward,
+    block_specs,
+    decoder_block_backward,
+    decoder_block_forward,
+    decoder_block_specs,
+    decoder_block_step,
+    memory_kv_forward,
+    norm_backward,
+    norm_forward,
+    norm_specs,
+)
+from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.errors import UserError
+from minigpt.measures import Measures
+from minigpt.models.decoder_state import DecoderState
+from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.run import EVALUATION, Run
+
+
+class EmbeddingCache(NamedTuple):
+    tokens: Any
+    positions: Any
+    norm: Any
+    dropout: Any
+
+
+class StackCache(NamedTuple):
+    embedding: EmbeddingCache
+    blocks: list[Any]
+
+
+class BodyCache(NamedTuple):
+    encoder: StackCache
+    decoder: StackCache
+    memory: Array  # (B, S, C)
+
+
+class LossCache(NamedTuple):
+    body: BodyCache
+    output: Any
+    loss: Any
+    correct: tuple[int, int]  # how many targets have the largest score, of how many
+
+
+def check_shape(c: Any) -> None:
+    """Raise UserError for a configuration that describes no encoder–decoder."""
+    for name in ("context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward"):
+        if getattr(c, name) < 1:
+            raise UserError(f"model.{name} is {getattr(c, name)}; it must be at least 1")
+    if c.vocab_size < 0:
+        raise UserError(f"model.vocab_size is {c.vocab_size}; it must not be negative")
+    if c.width % c.heads:
+        raise UserError(f"model.width {c.width} is not a multiple of model.heads {c.heads}")
+    if c.activation not in ("relu", "gelu_erf", "gelu_tanh", "silu"):
+        raise UserError(f"model.activation is {c.activation!r}; choose from relu, gelu_erf, gelu_tanh, silu")
+    for name in ("dropout", "attention_dropout", "activation_dropout", "label_smoothing"):
+        if not 0.0 <= getattr(c, name) < 1.0:
+            raise UserError(f"model.{name} is {getattr(c, name)}; it must be at least 0 and below 1")
+    if not c.norm_eps > 0:
+        raise UserError(f"model.norm_eps is {c.norm_eps}; it must be positive")
+
+
+class EncoderDecoder:
+    """The body of both models, and their common head: the next target token. It holds no state.
+
+    Attributes:
+        embedding_scale: what embeddings are multiplied with before positions are added.
+        position_offset: which row of the position table belongs to the first token.
+        embedding_norm: whether the sum of embedding and position is normalised, in each stack on its own.
+    """
+
+    family: str
+    embedding_scale = 1.0
+    position_offset = 0
+    embedding_norm = False
+
+    def __init__(self, config: Any):
+        if config.vocab_size < 1:
+            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        self.config = config
+        self.block: BlockConfig = config.block()
+        self._decoder_site = 1 + config.encoder_layers * SITES_PER_BLOCK
+        self.specs = decayed_first([*self.body_specs(), *self.head_specs()])
+
+    @property
+    def head_site(self) -> int:
+        """The number of the first dropout site behind the body."""
+        return self._decoder_site + 1 + self.config.decoder_layers * SITES_PER_DECODER_BLOCK
+
+    def body_specs(self) -> list[ParameterSpec]:
+        c = self.config
+        specs = [ParameterSpec("tokens", (c.vocab_size, c.width), c.embedding_std)]
+        for side, layers, layer_specs in (
+            ("encoder", c.encoder_layers, block_specs),
+            ("decoder", c.decoder_layers, decoder_block_specs),
+        ):
+            specs += self.position_specs(side)
+            specs += norm_specs(f"{side}.norm", self.block) if self.embedding_norm else []
+            for layer in range(layers):
+                specs += layer_specs(f"{side}.blocks.{layer}", self.block)
+        return specs
+
+    def position_specs(self, side: str) -> list[ParameterSpec]:
+        """The learned positions of a stack, if it has them."""
+        return []
+
+    def head_specs(self) -> list[ParameterSpec]:
+        """What stands behind the body, besides the embedding matrix."""
+        return []
+
+    def position_table(self, params: Parameters, side: str) -> Array:
+        """The positions (rows, C) that are added to a stack's embeddings."""
+        return params[f"{side}.positions"]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(spec.size for spec in self.specs if spec.trained)
+
+    @property
+    def head_width(self) -> int:
+        return self.block.head_width
+
+    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
+        """Draw initial parameters: normal weights, zero biases, unit gains."""
+        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+
+    def embed_forward(
+        self, params: Parameters, side: str, ids: Array, run: Run, start: int = 0
+    ) -> tuple[Array, EmbeddingCache]:
+        """Token ids (B, T), the first of them at position `start`, to what the first block reads, (B, T, C)."""
+        c_norm, site = None, 0 if side == "encoder" else self._decoder_site
+        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"], scale=self.embedding_scale)  # (B, T, C)
+        positions = start + self.position_offset
+        x, c_positions = run.ops.position_forward(x, self.position_table(params, side), positions=positions)
+        if self.embedding_norm:
+            x, c_norm = norm_forward(x, params, f"{side}.norm", self.block, run)
+        x, c_dropout = run.ops.dropout_forward(x, self.config.dropout, run.dropout_key(site))
+        return x, EmbeddingCache(c_tokens, c_positions, c_norm, c_dropout)
+
+    def embed_backward(self, dx: Array, grads: Parameters, side: str, cache: EmbeddingCache, run: Run) -> None:
+        dx = run.ops.dropout_backward(dx, cache.dropout)
+        if self.embedding_norm:
+            dx = norm_backward(dx, cache.norm, grads, f"{side}.norm", self.block, run)
+        dx = run.ops.position_backward(dx, cache.positions, grads.get(f"{side}.positions"))  # sinusoids learn nothing
+        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
+
+    def encode_forward(
+        self, params: Parameters, source: Array, padding: Array | None, run: Run
+    ) -> tuple[Array, StackCache]:
+        """Source ids (B, S) to the memory (B, S, C)."""
+        x, c_embedding = self.embed_forward(params, "encoder", source, run)
+        c_blocks = []
+        for layer in range(self.config.encoder_layers):
+            p, site = params.scope(f"encoder.blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
+            x, cache = block_forward(x, p, self.block, run, site, ops.Mask(key_padding=padding))
+            c_blocks.append(cache)
+        return x, StackCache(c_embedding, c_blocks)
+
+    def encode_backward(self, dmemory: Array, grads: Parameters, cache: StackCache, run: Run) -> None:
+        for layer in reversed(range(self.config.encoder_layers)):
+            g = grads.scope(f"encoder.blocks.{layer}")
+            dmemory = block_backward(dmemory, cache.blocks[layer], g, self.block, run)
+        self.embed_backward(dmemory, grads, "encoder", cache.embedding, run)
+
+    def decode_forward(
+        self, params: Parameters, ids: Array, memory: Array, padding: Array | None, run: Run
+    ) -> tuple[Array, StackCache]:
+        """Target ids (B, T) and the memory (B, S, C) to the decoder's last states (B, T, C).
+
+        The target needs no padding mask: what is filled up on the right is later than every real token.
+        """
+        x, c_embedding = self.embed_forward(params, "decoder", ids, run)
+        mask, memory_mask = ops.Mask(causal=True), ops.Mask(key_padding=padding)
+        c_blocks = []
+        for layer in range(self.config.decoder_layers):
+            p = params.scope(f"decoder.blocks.{layer}")
+            site = self._decoder_site + 1 + layer * SITES_PER_DECODER_BLOCK
+            x, cache = decoder_block_forward(x, memory, p, self.block, run, site, mask, memory_mask)
+            c_blocks.append(cache)
+        return x, StackCache(c_embedding, c_blocks)
+
+    def decode_backward(self, dx: Array, grads: Parameters, cache: StackCache, run: Run, dmemory: Array) -> None:
+        """Gradients of the decoder; every layer adds what the memory receives into `dmemory` (B, S, C)."""
+        for layer in reversed(range(self.config.decoder_layers)):
+            g = grads.scope(f"decoder.blocks.{layer}")
+            dx = decoder_block_backward(dx, cache.blocks[layer], g, self.block, run, dmemory)
+        self.embed_backward(dx, grads, "decoder", cache.embedding, run)
+
+    def body_forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run) -> tuple[Array, BodyCache]:
+        """Source (B, S) and target inputs (B, T) to the decoder's last states (B, T, C)."""
+        memory, c_encoder = self.encode_forward(params, batch.source, batch.source_padding, run)
+        x, c_decoder = self.decode_forward(params, batch.inputs, memory, batch.source_padding, run)
+        return x, BodyCache(c_encoder, c_decoder, memory)
+
+    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
+        """Gradient of the last states (B, T, C) back to every parameter of the body."""
+        dmemory = run.ops.empty(cache.memory.shape, like=dx)
+        dmemory[...] = 0
+        self.decode_backward(dx, grads, cache.decoder, run, dmemory)
+        self.encode_backward(dmemory, grads, cache.encoder, run)
+
+    def output_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, Any]:
+        """Scores of every token (…, V) from the decoder's states (…, C); the matrix is the embedding's."""
+        return run.ops.linear_forward(x, params["tokens"].T, params.get("final_logits_bias"))
+
+    def logits(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> Array:
+        """Scores of every possible next target token at every position: (B, T, V)."""
+        x, _ = self.body_forward(params, batch, run)
+        return self.output_forward(params, x, run)[0]
+
+    def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, LossCache]:
+        """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`.
+
+        Labels are smoothed in training only, so that what is evaluated is a likelihood.
+        """
+        x, c_body = self.body_forward(params, batch, run)
+        logits, c_output = self.output_forward(params, x, run)  # tied: (B, T, C) @ (C, V)
+        loss, c_loss = run.ops.cross_entropy_forward(
+            logits,
+            batch.targets,
+            denominator=run.denominators.get("tokens"),
+            label_smoothing=self.config.label_smoothing if run.train else 0.0,
+        )
+        correct = int((logits.argmax(axis=-1) == batch.targets).sum()), ops.count_targets(batch.targets)
+        return loss, LossCache(c_body, c_output, c_loss, correct)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: LossCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`.
+
+        The tied matrix is reached three times: as the output layer, as the decoder's and as the encoder's embedding.
+        """
+        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
+        # logits = x Eᵀ + b: the view adds into the embedding, and b is a constant
+        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T)
+        self.body_backward(dx, grads, cache.body, run)
+
+    def measures(self, cache: Any) -> Measures:
+        """How often the most probable token (class, place) was the right one."""
+        return {"accuracy": cache.correct}
+
+    def start(self, params: Parameters, batch: Seq2SeqBatch, max_len: int, run: Run = EVALUATION) -> DecoderState:
+        """Read the source, and return the state of decoders that have not written anything yet.
+
+        Args:
+            batch: its target is not looked at.
+            max_len: the largest number of target tokens, the decoder's start included.
+        """
+        c, rows = self.block, len(batch.source)
+        memory, _ = self.encode_forward(params, batch.source, batch.source_padding, run)
+        scopes = [params.scope(f"decoder.blocks.{layer}.cross") for layer in range(self.config.decoder_layers)]
+        kv = [memory_kv_forward(memory, p, c, run)[0] for p in scopes]
+        shape = (rows, min(max_len, self.config.context), c.kv_heads, c.head_width)
+        keys, values = ([array_module(memory).empty(shape, memory.dtype) for _ in scopes] for _ in range(2))
+        return DecoderState(keys, values, kv, batch.source_padding, np.arange(rows), 0, run)
+
+    def step(self, params: Parameters, ids: Array, state: DecoderState) -> tuple[Array, DecoderState]:
+        """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
+        run, memory_mask = state.run, ops.Mask(key_padding=state.padding)
+        x, _ = self.embed_forward(params, "decoder", ids, run, start=state.length)
+        for layer in range(self.config.decoder_layers):
+            p = params.scope(f"decoder.blocks.{layer}")
+            append = partial(state.append, layer)
+            x = decoder_block_step(x, state.memory[layer], p, self.block, run, memory_mask, append)
+        logits, _ = self.output_forward(params, x[:, -1], run)
+        return logits, dataclasses.replace(state, length=state.length + ids.shape[1])
