@@ -83,7 +83,7 @@ class Loaded:
                 what the model should say after seeing input_ids[:, :t].
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
-        batch = self._adapter.batch(arrays)
+        batch = self._adapter.batch(self.model, arrays)
         loss, cache = self.model.forward(self.params, batch, self._run)
         grads = self.params.zeros_like()
         self.model.backward(self.params, grads, cache, self._run)

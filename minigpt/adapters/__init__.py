@@ -4,7 +4,7 @@ An adapter is a module with
 
     INPUTS                              the names of the arrays that it takes, as Hugging Face's class calls them
     logits(model, params, inputs, run)  the scores; `inputs` maps the names that were given to arrays
-    batch(inputs)                       the batch for the model's `forward`, from the inputs and the labels
+    batch(model, inputs)                the batch for the model's `forward`, from the inputs and the labels
     generate_ids(model, params, inputs, run, choose, settings)   see `minigpt.adapters.generation`
 
 `minigpt.load` finds it by the family of the model.
@@ -12,8 +12,8 @@ An adapter is a module with
 
 from types import ModuleType
 
-from minigpt.adapters import causal
+from minigpt.adapters import causal, seq2seq
 
-ADAPTERS: dict[str, ModuleType] = {"gpt": causal, "llama": causal}
+ADAPTERS: dict[str, ModuleType] = {"gpt": causal, "llama": causal, "transformer": seq2seq, "bart": seq2seq}
 
 __all__ = ["ADAPTERS"]

@@ -28,7 +28,7 @@ def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run
     return model.logits(params, inputs["input_ids"], run, _key_padding(inputs))
 
 
-def batch(inputs: Mapping[str, Array]) -> Batch:
+def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
     """Labels (by default the input itself) are shifted: labels[:, t] is what the model should say after t tokens."""
     ids = inputs["input_ids"]
     labels = inputs.get("labels", ids)

@@ -6,23 +6,33 @@ import pytest
 from minigpt.errors import UserError
 from minigpt.interop import hf
 from minigpt.interop.tables import columns, their_tensors, transposed
-from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
+from minigpt.models import (
+    BART,
+    GPT,
+    BARTClassifier,
+    BARTConfig,
+    BARTQuestionAnswering,
+    GPTConfig,
+    Llama,
+    LlamaConfig,
+)
 
 MODELS = {
     "openai-gpt": GPT(GPTConfig(vocab_size=11, context=7, layers=2, heads=2, width=6, norm="post")),
     "gpt2": GPT(GPTConfig(vocab_size=11, context=7, layers=2, heads=2, width=6, feed_forward=10)),
     "llama": Llama(LlamaConfig(vocab_size=11, context=7, layers=2, heads=4, kv_heads=2, width=8, feed_forward=5)),
+    "bart": BART(BARTConfig(vocab_size=11, context=7, encoder_layers=1, decoder_layers=2, width=6, feed_forward=10)),
 }
+HEADS = [BARTClassifier(MODELS["bart"].config, classes=3), BARTQuestionAnswering(MODELS["bart"].config)]
 
 
 def test_every_family_is_here():
     assert MODELS.keys() == hf.FAMILIES.keys()
 
 
-@pytest.mark.parametrize("model_type", MODELS)
-def test_their_tensors_cover_ours_exactly_once(model_type):
-    model = MODELS[model_type]
-    assert hf.family_of(model).model_type == model_type
+@pytest.mark.parametrize("model", [*MODELS.values(), *HEADS], ids=lambda model: type(model).__name__)
+def test_their_tensors_cover_ours_exactly_once(model):
+    assert MODELS[hf.family_of(model).model_type].config == model.config
     tree = model.init()
     tree.flat[:] = 0
     for tensor in hf.to_state_dict(model, tree).values():

@@ -76,6 +76,15 @@ CASES = {
         ),
         bound=5e-5,
     ),
+    "bart": Case(
+        "BartForConditionalGeneration",
+        lambda: transformers.BartConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, d_model=12, encoder_layers=1, decoder_layers=2),
+            **dict(encoder_attention_heads=3, decoder_attention_heads=3, encoder_ffn_dim=7, decoder_ffn_dim=7),
+            attention_dropout=0.1,
+        ),
+        causal=False,
+    ),
 }
 CAUSAL = [name for name, case in CASES.items() if case.causal]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from minigpt.backend import Array
 from minigpt.errors import UserError
-from minigpt.interop.hf import gpt, gpt2, llama
+from minigpt.interop.hf import bart, gpt, gpt2, llama
 from minigpt.interop.hf.family import Family
 from minigpt.interop.tables import their_tensors
 from minigpt.params import Parameters
 
-FAMILIES: dict[str, Family] = {f.model_type: f for f in (gpt.FAMILY, gpt2.FAMILY, llama.FAMILY)}
+FAMILIES: dict[str, Family] = {f.model_type: f for f in (gpt.FAMILY, gpt2.FAMILY, llama.FAMILY, bart.FAMILY)}
 
 
 def family_of(model: Any) -> Family:

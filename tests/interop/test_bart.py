@@ -1,0 +1,67 @@
+"""BART's configuration: read back as it was written, and what is another model is refused by its key."""
+
+import pytest
+
+from minigpt.errors import UserError
+from minigpt.interop.hf.bart import FAMILY
+from minigpt.interop.keys import Keys
+from minigpt.models import BARTConfig
+
+CONFIG = BARTConfig(
+    vocab_size=50,
+    context=9,
+    encoder_layers=1,
+    decoder_layers=3,
+    heads=3,
+    width=6,
+    feed_forward=7,
+    activation="gelu_tanh",
+    dropout=0.2,
+    attention_dropout=0.05,
+    activation_dropout=0.01,
+    head_dropout=0.3,
+    init_std=0.03,
+    bos=5,
+    pad=6,
+    eos=7,
+    start=8,
+)
+
+
+def read(values):
+    keys = Keys(values, "config.json")
+    config = FAMILY.read_config(keys)
+    keys.finish(FAMILY.harmless)
+    return config
+
+
+def test_written_and_read():
+    assert read(FAMILY.write_config(CONFIG)) == CONFIG
+
+
+def test_an_old_file_is_read():
+    old = {"normalize_before": False, "normalize_embedding": True, "add_bias_logits": False, "classif_dropout": 0.1}
+    assert read(FAMILY.write_config(CONFIG) | old | {"num_hidden_layers": 12, "scale_embedding": False}) == CONFIG
+
+
+@pytest.mark.parametrize(
+    "changed, sentence",
+    [
+        ({"decoder_attention_heads": 2}, "decoder_attention_heads is 2, but minigpt has one number for it and encoder"),
+        ({"scale_embedding": True}, "scale_embedding is true, but minigpt can only do false"),
+        ({"normalize_before": True}, "normalize_before is true"),
+        ({"encoder_layerdrop": 0.1}, "encoder_layerdrop is 0.1"),
+        ({"is_encoder_decoder": False}, "is_encoder_decoder is false"),
+        ({"activation_function": "swish"}, 'activation_function is "swish"'),
+        ({"vocab_size": None}, "vocab_size is missing"),
+    ],
+)
+def test_another_model_is_refused(changed, sentence):
+    with pytest.raises(UserError) as error:
+        read(FAMILY.write_config(CONFIG) | changed)
+    assert sentence in str(error.value)
+
+
+def test_what_their_class_cannot_express():
+    (problem,) = FAMILY.problems(BARTConfig(norm_eps=1e-6))
+    assert problem == "norms with ε = 1e-06, not 1e-5"
