@@ -17,6 +17,7 @@ from typing import Any
 
 import tomli_w
 
+from minigpt.beam import PENALTIES
 from minigpt.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.errors import UserError
 from minigpt.mixed import DTYPES
@@ -79,14 +80,14 @@ class ScheduleConfig:
 
     kind: str = "cosine"
     peak: float = 1e-3
-    floor: float = 0.0  # where cosine and linear end
+    floor: float = 0.0  # where cosine, linear and polynomial end
     warmup: int = 100  # steps of linear warm-up
-    steps: int = 0  # over how many steps cosine and linear fall; 0 means train.steps
+    steps: int = 0  # over how many steps cosine, linear and polynomial fall; 0 means train.steps
     warmup_tokens: int = 0  # the same two in training tokens, in place of steps, where `tokens` is not 0
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant"))
+        _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial"))
         _require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
         _require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
         for name in ("warmup", "steps", "warmup_tokens", "tokens"):
@@ -166,19 +167,31 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class SampleConfig:
-    """The text that a run writes now and then, and `minigpt sample`'s defaults."""
+    """The text that a run writes now and then, and `minigpt sample`'s defaults.
+
+    Attributes:
+        beams: search with so many beams for the most probable text instead of drawing tokens (encoder–decoders only);
+            0 draws.
+        penalty, length_penalty: how the search weighs length, "length" (nᵅ) or "gnmt" (((5 + n)/6)ᵅ), and α: larger
+            values favour longer texts.
+    """
 
     prompt: str = ""
     tokens: int = 300
     temperature: float = 0.8
     top_k: int = 0
     top_p: float = 1.0
+    beams: int = 0
+    penalty: str = "length"
+    length_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         _require(self.tokens >= 1, f"sample.tokens is {self.tokens}; it must be at least 1")
         _require(self.temperature >= 0, f"sample.temperature is {self.temperature}; it must not be negative")
         _require(self.top_k >= 0, f"sample.top_k is {self.top_k}; it must not be negative")
         _require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
+        _require(self.beams >= 0, f"sample.beams is {self.beams}; it must not be negative")
+        _one_of("sample.penalty", self.penalty, PENALTIES)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--temperature", type=float, metavar="T", help="0 always takes the most probable token")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K most probable tokens; 0 from all")
     parser.add_argument("--top-p", type=float, metavar="P", help="draw from the most probable tokens that sum to P")
+    parser.add_argument("--beams", type=at_least(0), metavar="N", help="search with N beams (encoder–decoders)")
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="the same seed writes the same text")
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
@@ -34,9 +35,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     loaded = load(find_model(args.run_folder), backend=get_backend(args.backend).name)
-    given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p")}
+    given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p", "beams")}
     defaults = vars(loaded.config.sample)
-    s = SampleConfig(**{name: defaults[name] if value is None else value for name, value in given.items()})
+    s = SampleConfig(**(defaults | {name: value for name, value in given.items() if value is not None}))
     only_text("--prompt", s.prompt)
     pieces = OBJECTIVES[loaded.config.family](loaded.config, loaded.text).sample(
         loaded.model, loaded.params, s, args.seed

@@ -52,7 +52,14 @@ The preset of a family says `family = "name"`; `--set objective.key=value` chang
 """
 
 from minigpt.objectives.causal import CausalConfig, CausalObjective
+from minigpt.objectives.denoising import DenoisingObjective
+from minigpt.objectives.sequence import SequenceObjective
 
-OBJECTIVES = {"gpt": CausalObjective, "llama": CausalObjective}
+OBJECTIVES = {
+    "gpt": CausalObjective,
+    "llama": CausalObjective,
+    "transformer": SequenceObjective,
+    "bart": DenoisingObjective,
+}
 
-__all__ = ["OBJECTIVES", "CausalConfig", "CausalObjective"]
+__all__ = ["OBJECTIVES", "CausalConfig", "CausalObjective", "DenoisingObjective", "SequenceObjective"]

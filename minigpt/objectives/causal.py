@@ -155,6 +155,8 @@ class CausalObjective:
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
     ) -> Iterator[str]:
         """The prompt, and how the model goes on."""
+        if settings.beams:
+            raise UserError("sample.beams is for encoder–decoders; this model draws its tokens")
         ids = generate(
             model,
             params,

@@ -14,9 +14,10 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: in
     x = (step − warmup)/(total − warmup) in [0, 1]:
         cosine         floor + (peak − floor) · ½ (1 + cos πx)
         linear         floor + (peak − floor) · (1 − x)
-        inverse_sqrt   peak · √((warmup + 1)/(step + 1)), which never ends: "Noam" (Vaswani et al. 2017), with the same
-                       one step's shift as the warm-up
-        constant       peak.
+        inverse_sqrt   peak · √((warmup + 1)/(step + 1)), which never ends. With warmup = W − 1 and peak = (C W)^−½
+                       it is C^−½ · min(s^−½, s W^−1.5) for s = step + 1: "Noam" (Vaswani et al. 2017)
+        constant       peak
+        polynomial     linear, but with the warm-up of fairseq (BART): peak · step/warmup, 0 at the first update.
     With `schedule.tokens` everything is counted in tokens instead (GPT-3, whose steps grow): a step's own tokens take
     the place of the 1, so that steps of one size have the rates that they would have in steps.
 
@@ -24,12 +25,15 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: in
     warm-up.
 
     Args:
-        total: the number of steps over which cosine and linear fall; afterwards the rate stays at the floor.
+        total: the number of steps over which cosine, linear and polynomial fall; afterwards the rate stays at the
+            floor.
         tokens, step_tokens: the tokens before this step, and its own.
     """
     done, own, warmup = step, 1, schedule.warmup
     if schedule.tokens:
         done, own, warmup, total = tokens, step_tokens, schedule.warmup_tokens, schedule.tokens
+    if done < warmup and schedule.kind == "polynomial":
+        return schedule.peak * done / warmup
     if done < warmup:
         return schedule.peak * (done + own) / (warmup + own)
     if schedule.kind == "constant":
