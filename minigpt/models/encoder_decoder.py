@@ -255,8 +255,9 @@ class EncoderDecoder:
         The tied matrix is reached three times: as the output layer, as the decoder's and as the encoder's embedding.
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        # logits = x Eᵀ + b: the view adds into the embedding, and b is a constant
-        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T)
+        # logits = x Eᵀ + b: this goes into a view of the embedding's gradient, and b is a constant
+        first = grads.first("tokens")
+        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, first=first)
         self.body_backward(dx, grads, cache.body, run)
 
     def measures(self, cache: Any) -> Measures:
