@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt.errors import UserError
+
 ORDER = 3
 
 
@@ -48,6 +50,8 @@ class KneserNey:
     def __init__(self, texts: Sequence[np.ndarray], vocab_size: int):
         """Count the trigrams of each text (arrays of token ids)."""
         self.vocab_size = v = vocab_size
+        if max(len(tokens) for tokens in texts) < ORDER:
+            raise UserError(f"the training text is too short to count: it has fewer than {ORDER} tokens")
         wide = [np.asarray(tokens, dtype=np.int64) for tokens in texts]
         trigrams = np.concatenate([(t[:-2] * v + t[1:-1]) * v + t[2:] for t in wide])
         grams, counts = np.unique(trigrams, return_counts=True)

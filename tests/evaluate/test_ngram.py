@@ -9,6 +9,7 @@ import pytest
 
 from minigpt.cli import main
 from minigpt.data.dataset import window_batches
+from minigpt.errors import UserError
 from minigpt.evaluate.ngram import KneserNey
 from tests.train.runs import train
 
@@ -78,6 +79,12 @@ def test_two_texts_are_not_one():
     )
     across = np.array([[2, 3]]), np.array([[3, 4]])
     assert joined.probabilities(*across)[0, 1] > apart.probabilities(*across)[0, 1]
+
+
+def test_a_text_without_trigrams_is_refused():
+    with pytest.raises(UserError, match="too short to count: it has fewer than 3 tokens"):
+        KneserNey([np.array([1, 2]), np.array([3])], V)
+    KneserNey([np.array([1, 2]), np.array([3, 4, 5])], V)
 
 
 def test_mean_loss_is_over_the_windows_of_the_model():
