@@ -25,9 +25,11 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def training_figure(run: Path) -> Figure:
+def training_figure(run: Path, baseline: float | None = None) -> Figure:
     """Draw a run's losses, learning rate and gradient norm against the steps.
 
+    Args:
+        baseline: a validation loss to compare with, such as `minigpt eval --baseline` measures.
     Raises:
         UserError: the run has logged nothing yet.
     """
@@ -50,6 +52,8 @@ def training_figure(run: Path) -> Figure:
         top.annotate(
             f"{vy[-1]:.3f}", (vx[-1], vy[-1]), xytext=(-4, 9), textcoords="offset points", ha="right", color=_VALIDATION
         )
+    if baseline is not None:
+        top.axhline(baseline, color=_QUIET, linestyle="--", label=f"baseline ({baseline:.3f})")
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)

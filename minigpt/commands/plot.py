@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ def add_parser(subparsers: Any) -> None:
     )
     add_run_argument(parser)
     parser.add_argument("--out", metavar="FILE.png", help="by default curves.png in the run's folder")
+    parser.add_argument(
+        "--baseline", type=float, metavar="LOSS", help="draw this loss as a line, such as that of eval --baseline"
+    )
     parser.add_argument("--force", action="store_true", help="replace the file in --out if there is one")
     parser.set_defaults(run=run)
 
@@ -32,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{path} exists; replace it with --force")
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    plot.save_figure(plot.training_figure(folder), path)
+    if args.baseline is not None and not math.isfinite(args.baseline):
+        raise UserError(f"--baseline {args.baseline} is not a finite number")
+    plot.save_figure(plot.training_figure(folder, args.baseline), path)
     if args.json:
         print_json({"run": str(folder), "figure": str(path)})
     else:

@@ -111,3 +111,15 @@ def test_eval_sets_it_beside_the_model(text_file, tmp_path, capsys):
     assert "bits per byte" in shown and "trigram" in shown and "Kneser–Ney" in shown
     assert main(["eval", str(run), "--json"]) == 0
     assert "baseline_loss" not in json.loads(capsys.readouterr().out)
+
+
+def test_a_baseline_can_be_drawn_into_the_curves(text_file, tmp_path, capsys):
+    from minigpt.plot import training_figure
+
+    run = tmp_path / "run"
+    assert train(text_file, run, 5) == 0
+    labels = [line.get_label() for line in training_figure(run, baseline=1.25).axes[0].lines]
+    assert "baseline (1.250)" in labels and len(labels) == 1 + len(training_figure(run).axes[0].lines)
+    assert main(["plot", str(run), "--baseline", "1.25"]) == 0
+    assert main(["plot", str(run), "--baseline", "nan"]) == 2
+    assert "--baseline nan is not a finite number" in capsys.readouterr().err
