@@ -9,11 +9,11 @@ from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.mma import Mma
 from minigpt.kernels.optimizer import FusedAdamW
-from minigpt.kernels.reference import Attention, exact_attention, excess
+from minigpt.kernels.reference import Attention, excess
 from minigpt.mixed import product
 from minigpt.params import Parameters
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from tests.kernels import fused_checks, test_mma
+from tests.kernels import attention_cases, fused_checks, test_mma
 from tests.kernels.covering import pairwise
 from tests.kernels.ptx_checks import CHECKS
 
@@ -41,22 +41,11 @@ def test_tensor_core_attention(device, case):
     assert max(used.values()) <= 1, used
 
 
-RUNGS = {
-    "naive": Naive(),
-    "tiled": Tiled(),
-    "flash": Flash(),
-    "flash-atomic": Flash(deterministic=False),
-}
-FLOAT32 = {name: values for name, values in test_mma.FACTORS.items() if name not in ("dtype", "atomic")}
-
-
-@pytest.mark.parametrize("case", pairwise({"rung": list(RUNGS), **FLOAT32}), ids=test_mma.identity)
+@pytest.mark.parametrize("case", pairwise(attention_cases.FACTORS), ids=attention_cases.identity)
 def test_float32_attention(device, case):
-    arrays, settings = test_mma.draw({**case, "dtype": "tf32"})
-    result = attend(device, RUNGS[case["rung"]], *arrays, **settings)
-    exact = exact_attention(*arrays, **settings)
-    for ours, right in zip(result, exact, strict=True):
-        assert np.abs(ours - right).max() <= 1e-5 * max(1.0, np.abs(right).max())
+    arrays, settings = attention_cases.draw(case)
+    result = attend(device, attention_cases.RUNGS[case["rung"]](), *arrays, **settings)
+    assert max(attention_cases.errors(result, arrays, settings).values()) <= attention_cases.BOUND
 
 
 @pytest.mark.parametrize("name", fused_checks.NAMES)

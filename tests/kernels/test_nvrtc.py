@@ -14,7 +14,7 @@ BUILDS = {
     "naive": ("naive.cu", {}, 64, 0),
     "tiled": ("tiled.cu", {}, 128, 16),
     **{
-        f"flash-{d}": ("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, 168, 128)
+        f"flash-{d}-{tile}": ("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, 176, 128)
         for d, tile in ((16, 64), (24, 64), (64, 64), (72, 32), (128, 32), (128, 16))
     },
 }
