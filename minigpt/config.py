@@ -80,14 +80,14 @@ class ScheduleConfig:
 
     kind: str = "cosine"
     peak: float = 1e-3
-    floor: float = 0.0  # where cosine, linear and polynomial end
+    floor: float = 0.0  # where cosine, linear, polynomial and bert end
     warmup: int = 100  # steps of linear warm-up
-    steps: int = 0  # over how many steps cosine, linear and polynomial fall; 0 means train.steps
+    steps: int = 0  # over how many steps they fall; 0 means train.steps
     warmup_tokens: int = 0  # the same two in training tokens, in place of steps, where `tokens` is not 0
     tokens: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial"))
+        _one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial", "bert"))
         _require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
         _require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
         for name in ("warmup", "steps", "warmup_tokens", "tokens"):

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.data.batch import Batch
+from minigpt.gradcheck_bert import BERT_CASES
 from minigpt.gradcheck_seq2seq import SEQ2SEQ_CASES
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.run import Run
@@ -290,4 +291,5 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
         "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
     ),
     **SEQ2SEQ_CASES,
+    **BERT_CASES,
 }

@@ -12,8 +12,14 @@ An adapter is a module with
 
 from types import ModuleType
 
-from minigpt.adapters import causal, seq2seq
+from minigpt.adapters import bert, causal, seq2seq
 
-ADAPTERS: dict[str, ModuleType] = {"gpt": causal, "llama": causal, "transformer": seq2seq, "bart": seq2seq}
+ADAPTERS: dict[str, ModuleType] = {
+    "gpt": causal,
+    "llama": causal,
+    "transformer": seq2seq,
+    "bart": seq2seq,
+    "bert": bert,
+}
 
 __all__ = ["ADAPTERS"]

@@ -28,35 +28,25 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(f"<u{size}")
 
 
-def write_shard(path: Path, pieces: Iterable[str | None], tokenizer: Tokenizer, end: int | None = None) -> None:
-    """Encode the pieces into `path`, and what was written into a description beside it.
+def write_numbers(path: Path, arrays: Iterable[np.ndarray]) -> None:
+    """Write the arrays one after the other into `path`, and what was written into a description beside it."""
+    digest, numbers = hashlib.sha256(), 0
 
-    Args:
-        end: the id that is written for a piece that is None, where a document ends.
-    """
-    dtype, digest, tokens, characters = token_dtype(tokenizer.vocab_size), hashlib.sha256(), 0, 0
-
-    def encoded() -> Iterator[bytes]:
-        nonlocal tokens, characters
-        for piece in pieces:
-            try:
-                ids = np.asarray([end] if piece is None else tokenizer.encode(piece), dtype=dtype)
-            except UserError as error:
-                where = f", counted from character {characters} of the text" if characters else ""
-                raise UserError(f"{error}{where}") from None
-            tokens += len(ids)
-            characters += len(piece or "")
-            digest.update(ids.tobytes())
-            yield ids.tobytes()
+    def contents() -> Iterator[bytes]:
+        nonlocal numbers
+        for part in arrays:
+            numbers += len(part)
+            digest.update(part.tobytes())
+            yield part.tobytes()
 
     make_folder(path.parent)
-    write_atomically(path, encoded())
-    description = {"tokens": tokens, "sha256": digest.hexdigest()}
+    write_atomically(path, contents())
+    description = {"tokens": numbers, "sha256": digest.hexdigest()}
     write_atomically(path.with_suffix(".json"), json.dumps(description))
 
 
-def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:
-    """Memory-map the ids of a shard; None if it is not there, or is not what was written."""
+def open_numbers(path: Path, dtype: np.dtype) -> np.ndarray | None:
+    """Memory-map the numbers of a file; None if it is not there, or is not what was written."""
     try:
         description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         with open(path, "rb") as file:
@@ -65,8 +55,28 @@ def open_shard(path: Path, vocab_size: int) -> np.ndarray | None:
         return None
     if not whole:
         return None
-    dtype = token_dtype(vocab_size)
     return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+
+
+def write_shard(path: Path, pieces: Iterable[str | None], tokenizer: Tokenizer, end: int | None = None) -> None:
+    """Encode the pieces into `path`.
+
+    Args:
+        end: the id that is written for a piece that is None, where a document ends.
+    """
+    dtype = token_dtype(tokenizer.vocab_size)
+
+    def encoded() -> Iterator[np.ndarray]:
+        characters = 0
+        for piece in pieces:
+            try:
+                yield np.asarray([end] if piece is None else tokenizer.encode(piece), dtype=dtype)
+            except UserError as error:
+                where = f", counted from character {characters} of the text" if characters else ""
+                raise UserError(f"{error}{where}") from None
+            characters += len(piece or "")
+
+    write_numbers(path, encoded())
 
 
 def encode_files(
@@ -82,13 +92,13 @@ def encode_files(
         name += f"\n{documents.end}\n{documents.separator}"
     key = hashlib.sha256(name.encode()).hexdigest()[:32]
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
-    ids = open_shard(path, tokenizer.vocab_size)
+    ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
     if ids is None:
         if documents:
             write_shard(path, document_pieces(files, documents.separator), tokenizer, documents.end)
         else:
             write_shard(path, text.read_with_progress(files, "encoding"), tokenizer)
-        ids = open_shard(path, tokenizer.vocab_size)
+        ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
         if ids is None:
             raise UserError(f"the token file {path} was changed while it was written; try again")
     return ids

@@ -13,6 +13,7 @@ and what it learns from stands in `minigpt.objectives`.
 """
 
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
+from minigpt.models.bert import Bert, BertConfig
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.models.transformer import Transformer, TransformerConfig
@@ -22,6 +23,7 @@ FAMILIES = {
     "llama": (LlamaConfig, Llama),
     "transformer": (TransformerConfig, Transformer),
     "bart": (BARTConfig, BART),
+    "bert": (BertConfig, Bert),
 }
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "BARTClassifier",
     "BARTConfig",
     "BARTQuestionAnswering",
+    "Bert",
+    "BertConfig",
     "GPTConfig",
     "Llama",
     "LlamaConfig",

@@ -51,6 +51,7 @@ sample` know nothing else. A new family provides three things.
 The preset of a family says `family = "name"`; `--set objective.key=value` changes what `Config` holds.
 """
 
+from minigpt.objectives.bert import BertObjective
 from minigpt.objectives.causal import CausalConfig, CausalObjective
 from minigpt.objectives.denoising import DenoisingObjective
 from minigpt.objectives.sequence import SequenceObjective
@@ -60,6 +61,14 @@ OBJECTIVES = {
     "llama": CausalObjective,
     "transformer": SequenceObjective,
     "bart": DenoisingObjective,
+    "bert": BertObjective,
 }
 
-__all__ = ["OBJECTIVES", "CausalConfig", "CausalObjective", "DenoisingObjective", "SequenceObjective"]
+__all__ = [
+    "OBJECTIVES",
+    "BertObjective",
+    "CausalConfig",
+    "CausalObjective",
+    "DenoisingObjective",
+    "SequenceObjective",
+]

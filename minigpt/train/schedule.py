@@ -21,19 +21,25 @@ def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: in
     With `schedule.tokens` everything is counted in tokens instead (GPT-3, whose steps grow): a step's own tokens take
     the place of the 1, so that steps of one size have the rates that they would have in steps.
 
+    "bert" is that of BERT's released code: floor + (peak − floor) · (1 − step/total) from step 0 on, which the warm-up,
+    peak · step/warmup, replaces as long as it lasts. So the first update has the rate 0, and the end of the warm-up is
+    a jump down, to (1 − warmup/total) · peak if the floor is 0.
+
     GPT's released code differs: its cosine runs from step 0, ½ (1 + cos(π · step/total)), and jumps at the end of
     warm-up.
 
     Args:
-        total: the number of steps over which cosine, linear and polynomial fall; afterwards the rate stays at the
+        total: the number of steps over which cosine, linear, polynomial and bert fall; afterwards the rate stays at the
             floor.
         tokens, step_tokens: the tokens before this step, and its own.
     """
     done, own, warmup = step, 1, schedule.warmup
     if schedule.tokens:
         done, own, warmup, total = tokens, step_tokens, schedule.warmup_tokens, schedule.tokens
-    if done < warmup and schedule.kind == "polynomial":
+    if done < warmup and schedule.kind in ("polynomial", "bert"):
         return schedule.peak * done / warmup
+    if schedule.kind == "bert":
+        return schedule.floor + (schedule.peak - schedule.floor) * max(0.0, 1.0 - done / total)
     if done < warmup:
         return schedule.peak * (done + own) / (warmup + own)
     if schedule.kind == "constant":

@@ -85,6 +85,22 @@ CASES = {
         ),
         causal=False,
     ),
+    "bert": Case(
+        "BertForPreTraining",
+        lambda: transformers.BertConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, hidden_size=12, num_hidden_layers=2),
+            **dict(num_attention_heads=3, intermediate_size=20, hidden_dropout_prob=0.2, type_vocab_size=3),
+        ),
+        causal=False,
+    ),
+    "bert-masked": Case(
+        "BertForMaskedLM",
+        lambda: transformers.BertConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, hidden_size=10, num_hidden_layers=1),
+            **dict(num_attention_heads=1, intermediate_size=7, hidden_act="gelu_new", layer_norm_eps=1e-5),
+        ),
+        causal=False,
+    ),
 }
 CAUSAL = [name for name, case in CASES.items() if case.causal]
 

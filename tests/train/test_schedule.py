@@ -34,6 +34,13 @@ def test_constant_and_no_warmup():
     assert rates("cosine", [0], warmup=0) == [1.0]
 
 
+def test_bert_s_own_schedule():
+    """As `optimization.py` of its released code: the line falls from step 0, and the warm-up stands in front of it."""
+    found = rates("bert", [0, 1, 50, 99, 100, 500, 1000, 2000], floor=0.0)
+    assert found == pytest.approx([0.0, 0.01, 0.5, 0.99, 0.9, 0.5, 0.0, 0.0])
+    assert rates("bert", [0, 500, 1000], warmup=0) == pytest.approx([1.0, 0.55, 0.1])
+
+
 def test_warmup_as_long_as_the_run():
     assert rates("cosine", [100, 101], total=100) == pytest.approx([1.0, 0.1])
 

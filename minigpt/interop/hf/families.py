@@ -6,12 +6,14 @@ from typing import Any
 
 from minigpt.backend import Array
 from minigpt.errors import UserError
-from minigpt.interop.hf import bart, gpt, gpt2, llama
+from minigpt.interop.hf import bart, bert, gpt, gpt2, llama
 from minigpt.interop.hf.family import Family
 from minigpt.interop.tables import their_tensors
 from minigpt.params import Parameters
 
-FAMILIES: dict[str, Family] = {f.model_type: f for f in (gpt.FAMILY, gpt2.FAMILY, llama.FAMILY, bart.FAMILY)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (gpt.FAMILY, gpt2.FAMILY, llama.FAMILY, bart.FAMILY, bert.FAMILY)
+}
 
 
 def family_of(model: Any) -> Family:

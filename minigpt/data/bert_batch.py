@@ -1,0 +1,210 @@
+"""BERT's batches: rows of [CLS] A [SEP] B [SEP] with some tokens hidden, and what should be said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt.backend import Array
+from minigpt.data.batch import split_rows
+from minigpt.data.bert_instances import Stream
+from minigpt.data.document_shards import Documents
+from minigpt.data.masking import continuing_pieces, mask_tokens
+from minigpt.data.sentences import FORMS
+from minigpt.errors import UserError
+from minigpt.ops import IGNORE, count_targets
+from minigpt.tokenizers import Tokenizer
+
+
+class BertBatch(NamedTuple):
+    """B rows of T tokens, of which at most P are to be predicted in each.
+
+    Attributes:
+        inputs: (B, T) token ids, some of them hidden.
+        token_types: (B, T) 0 in [CLS] A [SEP] and in padding, 1 in B [SEP].
+        places: (B, P) where in its row a token is to be predicted.
+        targets: (B, P) its true id; `ops.IGNORE` where a row has fewer than P.
+        labels: (B,) 0 if B follows A, 1 if it comes from elsewhere; None without sentence pairs.
+        key_padding: (B, T) True at real tokens, or None when every token is real.
+    """
+
+    inputs: Array
+    token_types: Array
+    places: Array
+    targets: Array
+    labels: Array | None = None
+    key_padding: Array | None = None
+
+    def counts(self) -> dict[str, int]:
+        """How many items each term of the loss averages over: tokens to be predicted, and sentence pairs."""
+        tokens = {"tokens": count_targets(self.targets)}
+        return tokens if self.labels is None else tokens | {"pairs": count_targets(self.labels)}
+
+    def rows(self, start: int, stop: int) -> BertBatch:
+        return BertBatch(*(None if x is None else x[start:stop] for x in self))
+
+    def split(self, shards: int) -> list[tuple[int, BertBatch]]:
+        return split_rows(self, shards)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens go through the model, padding too."""
+        return self.inputs.size
+
+
+class SpecialIds(NamedTuple):
+    """The special tokens that BERT's rows need."""
+
+    pad: int
+    cls: int
+    sep: int
+    mask: int
+
+
+def special_ids(tokenizer: Tokenizer) -> SpecialIds:
+    """Find them in a tokenizer.
+
+    Raises:
+        UserError: it does not have them all.
+    """
+    known = tokenizer.special_tokens
+    wanted = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+    if missing := [name for name in wanted if name not in known]:
+        raise UserError(
+            f"BERT needs a tokenizer with the special tokens {', '.join(wanted)}, and this one lacks "
+            f"{', '.join(missing)}; choose wordpiece:SIZE, such as --tokenizer wordpiece:4096"
+        )
+    return SpecialIds(*(known[name] for name in wanted))
+
+
+_WIDTH = 32  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
+
+
+@dataclass(frozen=True)
+class BertData:
+    """How a text becomes examples; the defaults are those of BERT's released preprocessing for rows of 128 tokens.
+
+    Attributes:
+        documents: how the text's documents and sentences are told apart: "paragraphs", "sentences" or "stories" (see
+            `minigpt.data.sentences`).
+        short_probability: how often a document is cut into examples of a random, smaller length.
+        dupe_factor: after how many passes over the documents the same examples, masks included, come again.
+        mask_probability: the part of the tokens that is to be predicted.
+        max_predictions: the largest number of them in one row.
+        whole_words: whether the pieces of a word are hidden together.
+    """
+
+    documents: str = "paragraphs"
+    short_probability: float = 0.1
+    dupe_factor: int = 10
+    mask_probability: float = 0.15
+    max_predictions: int = 20
+    whole_words: bool = False
+
+    def __post_init__(self) -> None:
+        if self.documents not in FORMS:
+            raise UserError(f"objective.documents is {self.documents!r}; choose one of {', '.join(FORMS)}")
+        if not 0 <= self.short_probability <= 1:
+            raise UserError(f"objective.short_probability is {self.short_probability}; it must be from 0 to 1")
+        if not 0 < self.mask_probability < 1:
+            raise UserError(f"objective.mask_probability is {self.mask_probability}; it must be between 0 and 1")
+        for name in ("dupe_factor", "max_predictions"):
+            if getattr(self, name) < 1:
+                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be at least 1")
+
+
+class Examples:
+    """The stream of BERT's examples over documents: batch after batch, each a pure function of its place."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        tokenizer: Tokenizer,
+        settings: BertData,
+        *,
+        pairs: bool,
+        context: int,
+        seed: int,
+    ):
+        """Args: `pairs`: whether rows are sentence pairs, or whole sentences in one segment."""
+        self.documents, self.settings, self.pairs, self.seed = documents, settings, pairs, seed
+        self.special, self.vocab_size = special_ids(tokenizer), tokenizer.vocab_size
+        self._continues = continuing_pieces(tokenizer) if settings.whole_words else None
+        self._document_ends = documents.sentences[documents.documents]  # in tokens
+        self.stream = Stream(
+            documents,
+            context=context,
+            pairs=pairs,
+            short_probability=settings.short_probability,
+            dupe_factor=settings.dupe_factor,
+            seed=seed,
+        )
+
+    def batch(self, position: int, rows: int) -> BertBatch:
+        """The batch of `rows` examples from `position` of the stream on, padded to a common length."""
+        seen, types, places, targets, labels = [], [], [], [], []
+        for number, index, example in self.stream.take(position, rows):
+            ids, row_types = self.row(example)
+            draw = np.random.default_rng([self.seed, number, index + 1])  # [seed, number, 0] made the pass
+            row_seen, row_places = self._mask(ids, draw)
+            seen.append(row_seen)
+            types.append(row_types)
+            places.append(row_places)
+            targets.append(ids[row_places])
+            labels.append(example[4])
+        lengths = np.array([len(row) for row in seen])
+        width = min(self.stream.context, -(-lengths.max() // _WIDTH) * _WIDTH)
+        most = self.settings.max_predictions
+        return BertBatch(
+            pad_rows(seen, width, self.special.pad),
+            pad_rows(types, width, 0),
+            pad_rows(places, most, 0),
+            pad_rows(targets, most, IGNORE),
+            np.array(labels) if self.pairs else None,
+            np.arange(width) < lengths[:, None] if lengths.min() < width else None,
+        )
+
+    def row(self, example: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of an example before any are hidden, and their token types.
+
+        A pair is [CLS] A [SEP] B [SEP], of type 0 up to the first [SEP] and 1 behind it. Without pairs it is
+        [CLS] A [SEP], all of type 0, with a further [SEP] wherever a document ends inside A.
+        """
+        cls, sep = [self.special.cls], [self.special.sep]
+        a_start, a_stop, b_start, b_stop, _ = example.tolist()
+        a = self.documents.ids[a_start:a_stop].astype(np.int64)
+        if not self.pairs:
+            inside = np.searchsorted(self._document_ends, (a_start + 1, a_stop))
+            a = np.insert(a, self._document_ends[slice(*inside)] - a_start, self.special.sep)
+            ids = np.concatenate([cls, a, sep])
+            return ids, np.zeros(len(ids), dtype=np.int64)
+        b = self.documents.ids[b_start:b_stop].astype(np.int64)
+        ids = np.concatenate([cls, a, sep, b, sep])
+        return ids, (np.arange(len(ids)) >= len(a) + 2).astype(np.int64)
+
+    def _mask(self, ids: np.ndarray, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return mask_tokens(
+            ids,
+            (ids != self.special.cls) & (ids != self.special.sep),
+            draw,
+            mask_id=self.special.mask,
+            vocab_size=self.vocab_size,
+            probability=self.settings.mask_probability,
+            most=self.settings.max_predictions,
+            continues=self._continues,
+        )
+
+
+def pad_rows(rows: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
+    """Rows of different lengths as one array (rows, width), filled up on the right."""
+    padded = np.full((len(rows), width), fill, dtype=np.int64)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return padded

@@ -1,0 +1,106 @@
+"""bert: `BertForPreTraining`, `BertForMaskedLM` without sentence pairs, and the classes with a task's head.
+
+Their matrices are (out, in), and queries, keys and values have one each. The output layer of the masked tokens is tied
+to the token embedding, weights and all, so only its bias is saved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigpt.interop.hf.family import Family
+from minigpt.interop.keys import MOST_LAYERS, Keys
+from minigpt.interop.tables import Table, as_is, fused, linear, norm
+from minigpt.models import BertConfig
+
+ACTIVATIONS = {"gelu": "gelu_erf", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+
+
+def table(model: Any) -> Table:
+    rows: Table = {
+        "bert.embeddings.word_embeddings.weight": ("tokens", as_is),
+        "bert.embeddings.position_embeddings.weight": ("positions", as_is),
+        "bert.embeddings.token_type_embeddings.weight": ("token_types", as_is),
+        **norm("bert.embeddings.LayerNorm", "embedding_norm"),
+    }
+    for layer in range(model.config.layers):
+        theirs, ours = f"bert.encoder.layer.{layer}", f"blocks.{layer}"
+        qkv = {f"{theirs}.attention.self.{name}": model.config.width for name in ("query", "key", "value")}
+        rows |= fused(qkv, f"{ours}.attention.qkv")
+        rows |= linear(f"{theirs}.attention.output.dense", f"{ours}.attention.out")
+        rows |= norm(f"{theirs}.attention.output.LayerNorm", f"{ours}.norm1")
+        rows |= linear(f"{theirs}.intermediate.dense", f"{ours}.mlp.up")
+        rows |= linear(f"{theirs}.output.dense", f"{ours}.mlp.down")
+        rows |= norm(f"{theirs}.output.LayerNorm", f"{ours}.norm2")
+    return rows | _heads({spec.name for spec in model.specs})
+
+
+def _heads(ours: set[str]) -> Table:
+    """The pooler and the heads, as far as the model has them."""
+    rows = linear("bert.pooler.dense", "pooler")
+    rows["cls.predictions.bias"] = ("masked.bias", as_is)
+    rows |= linear("cls.predictions.transform.dense", "masked.dense")
+    rows |= norm("cls.predictions.transform.LayerNorm", "masked.norm")
+    rows |= linear("cls.seq_relationship", "pairs")
+    rows |= linear("classifier", "classifier")
+    rows |= linear("qa_outputs", "span")
+    return {theirs: row for theirs, row in rows.items() if row[0] in ours}
+
+
+def read_config(keys: Keys) -> BertConfig:
+    """`BertForMaskedLM` has no sentence pairs; any other class is read as `BertForPreTraining`."""
+    keys.fixed("tie_word_embeddings", True)
+    keys.fixed("position_embedding_type", "absolute")
+    return BertConfig(
+        vocab_size=keys.integer("vocab_size"),
+        context=keys.integer("max_position_embeddings"),
+        layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
+        heads=keys.integer("num_attention_heads"),
+        width=keys.integer("hidden_size"),
+        feed_forward=keys.integer("intermediate_size"),
+        token_types=keys.integer("type_vocab_size", 2),
+        pairs=keys.get("architectures") != ["BertForMaskedLM"],
+        activation=keys.choice("hidden_act", ACTIVATIONS, "gelu"),
+        dropout=keys.number("hidden_dropout_prob", 0.1, below=1),
+        attention_dropout=keys.number("attention_probs_dropout_prob", 0.1, below=1),
+        norm_eps=keys.number("layer_norm_eps", 1e-12),
+        init_std=keys.number("initializer_range", 0.02),
+        truncated_init=False,
+    )
+
+
+def write_config(config: BertConfig) -> dict[str, Any]:
+    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    return {
+        "architectures": ["BertForPreTraining" if config.pairs else "BertForMaskedLM"],
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "hidden_size": config.width,
+        "intermediate_size": config.feed_forward,
+        "type_vocab_size": config.token_types,
+        "hidden_act": names[config.activation],
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+        "layer_norm_eps": config.norm_eps,
+        "initializer_range": config.init_std,
+    }
+
+
+FAMILY = Family(
+    model_type="bert",
+    architecture="BertForPreTraining",
+    family="bert",
+    read_config=read_config,
+    write_config=write_config,
+    table=table,
+    prefix="bert.",
+    tied={
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
+    ignored=r"(bert\.)?embeddings\.(position_ids|token_type_ids)",
+    renamed={r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"},
+    harmless=frozenset({"classifier_dropout"}),
+)

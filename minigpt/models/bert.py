@@ -1,0 +1,371 @@
+"""BERT (Devlin et al. 2019): an encoder in which every token sees every other, pretrained on two tasks at once.
+
+Masked language modelling: some tokens are hidden, and the model says what they were. Next-sentence prediction: it says
+whether the second segment follows the first in the text. Token, position and segment embeddings are summed and
+normalised; the blocks are post-norm; the output layer of the first task shares the token embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from minigpt import ops
+from minigpt.backend import Array, Backend, array_module
+from minigpt.blocks import (
+    SITES_PER_BLOCK,
+    BlockConfig,
+    block_backward,
+    block_forward,
+    block_specs,
+    linear_backward,
+    linear_forward,
+    linear_specs,
+    norm_backward,
+    norm_forward,
+    norm_specs,
+)
+from minigpt.data.bert_batch import BertBatch
+from minigpt.errors import UserError
+from minigpt.measures import Measures
+from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.run import EVALUATION, Run
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The shape of a BERT.
+
+    Attributes:
+        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
+        context: the largest number of tokens the model sees at once, and of learned positions.
+        layers, heads, width: L, H, C; H divides C.
+        feed_forward: F; 0 means 4 C.
+        token_types: how many kinds of segments there are.
+        pairs: whether the model also learns next-sentence prediction, for which it has a pooler and a second head.
+        activation: "gelu_erf" (the first release, and Hugging Face) or "gelu_tanh" (the released code since).
+        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
+            probabilities.
+        norm_eps: ε of the norms.
+        init_std: standard deviation of initial weights.
+        truncated_init: whether no initial weight is further than 2 init_std from 0 (BERT's code), or any may be
+            (Hugging Face's).
+    """
+
+    vocab_size: int = 0
+    context: int = 128
+    layers: int = 2
+    heads: int = 2
+    width: int = 128
+    feed_forward: int = 0
+    token_types: int = 2
+    pairs: bool = True
+    activation: str = "gelu_erf"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    norm_eps: float = 1e-12
+    init_std: float = 0.02
+    truncated_init: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.feed_forward:
+            object.__setattr__(self, "feed_forward", 4 * self.width)
+        for name in ("layers", "heads", "width", "feed_forward"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.context < 5:
+            raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
+        if self.token_types < 2 and self.pairs:
+            raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
+        if self.vocab_size < 0 or self.token_types < 1:
+            raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
+        if self.width % self.heads:
+            raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
+        if self.activation not in ("gelu_erf", "gelu_tanh", "relu"):
+            raise UserError(f"model.activation is {self.activation!r}; choose from gelu_erf, gelu_tanh, relu")
+        for name in ("dropout", "attention_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if not (self.norm_eps > 0 and self.init_std > 0):
+            raise UserError("model.norm_eps and model.init_std must be positive")
+
+    def block(self) -> BlockConfig:
+        """The blocks' part of the configuration."""
+        return BlockConfig(
+            self.width,
+            self.heads,
+            self.feed_forward,
+            norm="post",
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            init_std=self.init_std,
+            residual_std=self.init_std,
+        )
+
+
+class BodyCache(NamedTuple):
+    tokens: Any
+    positions: Any
+    token_types: Any
+    norm: Any
+    dropout: Any
+    blocks: list[Any]
+
+
+class PoolerCache(NamedTuple):
+    shape: tuple[int, ...]
+    linear: Any
+    tanh: Any
+
+
+class BertBody:
+    """What all of BERT's heads stand on: embeddings, blocks, and for some of them the pooler. It holds no state.
+
+    A subclass adds its head's tensors in `head_specs` and its own forward and backward.
+    """
+
+    family = "bert"
+    has_pooler = True
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in an attention head, which decides which kernels can run."""
+        return self.block.head_width
+
+    def __init__(self, config: BertConfig):
+        if config.vocab_size < 1:
+            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        self.config, self.block = config, config.block()
+        specs = self.body_specs() + self.head_specs()
+        if config.truncated_init:
+            specs = [spec._replace(truncated=True) for spec in specs]
+        self.specs = decayed_first(specs)
+
+    def body_specs(self) -> list[ParameterSpec]:
+        c = self.config
+        specs = [
+            ParameterSpec("tokens", (c.vocab_size, c.width), c.init_std),
+            ParameterSpec("positions", (c.context, c.width), c.init_std),
+            ParameterSpec("token_types", (c.token_types, c.width), c.init_std),
+            *norm_specs("embedding_norm", self.block),
+        ]
+        for layer in range(c.layers):
+            specs += block_specs(f"blocks.{layer}", self.block)
+        return specs + self.linear_specs("pooler", c.width, c.width) if self.has_pooler else specs
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return []
+
+    def linear_specs(self, name: str, inputs: int, outputs: int) -> list[ParameterSpec]:
+        return linear_specs(name, inputs, outputs, std=self.config.init_std, bias=True)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(spec.size for spec in self.specs)
+
+    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
+        """Draw initial parameters: (truncated) normal weights, zero biases, unit gains."""
+        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+
+    def body_forward(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run,
+        token_types: Array | None = None,
+        key_padding: Array | None = None,
+    ) -> tuple[Array, BodyCache]:
+        """Token ids (B, T) to the last layer's states (B, T, C).
+
+        Args:
+            token_types: (B, T) the segment of each token; None means that all are of type 0.
+            key_padding: (B, T), True at real tokens, which are the only ones that any token looks at; None when all
+                are. States at padding mean nothing.
+        """
+        c = self.config
+        if token_types is None:
+            token_types = array_module(ids).zeros_like(ids)
+        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
+        x, c_positions = run.ops.position_forward(x, params["positions"])
+        types, c_types = run.ops.embedding_forward(token_types, params["token_types"])
+        x = run.ops.add(x, types)
+        x, c_norm = norm_forward(x, params, "embedding_norm", self.block, run)
+        x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
+        c_blocks, mask = [], ops.Mask(key_padding=key_padding)
+        for layer in range(c.layers):
+            site = 1 + layer * SITES_PER_BLOCK
+            x, cache = block_forward(x, params.scope(f"blocks.{layer}"), self.block, run, site, mask)
+            c_blocks.append(cache)
+        return x, BodyCache(c_tokens, c_positions, c_types, c_norm, c_dropout, c_blocks)
+
+    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
+        """Gradient of the last states (B, T, C) back to every parameter of the body."""
+        for layer in reversed(range(self.config.layers)):
+            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), self.block, run)
+        dx = run.ops.dropout_backward(dx, cache.dropout)
+        dx = norm_backward(dx, cache.norm, grads, "embedding_norm", self.block, run)
+        run.ops.embedding_backward(dx, cache.token_types, grads["token_types"])  # x + types
+        dx = run.ops.position_backward(dx, cache.positions, grads["positions"])
+        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
+
+    def pooler_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, PoolerCache]:
+        """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C)."""
+        tanh_forward, _ = run.ops.ACTIVATIONS["tanh"]
+        h, c_linear = linear_forward(x[:, 0], params, "pooler", run)  # (B, C)
+        h, c_tanh = tanh_forward(h)
+        return h, PoolerCache(x.shape, c_linear, c_tanh)
+
+    def pooler_backward(self, dh: Array, dx: Array, grads: Parameters, cache: PoolerCache, run: Run) -> None:
+        """Add the gradient of [CLS]'s state into dx (B, T, C)."""
+        _, tanh_backward = run.ops.ACTIVATIONS["tanh"]
+        dh = tanh_backward(dh, cache.tanh)
+        dx[:, 0] += linear_backward(dh, cache.linear, grads, "pooler", run)  # x[:, 0]
+
+    @property
+    def head_site(self) -> int:
+        """The first dropout site behind the body's."""
+        return 1 + self.config.layers * SITES_PER_BLOCK
+
+
+class MaskedCache(NamedTuple):
+    gather: Any
+    shape: tuple[int, ...]
+    dense: Any
+    activation: Any
+    norm: Any
+    output: Any
+
+
+class BertCache(NamedTuple):
+    body: BodyCache
+    masked: MaskedCache
+    masked_loss: Any
+    measures: Measures
+    pooler: Any = None
+    pairs: Any = None
+    pairs_loss: Any = None
+
+
+class Bert(BertBody):
+    """BERT as it is pretrained: the body with the heads of its two tasks (of the first only, without `pairs`)."""
+
+    @property
+    def has_pooler(self) -> bool:
+        return self.config.pairs
+
+    def head_specs(self) -> list[ParameterSpec]:
+        c = self.config
+        specs = [
+            *self.linear_specs("masked.dense", c.width, c.width),
+            *norm_specs("masked.norm", self.block),
+            ParameterSpec("masked.bias", (c.vocab_size,)),  # of the output layer, whose weights are the embedding's
+        ]
+        return specs + self.linear_specs("pairs", c.width, 2) if c.pairs else specs
+
+    def masked_forward(self, params: Parameters, x: Array, places: Array | None, run: Run) -> tuple[Array, MaskedCache]:
+        """Scores of every possible token at some places: states (B, T, C) to (B, P, V).
+
+        norm(gelu(W x + b)) Eᵀ + c. The head is applied to the chosen places only, a sixth or so of all tokens.
+
+        Args:
+            places: (B, P) in each row; None means everywhere.
+        """
+        shape, c_gather = x.shape, None
+        if places is not None:
+            start = array_module(places).arange(len(x))[:, None] * x.shape[1]  # of each row in x as a table
+            x, c_gather = run.ops.embedding_forward(places + start, x.reshape(-1, x.shape[-1]))  # (B, P, C)
+        activation_forward, _ = run.ops.ACTIVATIONS[self.config.activation]
+        h, c_dense = linear_forward(x, params, "masked.dense", run)
+        h, c_activation = activation_forward(h)
+        h, c_norm = norm_forward(h, params, "masked.norm", self.block, run)
+        logits, c_output = run.ops.linear_forward(h, params["tokens"].T, params["masked.bias"])  # tied: (C, V)
+        return logits, MaskedCache(c_gather, shape, c_dense, c_activation, c_norm, c_output)
+
+    def masked_backward(self, dlogits: Array, grads: Parameters, cache: MaskedCache, run: Run) -> Array:
+        """dlogits (B, P, V) to the gradient of the states (B, T, C), zero where nothing was predicted."""
+        _, activation_backward = run.ops.ACTIVATIONS[self.config.activation]
+        dh = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, grads["masked.bias"])
+        dh = norm_backward(dh, cache.norm, grads, "masked.norm", self.block, run)
+        dh = activation_backward(dh, cache.activation)
+        dh = linear_backward(dh, cache.dense, grads, "masked.dense", run)
+        dx = run.ops.empty(cache.shape, like=dh)
+        dx[...] = 0
+        run.ops.embedding_backward(dh, cache.gather, dx.reshape(-1, dx.shape[-1]))  # x at some places
+        return dx
+
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """Scores of every possible token at every position: (B, T) to (B, T, V)."""
+        x, _ = self.body_forward(params, ids, run, token_types, key_padding)
+        return self.masked_forward(params, x, None, run)[0]
+
+    def pair_logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """Scores of "B follows A" and "it does not": (B, T) to (B, 2)."""
+        x, _ = self.body_forward(params, ids, run, token_types, key_padding)
+        return linear_forward(self.pooler_forward(params, x, run)[0], params, "pairs", run)[0]
+
+    def forward(self, params: Parameters, batch: BertBatch, run: Run = EVALUATION) -> tuple[float, BertCache]:
+        """Mean cross-entropy of the hidden tokens and, added to it where there are labels, that of the sentence pairs.
+
+        Returns:
+            the loss and the cache for `backward`.
+        Raises:
+            UserError: there are labels for sentence pairs, and the model has no head for them.
+        """
+        if batch.labels is not None and not self.config.pairs:
+            raise UserError("this BERT was made without sentence pairs (model.pairs): it cannot learn their labels")
+        x, c_body = self.body_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
+        logits, c_masked = self.masked_forward(params, x, batch.places, run)  # (B, P, V)
+        loss, c_loss, measures = _scored(logits, batch.targets, "tokens", "mlm", run)
+        cache = BertCache(c_body, c_masked, c_loss, measures)
+        if batch.labels is None:
+            return loss, cache
+        pooled, c_pooler = self.pooler_forward(params, x, run)
+        logits, c_pairs = linear_forward(pooled, params, "pairs", run)  # (B, 2)
+        pair_loss, c_loss, pair_measures = _scored(logits, batch.labels, "pairs", "nsp", run)
+        cache = cache._replace(measures=measures | pair_measures, pooler=c_pooler, pairs=c_pairs, pairs_loss=c_loss)
+        return loss + pair_loss, cache
+
+    def measures(self, cache: BertCache) -> Measures:
+        """The loss and the accuracy of both tasks: of masked language modelling (mlm) and next sentences (nsp)."""
+        return cache.measures
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: BertCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`.
+
+        The states feed both heads, so the gradients of the two are summed before they go down.
+        """
+        dlogits = run.ops.cross_entropy_backward(scale, cache.masked_loss)
+        dx = self.masked_backward(dlogits, grads, cache.masked, run)
+        if cache.pairs is not None:
+            dlogits = run.ops.cross_entropy_backward(scale, cache.pairs_loss)
+            dpooled = linear_backward(dlogits, cache.pairs, grads, "pairs", run)
+            self.pooler_backward(dpooled, dx, grads, cache.pooler, run)
+        self.body_backward(dx, grads, cache.body, run)
+
+
+def _scored(logits: Array, targets: Array, term: str, name: str, run: Run) -> tuple[float, Any, Measures]:
+    """One term of the loss, its cache, and its sum and the number of right answers for the log."""
+    denominator = run.denominators.get(term)
+    loss, cache = run.ops.cross_entropy_forward(logits, targets, denominator=denominator)
+    count = ops.count_targets(targets)
+    right = int((logits.argmax(axis=-1) == targets).sum())  # IGNORE is no token, so it is never right
+    total = loss * (max(count, 1) if denominator is None else denominator)
+    return loss, cache, {f"{name}_loss": (total, count), f"{name}_accuracy": (right, count)}

@@ -1,0 +1,237 @@
+"""BERT's heads for tasks (Devlin et al. 2019): classify a text or a pair, choose among texts, find an answer's span.
+
+Each is the pretrained body with a new head on it, all of which is then trained on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from minigpt.backend import Array
+from minigpt.blocks import linear_backward, linear_forward
+from minigpt.data.batch import split_rows
+from minigpt.models.bert import BertBody, BertConfig
+from minigpt.ops import count_targets
+from minigpt.params import Parameters, ParameterSpec
+from minigpt.run import EVALUATION, Run
+
+
+class ClassificationBatch(NamedTuple):
+    """B examples; each has one row of T tokens, or N of them to choose from.
+
+    Attributes:
+        inputs: (B, T), or (B, N, T) with choices.
+        token_types, key_padding: of the same shape, or None.
+        labels: (B,) the class, or the number of the right choice; `ops.IGNORE` where it is unknown.
+    """
+
+    inputs: Array
+    labels: Array
+    token_types: Array | None = None
+    key_padding: Array | None = None
+
+    def counts(self) -> dict[str, int]:
+        return {"examples": count_targets(self.labels)}
+
+    def rows(self, start: int, stop: int) -> ClassificationBatch:
+        return ClassificationBatch(*(None if x is None else x[start:stop] for x in self))
+
+    def split(self, shards: int) -> list[tuple[int, ClassificationBatch]]:
+        """See `Batch.split`; the choices of an example stay together."""
+        return split_rows(self, shards)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self) -> int:
+        return self.inputs.size
+
+
+class SpanBatch(NamedTuple):
+    """B rows of T tokens with the first and last token of the answer, (B,); `ops.IGNORE` where there is none."""
+
+    inputs: Array
+    starts: Array
+    ends: Array
+    token_types: Array | None = None
+    key_padding: Array | None = None
+
+    def counts(self) -> dict[str, int]:
+        return {"starts": count_targets(self.starts), "ends": count_targets(self.ends)}
+
+    def rows(self, start: int, stop: int) -> SpanBatch:
+        return SpanBatch(*(None if x is None else x[start:stop] for x in self))
+
+    def split(self, shards: int) -> list[tuple[int, SpanBatch]]:
+        return split_rows(self, shards)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self) -> int:
+        return self.inputs.size
+
+
+class PooledCache(NamedTuple):
+    body: Any
+    pooler: Any
+    dropout: Any
+    linear: Any
+    loss: Any
+
+
+class BertClassifier(BertBody):
+    """One of K classes for a text or a pair of texts: K scores from the pooled state of [CLS]."""
+
+    def __init__(self, config: BertConfig, classes: int):
+        self.classes = classes
+        super().__init__(config)
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return self.linear_specs("classifier", self.config.width, self.classes)
+
+    def scores_forward(
+        self, params: Parameters, ids: Array, run: Run, token_types: Array | None, key_padding: Array | None
+    ) -> tuple[Array, PooledCache]:
+        """Token ids (B, T) to scores (B, K)."""
+        x, c_body = self.body_forward(params, ids, run, token_types, key_padding)
+        h, c_pooler = self.pooler_forward(params, x, run)
+        h, c_dropout = run.ops.dropout_forward(h, self.config.dropout, run.dropout_key(self.head_site))
+        logits, c_linear = linear_forward(h, params, "classifier", run)
+        return logits, PooledCache(c_body, c_pooler, c_dropout, c_linear, None)
+
+    def scores_backward(self, dlogits: Array, grads: Parameters, cache: PooledCache, run: Run) -> None:
+        dh = linear_backward(dlogits, cache.linear, grads, "classifier", run)
+        dh = run.ops.dropout_backward(dh, cache.dropout)
+        dx = run.ops.empty(cache.pooler.shape, like=dh)
+        dx[...] = 0
+        self.pooler_backward(dh, dx, grads, cache.pooler, run)
+        self.body_backward(dx, grads, cache.body, run)
+
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """Scores of every class, (B, K)."""
+        return self.scores_forward(params, ids, run, token_types, key_padding)[0]
+
+    def forward(
+        self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
+    ) -> tuple[float, PooledCache]:
+        """Mean cross-entropy of the labels, and the cache for `backward`."""
+        logits, cache = self.scores_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
+        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.labels, denominator=run.denominators.get("examples"))
+        return loss, cache._replace(loss=c_loss)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`."""
+        self.scores_backward(run.ops.cross_entropy_backward(scale, cache.loss), grads, cache, run)
+
+
+class BertMultipleChoice(BertClassifier):
+    """Which of N texts: one score for each, and a softmax over the N. To the body, every choice is a row."""
+
+    def __init__(self, config: BertConfig):
+        super().__init__(config, classes=1)
+
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """Scores of the choices: (B, N, T) to (B, N)."""
+        scores = super().logits(params, _as_rows(ids), run, _as_rows(key_padding), _as_rows(token_types))
+        return scores.reshape(ids.shape[:2])
+
+    def forward(
+        self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
+    ) -> tuple[float, PooledCache]:
+        """Mean cross-entropy of the right choices, and the cache for `backward`."""
+        b, n, _ = batch.inputs.shape
+        rows = dataclasses.replace(run, row=run.row * n)  # a row's dropout must not depend on the shard it is in
+        parts = _as_rows(batch.token_types), _as_rows(batch.key_padding)
+        scores, cache = self.scores_forward(params, _as_rows(batch.inputs), rows, *parts)  # (B·N, 1)
+        loss, c_loss = run.ops.cross_entropy_forward(
+            scores.reshape(b, n), batch.labels, denominator=run.denominators.get("examples")
+        )
+        return loss, cache._replace(loss=c_loss)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`."""
+        dscores = run.ops.cross_entropy_backward(scale, cache.loss)  # (B, N)
+        self.scores_backward(dscores.reshape(-1, 1), grads, cache, run)
+
+
+def _as_rows(x: Array | None) -> Array | None:
+    """View (B, N, T) as (B·N, T)."""
+    return None if x is None else x.reshape(-1, x.shape[-1])
+
+
+class SpanCache(NamedTuple):
+    body: Any
+    linear: Any
+    start_loss: Any
+    end_loss: Any
+
+
+class BertSpans(BertBody):
+    """Where in the row the answer starts and ends: two scores for every token, each with a softmax over the row.
+
+    As in BERT's code the softmax runs over all T positions, padding too.
+    """
+
+    has_pooler = False
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return self.linear_specs("span", self.config.width, 2)
+
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """Scores of each token as the first and as the last one of the answer: (B, T) to (B, T, 2)."""
+        x, _ = self.body_forward(params, ids, run, token_types, key_padding)
+        return linear_forward(x, params, "span", run)[0]
+
+    def forward(self, params: Parameters, batch: SpanBatch, run: Run = EVALUATION) -> tuple[float, SpanCache]:
+        """Mean of the cross-entropies of the first and of the last token, and the cache for `backward`."""
+        x, c_body = self.body_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
+        logits, c_linear = linear_forward(x, params, "span", run)  # (B, T, 2)
+        start_loss, c_start = run.ops.cross_entropy_forward(
+            logits[..., 0], batch.starts, denominator=run.denominators.get("starts")
+        )
+        end_loss, c_end = run.ops.cross_entropy_forward(
+            logits[..., 1], batch.ends, denominator=run.denominators.get("ends")
+        )
+        return 0.5 * (start_loss + end_loss), SpanCache(c_body, c_linear, c_start, c_end)
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`."""
+        dstart = run.ops.cross_entropy_backward(0.5 * scale, cache.start_loss)  # (B, T)
+        dlogits = run.ops.empty((*dstart.shape, 2), like=dstart)
+        dlogits[..., 0] = dstart
+        dlogits[..., 1] = run.ops.cross_entropy_backward(0.5 * scale, cache.end_loss)
+        dx = linear_backward(dlogits, cache.linear, grads, "span", run)
+        self.body_backward(dx, grads, cache.body, run)
