@@ -63,7 +63,7 @@ class Loaded:
         return ADAPTERS[self.model.family]
 
     def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
-        """Scores: for a decoder-only model (B, T, V) of the next token at every position.
+        """Scores (B, T, V): of the next token at every position, or, from BERT, of the token at that very place.
 
         Args:
             input_ids: (B, T) token ids.

@@ -45,7 +45,7 @@ def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run
     return PretrainingLogits(scores, model.pair_logits(params, ids, run, padding, types))
 
 
-def batch(inputs: Mapping[str, Array]) -> BertBatch:
+def batch(model: Any, inputs: Mapping[str, Array]) -> BertBatch:
     """The labelled places of every row, and the labels of the pairs.
 
     Raises:
@@ -66,3 +66,10 @@ def batch(inputs: Mapping[str, Array]) -> BertBatch:
     targets = xp.take_along_axis(labels, places, axis=1).astype(np.int64)
     types = xp.zeros_like(ids) if types is None else types
     return BertBatch(ids, types, places, targets, None if pairs is None else pairs.reshape(-1), padding)
+
+
+def generate_ids(
+    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Any, settings: Any
+) -> Array:
+    """There is no such thing: BERT sees both sides of what it predicts."""
+    raise UserError("BERT does not continue a text; it fills in [MASK] (minigpt sample --prompt, or logits)")

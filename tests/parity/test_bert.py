@@ -57,7 +57,7 @@ class Task:
             self.pairs = np.array([0, 1, 0]) if name == "pairs" else None
             inputs = {"input_ids": self.ids, "token_type_ids": self.types, "attention_mask": self.real}
             inputs |= {"labels": self.labels, "next_sentence_label": self.pairs}
-            self.batch = adapter.batch({k: v for k, v in inputs.items() if v is not None})
+            self.batch = adapter.batch(None, {k: v for k, v in inputs.items() if v is not None})
         elif name == "classifier":
             self.model, self.cls = BertClassifier(config, 4), transformers.BertForSequenceClassification
             self.batch = ClassificationBatch(self.ids, np.array([3, 0, 1]), self.types, self.real)
