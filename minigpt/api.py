@@ -16,7 +16,7 @@ import numpy as np
 
 from minigpt import tokenizers
 from minigpt.adapters import ADAPTERS
-from minigpt.adapters.generation import generation_settings, greedy, sampling
+from minigpt.adapters.generation import SEARCHES, generation_settings, greedy, sampling
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.dispatch import operations
@@ -111,13 +111,18 @@ class Loaded:
             do_sample: draw each token, each row with its own draws, instead of taking the most probable one.
             eos_token_id: the id or ids that end a row; by default none does.
             pad_token_id: what follows in a row that has ended; by default its first end id, or 0.
+            inputs: further arrays, as for `logits`; and the settings of a search: `num_beams`, `length_penalty`,
+                `early_stopping`, `no_repeat_ngram_size`, `min_length`, `forced_bos_token_id`, `forced_eos_token_id`.
 
         Raises:
             UserError: the rows do not fit the context or are padded otherwise.
         """
+        search = {name: inputs.pop(name) for name in SEARCHES if name in inputs}
+        if search and do_sample:
+            raise UserError(f"do_sample draws tokens, so {', '.join(search)} cannot be given with it")
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         choose = sampling(seed, temperature, top_k, top_p) if do_sample else greedy
-        settings = generation_settings(max_new_tokens, eos_token_id, pad_token_id)
+        settings = generation_settings(max_new_tokens, eos_token_id, pad_token_id, search)
         return self._adapter.generate_ids(self.model, self.params, arrays, self._run, choose, settings)
 
     def _arrays(self, **inputs: Any) -> dict[str, Array]:

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 import minigpt
+from minigpt.api import Loaded
+from minigpt.config import RunConfig
 from minigpt.errors import UserError
+from minigpt.gradcheck import random_parameters
+from minigpt.models import BART, BARTConfig
 
 from .interop.files import MODEL, gpt2_folder
 
@@ -71,3 +75,58 @@ def test_precision_and_what_there_is_to_open(tmp_path):
     assert np.array_equal(minigpt.load(str(folder)).params.flat, MODEL.init(seed=1).flat)
     assert said(minigpt.load, tmp_path / "nowhere") == f"there is no {tmp_path / 'nowhere'}"
     assert "is no model that minigpt reads" in said(minigpt.load, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def bart():
+    """A BART of random weights that ends its texts now and then."""
+    model = BART(BARTConfig(vocab_size=17, context=14, encoder_layers=2, decoder_layers=1, heads=2, width=16))
+    params = random_parameters(model, seed=6, std=0.5).astype("float32")
+    params["final_logits_bias"][...] = 0.0
+    params["final_logits_bias"][2] = 1.0
+    return Loaded(model, params, None, RunConfig("bart", model.config))
+
+
+SOURCE = np.array([[5, 9, 7, 2], [8, 2, 1, 1]])
+REAL = (SOURCE != 1).astype(int)
+
+
+def test_an_encoder_decoder_takes_what_its_class_takes(bart):
+    decoder = np.array([[2, 0, 5], [2, 0, 8]])
+    scores = bart.logits(SOURCE, REAL, decoder_input_ids=decoder)
+    assert scores.shape == (2, 3, 17)
+    labels = np.array([[0, 5, 9], [0, 8, -100]])
+    np.testing.assert_array_equal(bart.logits(SOURCE, REAL, labels=labels), scores)  # shifted, they are the same
+    loss, grads = bart.loss_and_grads(SOURCE, labels, REAL)
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    expected = -np.mean(np.log([p[0, 0, 0], p[0, 1, 5], p[0, 2, 9], p[1, 0, 0], p[1, 1, 8]]))
+    assert loss == pytest.approx(expected, rel=1e-5) and grads["encoder.norm.gain"].any()
+    assert bart.logits(SOURCE).shape == (2, 4, 17)  # both stacks read the same text
+    assert "labels has shape (1, 3), but input_ids has 2 rows" in said(bart.logits, SOURCE, labels=labels[:1])
+    wrong = said(bart.logits, SOURCE, labels=labels, decoder_input_ids=decoder[:, :2])
+    assert "decoder_input_ids has shape (2, 2), labels (2, 3)" in wrong
+
+
+def test_an_encoder_decoder_writes_and_searches(bart):
+    greedy = bart.generate_ids(SOURCE, REAL, max_new_tokens=9)
+    np.testing.assert_array_equal(bart.generate_ids(SOURCE, REAL, max_new_tokens=9, num_beams=1), greedy)
+    assert (greedy[:, 0] == 2).all() and greedy.shape[1] <= 10
+    drawn = bart.generate_ids(SOURCE, REAL, max_new_tokens=9, do_sample=True, seed=1)
+    np.testing.assert_array_equal(bart.generate_ids(SOURCE, REAL, max_new_tokens=9, do_sample=True, seed=1), drawn)
+    searched = bart.generate_ids(
+        SOURCE, REAL, max_new_tokens=9, num_beams=3, min_length=5, no_repeat_ngram_size=2, forced_bos_token_id=0
+    )
+    assert (searched[:, :2] == [2, 0]).all() and (searched[:, 1:5] != 2).all()
+    for row in searched:
+        end = np.flatnonzero(row[1:] == 2)
+        assert not len(end) or (row[end[0] + 2 :] == 1).all()  # then follows padding
+    alone = bart.generate_ids(SOURCE[1:, :2], max_new_tokens=9, num_beams=3)
+    together = bart.generate_ids(SOURCE, REAL, max_new_tokens=9, num_beams=3)[1]
+    assert alone[0].tolist() == together[: alone.shape[1]].tolist()
+    assert "cannot be given with it" in said(bart.generate_ids, SOURCE, do_sample=True, num_beams=2)
+    assert "do not fit a context of 14" in said(bart.generate_ids, SOURCE, max_new_tokens=14)
+
+
+def test_searching_is_not_for_decoders_alone(loaded):
+    assert "beams: searching is for encoder–decoders" in said(loaded.generate_ids, [[1, 2]], num_beams=2)

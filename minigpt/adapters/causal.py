@@ -46,6 +46,8 @@ def generate_ids(
 
     Rows of the same real length go through the model together, without their padding.
     """
+    if settings.search:
+        raise UserError(f"{', '.join(settings.search)}: searching is for encoder–decoders")
     backend = backend_of(params.flat)
     ids = backend.to_host(inputs["input_ids"])
     lengths = _real_lengths(inputs, ids.shape, backend)

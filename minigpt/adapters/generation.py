@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt import beam
+from minigpt.beam import Search
+from minigpt.data.seq2seq import pad_rows
 from minigpt.errors import UserError
 from minigpt.generate import next_token_probabilities
+from minigpt.params import Parameters
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (b, V) and the rows' numbers (b,) to ids (b,)
 
 
+SEARCHES = {  # what their generate() calls the settings of a search, and what `minigpt.beam.Search` does
+    "num_beams": "beams",
+    "length_penalty": "length_penalty",
+    "early_stopping": "early_stopping",
+    "no_repeat_ngram_size": "no_repeat_ngram",
+    "min_length": "min_length",
+    "forced_bos_token_id": "forced_bos",
+    "forced_eos_token_id": "forced_eos",
+}
+
+
 class GenerationSettings(NamedTuple):
-    """How far a row goes: at most `max_new_tokens`, until one of `eos`; then follows `pad`."""
+    """How far a row goes: at most `max_new_tokens`, until one of `eos`; then follows `pad`.
+
+    `search` holds the settings of `minigpt.beam.Search` that were given; with any of them the row is searched for.
+    """
 
     max_new_tokens: int
     eos: tuple[int, ...]
     pad: int
+    search: Mapping[str, Any]
 
 
-def generation_settings(max_new_tokens: int, eos: int | Sequence[int] | None, pad: int | None) -> GenerationSettings:
+def generation_settings(
+    max_new_tokens: int, eos: int | Sequence[int] | None, pad: int | None, search: Mapping[str, Any] | None = None
+) -> GenerationSettings:
+    """Put together what `generate_ids` was given; `search` has the names that Hugging Face uses."""
     if max_new_tokens < 1:
         raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
     ends = () if eos is None else (eos,) if isinstance(eos, int) else tuple(eos)
-    return GenerationSettings(max_new_tokens, ends, pad if pad is not None else ends[0] if ends else 0)
+    pad = pad if pad is not None else ends[0] if ends else 0
+    return GenerationSettings(max_new_tokens, ends, pad, {SEARCHES[k]: v for k, v in (search or {}).items()})
+
+
+def search_ids(
+    model: Any,
+    params: Parameters,
+    state: Any,
+    prompt: np.ndarray,
+    settings: GenerationSettings,
+    *,
+    eos: int,
+    pad: int,
+) -> np.ndarray:
+    """Search for the best text of every row: (B, P) to (B, P + new), padding after a row's end."""
+    longest = prompt.shape[1] + settings.max_new_tokens
+    search = Search(**({"beams": 1, "max_length": longest} | settings.search))
+    found = beam.generate(model, params, state, prompt, search, eos=eos)
+    return pad_rows([np.asarray(hypothesis.ids) for hypothesis in found], pad)
 
 
 def greedy(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.adapters.generation import Choose, GenerationSettings
+from minigpt.adapters.generation import Choose, GenerationSettings, search_ids
 from minigpt.backend import Array, backend_of
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.errors import UserError
@@ -27,7 +27,7 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Seq2SeqBatch:
     decoder = inputs.get("decoder_input_ids")
     if decoder is None:
         decoder = shift_tokens_right(labels, pad=c.pad, start=c.start)
-    for name, x in (("decoder_input_ids", decoder), ("labels", labels)):
+    for name, x in (("labels", labels), ("decoder_input_ids", decoder)):
         if x.ndim != 2 or len(x) != len(source):
             raise UserError(f"{name} has shape {x.shape}, but input_ids has {len(source)} rows")
     if "labels" in inputs and decoder.shape != labels.shape:
@@ -50,11 +50,14 @@ def generate_ids(
             f"{settings.max_new_tokens} new tokens and the decoder's start do not fit a context of {c.context}"
         )
     ends, rows = settings.eos or (c.eos,), np.arange(len(inputs["input_ids"]))
+    pad = settings.pad if settings.eos or settings.pad else c.pad
     state = model.start(params, batch(model, inputs), settings.max_new_tokens + 1, run)
     text, alive = np.full((len(rows), 1), c.start), np.ones(len(rows), dtype=bool)
+    if settings.search:
+        return search_ids(model, params, state, text, settings, eos=ends[0], pad=pad)
     for _ in range(settings.max_new_tokens):
         scores, state = model.step(params, backend.asarray(text[:, -1:]), state)
-        chosen = np.where(alive, choose(backend.to_host(scores), rows), settings.pad if settings.eos else c.pad)
+        chosen = np.where(alive, choose(backend.to_host(scores), rows), pad)
         text = np.concatenate([text, chosen[:, None]], axis=1)
         alive &= ~np.isin(chosen, ends)
         if not alive.any():
