@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
+from minigpt.blocks import block
 from minigpt.gradcheck import MODEL_CASES, operation_cases
 
 
@@ -142,3 +143,20 @@ def test_swiglu_gate_and_up_exchanged(monkeypatch):
     monkeypatch.setitem(ops.ACTIVATIONS, "swiglu", (ops.swiglu_forward, wrong))
     assert worst_model_error("llama")[0] > 0.05
     assert failing_operations("swiglu")[0] == {"swiglu"}
+
+
+def test_memory_gradient_of_one_decoder_layer_only(monkeypatch):
+    """Every decoder layer adds into the gradient of the encoder's output; here the next one overwrites it."""
+    right = block.cross_attention_backward
+
+    class Overwritten(np.ndarray):
+        def __iadd__(self, other):
+            self[...] = other
+            return self
+
+    monkeypatch.setattr(
+        block, "cross_attention_backward", lambda *arguments: right(*arguments[:-1], arguments[-1].view(Overwritten))
+    )
+    error, where = worst_model_error("transformer")
+    assert error > 0.05 and "encoder.blocks.0.attention.qkv.weight" in where
+    assert all(name.startswith("encoder.") or name == "tokens" for name in where)
