@@ -3,8 +3,8 @@
 // What it does: the T x S probabilities P of every head are written to memory, and every product of the forward and the
 // backward pass is a kernel in which a thread loops over one dot product or one sum.
 // What moves: each thread reads both operands of each multiply-add from memory; caches catch what neighbours share, but
-// nothing is reused on purpose. Besides, T x S floats go out and come back three times in the forward pass (scores,
-// softmax, weighted sum) and five times in the backward pass.
+// nothing is reused on purpose. Besides, T x S floats pass through memory four times forward (scores out, softmax in and
+// out, weighted sum in) and seven times backward.
 // What limits it: memory instructions. There are two loads for every multiply-add, so the arithmetic units idle.
 #include "attention.cuh"
 

@@ -5,7 +5,7 @@
 // with 4 numbers out of registers, 16 multiply-adds for 8 loads. Softmax takes one warp for a row. Tiles that the mask
 // rules out altogether are not computed.
 // What moves: each operand once for every 64 rows or columns of the result, 64 times less than in rung 1; but the T x S
-// probabilities still go out to memory and come back, three times forward and five times backward.
+// probabilities still pass through memory, four times forward and seven times backward.
 // What limits it: that T x S traffic once T is large (T S floats against T D), shared-memory loads while it is not.
 #include "attention.cuh"
 
