@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from minigpt import ops
 from minigpt.backend import array_module, cupy_problem, get_backend
 from minigpt.cli import main
 from minigpt.errors import UserError
@@ -106,6 +107,23 @@ def test_operations_stay_on_the_device(monkeypatch, name):
     np.testing.assert_array_equal(y.get(), expected)
     for k in grads:
         np.testing.assert_array_equal(device_grads[k].get(), grads[k])
+
+
+def test_positions_of_every_token_stay_on_the_device(monkeypatch):
+    """Rows that are padded on the left: positions are an array, which lives where the others do."""
+    fake_cupy.install(monkeypatch)
+    positions, rng = np.array([[0, 0, 1], [0, 1, 2]]), np.random.default_rng(0)
+    x, heads, table = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 3, 2, 4)), rng.standard_normal((5, 4))
+    expected, gradient = ops.position_forward(x, table, positions=positions), np.zeros_like(table)
+    ops.position_backward(x, expected[1], gradient)
+    y, cache = ops.position_forward(to_device(x), to_device(table), positions=to_device(positions))
+    device_gradient = to_device(np.zeros_like(table))
+    on_device_only((y, cache, ops.position_backward(to_device(x), cache, device_gradient)))
+    np.testing.assert_array_equal(y.get(), expected[0])
+    np.testing.assert_array_equal(device_gradient.get(), gradient)
+    turned, cache = ops.rope_forward(to_device(heads), ops.Rope(), positions=to_device(positions))
+    on_device_only((turned, cache, ops.rope_backward(turned, cache)))
+    np.testing.assert_array_equal(turned.get(), ops.rope_forward(heads, ops.Rope(), positions=positions)[0])
 
 
 @pytest.mark.parametrize("name", MODEL_CASES)

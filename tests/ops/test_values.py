@@ -204,3 +204,13 @@ def test_positions_given_for_every_token():
     assert ops.position_backward(np.ones_like(y), cache, None).shape == x.shape  # a fixed table
     with pytest.raises(ValueError, match="6 positions do not fit the model's context of 5"):
         ops.position_forward(x, table, positions=ids + 1)
+
+
+def test_the_fast_normal_tail_is_as_close_as_it_says():
+    from minigpt.fast.activation import _P, _TAIL
+
+    z = np.linspace(0, 12, 40001)
+    t = 1 / (1 + _P * z)
+    tail = np.exp(-z * z / 2) * np.polyval([*_TAIL, 0.0], t)
+    exact = np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in z])
+    assert 4e-9 < np.abs(tail - exact).max() < 5.1e-9
