@@ -11,11 +11,12 @@ import numpy as np
 
 from minigpt.data import shards, text
 from minigpt.data.copying import Copying, copying_baseline
-from minigpt.data.dataset import Dataset, load_dataset, window_starts
+from minigpt.data.dataset import Dataset, load_dataset, window_batches, window_starts
 from minigpt.data.noising import Noise, denoising_rows, noise_vocabulary
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score
+from minigpt.evaluate.ngram import KneserNey
 from minigpt.generate import text_pieces
 from minigpt.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
 from minigpt.params import Parameters
@@ -24,6 +25,7 @@ from minigpt.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from minigpt.config import RunConfig, SampleConfig
 
+_ROWS = 64  # windows that the trigram model scores at a time
 _EVALUATION = 2**32 - 1  # a seed for the noise on validation text, which is always the same
 
 
@@ -128,6 +130,13 @@ class DenoisingObjective:
             f"loss {score.loss:.4f} nats per token (copying: {copying.loss:.4f}), accuracy {accuracy:.4f} "
             f"(copying: {copying.accuracy:.4f}), over {score.tokens} tokens"
         )
+
+    def baseline(
+        self, train: np.ndarray, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: np.ndarray
+    ) -> tuple[dict[str, Any], str]:
+        """What trigrams counted in the training text make of the same text, without a look at the damaged one."""
+        loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
+        return {"baseline_loss": loss}, f"a trigram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
 
     def sample(
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigpt.data import shards, text
-from minigpt.data.dataset import Dataset, load_dataset, text_files, window_starts
+from minigpt.data.dataset import Dataset, load_dataset, text_files, window_batches, window_starts
 from minigpt.data.pairs import Pairs, encode_pairs
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.errors import UserError
 from minigpt.evaluate.loss import Score, text_bytes
+from minigpt.evaluate.ngram import KneserNey
 from minigpt.generate import text_pieces
 from minigpt.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
 from minigpt.params import Parameters
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from minigpt.config import RunConfig, SampleConfig
 
 FORMS = ("auto", "tsv", "aligned", "text")
+_ROWS = 64  # windows that the trigram model scores at a time
 _POOL = 8  # how many times as many pairs as a batch needs are drawn, of which it takes some of similar length
 
 
@@ -156,6 +158,22 @@ class SequenceObjective:
             values["bits_per_byte"] = score.bits_per_byte(text_bytes(self.tokenizer, data[1:]))
             sentence += f", {values['bits_per_byte']:.4f} bits per byte"
         return values, f"{sentence}, over {score.tokens} tokens"
+
+    def baseline(
+        self,
+        train: np.ndarray | Pairs,
+        score: Score,
+        batches: Sequence[Callable[[], Seq2SeqBatch]],
+        data: np.ndarray | Pairs,
+    ) -> tuple[dict[str, Any], str]:
+        """What trigrams counted in the training text make of the same tokens."""
+        if isinstance(train, Pairs) or isinstance(data, Pairs):
+            raise UserError("the baseline continues a text; there is none for pairs")
+        windows = window_batches(data, _ROWS, self.model.context)
+        loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(windows)
+        bits = score._replace(loss=loss).bits_per_byte(text_bytes(self.tokenizer, data[1:]))
+        sentence = f"a trigram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
+        return {"baseline_loss": loss, "baseline_bits_per_byte": bits}, sentence
 
     def sample(
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]

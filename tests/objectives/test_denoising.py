@@ -150,6 +150,8 @@ def test_eval_and_sample(text_file, tmp_path, capsys):
     assert values["perplexity"] == pytest.approx(math.exp(values["loss"]))
     assert main(["eval", str(run), "--data", str(text_file)]) == 0
     assert "(copying: " in capsys.readouterr().out
+    assert main(["eval", str(run), "--baseline", "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["baseline_loss"] < math.log(300)
     for beams in ("0", "1", "3"):
         texts = []
         for _ in range(2):
