@@ -169,6 +169,11 @@ class _Pool(NamedTuple):
         keep = best(both[2], self.scores.shape[1])
         return _Pool(*(_take(x, keep) for x in both))
 
+    def best_of_each(self) -> list[Hypothesis]:
+        """The best text of each row."""
+        firsts = zip(self.texts[:, 0], self.lengths[:, 0], self.scores[:, 0], strict=True)
+        return [Hypothesis(text[:n].tolist(), float(score)) for text, n, score in firsts]
+
 
 def _take(x: np.ndarray, beams: np.ndarray) -> np.ndarray:
     """x[b, beams[b, i]] for every row b: (B, N, …) and (B, K) to (B, K, …)."""
@@ -189,14 +194,8 @@ def _beam(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: i
     for length in range(start, search.max_length):  # of the texts so far
         log_probs, state = step(ids, state)  # (B·K, V)
         log_probs = constrain(log_probs, texts[:, :, :length].reshape(rows * k, length), search, eos)
-        vocab = log_probs.shape[1]
-        totals = log_probs.reshape(rows, k * vocab) + np.repeat(scores, vocab, axis=1)
-        # Twice as many as beams: at most K of them say end-of-text, so K remain to go on with
-        candidates = best(totals, min(2 * k, totals.shape[1]))
-        origins, totals = candidates // vocab, _take(totals, candidates)
-        extended = _take(texts, origins)
-        extended[:, :, length] = candidates % vocab
-        ends = (candidates % vocab == eos) | (length + 1 == search.max_length)
+        extended, totals, origins = _candidates(log_probs, texts, scores, length)
+        ends = (extended[:, :, length] == eos) | (length + 1 == search.max_length)
         new = _hypotheses(extended, totals, ends, open_rows, length + 1, start, search)
         if search.early_stopping is True:  # a row that has all its hypotheses takes no more
             new.scores[pool.finished.all(axis=1)] += _WORST
@@ -210,10 +209,22 @@ def _beam(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: i
         ids = texts[:, :, length].reshape(rows * k, 1)
         beams = _take(origins, running) + np.arange(rows)[:, None] * k
         state = state.reorder(beams.reshape(-1))
-    return [
-        Hypothesis(text[0, :n].tolist(), float(score))
-        for text, n, score in zip(pool.texts, pool.lengths[:, 0], pool.scores[:, 0], strict=True)
-    ]
+    return pool.best_of_each()
+
+
+def _candidates(
+    log_probs: np.ndarray, texts: np.ndarray, scores: np.ndarray, length: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The 2K best one-token extensions of each row's K texts: the texts, their scores, the beam that each comes from.
+
+    Twice as many as beams, because at most K of them say end-of-text: so K remain to go on with.
+    """
+    (rows, k), vocab = scores.shape, log_probs.shape[1]
+    totals = log_probs.reshape(rows, k * vocab) + np.repeat(scores, vocab, axis=1)
+    chosen = best(totals, min(2 * k, totals.shape[1]))
+    extended = _take(texts, chosen // vocab)
+    extended[:, :, length] = chosen % vocab
+    return extended, _take(totals, chosen), chosen // vocab
 
 
 def _hypotheses(
