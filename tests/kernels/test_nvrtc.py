@@ -4,9 +4,19 @@ import re
 
 import pytest
 
+from minigpt.kernels.fused import _ELEMENTS
+from minigpt.kernels.mma import ELEMENTS, backward_tiles, forward_tiles
 from minigpt.kernels.source import kernel_names, read_source
+from minigpt.mixed import low_dtype
 
 pytestmark = pytest.mark.nvrtc
+
+
+def mma_defines(file, dtype, d, variant):
+    tiles = (forward_tiles if file == "forward" else backward_tiles)(low_dtype(dtype), d)
+    defines = {"HEAD_DIM": d, ELEMENTS[dtype]: 1, "FRAGMENTS": tiles.fragments, "STREAM": tiles.stream}
+    return defines | {"-dropout": {"DROPOUT": 1}, "-atomic": {"ATOMIC_DQ": 1}, "": {}}[variant]
+
 
 ARCHITECTURES = ("80", "86", "89", "90", "100", "120")
 # 65,536 registers: with blocks of 256 threads, 128 registers are two blocks to a multiprocessor, 255 one.
@@ -17,6 +27,20 @@ BUILDS = {
         f"flash-{d}-{tile}": ("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, 176, 128)
         for d, tile in ((16, 64), (24, 64), (64, 64), (72, 32), (128, 32), (128, 16))
     },
+    **{
+        f"mma-{file}-{dtype}-{d}{variant}": (f"mma_{file}.cu", mma_defines(file, dtype, d, variant), 255, spills)
+        for file in ("forward", "backward")
+        for dtype, widths in (("bfloat16", (16, 64, 96, 128)), ("float16", (64,)), ("float32", (64, 96, 128)))
+        for d in widths
+        for variant, spills in (("", 64), ("-dropout", 256), ("-atomic", 64))
+        if not variant or (dtype != "float16" and (file, variant) != ("forward", "-atomic"))
+    },
+    **{
+        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, 64, 16)
+        for file in ("norm", "activation", "cross_entropy", "adamw", "embedding")
+        for dtype, define in _ELEMENTS.items()
+    },
+    "ptx": ("ptx_test.cu", {}, 64, 0),
 }
 
 

@@ -127,7 +127,7 @@ static void wait_copies(int keep) {
 #define ldmatrix_x4_trans(r, p) coc::ldmatrix(r, p, true, __LINE__)
 static inline void cp_async16(void* dst, const void* src, bool valid) {
   const float nan = __uint_as_float(~0u);  // until the wait shared memory holds NaN, so a missing wait shows
-  *(float4*)dst = make_float4(nan, nan, nan, nan);
+  for (int i = 0; i < 4; ++i) ((float*)dst)[i] = nan;  // one by one: ThreadSanitizer does not see a whole float4
   coc::push_copy(dst, src, valid);
 }
 static inline void cp_async_commit() { coc::commit_copies(); }
