@@ -1,17 +1,18 @@
 """Generating text: from a model's scores to the next token, and on.
 
-The plain way: the whole context goes through the model for every new token. When the text outgrows the context, the
-model sees its last `context` tokens.
+The model keeps the keys and values of what it has read, so that only the new token goes through it. When the text
+outgrows the context, the model sees its last `context` tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigpt.backend import backend_of
+from minigpt.data.batch import Batch
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.params import Parameters
@@ -75,19 +76,39 @@ def generate(
 
     def continuation() -> Iterator[int]:
         rng = np.random.default_rng(seed)
-        backend = backend_of(params.flat)
-        run = Run(ops=operations("auto", backend))
-        ids = list(prompt)
-        for _ in range(tokens):
-            window = backend.asarray(np.asarray([ids[-context:]]))
-            logits = backend.to_host(model.logits(params, window, run)[0, -1])[:vocab_size]
+        scores = next_scores(model, params, prompt, tokens)
+        logits = next(scores) if tokens else None
+        for n in range(tokens):
+            logits = logits[:vocab_size]
             if not np.isfinite(logits).all():
                 raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
             probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
-            ids.append(int(rng.choice(len(probabilities), p=probabilities)))
-            yield ids[-1]
+            token = int(rng.choice(len(probabilities), p=probabilities))
+            yield token
+            if n + 1 < tokens:
+                logits = scores.send(token)
 
     return continuation()
+
+
+def next_scores(model: Any, params: Parameters, prompt: Sequence[int], tokens: int) -> Generator[np.ndarray, int, None]:
+    """Yield the scores (V,) of what follows `prompt`; send the token that was chosen to get the next ones.
+
+    As long as the text fits the context, only the new token goes through the model. Once it does not, the window slides
+    with every token; then each token has another position than before, and the whole window goes through again.
+    """
+    context, backend = model.config.context, backend_of(params.flat)
+    run = Run(ops=operations("auto", backend))
+    ids = list(prompt)
+    new = backend.asarray(np.asarray([ids]))
+    state = model.start(params, Batch(new, new), min(context, len(ids) + tokens), run)
+    while len(ids) <= context:
+        logits, state = model.step(params, new, state)
+        ids.append((yield backend.to_host(logits[0])))
+        new = backend.asarray(np.asarray([ids[-1:]]))
+    while True:
+        window = backend.asarray(np.asarray([ids[-context:]]))
+        ids.append((yield backend.to_host(model.logits(params, window, run)[0, -1])))
 
 
 def check_prompt(prompt: Sequence[int], context: int) -> None:

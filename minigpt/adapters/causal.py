@@ -42,10 +42,7 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
 def generate_ids(
     model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Choose, settings: GenerationSettings
 ) -> np.ndarray:
-    """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended.
-
-    Rows of the same real length go through the model together, without their padding.
-    """
+    """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended."""
     if settings.search:
         raise UserError(f"{', '.join(settings.search)}: searching is for encoder–decoders")
     backend = backend_of(params.flat)
@@ -53,22 +50,20 @@ def generate_ids(
     lengths = _real_lengths(inputs, ids.shape, backend)
     if (longest := int(lengths.max()) + settings.max_new_tokens) > model.config.context:
         raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {model.config.context}")
-    new = np.full((len(ids), settings.max_new_tokens), settings.pad, dtype=np.int64)
-    steps = 0
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        alive = np.ones(len(rows), dtype=bool)
-        text = ids[rows, ids.shape[1] - length :]
-        for step in range(settings.max_new_tokens):
-            scores = model.logits(params, backend.asarray(text), run)[:, -1]
-            chosen = np.where(alive, choose(backend.to_host(scores), rows), settings.pad)
-            new[rows, step] = chosen
-            text = np.concatenate([text, chosen[:, None]], axis=1)
-            steps = max(steps, step + 1)
-            alive &= ~np.isin(chosen, settings.eos)
-            if not alive.any():
-                break
-    return np.concatenate([ids, new[:, :steps]], axis=1)
+    key_padding = None
+    if (lengths < ids.shape[1]).any():
+        key_padding = backend.asarray(np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None])
+    prompt = Batch(backend.asarray(ids), backend.asarray(ids), key_padding)
+    state = model.start(params, prompt, ids.shape[1] + settings.max_new_tokens, run)
+    text, alive, rows = ids, np.ones(len(ids), dtype=bool), np.arange(len(ids))
+    for step in range(settings.max_new_tokens):
+        scores, state = model.step(params, backend.asarray(text if step == 0 else text[:, -1:]), state)
+        chosen = np.where(alive, choose(backend.to_host(scores), rows), settings.pad)
+        text = np.concatenate([text, chosen[:, None]], axis=1)
+        alive &= ~np.isin(chosen, settings.eos)
+        if not alive.any():
+            break
+    return text
 
 
 def _real_lengths(inputs: Mapping[str, Array], shape: tuple[int, int], backend: Backend) -> np.ndarray:

@@ -39,7 +39,7 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
-from minigpt.blocks.step import decoder_block_step
+from minigpt.blocks.step import block_step, decoder_block_step
 
 __all__ = [
     "SITES_PER_BLOCK",
@@ -48,6 +48,7 @@ __all__ = [
     "block_backward",
     "block_forward",
     "block_specs",
+    "block_step",
     "cross_attention_backward",
     "cross_attention_forward",
     "cross_attention_specs",

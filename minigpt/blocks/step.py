@@ -17,17 +17,27 @@ from minigpt.params import Scope
 from minigpt.run import Run
 
 Append = Callable[[Array, Array], tuple[Array, Array]]
+_CAUSAL = ops.Mask(causal=True)
 
 
-def self_attention_step(x: Array, p: Scope, c: BlockConfig, run: Run, append: Append) -> Array:
+def self_attention_step(
+    x: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    append: Append,
+    mask: ops.Mask = _CAUSAL,
+    positions: int | Array = 0,
+) -> Array:
     """n new tokens (R, n, C) look at themselves and all before.
 
     Args:
         append: keeps the new keys and values (R, n, G, D) and returns all of them so far, (R, S, G, D).
+        positions: see `qkv_forward`.
     """
-    (q, k, v), _ = qkv_forward(x, p, c, run)
+    (q, k, v), _ = qkv_forward(x, p, c, run, positions)
     k, v = append(k, v)
-    y, _ = run.ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))  # the queries are the last n of S
+    y, _ = run.ops.attention_forward(q, k, v, mask=mask)  # the queries are the last n of S
     return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
 
 
@@ -39,6 +49,21 @@ def cross_attention_step(
     q = q.reshape(*x.shape[:2], c.heads, c.head_width)
     y, _ = run.ops.attention_forward(q, *memory, mask=mask)
     return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
+
+
+def block_step(
+    x: Array, p: Scope, c: BlockConfig, run: Run, append: Append, mask: ops.Mask, positions: int | Array
+) -> Array:
+    """`block_forward` for n new tokens (R, n, C)."""
+    attention, mlp = p.scope("attention"), p.scope("mlp")
+    if c.norm == "pre":
+        h, _ = norm_forward(x, p, "norm1", c, run)
+        x = run.ops.add(x, self_attention_step(h, attention, c, run, append, mask, positions))
+        h, _ = norm_forward(x, p, "norm2", c, run)
+        return run.ops.add(x, mlp_forward(h, mlp, c, run, 0)[0])
+    a = self_attention_step(x, attention, c, run, append, mask, positions)
+    x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+    return norm_forward(run.ops.add(x, mlp_forward(x, mlp, c, run, 0)[0]), p, "norm2", c, run)[0]
 
 
 def decoder_block_step(

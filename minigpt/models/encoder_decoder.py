@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt import ops
-from minigpt.backend import Array, Backend, array_module
+from minigpt.backend import Array, Backend
 from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
@@ -36,6 +36,7 @@ from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.decoder_state import DecoderState
+from minigpt.models.key_values import empty_key_values
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
 
@@ -275,9 +276,8 @@ class EncoderDecoder:
         memory, _ = self.encode_forward(params, batch.source, batch.source_padding, run)
         scopes = [params.scope(f"decoder.blocks.{layer}.cross") for layer in range(self.config.decoder_layers)]
         kv = [memory_kv_forward(memory, p, c, run)[0] for p in scopes]
-        shape = (rows, min(max_len, self.config.context), c.kv_heads, c.head_width)
-        keys, values = ([array_module(memory).empty(shape, memory.dtype) for _ in scopes] for _ in range(2))
-        return DecoderState(keys, values, kv, batch.source_padding, np.arange(rows), 0, run)
+        own = empty_key_values(memory, c, len(scopes), rows, min(max_len, self.config.context))
+        return DecoderState(own, kv, batch.source_padding, np.arange(rows), run)
 
     def step(self, params: Parameters, ids: Array, state: DecoderState) -> tuple[Array, DecoderState]:
         """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
@@ -285,7 +285,7 @@ class EncoderDecoder:
         x, _ = self.embed_forward(params, "decoder", ids, run, start=state.length)
         for layer in range(self.config.decoder_layers):
             p = params.scope(f"decoder.blocks.{layer}")
-            append = partial(state.append, layer)
+            append = partial(state.own.append, layer)
             x = decoder_block_step(x, state.memory[layer], p, self.block, run, memory_mask, append)
         logits, _ = self.output_forward(params, x[:, -1], run)
-        return logits, dataclasses.replace(state, length=state.length + ids.shape[1])
+        return logits, dataclasses.replace(state, own=state.own.advanced(ids.shape[1]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from minigpt import ops
@@ -19,6 +20,7 @@ from minigpt.blocks import (
     block_backward,
     block_forward,
     block_specs,
+    block_step,
     norm_backward,
     norm_forward,
     norm_specs,
@@ -26,6 +28,7 @@ from minigpt.blocks import (
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
+from minigpt.models.causal_state import CausalState, start_causal
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
 
@@ -207,6 +210,30 @@ class GPT:
         """Scores of every possible next token at every position: (B, T) to (B, T, V)."""
         x, _ = self.body_forward(params, ids, run, key_padding, positions)
         return run.ops.linear_forward(x, params["tokens"].T)[0]
+
+    def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:
+        """The state of texts of which nothing was read yet.
+
+        Args:
+            batch: its rows and their padding (on the left) are looked at; the first `step` reads its tokens.
+            max_len: the largest number of columns, padding included.
+        """
+        return start_causal(self, params, batch, max_len, run)
+
+    def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
+        """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
+        run, tokens = state.run, ids.shape[1]
+        positions = state.next_positions(tokens)
+        x, _ = run.ops.embedding_forward(ids, params["tokens"])  # (R, n, C)
+        x, _ = run.ops.position_forward(x, params["positions"], positions=positions)
+        for layer in range(self.config.layers):
+            p, append = params.scope(f"blocks.{layer}"), partial(state.own.append, layer)
+            mask = state.masked(self.mask(layer, None), tokens)
+            x = block_step(x, p, self.block, run, append, mask, positions)
+        x = x[:, -1]
+        if self.config.norm == "pre":
+            x, _ = norm_forward(x, params, "final_norm", self.block, run)
+        return run.ops.linear_forward(x, params["tokens"].T)[0], state.advanced(tokens)
 
     def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:
         """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""

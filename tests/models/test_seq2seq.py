@@ -258,7 +258,7 @@ def test_single_precision_stays_single(family, implementation):
 
     assert "float64" not in dtypes(cache) and grads.flat.dtype == np.float32
     logits, state = model.step(params, batch.inputs[:, :1], model.start(params, batch, 4, run))
-    assert logits.dtype == state.keys[0].dtype == np.float32
+    assert logits.dtype == state.own.keys[0].dtype == np.float32
 
 
 @pytest.mark.parametrize(
