@@ -45,7 +45,7 @@ def timed_operations(module: ModuleType, seconds: dict[str, float]) -> Any:
     return SimpleNamespace(**{name: wrap(name, getattr(module, name)) for name in dir(module) if name[0] != "_"})
 
 
-def profile_step(name: str, *, repeats: int, implementation: str = "auto") -> dict[str, float]:
+def profile_step(name: str, *, repeats: int) -> dict[str, float]:
     """Milliseconds that each operation takes in one training step of a shape: medians over `repeats` steps.
 
     The step runs in one thread with one BLAS thread, on the rows that one of two workers would have. "everything else"
@@ -55,7 +55,7 @@ def profile_step(name: str, *, repeats: int, implementation: str = "auto") -> di
     shape = shape._replace(batch=max(1, shape.batch // 2))
     backend = get_backend("numpy")
     seconds: dict[str, float] = defaultdict(float)
-    with ShardPool(1, timed_operations(operations(implementation, backend), seconds)) as pool, threadpool_limits(1):
+    with ShardPool(1, timed_operations(operations("auto", backend), seconds)) as pool, threadpool_limits(1):
         model = GPT(shape.config)
         params = model.init(seed=0)
         optimizer = AdamW(params, OptimizerConfig())

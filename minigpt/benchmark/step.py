@@ -16,17 +16,28 @@ from minigpt.benchmark.torch_gpt import torch_step
 from minigpt.config import OptimizerConfig
 from minigpt.data.batch import Batch
 from minigpt.dispatch import operations
+from minigpt.fast import attention
 from minigpt.models import GPT
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 
-OPPONENTS = ("torch", "torch-compile")
+OPPONENTS = {
+    "torch": "PyTorch",
+    "torch-compile": "PyTorch through torch.compile",
+    "recompute": "minigpt with train.recompute",
+    "kept": "minigpt with all T x T attention probabilities kept",
+}
 
 
-def training_step(shape: Shape, workers: int, backend_name: str, implementation: str = "auto") -> Callable[[], object]:
-    """One step on one fixed batch: forward, backward and AdamW, float32, no dropout."""
+def training_step(shape: Shape, workers: int, backend_name: str, variant: str = "") -> Callable[[], object]:
+    """One step on one fixed batch: forward, backward and AdamW, float32, no dropout.
+
+    It is made for a process of its own: pool and variant ("recompute" or "kept", see OPPONENTS) last as long as that.
+    """
     backend = get_backend(backend_name)
-    pool = ShardPool(workers, operations(implementation, backend)).__enter__()  # for the life of this process
+    if variant == "kept":
+        attention.LONG = shape.context + 1
+    pool = ShardPool(workers, operations("auto", backend), recompute=variant == "recompute").__enter__()
     model = GPT(shape.config)
     params = model.init(seed=0, backend=backend)
     optimizer = AdamW(params, OptimizerConfig())
@@ -45,8 +56,9 @@ def training_step(shape: Shape, workers: int, backend_name: str, implementation:
 def linear_products(shape: Shape, workers: int) -> Callable[[], object]:
     """The step's linear layers as nothing but matrix products: y = x W, dx = dy Wᵀ, dW = xᵀ dy.
 
-    They are cut as the step is: a part of the rows for each thread where there are enough rows in the batch, else BLAS
-    cuts them itself.
+    Every layer has its own weights, gradients and activations, as in the step, so that as much memory is read. The
+    products are cut as the step's: a part of the rows for each thread where there are enough rows in the batch, else
+    BLAS cuts them itself.
     """
     c = shape.width
     sizes = [(c, 3 * c), (c, c), (c, 4 * c), (4 * c, c)] * shape.layers + [(c, shape.vocab_size)]
@@ -55,19 +67,17 @@ def linear_products(shape: Shape, workers: int) -> Callable[[], object]:
     if shards == 1:
         threadpool_limits(workers, user_api="blas")
     rows = [shape.context * len(range(i, shape.batch, shards)) for i in range(shards)]
-    rng = np.random.default_rng(0)
-    weights = {size: rng.standard_normal(size, dtype=np.float32) for size in set(sizes)}
 
-    def buffers(n: int, i: int, o: int) -> list[np.ndarray]:
-        shapes = [(n, i), (n, o), (n, o), (n, i), (i, o)]
-        return [rng.standard_normal(s, dtype=np.float32) for s in shapes]
+    def filled(*size: int) -> np.ndarray:
+        return np.full(size, 0.01, np.float32)
 
-    arrays = [{size: buffers(n, *size) for size in set(sizes)} for n in rows]
+    weights = [filled(*size) for size in sizes]
+    arrays = [[(filled(n, i), filled(n, o), filled(n, o), filled(n, i), filled(i, o)) for i, o in sizes] for n in rows]
 
-    def work(part: dict[tuple[int, int], list[np.ndarray]]) -> None:
-        for size in sizes:
-            w, (x, dy, y, dx, dw) = weights[size], part[size]
+    def work(part: list[tuple[np.ndarray, ...]]) -> None:
+        for w, (x, _, y, _, _) in zip(weights, part, strict=True):
             np.matmul(x, w, out=y)
+        for w, (x, dy, _, dx, dw) in zip(reversed(weights), reversed(part), strict=True):
             np.matmul(dy, w.T, out=dx)
             np.matmul(x.T, dy, out=dw)
 
@@ -94,7 +104,10 @@ def bench_step(
     if backend == "numpy":
         contestants["gemm"] = Contestant(linear_products, (shape, workers))
     for opponent in against:
-        contestants[opponent] = Contestant(torch_step, (shape, workers, opponent == "torch-compile"))
+        if opponent.startswith("torch"):
+            contestants[opponent] = Contestant(torch_step, (shape, workers, opponent == "torch-compile"))
+        else:
+            contestants[opponent] = Contestant(training_step, (shape, workers, backend, opponent))
     return summary(contest(contestants, rounds=rounds, progress=progress), shape.tokens)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from minigpt.backend import get_backend
+from minigpt.benchmark.decode import bench_decode
 from minigpt.benchmark.gpu_step import GPU_SHAPES
+from minigpt.benchmark.profile import profile_step
+from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, scaling_figure
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
 from minigpt.commands import bench_attention
@@ -15,6 +19,7 @@ from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.mixed import DTYPES
+from minigpt.plot import save_figure
 from minigpt.progress import progress_bar
 from minigpt.train.shards import available_cores
 
@@ -29,6 +34,8 @@ def add_parser(subparsers: Any) -> None:
     )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     _add_step_parser(kinds)
+    _add_decode_parser(kinds)
+    _add_scaling_parser(kinds)
     add_bench_parser(kinds)
     bench_attention.add_bench_parser(kinds)
 
@@ -44,11 +51,15 @@ def opponents(text: str) -> list[str]:
 
 def check_torch(against: list[str]) -> None:
     """Raise UserError if PyTorch is asked for and not there."""
-    if against:
+    if any(name.startswith("torch") for name in against):
         try:
             import torch  # noqa: F401
         except ImportError:
             raise UserError("comparing with PyTorch needs it: pip install 'minigpt[parity]'") from None
+
+
+def _named(names: dict[str, str]) -> str:
+    return ", ".join(f"{name} ({what})" for name, what in names.items())
 
 
 def _add_step_parser(kinds: Any) -> None:
@@ -62,7 +73,10 @@ def _add_step_parser(kinds: Any) -> None:
     step.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
     step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     step.add_argument(
-        "--against", type=opponents, default=[], metavar="WHAT", help="torch, torch-compile: time them in the same run"
+        "--against", type=opponents, default=[], metavar="WHAT", help=f"time in the same run: {_named(OPPONENTS)}"
+    )
+    step.add_argument(
+        "--profile", action="store_true", help="say instead which operation takes how long, in one thread"
     )
     step.add_argument(
         "--dtype", choices=("float32", *DTYPES), default="float32", help="what a GPU's step computes with"
@@ -79,6 +93,8 @@ def run_step(args: argparse.Namespace) -> int:
     if args.dtype != "float32" or not set(names) <= set(SHAPES):
         raise UserError(f"on a CPU a step is timed in float32, at shapes {', '.join(SHAPES)}")
     workers = args.workers or (available_cores() if backend == "numpy" else 1)
+    if args.profile:
+        return _profile(names, args.repeats, args.json)
     options = {"rounds": args.repeats, "workers": workers, "backend": backend, "against": args.against}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
         results = {name: bench_step(name, progress=bar.update, **options) for name in names}
@@ -91,6 +107,84 @@ def run_step(args: argparse.Namespace) -> int:
     return 0
 
 
+def _profile(names: list[str], repeats: int, as_json: bool) -> int:
+    """Print where a step's time goes: one thread, with the rows that one of two workers would have."""
+    results = {name: profile_step(name, repeats=repeats) for name in names}
+    if as_json:
+        print_json({"shapes": results})
+        return 0
+    for name, parts in results.items():
+        total = sum(parts.values())
+        print(f"{name}: {total:.1f} ms in one thread, half the batch; medians of {repeats}")
+        for operation, ms in parts.items():
+            print(f"   {operation:<28} {ms:9.3f} ms {100 * ms / total:6.1f}%")
+    return 0
+
+
+def _add_decode_parser(kinds: Any) -> None:
+    decode = new_parser(
+        kinds, "decode", "time writing one text, token by token", "minigpt bench decode --shape L --against torch"
+    )
+    decode.add_argument("--shape", action="append", choices=("S", "M", "L"), help="may be repeated; by default L")
+    decode.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="undisturbed rounds of each shape")
+    decode.add_argument("--workers", type=at_least(1), metavar="N", help="BLAS threads; by default one for each core")
+    decode.add_argument("--against", type=opponents, default=[], metavar="WHAT", help="torch: time it in the same run")
+    decode.set_defaults(run=run_decode)
+
+
+def run_decode(args: argparse.Namespace) -> int:
+    if set(args.against) - {"torch"}:
+        raise UserError("decoding is compared with torch only")
+    check_torch(args.against)
+    names, workers = args.shape or ["L"], args.workers or available_cores()
+    with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
+        results = {
+            name: bench_decode(name, rounds=args.repeats, workers=workers, against=args.against, progress=bar.update)
+            for name in names
+        }
+    if args.json:
+        print_json({"shapes": results, "workers": workers})
+        return 0
+    print(f"one text, KV cache, float32, {workers} BLAS threads; a token's time, medians [95% interval]")
+    for name, r in results.items():
+        low, high = r["of_limit_interval"]
+        limit = f"{100 * r['of_limit']:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of what reading the weights allows"
+        print(f"{name}: {_times(r)}\n   {limit} ({r['gb_per_second']:.1f} GB/s)")
+    return 0
+
+
+def _add_scaling_parser(kinds: Any) -> None:
+    scaling = new_parser(
+        kinds,
+        "scaling",
+        "plot a step's time and memory against T, C, L and B",
+        "minigpt bench scaling --out scaling.png",
+    )
+    scaling.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; by default scaling.png")
+    scaling.add_argument("--repeats", type=at_least(1), default=7, metavar="N", help="undisturbed rounds of each shape")
+    scaling.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
+    scaling.set_defaults(run=run_scaling)
+
+
+def run_scaling(args: argparse.Namespace) -> int:
+    if args.out.exists():
+        raise UserError(f"{args.out} exists; give another --out")
+    workers = args.workers or available_cores()
+    with progress_bar(total=sum(len(values) for values in AXES.values()), unit="shape", leave=False) as bar:
+        records = bench_scaling(rounds=args.repeats, workers=workers, progress=bar.update)
+    plot = save_figure(scaling_figure(records), args.out)
+    if args.json:
+        print_json({"records": records, "workers": workers, "plot": str(plot)})
+        return 0
+    print(f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {BASE}")
+    for r in records:
+        low, high = r["interval"]
+        time = f"{r['us_per_token']:8.2f} µs per token [{low:.2f}, {high:.2f}]"
+        print(f"{r['axis']:>8} {r['value']:5}  {time}  {r['peak_mb'] or 0:7,.0f} MB")
+    print(plot)
+    return 0
+
+
 def _times(r: dict[str, Any]) -> str:
     low, high = r["ms_interval"]
     lines = [f"{r['ms']:.1f} ms [{low:.1f}, {high:.1f}], {r['tokens_per_second']:,.0f} tokens/s"]
@@ -99,7 +193,7 @@ def _times(r: dict[str, Any]) -> str:
     lines[0] += f"; {r['rounds']} rounds, {r['dropped']} disturbed ones dropped"
     for other, ratio in r["ratio"].items():
         low, high = r["ratio_interval"][other]
-        what = "its own matrix products" if other == "gemm" else other
+        what = {"gemm": "its own matrix products", "limit": "one product over the weights' bytes"}.get(other, other)
         memory = f", memory {r['memory_ratio'][other]:.2f}x" if other in r["memory_ratio"] else ""
         lines.append(f"   {ratio:.2f}x [{low:.2f}, {high:.2f}] {what} ({r['others_ms'][other]:.1f} ms){memory}")
     return "\n".join(lines)

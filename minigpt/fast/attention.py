@@ -19,7 +19,7 @@ from minigpt.fast.tiles import by_group, tiles
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 
-_LONG = 512  # keys from which probabilities are no longer kept, unless there are so few queries:
+LONG = 512  # keys from which probabilities are no longer kept, unless there are so few queries:
 _FEW = 16
 
 
@@ -48,7 +48,7 @@ def attention_forward(
 ) -> tuple[np.ndarray, AttentionCache | long_attention.LongAttentionCache]:
     """See `minigpt.ops.attention_forward`."""
     (b, t, h, d), s, g = q.shape, k.shape[1], k.shape[2]
-    if s >= _LONG and t > _FEW:
+    if s >= LONG and t > _FEW:
         return long_attention.attention_forward(q, k, v, mask=mask, scale=scale, dropout=dropout, key=key, out=out)
     scale = 1.0 / math.sqrt(d) if scale is None else scale
     scaled = np.multiply(q, scale, out=workspace.empty(q.shape, q.dtype))

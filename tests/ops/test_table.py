@@ -12,10 +12,10 @@ from minigpt.gradcheck import operation_cases
 CASES = {case.name: case for case in operation_cases()}
 FAST = {case.name: case for case in operation_cases(fast)}
 # the fast operations with the attention that long texts get, which otherwise starts at 512 keys
-WITH_LONG = SimpleNamespace(
+WITHLONG = SimpleNamespace(
     **vars(fast) | {name: getattr(long_attention, name) for name in ("attention_forward", "attention_backward")}
 )
-LONG = {case.name: case for case in operation_cases(WITH_LONG) if case.name.startswith("attention")}
+LONG = {case.name: case for case in operation_cases(WITHLONG) if case.name.startswith("attention")}
 TABLES = {"plain": CASES, "fast": FAST, "long": LONG}
 
 
