@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.adapters.generation import Choose, GenerationSettings
+from minigpt.adapters.generation import Choose, GenerationSettings, search_ids
 from minigpt.backend import Array, Backend, array_module, backend_of
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
@@ -43,8 +43,6 @@ def generate_ids(
     model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Choose, settings: GenerationSettings
 ) -> np.ndarray:
     """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended."""
-    if settings.search:
-        raise UserError(f"{', '.join(settings.search)}: searching is for encoder–decoders")
     backend = backend_of(params.flat)
     ids = backend.to_host(inputs["input_ids"])
     lengths = _real_lengths(inputs, ids.shape, backend)
@@ -55,6 +53,10 @@ def generate_ids(
         key_padding = backend.asarray(np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None])
     prompt = Batch(backend.asarray(ids), backend.asarray(ids), key_padding)
     state = model.start(params, prompt, ids.shape[1] + settings.max_new_tokens, run)
+    if settings.search:
+        if len(settings.eos) != 1:
+            raise UserError("a search needs to know the one id that ends a text: give eos_token_id")
+        return search_ids(model, params, state, ids, settings, eos=settings.eos[0], pad=settings.pad)
     text, alive, rows = ids, np.ones(len(ids), dtype=bool), np.arange(len(ids))
     for step in range(settings.max_new_tokens):
         scores, state = model.step(params, backend.asarray(text if step == 0 else text[:, -1:]), state)

@@ -1,4 +1,4 @@
-"""Greedy generation gives the ids of transformers' generate(): 20 prompts of several lengths, alone and padded."""
+"""Greedy and beam search give the ids of transformers' generate(): 20 prompts of several lengths, alone and padded."""
 
 import numpy as np
 import pytest
@@ -63,3 +63,29 @@ def test_rows_end_where_theirs_end(pair):
     alone = generate(model, ids[:1], mask[:1], eos_token_id=ends)
     ours = loaded.generate_ids(ids[:1], mask[:1], max_new_tokens=NEW, eos_token_id=ends, pad_token_id=0)
     assert np.array_equal(ours, alone) and ours.shape[1] < 12 + NEW
+
+
+SEARCHES = [
+    {"num_beams": 2},
+    {"num_beams": 4, "length_penalty": 2.0},
+    {"num_beams": 3, "length_penalty": 0.0, "early_stopping": True},
+    {"num_beams": 5, "length_penalty": -1.0, "early_stopping": "never"},
+    {"num_beams": 3, "no_repeat_ngram_size": 2, "min_length": 18},
+]
+
+
+@pytest.mark.parametrize("settings", SEARCHES, ids=lambda s: "-".join(map(str, s.values())))
+def test_beams_batched_and_left_padded(pair, settings):
+    model, loaded = pair
+    ids, mask = prompts(seed=3)
+    free = generate(model, ids, mask)
+    end = int(np.bincount(free[:, 12:].ravel(), minlength=VOCAB)[1:].argmax()) + 1  # so that some texts end early
+    theirs = generate(model, ids, mask, eos_token_id=end, **settings)
+    ours = loaded.generate_ids(ids, mask, max_new_tokens=NEW, eos_token_id=end, pad_token_id=0, **settings)
+    # behind the end of a text, transformers' beam search takes a pad id of 0 for none at all and puts the end's id
+    assert [until_end(row, end) for row in ours.tolist()] == [until_end(row, end) for row in theirs.tolist()]
+    assert not np.array_equal(theirs[:, 12:], free[:, 12 : theirs.shape[1]])
+
+
+def until_end(ids, end):
+    return ids[: ids.index(end, 12) + 1] if end in ids[12:] else ids
