@@ -160,3 +160,28 @@ def test_memory_gradient_of_one_decoder_layer_only(monkeypatch):
     error, where = worst_model_error("transformer")
     assert error > 0.05 and "encoder.blocks.0.attention.qkv.weight" in where
     assert all(name.startswith("encoder.") or name == "tokens" for name in where)
+
+
+def test_pooler_gradient_in_place_of_that_of_the_masked_head(monkeypatch):
+    from minigpt.models.bert import BertBody
+
+    right = BertBody.pooler_backward
+
+    def wrong(self, dh, dx, grads, cache, run):
+        dx[...] = 0  # the first token's state feeds both heads, and every other one the masked head
+        right(self, dh, dx, grads, cache, run)
+
+    monkeypatch.setattr(BertBody, "pooler_backward", wrong)
+    error, where = worst_model_error("bert")
+    assert error > 0.05 and "tokens" in where and not any(name.startswith(("pairs", "masked")) for name in where)
+
+
+def test_masked_head_s_tied_gradient_dropped(monkeypatch):
+    right = ops.linear_backward
+
+    def wrong(dy, cache, dweight, dbias=None, **options):
+        tied = dweight.base is not None and not dweight.flags["C_CONTIGUOUS"]
+        return right(dy, cache, np.zeros_like(dweight) if tied else dweight, dbias, **options)
+
+    monkeypatch.setattr(ops, "linear_backward", wrong)
+    assert worst_model_error("bert")[1] == {"tokens"}
