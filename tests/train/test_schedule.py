@@ -54,7 +54,7 @@ def test_steps_of_one_size_have_the_same_rates_counted_in_tokens(kind):
         assert learning_rate(in_tokens, step, 7, tokens=512 * step, step_tokens=512) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("preset, width, warmup", [("base", 512, 4000), ("big", 1024, 4000), ("tiny", 128, 400)])
+@pytest.mark.parametrize("preset, width, warmup", [("base", 512, 4000), ("big", 1024, 4000), ("tiny", 128, 800)])
 def test_the_transformers_presets_have_the_papers_schedule(preset, width, warmup):
     config = build_config(read_preset(f"transformer-{preset}"))
     assert config.model.width == width
