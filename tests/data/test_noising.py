@@ -150,6 +150,37 @@ def test_a_span_is_one_mask(length, ratio, seed):
     assert masks - inserted <= gone <= lengths.sum()
 
 
+def infilled_token_by_token(tokens, ratio, seed):
+    """Text infilling as fairseq walks through it: all spans grow by a token at a time until their words are used up."""
+    rng = np.random.default_rng(seed)
+    starts = STARTS[tokens].astype(int)
+    starts[[0, -1]] = 0
+    if not (budget := math.ceil(starts.sum() * ratio)):
+        return tokens
+    lengths = span_lengths(budget, 3.0, rng)
+    inserted, lengths = int((lengths == 0).sum()), lengths[lengths > 0]
+    places = np.flatnonzero(starts)[rng.permutation(starts.sum())[: len(lengths)]]
+    source, keep = tokens.copy(), np.ones(len(tokens), dtype=bool)
+    source[places] = MASK
+    starts[-1] = 255  # acts as a long word: no span goes over the end
+    lengths = lengths - 1
+    while len(places):
+        lengths = lengths - starts[places + 1]
+        places, lengths = places[lengths >= 0] + 1, lengths[lengths >= 0]
+        keep[places] = False
+    result = source[keep].tolist()
+    for place in sorted((rng.permutation(len(result) + inserted - 2)[:inserted] + 1).tolist()):
+        result.insert(place, MASK)
+    return np.array(result)
+
+
+@given(st.lists(st.integers(5, 19), max_size=60), ratios, seeds)
+def test_infilling_is_fairseqs(tokens, ratio, seed):
+    expected = infilled_token_by_token(row(tokens), ratio, seed)
+    noisy = infill_text(row(tokens), ratio, VOCABULARY, np.random.default_rng(seed))
+    np.testing.assert_array_equal(noisy, expected)
+
+
 def test_infilling_by_example():
     """Few spans far apart: each gap is as long as its span, and holds exactly one mask."""
     tokens, vocabulary = distinct_row(400)
