@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 class Keys:
-    """The keys of one configuration, which remembers those that were asked for."""
+    """The keys of one configuration, which remembers those that were asked for.
 
-    def __init__(self, values: Mapping[str, Any], path: Path | str):
-        self._values, self._path = values, path
+    Args:
+        stored: gives the names of the tensors that lie beside it, for what the configuration does not say.
+    """
+
+    def __init__(self, values: Mapping[str, Any], path: Path | str, stored: Callable[[], Iterable[str]] = tuple):
+        self._values, self._path, self._stored = values, path, stored
         self._asked: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -113,6 +117,10 @@ class Keys:
             if value != values[names[0]]:
                 raise self.refusal(name, f"minigpt has one rate for it and {names[0]}, which is {values[names[0]]}")
         return values[names[0]]
+
+    def stores(self, ending: str) -> bool:
+        """Whether a tensor beside the configuration has a name that ends so."""
+        return any(name.endswith(ending) for name in self._stored())
 
     def section(self, name: str) -> Keys:
         """The keys of an object inside this one."""

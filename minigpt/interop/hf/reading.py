@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,17 @@ def read_model(
         UserError: the model is of another kind than those that we compute, or a file is missing, damaged or does not
             fit; the message names the key or the tensor.
     """
-    family, model = read_config(folder / CONFIG)
+    tensors = cache(lambda: open_folder(folder))
+    family, model = read_config(folder / CONFIG, tensors)
     table = family.table(model)
-    found = match(family, table, open_folder(folder), folder, skip=skip, fresh=fresh)
+    found = match(family, table, tensors(), folder, skip=skip, fresh=fresh)
     check_shapes(model, table, found)
     dtype = dtype or ("float64" if any(t.dtype == "F64" for t in found.values()) else "float32")
     return model, filled(model, table, found, dtype)
 
 
-def read_config(path: Path) -> tuple[Family, Any]:
-    """The family and the model that a config.json describes."""
+def read_config(path: Path, tensors: Callable[[], Mapping[str, StoredTensor]]) -> tuple[Family, Any]:
+    """The family and the model that a config.json, and the tensors beside it, describe."""
     values = read_json(path)
     model_type = values.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
@@ -50,7 +52,7 @@ def read_config(path: Path) -> tuple[Family, Any]:
     family = FAMILIES[model_type]
     if family.read_config is None:
         raise UserError(f"{path}: the weights of {model_type} are not read yet")
-    keys = Keys(values, path)
+    keys = Keys(values, path, tensors)
     keys.get("model_type")
     try:
         config = family.read_config(keys)
