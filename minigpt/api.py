@@ -7,8 +7,8 @@ ignored and shifted inside for causal models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from minigpt.config import RunConfig
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.interop.opening import open_model
+from minigpt.interop.token_roles import read_ids
 from minigpt.models import FAMILIES
 from minigpt.objectives import OBJECTIVES
 from minigpt.params import Parameters
@@ -33,12 +34,16 @@ from minigpt.train.run_folder import find_run, is_run, load_config
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`."""
+    """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`.
+
+    `.ids` are those of the tokens that begin, end and pad a text, under Hugging Face's names, as far as they are known.
+    """
 
     model: Any
     params: Parameters
     tokenizer: Tokenizer | None
     config: RunConfig
+    ids: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> Tokenizer:
@@ -104,13 +109,15 @@ class Loaded:
         pad_token_id: int | None = None,
         **inputs: Any,
     ) -> np.ndarray:
-        """Continue rows of ids, as `generate()` of transformers does: prompts and what follows, (B, T + new).
+        """Continue rows of ids as `generate()` of transformers does: prompts and what follows, (B, T + new).
+
+        An encoder–decoder instead writes about each row, from its start token on: (B, 1 + new).
 
         Args:
             input_ids, attention_mask: (B, T); a decoder-only model's prompts are padded on the left.
             do_sample: draw each token, each row with its own draws, instead of taking the most probable one.
-            eos_token_id: the id or ids that end a row; by default none does.
-            pad_token_id: what follows in a row that has ended; by default its first end id, or 0.
+            eos_token_id: the id or ids that end a row; None takes the model's own (`.ids`), () lets none end it.
+            pad_token_id: what follows in a row that has ended; None takes the model's own, else an id that ends.
             inputs: further arrays, as for `logits`; and the settings of a search: `num_beams`, `length_penalty`,
                 `early_stopping`, `no_repeat_ngram_size`, `min_length`, `forced_bos_token_id`, `forced_eos_token_id`.
 
@@ -122,7 +129,11 @@ class Loaded:
             raise UserError(f"do_sample draws tokens, so {', '.join(search)} cannot be given with it")
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         choose = sampling(seed, temperature, top_k, top_p) if do_sample else greedy
-        settings = generation_settings(max_new_tokens, eos_token_id, pad_token_id, search)
+        given = {"eos_token_id": eos_token_id, "pad_token_id": pad_token_id}
+        ids = {**self.ids, **{name: value for name, value in given.items() if value is not None}}
+        if not do_sample:  # what the model's own ids force, a search does
+            search = {name: value for name, value in self.ids.items() if name in SEARCHES} | search
+        settings = generation_settings(max_new_tokens, ids, search)
         return self._adapter.generate_ids(self.model, self.params, arrays, self._run, choose, settings)
 
     def _arrays(self, **inputs: Any) -> dict[str, Array]:
@@ -195,7 +206,7 @@ def load(
     if opened.tokenizer:
         check_fit(opened.tokenizer, opened.config.model.vocab_size)
     params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
-    return Loaded(opened.model, params, opened.tokenizer, opened.config)
+    return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids)
 
 
 def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
@@ -210,7 +221,7 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
         check_fit(tokenizer, config.model.vocab_size)
         check_tokenizer(state, tokenizer, run)
     params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))
-    return Loaded(model, params, tokenizer, config)
+    return Loaded(model, params, tokenizer, config, read_ids(run))
 
 
 def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:

@@ -48,6 +48,15 @@ def test_padding_changes_nothing_real(loaded):
         assert row[3:].tolist() == loaded.generate_ids([prompt], max_new_tokens=3)[0, len(prompt) :].tolist()
 
 
+def test_columns_of_nothing_but_padding_take_no_room(loaded):
+    """The context is 8; what is real in the rows, and what is new, fits it."""
+    ids = np.pad([[0, 5, 6], [7, 8, 9]], ((0, 0), (4, 0)), constant_values=1)
+    mask = np.pad([[0, 1, 1], [1, 1, 1]], ((0, 0), (4, 0)))
+    found = loaded.generate_ids(ids, mask, max_new_tokens=5)
+    assert found[:, :4].tolist() == [[1] * 4] * 2
+    assert np.array_equal(found[:, 4:], loaded.generate_ids(ids[:, 4:], mask[:, 4:], max_new_tokens=5))
+
+
 def test_rows_that_end_are_filled_up(loaded):
     free = loaded.generate_ids([[5, 6], [7, 8]], max_new_tokens=6)
     end = int(free[0, 3])

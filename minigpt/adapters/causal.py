@@ -48,6 +48,9 @@ def generate_ids(
     lengths = _real_lengths(inputs, ids.shape, backend)
     if (longest := int(lengths.max()) + settings.max_new_tokens) > model.config.context:
         raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {model.config.context}")
+    # Columns of nothing but padding take no room; but a search's lengths count them, as transformers' do
+    empty, ids = np.split(ids, [0 if settings.search else ids.shape[1] - int(lengths.max())], axis=1)
+    pad = settings.pad if settings.pad is not None else settings.eos[0] if settings.eos else 0
     key_padding = None
     if (lengths < ids.shape[1]).any():
         key_padding = backend.asarray(np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None])
@@ -56,16 +59,16 @@ def generate_ids(
     if settings.search:
         if len(settings.eos) != 1:
             raise UserError("a search needs to know the one id that ends a text: give eos_token_id")
-        return search_ids(model, params, state, ids, settings, eos=settings.eos[0], pad=settings.pad)
+        return search_ids(model, params, state, ids, settings, eos=settings.eos[0], pad=pad)
     text, alive, rows = ids, np.ones(len(ids), dtype=bool), np.arange(len(ids))
     for step in range(settings.max_new_tokens):
         scores, state = model.step(params, backend.asarray(text if step == 0 else text[:, -1:]), state)
-        chosen = np.where(alive, choose(backend.to_host(scores), rows), settings.pad)
+        chosen = np.where(alive, choose(backend.to_host(scores), rows), pad)
         text = np.concatenate([text, chosen[:, None]], axis=1)
         alive &= ~np.isin(chosen, settings.eos)
         if not alive.any():
             break
-    return text
+    return np.concatenate([empty, text], axis=1)
 
 
 def _real_lengths(inputs: Mapping[str, Array], shape: tuple[int, int], backend: Backend) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,26 +29,31 @@ SEARCHES = {  # what their generate() calls the settings of a search, and what `
 
 
 class GenerationSettings(NamedTuple):
-    """How far a row goes: at most `max_new_tokens`, until one of `eos`; then follows `pad`.
+    """How far a row goes: at most `max_new_tokens`, until one of `eos`; then follows `pad` (None: nobody said what).
 
     `search` holds the settings of `minigpt.beam.Search` that were given; with any of them the row is searched for.
     """
 
     max_new_tokens: int
     eos: tuple[int, ...]
-    pad: int
+    pad: int | None
     search: Mapping[str, Any]
 
 
-def generation_settings(
-    max_new_tokens: int, eos: int | Sequence[int] | None, pad: int | None, search: Mapping[str, Any] | None = None
-) -> GenerationSettings:
-    """Put together what `generate_ids` was given; `search` has the names that Hugging Face uses."""
+def generation_settings(max_new_tokens: int, ids: Mapping[str, Any], search: Mapping[str, Any]) -> GenerationSettings:
+    """Put together what `generate_ids` was given.
+
+    Args:
+        ids: of the tokens that end and pad a text, as far as they are known; search: the settings of a search. Both
+            have the names that Hugging Face uses.
+    """
     if max_new_tokens < 1:
         raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-    ends = () if eos is None else (eos,) if isinstance(eos, int) else tuple(eos)
-    pad = pad if pad is not None else ends[0] if ends else 0
-    return GenerationSettings(max_new_tokens, ends, pad, {SEARCHES[k]: v for k, v in (search or {}).items()})
+    eos = ids.get("eos_token_id", ())
+    ends = (eos,) if isinstance(eos, int) else tuple(eos)
+    return GenerationSettings(
+        max_new_tokens, ends, ids.get("pad_token_id"), {SEARCHES[name]: value for name, value in search.items()}
+    )
 
 
 def search_ids(

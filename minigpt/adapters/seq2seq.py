@@ -50,7 +50,7 @@ def generate_ids(
             f"{settings.max_new_tokens} new tokens and the decoder's start do not fit a context of {c.context}"
         )
     ends, rows = settings.eos or (c.eos,), np.arange(len(inputs["input_ids"]))
-    pad = settings.pad if settings.eos or settings.pad else c.pad
+    pad = c.pad if settings.pad is None else settings.pad
     state = model.start(params, batch(model, inputs), settings.max_new_tokens + 1, run)
     text, alive = np.full((len(rows), 1), c.start), np.ones(len(rows), dtype=bool)
     if settings.search:

@@ -19,6 +19,7 @@ from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
+from minigpt.interop.token_roles import write_ids
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.log import RunLog
@@ -107,10 +108,12 @@ def _write_run(target: Path, loaded: Loaded) -> None:
 
     with new_folder(target) as beside:
         fill_run(beside, loaded.config, tokenizer, first_checkpoint)
+        if loaded.ids:
+            write_ids(beside, loaded.ids)
 
 
 def _write_hf(target: Path, loaded: Loaded) -> None:
-    write_model(target, loaded.model, loaded.params, loaded.tokenizer)
+    write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids)
 
 
 def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:

@@ -12,18 +12,22 @@ from minigpt.errors import UserError
 from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
+from minigpt.interop.token_roles import read_ids
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.shards import available_cores
 
 
 class Opened(NamedTuple):
-    """A model, its parameters on the CPU, its tokenizer if there is one, and a run's configuration around it."""
+    """A model, its parameters on the CPU, its tokenizer if there is one, a run's configuration around it, and the ids
+    of the tokens that begin, end and pad a text, as far as they are known.
+    """
 
     model: Any
     params: Parameters
     tokenizer: Tokenizer | None
     config: RunConfig
+    ids: dict[str, Any]
 
 
 def open_model(
@@ -44,9 +48,11 @@ def open_model(
     Raises:
         UserError: it is none of them, it is damaged, or it needs something that minigpt does not do.
     """
+    ids: dict[str, Any] = {}
     if (path / reading.CONFIG).exists():
         model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
         found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+        ids = read_ids(path, reading.CONFIG)
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
         found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
@@ -67,4 +73,4 @@ def open_model(
         data=DataConfig(tokenizer=str(path)),
         train=TrainConfig(dtype=str(params.flat.dtype), workers=available_cores()),
     )
-    return Opened(model, params, found, config)
+    return Opened(model, params, found, config, ids)

@@ -245,6 +245,25 @@ def test_tokenizers_that_do_not_fit(refused, error, source, tmp_path):
     assert minigpt.load(tmp_path / "run").tokenizer is None
 
 
+def test_special_ids_survive(refused, source, tmp_path):
+    file = source / "generation_config.json"
+    for content, sentence in [
+        ('{"eos_token_id": "x"}', 'eos_token_id is "x", but it must be a token\'s id'),
+        ('{"pad_token_id": [1]}', "pad_token_id is [1], but it must be a token's id"),
+        ('{"eos_token_id": [3, -1]}', "eos_token_id is [3, -1], but it must be a token's id"),
+        ("[]", "generation_config.json is damaged: it holds a JSON list"),
+    ]:
+        file.write_text(content)
+        assert sentence in refused()
+    file.write_text('{"eos_token_id": [3, 4], "pad_token_id": 5, "bos_token_id": null, "do_sample": true}')
+    assert main(["convert", str(source), str(tmp_path / "run")]) == 0
+    assert minigpt.load(tmp_path / "run").ids == {"eos_token_id": [3, 4], "pad_token_id": 5}
+    assert main(["convert", str(tmp_path / "run"), str(tmp_path / "back"), "--to", "hf"]) == 0
+    assert minigpt.load(tmp_path / "back").ids == {"eos_token_id": [3, 4], "pad_token_id": 5}
+    (tmp_path / "back" / "generation_config.json").unlink()
+    assert minigpt.load(tmp_path / "back").ids == {"eos_token_id": [3, 4], "pad_token_id": 5}  # from config.json
+
+
 def test_nothing_is_overwritten(error, source, trained, tmp_path):
     for there in ("file", "folder", "link"):
         path = tmp_path / there

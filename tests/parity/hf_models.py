@@ -102,6 +102,7 @@ CASES = {
         causal=False,
     ),
 }
+SEQ2SEQ = [name for name in CASES if name.startswith("bart")]
 CAUSAL = [name for name, case in CASES.items() if case.causal]
 
 

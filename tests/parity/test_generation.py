@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import minigpt
+from minigpt.cli import main
 
-from .hf_models import CAUSAL, VOCAB, random_model
+from .hf_models import CAUSAL, SEQ2SEQ, VOCAB, random_model
 
 pytestmark = pytest.mark.parity
 NEW = 20
@@ -89,3 +90,37 @@ def test_beams_batched_and_left_padded(pair, settings):
 
 def until_end(ids, end):
     return ids[: ids.index(end, 12) + 1] if end in ids[12:] else ids
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_ends_are_where_the_folder_says(name, tmp_path):
+    """generation_config.json names the ids that end a row and what follows; a run that the folder became knows too."""
+    model = random_model(name)
+    ids, mask = prompts(seed=3)
+    free = generate(model, ids, mask)
+    model.generation_config.eos_token_id = [int(free[0, 15]), int(free[1, 18])]
+    model.generation_config.pad_token_id = 5
+    model.save_pretrained(tmp_path / "hf")
+    theirs = model.generate(torch.tensor(ids), attention_mask=torch.tensor(mask), max_new_tokens=NEW, do_sample=False)
+    assert main(["convert", str(tmp_path / "hf"), str(tmp_path / "run")]) == 0
+    for folder in ("hf", "run"):
+        loaded = minigpt.load(tmp_path / folder)
+        assert np.array_equal(loaded.generate_ids(ids, mask, max_new_tokens=NEW), theirs.numpy())
+        assert np.array_equal(loaded.generate_ids(ids, mask, max_new_tokens=NEW, eos_token_id=()), free)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("name", SEQ2SEQ)
+def test_encoder_decoders_write_the_same(name, beams, tmp_path):
+    """20 sources of several lengths, padded on the right, and one by one: greedy and beam search."""
+    model = random_model(name)
+    model.save_pretrained(tmp_path / "hf")
+    loaded = minigpt.load(tmp_path / "hf")
+    ids, mask = (x[:, ::-1].copy() for x in prompts(seed=4))
+    ids[mask == 0] = model.config.pad_token_id
+    rows = [(ids, mask), *((ids[i : i + 1, : mask[i].sum()], mask[i : i + 1, : mask[i].sum()]) for i in range(5))]
+    for source, real in rows:
+        given = {"input_ids": torch.tensor(source), "attention_mask": torch.tensor(real)}
+        theirs = model.generate(**given, max_new_tokens=NEW, do_sample=False, num_beams=beams).numpy()
+        ours = loaded.generate_ids(source, real, max_new_tokens=NEW, num_beams=beams)
+        assert np.array_equal(ours, theirs)

@@ -48,7 +48,9 @@ def _heads(ours: set[str]) -> Table:
 
 
 def read_config(keys: Keys) -> BertConfig:
-    """`BertForMaskedLM` has no sentence pairs; any other class is read as `BertForPreTraining`."""
+    """Whether there are sentence pairs the files' tensors say: `BertForMaskedLM` has no pooler for them, and the class
+    that config.json names is not always the one that was saved.
+    """
     keys.fixed("tie_word_embeddings", True)
     keys.fixed("position_embedding_type", "absolute")
     return BertConfig(
@@ -59,7 +61,7 @@ def read_config(keys: Keys) -> BertConfig:
         width=keys.integer("hidden_size"),
         feed_forward=keys.integer("intermediate_size"),
         token_types=keys.integer("type_vocab_size", 2),
-        pairs=keys.get("architectures") != ["BertForMaskedLM"],
+        pairs=keys.stores("pooler.dense.weight"),
         activation=keys.choice("hidden_act", ACTIVATIONS, "gelu"),
         dropout=keys.number("hidden_dropout_prob", 0.1, below=1),
         attention_dropout=keys.number("attention_probs_dropout_prob", 0.1, below=1),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,23 +15,31 @@ from minigpt.files import new_folder, write_atomically
 from minigpt.interop.hf.families import family_of
 from minigpt.interop.hf.tokenizer_files import special_ids, write_tokenizer
 from minigpt.interop.tables import their_tensors
+from minigpt.interop.token_roles import NAMES, write_ids
 from minigpt.interop.weight_files import SINGLE, file_pieces
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
 
-# What generate() of transformers looks for in a file of its own.
-GENERATION = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "forced_eos_token_id")
 
-
-def write_model(folder: Path, model: Any, params: Parameters, tokenizer: Tokenizer | None) -> None:
+def write_model(
+    folder: Path,
+    model: Any,
+    params: Parameters,
+    tokenizer: Tokenizer | None,
+    ids: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Write `model` to `folder`, which must not be there yet; it appears whole or not at all.
+
+    Args:
+        ids: of the tokens that begin, end and pad a text (see `minigpt.interop.token_roles`), where they are known
+            from elsewhere than the tokenizer.
 
     Raises:
         UserError: Hugging Face's class cannot express the model, or the folder exists or cannot be written.
     """
     model, params = with_biases(model, params)
     family = family_of(model)
-    ids = special_ids(tokenizer)
+    ids = {**special_ids(tokenizer), **ids}
     config = {
         "architectures": [family.architecture],
         "model_type": family.model_type,
@@ -37,11 +47,10 @@ def write_model(folder: Path, model: Any, params: Parameters, tokenizer: Tokeniz
         **family.write_config(model.config),
         "dtype": str(params.flat.dtype),
     }
-    generation = {name: value for name, value in config.items() if name in GENERATION}
     tensors = their_tensors(family.table(model), params)
     with new_folder(folder) as beside:
-        for name, content in [("config.json", config), ("generation_config.json", generation)]:
-            write_atomically(beside / name, json.dumps(content, indent=2) + "\n")
+        write_atomically(beside / "config.json", json.dumps(config, indent=2) + "\n")
+        write_ids(beside, {name: value for name, value in config.items() if name in NAMES})
         write_atomically(beside / SINGLE, file_pieces(tensors))
         if tokenizer:
             write_tokenizer(beside, tokenizer, model.config.context)
