@@ -121,7 +121,7 @@ class Mixed:
             return self.table.linear_forward(x, weight, bias, out=out)
         y = product(rows(x), weight)  # (N, I) @ (I, O)
         if bias is not None:
-            y = y + bias
+            y = raised(y) + bias
         y = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], weight.shape[1])
         return deliver(y, out), LinearCache(x, weight)
 
@@ -142,9 +142,9 @@ class Mixed:
         dy_rows = rows(dy)  # (N, O)
         if first:
             dweight[...] = 0.0
-        dweight += product(rows(x).T, dy_rows)  # y = x W: (I, N) @ (N, O)
+        dweight += raised(product(rows(x).T, dy_rows))  # y = x W: (I, N) @ (N, O)
         if dbias is not None:
-            dbias += dy_rows.sum(axis=0, dtype=np.float32)  # y += b
+            dbias += raised(dy_rows).sum(axis=0)  # y += b
         dx = product(dy_rows, weight.T).astype(dy.dtype, copy=False).reshape(x.shape)  # y = x W: (N, O) @ (O, I)
         return deliver(dx, out)
 
