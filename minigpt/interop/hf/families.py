@@ -25,8 +25,8 @@ def family_of(model: Any) -> Family:
     for family in FAMILIES.values():
         if family.family == model.family and family.fits(model.config):
             if problems := family.problems(model.config):
-                name, words = family.architecture or family.model_type, " and ".join(problems)
-                raise UserError(f"Hugging Face's {name} cannot express this model: it has {words}")
+                words = " and ".join(problems)
+                raise UserError(f"Hugging Face's {family.architecture} cannot express this model: it has {words}")
             return family
     raise UserError(f"Hugging Face has no class for the models of the family {model.family!r}")
 

@@ -33,9 +33,9 @@ class Family(NamedTuple):
     model_type: str
     family: str
     table: Callable[[Any], Table]
-    architecture: str = ""
-    read_config: Callable[[Keys], Any] | None = None
-    write_config: Callable[[Any], dict[str, Any]] | None = None
+    architecture: str
+    read_config: Callable[[Keys], Any]
+    write_config: Callable[[Any], dict[str, Any]]
     fits: Callable[[Any], bool] = lambda config: True
     problems: Callable[[Any], list[str]] = lambda config: []
     prefix: str = ""

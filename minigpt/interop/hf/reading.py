@@ -50,8 +50,6 @@ def read_config(path: Path, tensors: Callable[[], Mapping[str, StoredTensor]]) -
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise UserError(f"{path}: model_type is {model_type!r}, but minigpt has only {', '.join(FAMILIES)}")
     family = FAMILIES[model_type]
-    if family.read_config is None:
-        raise UserError(f"{path}: the weights of {model_type} are not read yet")
     keys = Keys(values, path, tensors)
     keys.get("model_type")
     try:
