@@ -57,7 +57,8 @@ def _kernels() -> str:
     """Where CUDA kernels run, and what is missing where they do not."""
     gpu, emulator = cupy_problem(), compiler_problem()
     where = [place for place, problem in (("the GPU", gpu), ("the CPU emulator", emulator)) if not problem]
-    problems = [f"{place}: {p}" for place, p in (("not on a GPU", gpu), ("not emulated", emulator)) if p]
+    problems = ["not on a GPU (see gpu)"] if gpu else []
+    problems += [f"not emulated: {emulator}"] if emulator else []
     return "; ".join([f"run on {' and '.join(where)}" if where else "cannot run", *problems])
 
 

@@ -150,9 +150,9 @@ struct Block {
 };
 static const size_t STACK = 256 * 1024;
 static thread_local std::vector<std::unique_ptr<char[]>> stacks;  // kept from launch to launch
-static thread_local Block* block = nullptr;
-static thread_local Fiber* current = nullptr;
-static thread_local uint3 block_idx, block_dim, grid_dim;
+static __thread Block* block;  // not thread_local: these are read where nothing may run to initialise them
+static __thread Fiber* current;
+static __thread uint3 block_idx, block_dim, grid_dim;
 static thread_local std::string last_error;
 
 COC_INLINE int lane() { return current->linear & 31; }

@@ -13,9 +13,9 @@ struct Access {
   uint16_t thread, phase; // within the block; how many __syncthreads the thread has passed
   uint8_t size, write;
 };
-static thread_local Access* accesses;  // not a std::vector: its functions would be instrumented too
-static thread_local size_t length, room;
-static thread_local uint64_t shared_address;
+static __thread Access* accesses;  // not a std::vector: its functions would be instrumented too
+static __thread size_t length, room;
+static __thread uint64_t shared_address;
 COC_NOSAN static void note(const volatile void* p, unsigned size, bool write) {
   if (!current) return;
   if ((uintptr_t)p - (uintptr_t)current->stack < STACK) return;  // the thread's own variables
@@ -26,9 +26,16 @@ COC_NOSAN static void note(const volatile void* p, unsigned size, bool write) {
                       (uint16_t)current->block_steps, (uint8_t)size, (uint8_t)write};
   ++length;
 }
+COC_NOSAN static void note_range(const void* p, size_t n, bool write) {
+  for (size_t i = 0; i < n; i += 16) note((const char*)p + i, n - i < 16 ? (unsigned)(n - i) : 16, write);
+}
 }  // namespace coc
 
+#if defined(__has_attribute) && __has_attribute(disable_sanitizer_instrumentation)  // clang: of atomics too
+#define COC_HOOK extern "C" __attribute__((disable_sanitizer_instrumentation))
+#else
 #define COC_HOOK extern "C" __attribute__((no_sanitize("thread")))
+#endif
 #define COC_HOOKS(size)                                                          \
   COC_HOOK void __tsan_read##size(void* p) { coc::note(p, size, false); }            \
   COC_HOOK void __tsan_write##size(void* p) { coc::note(p, size, true); }            \
@@ -43,8 +50,22 @@ COC_HOOK void __tsan_init() {}
 COC_HOOK void __tsan_func_entry(void*) {}
 COC_HOOK void __tsan_func_exit() {}
 COC_HOOK void __tsan_vptr_update(void**, void*) {}
-COC_HOOK void __tsan_read_range(void* p, unsigned long n) { coc::note(p, (unsigned)n, false); }
-COC_HOOK void __tsan_write_range(void* p, unsigned long n) { coc::note(p, (unsigned)n, true); }
+COC_HOOK void __tsan_read_range(void* p, unsigned long n) { coc::note_range(p, n, false); }
+COC_HOOK void __tsan_write_range(void* p, unsigned long n) { coc::note_range(p, n, true); }
+COC_HOOK void* __tsan_memcpy(void* to, const void* from, size_t n) {  // clang's
+  coc::note_range(from, n, false);
+  coc::note_range(to, n, true);
+  return __builtin_memcpy(to, from, n);
+}
+COC_HOOK void* __tsan_memmove(void* to, const void* from, size_t n) {
+  coc::note_range(from, n, false);
+  coc::note_range(to, n, true);
+  return __builtin_memmove(to, from, n);
+}
+COC_HOOK void* __tsan_memset(void* to, int value, size_t n) {
+  coc::note_range(to, n, true);
+  return __builtin_memset(to, value, n);
+}
 // Atomics (cuda_on_cpu.h): an access, and then what was asked for.
 COC_HOOK unsigned __tsan_atomic32_load(const volatile void* p, int) {
   coc::note(p, 4, false);
