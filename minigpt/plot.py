@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,41 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+_RUNS = ("#2a6f97", "#d1495b", "#edae49", "#66a182", "#2e4057", "#8d99ae")  # apart for colour-blind readers too
+
+
+def comparison_figure(runs: Sequence[Path], baseline: float | None = None) -> Figure:
+    """Draw the losses of several runs against the steps: training faint, validation in full.
+
+    Args:
+        baseline: see `training_figure`.
+    Raises:
+        UserError: there are more runs than colours, or one has logged no validation yet.
+    """
+    if len(runs) > len(_RUNS):
+        raise UserError(f"{len(runs)} runs are too many for one picture; at most {len(_RUNS)} can be told apart")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for run, color, marker in zip(runs, _RUNS, "os^Dv*", strict=False):
+        lines = read_log(run)
+        points = [(line["step"], line["val_loss"]) for line in lines if "val_loss" in line]
+        if not points:
+            raise UserError(f"{run} has logged no validation loss to compare yet")
+        losses = np.array([line["loss"] for line in lines if "loss" in line])
+        steps = [line["step"] for line in lines if "loss" in line]
+        axes.plot(steps, smooth(losses, max(1, len(losses) // 50)), color=color, alpha=0.35, linewidth=0.8)
+        x, y = zip(*points, strict=True)
+        axes.plot(x, y, marker=marker, markersize=4, color=color, label=f"{run.resolve().name}, {y[-1]:.3f} at the end")
+    if baseline is not None:
+        axes.axhline(baseline, color=_QUIET, linestyle="--", label=f"baseline, {baseline:.3f}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats per token)")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 

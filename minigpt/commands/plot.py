@@ -21,6 +21,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--baseline", type=float, metavar="LOSS", help="draw this loss as a line, such as that of eval --baseline"
     )
+    parser.add_argument(
+        "--beside", action="append", default=[], metavar="RUN", help="compare with another run's losses; repeatable"
+    )
     parser.add_argument("--force", action="store_true", help="replace the file in --out if there is one")
     parser.set_defaults(run=run)
 
@@ -38,7 +41,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
     if args.baseline is not None and not math.isfinite(args.baseline):
         raise UserError(f"--baseline {args.baseline} is not a finite number")
-    plot.save_figure(plot.training_figure(folder, args.baseline), path)
+    if args.beside:
+        if args.out is None:
+            raise UserError("--beside compares runs in a picture of its own; say where with --out FILE.png")
+        figure = plot.comparison_figure([folder, *map(find_run, args.beside)], args.baseline)
+    else:
+        figure = plot.training_figure(folder, args.baseline)
+    plot.save_figure(figure, path)
     if args.json:
         print_json({"run": str(folder), "figure": str(path)})
     else:

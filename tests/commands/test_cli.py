@@ -205,6 +205,16 @@ def test_plot_overwrites_only_pictures_it_is_asked_to(error, run, tmp_path, caps
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_plot_compares_runs_in_a_picture_of_its_own(error, run, tmp_path, capsys):
+    assert "say where with --out" in error("plot", run, "--beside", run)
+    picture = tmp_path / "both.png"
+    assert main(["plot", str(run), "--beside", str(run), "--baseline", "2.5", "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "at most 6 can be told apart" in error("plot", run, *["--beside", run] * 6, "--out", tmp_path / "many.png")
+    (run / "log.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    assert "no validation loss to compare" in error("plot", run, "--beside", run, "--out", tmp_path / "none.png")
+
+
 def test_plot_needs_something_to_plot_and_somewhere_to_put_it(error, run, tmp_path):
     assert "cannot write" in error("plot", run, "--out", tmp_path / "no" / "such" / "folder.png")
     (run / "log.jsonl").unlink()
