@@ -90,7 +90,7 @@ def choose(
 def _auto(table: Any, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
     """The attention that belongs to the operations on NumPy, the highest rung of the dtype on CuPy; and why."""
     if backend.name == "numpy":
-        return ("tiled", "the fast operations'") if table is fast else ("reference", "the plain operations'")
+        return ("tiled", "of the fast operations") if table is fast else ("reference", "of the plain operations")
     rung = "flash" if dtype == "float32" else "mma"  # float32 on tensor cores (TF32) only if asked for
     if rung in RUNGS and RUNGS[rung].problem(dtype, head_width) is None:
         return f"cuda:{rung}", f"the fastest kernel for {dtype} and heads of {head_width}"

@@ -26,7 +26,7 @@ def losses(folder):
 def test_fifty_steps_through_emulated_flash_attention_are_those_of_numpy(text_file, tmp_path, capsys):
     emulated = {"train__attention": "cuda:flash", "train__emulate": "true"}
     assert train(text_file, tmp_path / "numpy", 50, **TWO_LAYERS) == 0
-    assert "attention: tiled (the fast operations')\n" in capsys.readouterr().err
+    assert "attention: tiled (of the fast operations)\n" in capsys.readouterr().err
     assert train(text_file, tmp_path / "emulated", 50, **TWO_LAYERS, **emulated) == 0
     assert "attention: cuda:flash (as asked for, on the CPU emulator)\n" in capsys.readouterr().err
     ours, theirs = losses(tmp_path / "emulated"), losses(tmp_path / "numpy")
@@ -76,9 +76,9 @@ def test_no_compiler_is_said_when_the_run_starts(monkeypatch):
 def test_auto_says_what_it_chose(monkeypatch):
     numpy = get_backend()
     chosen = choose("auto", numpy, dtype="float32", head_width=16)
-    assert chosen.operations is fast and chosen.attention == "tiled (the fast operations')"
+    assert chosen.operations is fast and chosen.attention == "tiled (of the fast operations)"
     chosen = choose("plain", numpy, dtype="float32", head_width=16)
-    assert chosen.operations is ops and chosen.attention == "reference (the plain operations')"
+    assert chosen.operations is ops and chosen.attention == "reference (of the plain operations)"
     chosen = choose("plain", numpy, attention="tiled", dtype="float32", head_width=16)
     assert chosen.operations.attention_forward is fast.attention_forward
     assert chosen.operations.linear_forward is ops.linear_forward
