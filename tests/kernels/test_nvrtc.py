@@ -36,7 +36,8 @@ BUILDS = {
         if not variant or (dtype != "float16" and (file, variant) != ("forward", "-atomic"))
     },
     **{
-        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, 64, 16)
+        # float64 serves gradient checks, not speed
+        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, 64, 64 if dtype == "float64" else 16)
         for file in ("norm", "activation", "cross_entropy", "adamw", "embedding")
         for dtype, define in _ELEMENTS.items()
     },
