@@ -27,6 +27,12 @@ def shape_of(axis: str, value: int) -> Shape:
     return shape._replace(heads=max(1, shape.width // 64))
 
 
+def described(shape: Shape) -> str:
+    """A shape in the letters that every file here uses."""
+    s = shape
+    return f"L {s.layers}, C {s.width}, T {s.context}, B {s.batch}, V {s.vocab_size}, heads of 64"
+
+
 def bench_scaling(*, rounds: int, workers: int, progress: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
     """Time every shape: one record a shape, with the axis, its value, µs per token and the process's peak MB."""
     records = []
@@ -69,8 +75,5 @@ def scaling_figure(records: list[dict[str, Any]]) -> Figure:
             panel.spines[["top", "right"]].set_visible(False)
     panels[0][0].set_ylabel("time (µs per token)")
     panels[1][0].set_ylabel("peak memory (MB)")
-    figure.suptitle(
-        f"One training step; otherwise L {BASE.layers}, C {BASE.width}, T {BASE.context}, B {BASE.batch}, "
-        f"V {BASE.vocab_size}, heads of 64"
-    )
+    figure.suptitle(f"One training step; otherwise {described(BASE)}")
     return figure

@@ -10,7 +10,7 @@ from minigpt.backend import get_backend
 from minigpt.benchmark.decode import bench_decode
 from minigpt.benchmark.gpu_step import GPU_SHAPES
 from minigpt.benchmark.profile import profile_step
-from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, scaling_figure
+from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
 from minigpt.commands import bench_attention
@@ -176,7 +176,7 @@ def run_scaling(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"records": records, "workers": workers, "plot": str(plot)})
         return 0
-    print(f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {BASE}")
+    print(f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {described(BASE)}")
     for r in records:
         low, high = r["interval"]
         time = f"{r['us_per_token']:8.2f} µs per token [{low:.2f}, {high:.2f}]"
