@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigpt.backend import Array, array_module, backend_of
+from minigpt.blocks import block_step
 from minigpt.data.batch import Batch
 from minigpt.models.key_values import KeyValues, empty_key_values, row_index
 from minigpt.ops import Mask
@@ -69,3 +71,13 @@ def start_causal(model: Any, params: Parameters, batch: Batch, max_len: int, run
         xp = array_module(params.flat)
         real, positions = xp.asarray(whole), xp.asarray(np.maximum(np.cumsum(whole, axis=1) - 1, 0))
     return CausalState(own, real, positions, run)
+
+
+def step_blocks(model: Any, params: Parameters, x: Array, state: CausalState) -> Array:
+    """The blocks of a decoder-only model for new tokens (R, n, C): the states of each text's last one, (R, C)."""
+    tokens = x.shape[1]
+    for layer in range(model.config.layers):
+        p, append = params.scope(f"blocks.{layer}"), partial(state.own.append, layer)
+        mask = state.masked(model.mask(layer, None), tokens)
+        x = block_step(x, p, model.block, state.run, append, mask, state.next_positions(tokens))
+    return x[:, -1]

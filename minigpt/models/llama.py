@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 from minigpt import ops
@@ -19,7 +18,6 @@ from minigpt.blocks import (
     block_backward,
     block_forward,
     block_specs,
-    block_step,
     norm_backward,
     norm_forward,
     norm_specs,
@@ -27,7 +25,7 @@ from minigpt.blocks import (
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
-from minigpt.models.causal_state import CausalState, start_causal
+from minigpt.models.causal_state import CausalState, start_causal, step_blocks
 from minigpt.ops.rope import LAYOUTS
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
@@ -245,13 +243,8 @@ class Llama:
     def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
         """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
         run, tokens = state.run, ids.shape[1]
-        positions = state.next_positions(tokens)
         x, _ = run.ops.embedding_forward(ids, params["tokens"])  # (R, n, C)
-        for layer in range(self.config.layers):
-            p, append = params.scope(f"blocks.{layer}"), partial(state.own.append, layer)
-            mask = state.masked(self.mask(layer, None), tokens)
-            x = block_step(x, p, self.block, run, append, mask, positions)
-        x = x[:, -1]
+        x = step_blocks(self, params, x, state)
         x, _ = norm_forward(x, params, "final_norm", self.block, run)
         return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)
 
