@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt import beam
 from minigpt.beam import Search
-from minigpt.data.seq2seq import pad_rows
+from minigpt.data.batch import pad_rows
 from minigpt.errors import UserError
 from minigpt.generate import next_token_probabilities
 from minigpt.params import Parameters

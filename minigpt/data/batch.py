@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minigpt.backend import Array
 from minigpt.ops import count_targets
+
+
+def take_rows(batch: Any, start: int, stop: int) -> Any:
+    """The rows start … stop − 1 of every array of a batch; what is None stays so."""
+    return batch._make(None if x is None else x[start:stop] for x in batch)
+
+
+def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
+    """Cut a batch into `shards` parts whose rows differ by at most one, each with its first row's number.
+
+    With fewer rows than shards, the parts that would be empty are left out.
+    """
+    edges = [batch.row_count * i // shards for i in range(shards + 1)]
+    return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def pad_rows(rows: Sequence[np.ndarray], fill: int, width: int = 0) -> np.ndarray:
+    """Rows of different lengths as one array, filled up on the right to the longest, or to `width`."""
+    padded = np.full((len(rows), width or max(map(len, rows))), fill, dtype=np.int64)
+    for place, row in zip(padded, rows, strict=True):
+        place[: len(row)] = row
+    return padded
 
 
 class Batch(NamedTuple):
@@ -26,12 +51,7 @@ class Batch(NamedTuple):
         """How many items each term of the loss averages over."""
         return {"tokens": count_targets(self.targets)}
 
-    def rows(self, start: int, stop: int) -> Batch:
-        padding = None if self.key_padding is None else self.key_padding[start:stop]
-        return Batch(self.inputs[start:stop], self.targets[start:stop], padding)
-
-    def split(self, shards: int) -> list[tuple[int, Batch]]:
-        return split_rows(self, shards)
+    rows, split = take_rows, split_rows
 
     @property
     def row_count(self) -> int:
@@ -41,12 +61,3 @@ class Batch(NamedTuple):
     def token_count(self) -> int:
         """How many tokens go through the model."""
         return self.inputs.size
-
-
-def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
-    """Cut a batch into `shards` parts whose rows differ by at most one, each with its first row's number.
-
-    With fewer rows than shards, the parts that would be empty are left out.
-    """
-    edges = [batch.row_count * i // shards for i in range(shards + 1)]
-    return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.backend import Array
-from minigpt.data.batch import split_rows
+from minigpt.data.batch import pad_rows, split_rows, take_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
@@ -43,11 +42,7 @@ class BertBatch(NamedTuple):
         tokens = {"tokens": count_targets(self.targets)}
         return tokens if self.labels is None else tokens | {"pairs": count_targets(self.labels)}
 
-    def rows(self, start: int, stop: int) -> BertBatch:
-        return BertBatch(*(None if x is None else x[start:stop] for x in self))
-
-    def split(self, shards: int) -> list[tuple[int, BertBatch]]:
-        return split_rows(self, shards)
+    rows, split = take_rows, split_rows
 
     @property
     def row_count(self) -> int:
@@ -163,10 +158,10 @@ class Examples:
         width = min(self.stream.context, -(-lengths.max() // _WIDTH) * _WIDTH)
         most = self.settings.max_predictions
         return BertBatch(
-            pad_rows(seen, width, self.special.pad),
-            pad_rows(types, width, 0),
-            pad_rows(places, most, 0),
-            pad_rows(targets, most, IGNORE),
+            pad_rows(seen, self.special.pad, width),
+            pad_rows(types, 0, width),
+            pad_rows(places, 0, most),
+            pad_rows(targets, IGNORE, most),
             np.array(labels) if self.pairs else None,
             np.arange(width) < lengths[:, None] if lengths.min() < width else None,
         )
@@ -200,11 +195,3 @@ class Examples:
             most=self.settings.max_predictions,
             continues=self._continues,
         )
-
-
-def pad_rows(rows: Sequence[np.ndarray], width: int, fill: int) -> np.ndarray:
-    """Rows of different lengths as one array (rows, width), filled up on the right."""
-    padded = np.full((len(rows), width), fill, dtype=np.int64)
-    for place, row in zip(padded, rows, strict=True):
-        place[: len(row)] = row
-    return padded

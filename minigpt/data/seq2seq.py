@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.backend import Array, array_module
-from minigpt.data.batch import split_rows
+from minigpt.data.batch import pad_rows, split_rows, take_rows
 from minigpt.ops import IGNORE, count_targets
 
 
@@ -36,11 +36,7 @@ class Seq2SeqBatch(NamedTuple):
         terms = {"tokens": self.targets, "labels": self.labels, "spans": self.spans}
         return {name: count_targets(x) for name, x in terms.items() if x is not None}
 
-    def rows(self, start: int, stop: int) -> Seq2SeqBatch:
-        return Seq2SeqBatch(*(None if x is None else x[start:stop] for x in self))
-
-    def split(self, shards: int) -> list[tuple[int, Seq2SeqBatch]]:
-        return split_rows(self, shards)
+    rows, split = take_rows, split_rows
 
     @property
     def row_count(self) -> int:
@@ -75,11 +71,3 @@ def seq2seq_batch(
         labels,
         np.arange(lengths.max()) < lengths[:, None] if lengths.min() < lengths.max() else None,
     )
-
-
-def pad_rows(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:
-    """Rows of different lengths as one array, filled up on the right."""
-    padded = np.full((len(rows), max(map(len, rows))), fill, dtype=np.int64)
-    for place, row in zip(padded, rows, strict=True):
-        place[: len(row)] = row
-    return padded

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from minigpt.backend import Array
 from minigpt.blocks import linear_backward, linear_forward
-from minigpt.data.batch import split_rows
+from minigpt.data.batch import split_rows, take_rows
 from minigpt.models.bert import BertBody, BertConfig
 from minigpt.ops import count_targets
 from minigpt.params import Parameters, ParameterSpec
@@ -34,12 +34,7 @@ class ClassificationBatch(NamedTuple):
     def counts(self) -> dict[str, int]:
         return {"examples": count_targets(self.labels)}
 
-    def rows(self, start: int, stop: int) -> ClassificationBatch:
-        return ClassificationBatch(*(None if x is None else x[start:stop] for x in self))
-
-    def split(self, shards: int) -> list[tuple[int, ClassificationBatch]]:
-        """See `Batch.split`; the choices of an example stay together."""
-        return split_rows(self, shards)
+    rows, split = take_rows, split_rows  # the choices of an example stay together
 
     @property
     def row_count(self) -> int:
@@ -62,11 +57,7 @@ class SpanBatch(NamedTuple):
     def counts(self) -> dict[str, int]:
         return {"starts": count_targets(self.starts), "ends": count_targets(self.ends)}
 
-    def rows(self, start: int, stop: int) -> SpanBatch:
-        return SpanBatch(*(None if x is None else x[start:stop] for x in self))
-
-    def split(self, shards: int) -> list[tuple[int, SpanBatch]]:
-        return split_rows(self, shards)
+    rows, split = take_rows, split_rows
 
     @property
     def row_count(self) -> int:

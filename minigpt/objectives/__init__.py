@@ -8,7 +8,7 @@ sample` know nothing else. A new family provides three things.
 
         counts()       {term: number of items} for every term of the loss; one of them is "tokens", those predicted
         rows(a, b)     the rows a … b−1, as a batch of the same kind
-        split(n)       [(first row, part), …]; `data.batch.split_rows(self, n)` does it
+        split(n)       [(first row, part), …]; `rows, split = take_rows, split_rows` of `data.batch` are both
         row_count      how many rows it has; rows are what shards divide, and what dropout is keyed by
         token_count    how many tokens go through the model (for tokens per second)
 
