@@ -1,0 +1,28 @@
+"""The tasks that a pretrained model is tried on: their examples and how they are scored."""
+
+from minigpt.tasks.examples import (
+    Classification,
+    Example,
+    LastWord,
+    MultipleChoice,
+    Pronoun,
+    Similarity,
+    Span,
+    Summary,
+    Translation,
+)
+from minigpt.tasks.registry import TASKS, Task
+
+__all__ = [
+    "TASKS",
+    "Classification",
+    "Example",
+    "LastWord",
+    "MultipleChoice",
+    "Pronoun",
+    "Similarity",
+    "Span",
+    "Summary",
+    "Task",
+    "Translation",
+]
