@@ -13,8 +13,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt.exercises import check_exercise
 from minigpt.params import Parameters
 from minigpt.run import Run
+
+__all__ = [
+    "DIRECTION_BOUND",
+    "ELEMENT_BOUND",
+    "GradientCheck",
+    "ModelCase",
+    "central_difference",
+    "check_exercise",
+    "check_gradient",
+    "check_gradients",
+    "numeric_directional",
+    "numeric_gradient",
+    "random_parameters",
+]
 
 ELEMENT_BOUND = 1e-7
 DIRECTION_BOUND = 1e-6

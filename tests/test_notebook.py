@@ -1,0 +1,48 @@
+"""What notebooks call: command lines in cells, and the style of their figures."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from minigpt.notebook import command
+from minigpt.plot import draw_attention, shown, use_notebook_style
+
+
+def test_a_command_speaks_on_stdout(capsys):
+    command("minigpt gradcheck gpt2-no-bias --json")
+    assert '"worst"' in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="the command ended with 2: minigpt train nothing"):
+        command("minigpt train nothing")
+    heard = capsys.readouterr()
+    assert "unknown preset 'nothing'" in heard.out and not heard.err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("rm -rf .", "only minigpt can be run, not rm"), ("minigpt train --stepz 1", "the command ended with 2")],
+)
+def test_what_is_no_command(line, said, capsys):
+    with pytest.raises(RuntimeError, match=said):
+        command(line)
+
+
+def test_help_is_no_failure(capsys):
+    command("minigpt sample --help")
+    assert "usage: minigpt sample" in capsys.readouterr().out
+
+
+def test_figures_have_opaque_paper():
+    with matplotlib.rc_context():
+        use_notebook_style()
+        figure = Figure()
+        axes = figure.subplots()
+        assert figure.get_facecolor()[3] == axes.get_facecolor()[3] == 1.0
+        colors = [axes.plot([0, 1])[0].get_color() for _ in range(7)]
+        assert len(set(colors)) == 7
+        draw_attention(axes, np.eye(3), ["a", " b", "\n"], ["x", "$y$", "z"])
+        assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "␣b", "↵"]
+
+
+def test_tokens_are_shown_as_they_are():
+    assert shown(" a\n$") == "␣a↵\\$"
