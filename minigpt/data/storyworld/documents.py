@@ -1,0 +1,106 @@
+"""All kinds of documents: drawing them one by one, the probability of a text, the splits, streams of any length."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from minigpt.data.storyworld import engine
+from minigpt.data.storyworld.engine import Chooser
+from minigpt.data.storyworld.facts import Document
+from minigpt.data.storyworld.stories import story
+from minigpt.errors import UserError
+
+# Every kind's program and how many of a hundred documents are of it.
+PROGRAMS = {"story": story}
+SHARES = {"story": 100}
+
+SPLITS = {"train": 0.95, "dev": 0.025, "test": 0.025}
+
+
+def world(c: Chooser) -> tuple[str, Any]:
+    """The program of the whole language: which kind, and a document of it."""
+    kind = c.pick(tuple(SHARES), tuple(SHARES.values()))
+    return kind, PROGRAMS[kind](c)
+
+
+def document(seed: int, index: int, kind: str | None = None) -> Document:
+    """Document number `index` of the endless list that `seed` stands for: a pure function of its arguments.
+
+    Args:
+        kind: of this kind; by default each kind comes as often as `SHARES` says.
+    """
+    key = engine.mix(engine.mix(seed) + index)
+    if kind is None:
+        drawn = engine.draw(world, key)
+        kind, facts = drawn.value
+        log_p = drawn.log_p
+    else:
+        drawn = engine.draw(_program(kind), key)
+        facts, log_p = drawn.value, drawn.log_p + math.log(share(kind))
+    return Document(drawn.text, kind, _complete(facts, drawn.sentences), log_p)
+
+
+def _program(kind: str) -> Any:
+    if kind not in PROGRAMS:
+        raise UserError(f"the story world has no documents of the kind {kind!r}; its kinds are {', '.join(PROGRAMS)}")
+    return PROGRAMS[kind]
+
+
+def share(kind: str) -> float:
+    """How probable it is that a document is of this kind."""
+    return SHARES[kind] / sum(SHARES.values())
+
+
+def _complete(facts: Any, sentences: tuple[str, ...]) -> Any:
+    """Put the sentences of the text into its facts."""
+    if hasattr(facts, "sentences"):
+        return facts._replace(sentences=sentences)
+    return facts._replace(story=facts.story._replace(sentences=sentences)) if hasattr(facts, "story") else facts
+
+
+def parse(text: str) -> list[Document]:
+    """All derivations of a text: there is one, or none if it is not of this world."""
+    found = engine.parse(world, text)
+    return [Document(text, p.value[0], _complete(p.value[1], p.sentences), p.log_p) for p in found]
+
+
+def derivations(text: str) -> int:
+    """In how many ways the world can write this text: 1 or 0."""
+    return len(engine.parse(world, text))
+
+
+def log_probability(text: str) -> float:
+    """log p of a document among all documents, in nats.
+
+    Raises:
+        UserError: the story world cannot write this text.
+    """
+    found = engine.parse(world, text)
+    if not found:
+        raise UserError(f"this is no document of the story world: {text[:60]!r}{'…' if len(text) > 60 else ''}")
+    return math.log(math.fsum(math.exp(p.log_p) for p in found))
+
+
+def split_of(text: str) -> str:
+    """ "train", "dev" or "test": by a hash of the text, so that a text that comes twice is in one of them only."""
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    place = int.from_bytes(digest, "little") / 2**64
+    for split, fraction in SPLITS.items():
+        place -= fraction
+        if place < 0:
+            return split
+    return split
+
+
+def stream(seed: int, split: str | None = None, kind: str | None = None, start: int = 0) -> Iterator[Document]:
+    """The documents from number `start` on, without end; those of one split or kind where one is named."""
+    if split is not None and split not in SPLITS:
+        raise UserError(f"the story world has no split {split!r}; its splits are {', '.join(SPLITS)}")
+    for index in itertools.count(start):
+        one = document(seed, index, kind)
+        if split is None or split_of(one.text) == split:
+            yield one
