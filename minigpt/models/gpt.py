@@ -204,9 +204,16 @@ class GPT:
         run: Run = EVALUATION,
         key_padding: Array | None = None,
         positions: int | Array = 0,
+        at: tuple[Array, Array] | None = None,
     ) -> Array:
-        """Scores of every possible next token at every position: (B, T) to (B, T, V)."""
+        """Scores of every possible next token at every position: (B, T) to (B, T, V).
+
+        Args:
+            at: rows and columns (N,) of the positions that are wanted; the scores are then (N, V).
+        """
         x, _ = self.body_forward(params, ids, run, key_padding, positions)
+        if at is not None:
+            x = x[at]  # (N, C): the output layer is a good part of a small model's work
         return run.ops.linear_forward(x, params["tokens"].T)[0]
 
     def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:

@@ -1,0 +1,244 @@
+"""How probable a causal model finds one text after another: log-probabilities of completions, given contexts.
+
+This is all that tasks without gradient steps ask of a model, besides writing: which ending of a story is the more
+probable, whether "positive" or "negative" comes next, where a sentence reads badly.
+
+    log p(completion | context) = Σ_t log p(token_t | context, token_1 … token_{t−1})
+
+Rows are padded on the right. A causal model never looks there, so the padding needs no mask, and a row's score is the
+one it has alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.api import Loaded
+from minigpt.backend import backend_of
+from minigpt.data.batch import pad_rows
+from minigpt.data.documents import END_OF_TEXT
+from minigpt.dispatch import operations
+from minigpt.errors import UserError
+from minigpt.run import Run
+
+RULES = ("sum", "token", "character", "unconditional")
+CAUSAL = ("gpt", "llama")
+_ROWS = 64  # of a batch, at most
+_SCORES = 1 << 25  # of a batch: scored positions times vocabulary
+
+
+class Scored(NamedTuple):
+    """What a model makes of one completion.
+
+    Attributes:
+        log_probabilities: (n,) log p in nats of each of its tokens, in float64.
+        characters: how long it is, without white space around it.
+        greedy: whether each of its tokens is the most probable one there, so that the model would write just this.
+    """
+
+    log_probabilities: np.ndarray
+    characters: int
+    greedy: bool
+
+    @property
+    def total(self) -> float:
+        """Σ log p."""
+        return float(self.log_probabilities.sum())
+
+    @property
+    def tokens(self) -> int:
+        return len(self.log_probabilities)
+
+
+class Row(NamedTuple):
+    """The ids of a text, and from which one on they are scored."""
+
+    ids: tuple[int, ...]
+    start: int
+
+
+def check_causal(loaded: Loaded) -> None:
+    """Raise UserError for a model that does not predict each token from those before it."""
+    if loaded.model.family not in CAUSAL:
+        raise UserError(
+            f"a model of the family {loaded.model.family} does not continue texts, so it cannot be prompted; "
+            f"take a run of one of the families {', '.join(CAUSAL)}"
+        )
+
+
+def first_ids(loaded: Loaded) -> tuple[int, ...]:
+    """What stands before a text: the token that documents begin after where the model knows one, else nothing.
+
+    A run that was trained on documents has seen each of them after an end-of-text token; a model of another
+    implementation names the token itself.
+    """
+    special = loaded.text.special_tokens
+    if getattr(loaded.config.objective, "end_of_text", False) and END_OF_TEXT in special:
+        return (special[END_OF_TEXT],)
+    begin = loaded.ids.get("bos_token_id")
+    return () if begin is None else (begin,)
+
+
+def text_row(loaded: Loaded, context: str, completion: str) -> Row:
+    """Encode a context and what follows it.
+
+    Spaces at the end of the context go over to the completion, because a word's token begins with the space before
+    it. The two are encoded together; where that moves the boundary between them, the tokens after the first
+    len(encode(context)) are scored.
+
+    Raises:
+        UserError: the completion is empty, or has a character that the tokenizer does not know.
+    """
+    if not completion.strip():
+        raise UserError(f"there is nothing to score after {context[-40:]!r}: the completion is empty")
+    stem, begin = context.rstrip(" "), first_ids(loaded)
+    before = loaded.text.encode(stem) if stem else []
+    ids = loaded.text.encode(context + completion)
+    return Row((*begin, *ids), len(begin) + min(len(before), len(ids) - 1))
+
+
+def score(
+    loaded: Loaded, pairs: Sequence[tuple[str, str]], *, on_row: Callable[[int], object] = lambda n: None
+) -> list[Scored]:
+    """Score each (context, completion), in batches. A context that is too long for the model is cut on the left.
+
+    With an empty context and a model that knows no token to begin with, the first token has no probability, and the
+    completion is scored from its second token on.
+
+    Args:
+        on_row: called with the number of rows that were done (for a progress bar).
+    Raises:
+        UserError: a completion is empty or alone longer than the model's context, or the model is not causal.
+    """
+    check_causal(loaded)
+    rows = [text_row(loaded, context, completion) for context, completion in pairs]
+    found = score_rows(loaded, rows, on_row=on_row)
+    return [
+        Scored(log_p, len(completion.strip()), greedy)
+        for (log_p, greedy), (_, completion) in zip(found, pairs, strict=True)
+    ]
+
+
+def score_rows(
+    loaded: Loaded, rows: Sequence[Row], *, on_row: Callable[[int], object] = lambda n: None
+) -> list[tuple[np.ndarray, bool]]:
+    """For each row the log-probabilities of its scored ids, and whether each is the most probable one."""
+    context = loaded.model.config.context
+    fitted = [_fit(row, context) for row in rows]
+    order = sorted(range(len(rows)), key=lambda i: len(fitted[i].ids))  # rows of like length share a batch
+    found: list[Any] = [None] * len(rows)
+    for batch in _batches(order, fitted, loaded.model.config.vocab_size):
+        for i, result in zip(batch, _score_batch(loaded, [fitted[i] for i in batch]), strict=True):
+            found[i] = result
+        on_row(len(batch))
+    return found
+
+
+def _fit(row: Row, context: int) -> Row:
+    """Cut a row on the left so that its last id is predicted from at most `context` others."""
+    cut = max(len(row.ids) - context - 1, 0)
+    start = row.start - cut
+    if start < 1 and cut:
+        count = len(row.ids) - row.start
+        raise UserError(f"a completion has {count} tokens, but the model's context is {context}; shorten it")
+    if len(row.ids) < 2:
+        raise UserError("a text of one token has no log-probability: nothing stands before it")
+    return Row(row.ids[cut:], max(start, 1))
+
+
+def _batches(order: Sequence[int], rows: Sequence[Row], vocab_size: int) -> list[list[int]]:
+    """Group rows, in the given order, so that a batch has neither too many rows nor too many scores."""
+    batches: list[list[int]] = []
+    scored = 0
+    for i in order:
+        count = len(rows[i].ids) - rows[i].start
+        if not batches or len(batches[-1]) == _ROWS or (scored + count) * vocab_size > _SCORES:
+            batches.append([])
+            scored = 0
+        batches[-1].append(i)
+        scored += count
+    return batches
+
+
+def _score_batch(loaded: Loaded, rows: Sequence[Row]) -> list[tuple[np.ndarray, bool]]:
+    """Rows that differ in nothing but their last token (the words that a label may be) go through the model once."""
+    backend = backend_of(loaded.params.flat)
+    places: dict[tuple[int, ...], int] = {}
+    at = [places.setdefault(row.ids[:-1], len(places)) for row in rows]
+    inputs = pad_rows([np.asarray(ids) for ids in places], 0)  # (B, T); 0 stands on the right, where nobody looks
+    counts = [len(row.ids) - row.start for row in rows]
+    row_index = np.repeat(at, counts)  # (N,)
+    # The token at place t is predicted at place t − 1
+    column_index = np.concatenate([np.arange(row.start - 1, len(row.ids) - 1) for row in rows])  # (N,)
+    run = Run(ops=operations("auto", backend))
+    scores = loaded.model.logits(
+        loaded.params,
+        backend.asarray(inputs),
+        run,
+        at=(backend.asarray(row_index), backend.asarray(column_index)),
+    )  # (N, V)
+    found, first = [], 0
+    for row, count in zip(rows, counts, strict=True):
+        mine = np.asarray(backend.to_host(scores[first : first + count]), dtype=np.float64)  # (n, V)
+        targets = np.asarray(row.ids[row.start :])
+        log_p = log_softmax(mine)[np.arange(count), targets]
+        if not np.isfinite(log_p).all():
+            raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+        found.append((log_p, bool((mine.argmax(axis=-1) == targets).all())))
+        first += count
+    return found
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """log p_i = x_i − log Σ_j exp(x_j) along the last axis; the largest score is taken off first."""
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def rate(scored: Scored, rule: str, unconditional: float = 0.0) -> float:
+    """One number for how well a completion fits, by one of `RULES`.
+
+    "sum" is its log-probability, which favours short completions; "token" and "character" divide by its length in
+    either (GPT and GPT-3 by tokens, Llama by characters); "unconditional" takes off how probable it is anywhere,
+    log p(completion | "Answer:") (GPT-3), so that frequent words have no advantage.
+    """
+    if rule == "sum":
+        return scored.total
+    if rule == "token":
+        return scored.total / scored.tokens
+    if rule == "character":
+        return scored.total / scored.characters
+    return scored.total - unconditional
+
+
+def rate_options(
+    loaded: Loaded,
+    questions: Sequence[tuple[str, Sequence[str]]],
+    rule: str,
+    *,
+    anywhere: str = "Answer:",
+    on_row: Callable[[int], object] = lambda n: None,
+) -> list[np.ndarray]:
+    """For each (context, options) what every option is worth by the rule; the largest is the model's choice.
+
+    Args:
+        anywhere: the context that "unconditional" compares with.
+    Raises:
+        UserError: there is no such rule; or as `score`.
+    """
+    if rule not in RULES:
+        raise UserError(f"there is no rule {rule!r} to score with: choose from {', '.join(RULES)}")
+    pairs = [(context, option) for context, options in questions for option in options]
+    scored = score(loaded, pairs, on_row=on_row)
+    if rule == "unconditional":
+        distinct = list(dict.fromkeys(option for _, option in pairs))
+        alone = score(loaded, [(anywhere, option) for option in distinct])
+        known = {option: s.total for option, s in zip(distinct, alone, strict=True)}
+        values = [rate(s, rule, known[option]) for s, (_, option) in zip(scored, pairs, strict=True)]
+    else:
+        values = [rate(s, rule) for s in scored]
+    edges = np.cumsum([len(options) for _, options in questions])[:-1]
+    return np.split(np.array(values), edges)
