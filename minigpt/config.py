@@ -116,7 +116,9 @@ class TrainConfig:
         recompute: keep only the blocks' inputs and compute them again in the backward pass: less memory, more time.
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means only at the end.
-        keep_checkpoints: how many of the newest checkpoints stay on disk.
+        keep_checkpoints: how many of the newest checkpoints stay on disk; 0 keeps all.
+        checkpoint_powers: also save at the steps 1, 2, 4, 8, …, and keep those and the first one, whatever their
+            number: what `minigpt zeroshot --checkpoints` needs, whose axis of steps is logarithmic.
     """
 
     steps: int = 1000
@@ -139,15 +141,17 @@ class TrainConfig:
     sample_every: int = 500
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
+    checkpoint_powers: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every", "keep_checkpoints"):
+        for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every"):
             _require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
         _require(
             (1 <= self.ramp_from <= self.batch * self.accumulation) if self.ramp_tokens else not self.ramp_from,
             "train.ramp_from and ramp_tokens belong together: from at least 1 row to at most batch x accumulation",
         )
-        for name in ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every"):
+        counts = ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every")
+        for name in (*counts, "keep_checkpoints"):
             _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
         _one_of("train.backend", self.backend, ("numpy", "cupy"))
         _one_of("train.operations", self.operations, IMPLEMENTATIONS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def save_checkpoint(
     *,
     backend: Backend,
     keep: int,
+    powers: bool = False,
 ) -> Path:
-    """Write the checkpoint of `step` and, once it is in place, remove all but the newest `keep`.
+    """Write the checkpoint of `step` and, once it is in place, remove the old ones (see `outdated`).
 
     Weights that are not finite are not saved: whatever checkpoint there is stays good.
 
@@ -87,11 +89,26 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise UserError(f"cannot write the checkpoint {final}: {error}") from None
-    for old in checkpoint_paths(run)[:-keep]:
+    for old in outdated(checkpoint_paths(run), keep, powers=powers):
         doomed = old.with_name(f".{old.name}.removed")  # renamed first: half-deleted must not look finished
         os.rename(old, doomed)
         shutil.rmtree(doomed, ignore_errors=True)
     return final
+
+
+def is_power_of_two(step: int) -> bool:
+    return step > 0 and step & (step - 1) == 0
+
+
+def outdated(checkpoints: Sequence[Path], keep: int, *, powers: bool) -> list[Path]:
+    """Which checkpoints, given oldest first, need not stay: all but the newest `keep`; none if that is 0.
+
+    Args:
+        powers: those of step 0 and of the powers of two stay as well; older ones among them do not count.
+    """
+    steps = {path: int(path.name.removeprefix("step-")) for path in checkpoints}
+    counted = [path for path in checkpoints[:-1] if not (powers and (not steps[path] or is_power_of_two(steps[path])))]
+    return counted[: max(len(counted) + 1 - keep, 0)] if keep else []
 
 
 def remove_leftovers(run: Path) -> None:

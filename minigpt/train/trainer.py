@@ -26,6 +26,7 @@ from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import (
     check_tokenizer,
     checkpoint_paths,
+    is_power_of_two,
     load_state,
     load_weights,
     remove_leftovers,
@@ -123,8 +124,17 @@ class Trainer:
         state |= {"rows": self.rows, "tokens": self.tokens}
         if self.loss_scale.adjusts:
             state["loss_scale"] = self.loss_scale.state()
-        run, keep = folder or self.run, self.config.train.keep_checkpoints
-        return save_checkpoint(run, self.step, self.params, self.optimizer, state, backend=self.backend, keep=keep)
+        c = self.config.train
+        return save_checkpoint(
+            folder or self.run,
+            self.step,
+            self.params,
+            self.optimizer,
+            state,
+            backend=self.backend,
+            keep=c.keep_checkpoints,
+            powers=c.checkpoint_powers,
+        )
 
     def train(self, *, should_stop: Callable[[], bool] = lambda: False) -> Result:
         """Train until `train.steps` are done or `should_stop()` says so, and leave a checkpoint of where it ended.
@@ -142,7 +152,8 @@ class Trainer:
             while self.step < c.steps and not should_stop():
                 self._train_step(pool, bar)
                 self._positions = self.log.positions()
-                if self.step == c.steps or _due(self.step, c.checkpoint_every):
+                power = c.checkpoint_powers and is_power_of_two(self.step)
+                if self.step == c.steps or _due(self.step, c.checkpoint_every) or power:
                     self.save()
                 complete = not should_stop() and self._look(pool, bar, should_stop)
             self.save()

@@ -13,11 +13,12 @@ from minigpt.data.batch import Batch
 from minigpt.data.dataset import window_batches, window_starts
 from minigpt.evaluate.loss import mean_loss
 from minigpt.models import GPT, GPTConfig
+from minigpt.train.checkpoint import checkpoint_paths
 from minigpt.train.log import read_log
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 
-from .runs import train
+from .runs import contents, train
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
@@ -52,6 +53,23 @@ def test_a_run_leaves_what_it_should(text_file, tmp_path, capsys):
     last = [line["val_loss"] for line in lines if "val_loss" in line][-1]
     assert main(["eval", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(last, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "keep, powers, steps",
+    [
+        (2, False, [15, 20]),
+        (2, True, [0, 1, 2, 4, 8, 15, 16, 20]),
+        (1, True, [0, 1, 2, 4, 8, 16, 20]),
+        (0, False, [0, 5, 10, 15, 20]),
+    ],
+)
+def test_which_checkpoints_stay(text_file, tmp_path, keep, powers, steps):
+    changed = {"train__keep_checkpoints": keep, "train__checkpoint_powers": str(powers).lower()}
+    assert train(text_file, tmp_path / "run", 20, **changed) == 0
+    assert [int(p.name[5:]) for p in checkpoint_paths(tmp_path / "run")] == steps
+    assert train(text_file, tmp_path / "plain", 20) == 0
+    assert contents(tmp_path / "run", step=20) == contents(tmp_path / "plain", step=20)  # saving changes no training
 
 
 def test_resumed_weights_are_the_saved_ones(text_file, tmp_path):
