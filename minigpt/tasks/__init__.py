@@ -8,6 +8,7 @@ from minigpt.tasks.examples import (
     Pronoun,
     Similarity,
     Span,
+    Story,
     Summary,
     Translation,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Pronoun",
     "Similarity",
     "Span",
+    "Story",
     "Summary",
     "Task",
     "Translation",

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+ENTAILMENT = ("entailment", "neutral", "contradiction")  # MNLI, SNLI, AX
+TWO_WAY = ("entailment", "not_entailment")  # RTE, QNLI
+
 
 class Classification(NamedTuple):
     """A text, or a pair of texts, to be sorted into one of a few classes (CoLA, SST-2, MRPC, QQP, MNLI, QNLI, RTE).
@@ -36,7 +39,8 @@ class MultipleChoice(NamedTuple):
 
     Attributes:
         context: the story, the article, the premise.
-        question: "" where the options simply continue the context.
+        question: "" where the options simply continue the context; in COPA the word "cause" or "effect"; in CBT the
+            sentence with XXXXX where a word is missing.
         options: the endings, the answers.
         label: which option is right, from 0.
     """
@@ -96,6 +100,13 @@ class Translation(NamedTuple):
 
     source: str
     target: str
+
+
+class Story(NamedTuple):
+    """A story of five sentences (ROCStories): what Story Cloze's stories are like, to learn from without choices."""
+
+    title: str
+    sentences: tuple[str, ...]
 
 
 Example = Classification | Similarity | MultipleChoice | Span | LastWord | Pronoun | Summary | Translation

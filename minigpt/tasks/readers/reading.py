@@ -1,0 +1,146 @@
+"""RACE, SQuAD and LAMBADA: passages, and questions about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from minigpt.errors import UserError
+from minigpt.tasks.examples import LastWord, MultipleChoice, Span
+from minigpt.tasks.files import Row, entry, find, json_file, json_rows, lines, parse_json
+
+LETTERS = ("A", "B", "C", "D")
+NEARBY = (0, -1, 1, -2, 2)  # some published answers are said to start a character or two beside their text
+
+
+def read_race(folder: Path, split: str, *, levels: tuple[str, ...] = ("middle", "high")) -> list[MultipleChoice]:
+    """Articles of English exams with several questions each, four options a question; a file for every article.
+
+    A question may be a sentence with a blank, `_`, that the right option fills.
+
+    Args:
+        levels: of which schools.
+    """
+    if folder.is_file():
+        return list(_race_examples(folder))
+    places = [place for place in (folder / split, folder / "RACE" / split) if place.is_dir()]
+    if not places:
+        raise UserError(f"{folder} has no {split} part: there is no folder {split} in it")
+    missing = [level for level in levels if not (places[0] / level).is_dir()]
+    if missing:
+        raise UserError(f"there is no folder {places[0] / missing[0]}")
+    files = [file for level in levels for file in (places[0] / level).glob("*.txt")]
+    return [example for file in sorted(files, key=_race_order) for example in _race_examples(file)]
+
+
+def _race_order(file: Path) -> tuple[str, int, str]:
+    """By level, then by number: 9.txt before 10.txt."""
+    return file.parent.name, int(file.stem) if file.stem.isdecimal() else 0, file.stem
+
+
+def _race_examples(path: Path) -> Iterator[MultipleChoice]:
+    value, row = json_file(path), Row(path, 1, ())
+    article = entry(value, "article", str, row)
+    questions, options, answers = (entry(value, key, list, row) for key in ("questions", "options", "answers"))
+    if not len(questions) == len(options) == len(answers):
+        counts = f"{len(questions)} questions, {len(options)} times options and {len(answers)} answers"
+        raise row.error(f"the numbers of {counts} differ")
+    for number, (question, four, answer) in enumerate(zip(questions, options, answers, strict=True), 1):
+        if not (isinstance(question, str) and _texts(four) and len(four) == 4):
+            raise row.error(f"question {number} is not a text with four options")
+        label = row.choice(answer, LETTERS, f"answer to question {number}")
+        yield MultipleChoice(article.strip(), question.strip(), tuple(option.strip() for option in four), label)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def read_squad(folder: Path, split: str) -> list[Span]:
+    """SQuAD 1.1 and 2.0: articles of paragraphs of questions. Also a flat list of questions, each with its context."""
+    path = _squad_file(folder, split)
+    text = "\n".join(line for _, line in lines(path))
+    top = Row(path, 1, ())
+    places = _id_lines(text)
+    examples = []
+    for item in entry(parse_json(text, top), "data", list, top):
+        paragraphs = entry(item, "paragraphs", list, top) if "paragraphs" in item else [{**item, "qas": [item]}]
+        for paragraph in paragraphs:
+            context = entry(paragraph, "context", str, top)
+            for qa in entry(paragraph, "qas", list, top):
+                row = top._replace(line=places.get(entry(qa, "id", str, top), 1))
+                examples.append(_span(qa, context, row, split))
+    return examples
+
+
+def _id_lines(text: str) -> dict[str, int]:
+    """On which line every question's id stands."""
+    places, line, end = {}, 1, 0
+    for match in re.finditer(r'"id"\s*:\s*"([^"]*)"', text):
+        line += text.count("\n", end, match.end())
+        end = match.end()
+        places[match[1]] = line
+    return places
+
+
+def _squad_file(folder: Path, split: str) -> Path:
+    names = [f"{split}-v{version}.json" for version in ("1.1", "2.0")]
+    there = [folder / name for name in names if (folder / name).is_file()]
+    if len(there) > 1:
+        raise UserError(f"{folder} holds SQuAD 1.1 and 2.0; keep them in folders of their own")
+    return find(folder, split, names, ["squad", "SQuAD"])
+
+
+def _span(qa: Any, context: str, row: Row, split: str) -> Span:
+    name = entry(qa, "id", str, row)
+    where = f"question {name}"
+    question, impossible = entry(qa, "question", str, row, where), qa.get("is_impossible", False)
+    if not isinstance(impossible, bool):
+        raise row.error(f"{where}: 'is_impossible' is neither true nor false")
+    answers = [_placed(text, start, context, row, where) for text, start in _answers(qa, row, where)]
+    if answers and impossible:
+        raise row.error(f"{where} is said to be impossible and has answers")
+    if not answers and split != "test":
+        impossible = True
+    return Span(name, question.strip(), context, tuple(answers), impossible)
+
+
+def _answers(qa: dict, row: Row, where: str) -> Iterator[tuple[str, int]]:
+    """The answers of a question: a list of objects, or an object of lists."""
+    answers = qa.get("answers", [])
+    if isinstance(answers, dict):
+        texts, starts = (entry(answers, key, list, row, where) for key in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise row.error(f"{where}: there are {len(texts)} answers and {len(starts)} starts")
+        answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    if not isinstance(answers, list):
+        raise row.error(f"{where}: 'answers' is not a list")
+    for answer in answers:
+        yield entry(answer, "text", str, row, where), entry(answer, "answer_start", int, row, where)
+
+
+def _placed(text: str, start: int, context: str, row: Row, where: str) -> tuple[str, int]:
+    for place in (start + shift for shift in NEARBY):
+        if place >= 0 and context[place : place + len(text)] == text:
+            return text, place
+    raise row.error(f"{where}: the answer {text[:40]!r} does not stand at character {start} of its context")
+
+
+def read_lambada(folder: Path, split: str) -> list[LastWord]:
+    """Passages, one in a JSON object on every line; the word to guess is what follows the last space."""
+    names = [f"lambada_{split}.jsonl", *(["lambada_development.jsonl"] if split == "dev" else [])]
+    path = find(folder, split, names, ["lambada"])
+    return [_last_word(entry(value, "text", str, row), row) for row, value in json_rows(path)]
+
+
+def _last_word(text: str, row: Row) -> LastWord:
+    context, space, word = text.strip().rpartition(" ")
+    if not space:
+        raise row.error("the passage has no space, so that no last word can be cut off")
+    return LastWord(context, word)
+
+
+read_race_middle, read_race_high = partial(read_race, levels=("middle",)), partial(read_race, levels=("high",))
