@@ -9,14 +9,37 @@ from collections.abc import Iterator
 from typing import Any
 
 from minigpt.data.storyworld import engine
-from minigpt.data.storyworld.engine import Chooser
+from minigpt.data.storyworld.engine import Chooser, Derivation
 from minigpt.data.storyworld.facts import Document
+from minigpt.data.storyworld.lists import labelled_list
+from minigpt.data.storyworld.questions import claim, question, reading
+from minigpt.data.storyworld.reviews import review
 from minigpt.data.storyworld.stories import story
+from minigpt.data.storyworld.summaries import summarised
+from minigpt.data.storyworld.translations import translations
 from minigpt.errors import UserError
 
 # Every kind's program and how many of a hundred documents are of it.
-PROGRAMS = {"story": story}
-SHARES = {"story": 100}
+PROGRAMS = {
+    "story": story,
+    "summary": summarised,
+    "reading": reading,
+    "review": review,
+    "question": question,
+    "claim": claim,
+    "list": labelled_list,
+    "translation": translations,
+}
+SHARES = {
+    "story": 44,
+    "summary": 8,
+    "reading": 8,
+    "review": 10,
+    "question": 8,
+    "claim": 8,
+    "list": 7,
+    "translation": 7,
+}
 
 SPLITS = {"train": 0.95, "dev": 0.025, "test": 0.025}
 
@@ -34,20 +57,17 @@ def document(seed: int, index: int, kind: str | None = None) -> Document:
         kind: of this kind; by default each kind comes as often as `SHARES` says.
     """
     key = engine.mix(engine.mix(seed) + index)
-    if kind is None:
-        drawn = engine.draw(world, key)
-        kind, facts = drawn.value
-        log_p = drawn.log_p
-    else:
-        drawn = engine.draw(_program(kind), key)
-        facts, log_p = drawn.value, drawn.log_p + math.log(share(kind))
-    return Document(drawn.text, kind, _complete(facts, drawn.sentences), log_p)
-
-
-def _program(kind: str) -> Any:
-    if kind not in PROGRAMS:
+    if kind is not None and kind not in PROGRAMS:
         raise UserError(f"the story world has no documents of the kind {kind!r}; its kinds are {', '.join(PROGRAMS)}")
-    return PROGRAMS[kind]
+    if kind is None:
+        return _document(engine.draw(world, key))
+    d = engine.draw(PROGRAMS[kind], engine.mix(key + 1 + tuple(PROGRAMS).index(kind)))
+    return _document(d._replace(value=(kind, d.value), log_p=d.log_p + math.log(share(kind))))
+
+
+def _document(d: Derivation) -> Document:
+    kind, facts = d.value
+    return Document(d.text, kind, facts.completed(d.sentences, d.notes), d.log_p)
 
 
 def share(kind: str) -> float:
@@ -55,17 +75,9 @@ def share(kind: str) -> float:
     return SHARES[kind] / sum(SHARES.values())
 
 
-def _complete(facts: Any, sentences: tuple[str, ...]) -> Any:
-    """Put the sentences of the text into its facts."""
-    if hasattr(facts, "sentences"):
-        return facts._replace(sentences=sentences)
-    return facts._replace(story=facts.story._replace(sentences=sentences)) if hasattr(facts, "story") else facts
-
-
 def parse(text: str) -> list[Document]:
     """All derivations of a text: there is one, or none if it is not of this world."""
-    found = engine.parse(world, text)
-    return [Document(text, p.value[0], _complete(p.value[1], p.sentences), p.log_p) for p in found]
+    return [_document(d) for d in engine.parse(world, text)]
 
 
 def derivations(text: str) -> int:

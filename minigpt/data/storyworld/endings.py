@@ -123,48 +123,35 @@ def wished(s: Story) -> str:
 def _reasons(s: Story) -> list[str]:
     """Why the hero is glad or sad."""
     he, his, friend, thing = s.hero.he, s.hero.his, s.friend.name, wished(s)
-    good, bad = {
-        "fetch": lambda: (
-            [f"{he} had {his} {thing} now", f"{his} {thing} was back"],
-            [f"{he} did not have {his} {thing}", f"{his} {thing} was still {words.OBSTACLES[s.obstacle][2]}"],
-        ),
-        "weather": lambda: (
-            [f"{he} could {s.thing}", f"there was enough {words.WEATHER_NOUN[s.need]}"],
-            [f"{he} could not {s.thing}", f"there was no {words.WEATHER_NOUN[s.need]}"],
-        ),
-        "trade": lambda: (
-            [f"{he} had the {thing} now", f"the {thing} was {s.hero.his} own"],
-            [f"{he} did not have the {thing}", f"the {thing} was still {friend}'s"],
-        ),
-        "search": lambda: (
-            [f"{he} had {his} {thing} now", f"{his} {thing} was back"],
-            [f"{he} did not have {his} {thing}", f"{his} {thing} was still {at(s.need)}"],
-        ),
-        "animal": lambda: (
-            [f"the {thing} was {his} friend now", f"the {thing} trusted {s.hero.him}"],
-            [f"the {thing} was still afraid", f"the {thing} did not trust {s.hero.him}"],
-        ),
-    }[s.plot]()
+    match s.plot:
+        case "fetch" | "search":
+            where = words.OBSTACLES[s.obstacle][2] if s.plot == "fetch" else at(s.need)
+            good = [f"{he} had {his} {thing} now", f"{his} {thing} was back"]
+            bad = [f"{he} did not have {his} {thing}", f"{his} {thing} was still {where}"]
+        case "weather":
+            good = [f"{he} could {thing}", f"there was enough {words.WEATHER_NOUN[s.need]}"]
+            bad = [f"{he} could not {thing}", f"there was no {words.WEATHER_NOUN[s.need]}"]
+        case "trade":
+            good = [f"{he} had the {thing} now", f"the {thing} was {his} own"]
+            bad = [f"{he} did not have the {thing}", f"the {thing} was still {friend}'s"]
+        case _:
+            good = [f"the {thing} was {his} friend now", f"the {thing} trusted {s.hero.him}"]
+            bad = [f"the {thing} was still afraid", f"the {thing} did not trust {s.hero.him}"]
     return good if s.success else bad
 
 
 def _deeds(s: Story) -> list[str]:
     """What the hero does at the end."""
     thing, later = wished(s), words.TIMES[s.time]
-    good, bad = {
-        "weather": lambda: (
-            [f"{words.PLANS[s.thing][1]} until late", f"{words.PLANS[s.thing][1]} {at(s.place)}"],
-            [f"did not {s.thing} that day", f"did not {s.thing} {at(s.place)}"],
-        ),
-        "animal": lambda: (
-            [f"stroked the {thing}", f"stayed with the {thing} until {later}"],
-            [f"did not stroke the {thing}", f"left the {thing} alone"],
-        ),
-    }.get(
-        s.plot,
-        lambda: (
-            [f"took the {thing} home", f"went home with the {thing}"],
-            [f"did not take the {thing} home", f"went home without the {thing}"],
-        ),
-    )()
+    match s.plot:
+        case "weather":
+            done = words.PLANS[thing][1]
+            good = [f"{done} until late", f"{done} {at(s.place)}"]
+            bad = [f"did not {thing} that day", f"did not {thing} {at(s.place)}"]
+        case "animal":
+            good = [f"stroked the {thing}", f"stayed with the {thing} until {later}"]
+            bad = [f"did not stroke the {thing}", f"left the {thing} alone"]
+        case _:
+            good = [f"took the {thing} home", f"went home with the {thing}"]
+            bad = [f"did not take the {thing} home", f"went home without the {thing}"]
     return good if s.success else bad

@@ -4,10 +4,11 @@ A kind of document is a Python function that is handed a chooser and says what i
 
     c.emit(text)                        text that is certain here
     c.say(texts, weights)               one of several wordings; nothing that follows can depend on which
-    c.any(options, show=…)              one of several exchangeable options: which one it is may change the words of what
-                                        follows, but neither how many choices there are nor their weights
+    c.any(options, show=…)              one of several exchangeable options: which one it is may change the words that
+                                        follow, but neither how many choices there are nor their weights
     c.pick(options, weights, show=…)    one of several options on which anything may depend
     c.call(program, *arguments)         a part of the program; what follows may depend on what it returns alone
+    c.mark(), c.note(fact)              a sentence ends here; a fact to be known outside, on which nothing here depends
 
 `show(option)` is the text that the option puts on the page at once. The same function is run in four ways:
 
@@ -47,6 +48,7 @@ class Chooser:
     def __init__(self) -> None:
         self.log_p = 0.0
         self.marks: list[int] = []
+        self.notes: list[Any] = []
 
     def emit(self, text: str) -> None:
         raise NotImplementedError
@@ -69,6 +71,9 @@ class Chooser:
 
     def mark(self) -> None:
         """Remember this place in the text, where a sentence ends and the next will begin."""
+
+    def note(self, fact: Any) -> None:
+        self.notes.append(fact)
 
 
 def _itself(text: str) -> str:
@@ -117,21 +122,22 @@ class Drawing(Chooser):
         return option
 
 
-class Drawn(NamedTuple):
-    """A text, what the program returned, the logarithm of its probability, and the sentences between its marks."""
+class Derivation(NamedTuple):
+    """One way through a program: its text, what the program returned, log p in nats, and what it marked and noted."""
 
     text: str
     value: Any
     log_p: float
     sentences: tuple[str, ...]
+    notes: tuple[Any, ...]
 
 
-def draw(program: Callable[..., Any], key: int, *arguments: Any) -> Drawn:
+def draw(program: Callable[..., Any], key: int, *arguments: Any) -> Derivation:
     """Run the program at random; a pure function of its arguments."""
     c = Drawing(key)
     value = program(c, *arguments)
     text = "".join(c.parts)
-    return Drawn(text, value, c.log_p, cut(text, c.marks))
+    return Derivation(text, value, c.log_p, cut(text, c.marks), tuple(c.notes))
 
 
 def cut(text: str, marks: Sequence[int]) -> tuple[str, ...]:
@@ -203,18 +209,11 @@ class _Parsing(_Scripted):
         return options[i]
 
 
-class Parse(NamedTuple):
-    """One derivation of a text: the logarithm of its probability, what the program returned, the sentences."""
-
-    log_p: float
-    value: Any
-    sentences: tuple[str, ...]
-
-
-def parse(program: Callable[..., Any], text: str, *arguments: Any) -> list[Parse]:
+def parse(program: Callable[..., Any], text: str, *arguments: Any) -> list[Derivation]:
     """All derivations of a text, in no particular order; none if the program cannot write it."""
     ways = _all_ways(lambda script: _Parsing(text, script), lambda c: program(c, *arguments))
-    return [Parse(c.log_p, value, cut(text, c.marks)) for c, value in ways if c.at == len(text)]
+    whole = [(c, value) for c, value in ways if c.at == len(text)]
+    return [Derivation(text, value, c.log_p, cut(text, c.marks), tuple(c.notes)) for c, value in whole]
 
 
 class _Listing(_Scripted):

@@ -7,7 +7,7 @@ are made from them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Person(NamedTuple):
@@ -82,30 +82,38 @@ class Story(NamedTuple):
     def success(self) -> bool:
         return self.need == self.tried
 
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Story:
+        """These facts with the sentences of their text."""
+        return self._replace(sentences=sentences)
+
 
 class Review(NamedTuple):
     """A review of a thing or a place.
 
     Attributes:
-        subject: what is reviewed: "lamp", "soup", …
+        subject: what is reviewed: "lamp", "hotel", "film", …
         positive: what the reviewer thinks of it in all.
-        aspects: the (aspect, positive) pairs in order; one may disagree with the whole, in a clause that concedes it.
+        aspects: the (aspect, positive) pairs in order; where one disagrees with the whole it is in a clause with
+            "although".
         verdict: the last sentence, which says it: "This review is very positive."
         sentences: all sentences, the verdict with them.
     """
 
     subject: str
     positive: bool
-    aspects: tuple[tuple[str, bool], ...]
+    aspects: tuple[tuple[str, bool], ...] = ()
     verdict: str = ""
     sentences: tuple[str, ...] = ()
 
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Review:
+        return self._replace(aspects=notes, verdict=sentences[-1], sentences=sentences)
+
 
 class Event(NamedTuple):
-    """One sentence of a short report.
+    """One sentence of a report.
 
     Attributes:
-        action: "take" (person took the thing to the place) or "give" (person gave the thing to `other`).
+        action: "take" (the person took the thing to the place) or "give" (the person gave the thing to `other`).
     """
 
     action: str
@@ -116,48 +124,110 @@ class Event(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A short text about people who carry things about, and one question or claim about how it stands at its end.
+    """Who carried which thing where, in two to four sentences.
 
     Attributes:
-        events: what happened, in order; the last word on a thing is where it is and who has it.
-        asked: "where" (is the thing), "who" (has it), "what" (has the person).
-        thing, person: what or whom the question is about.
-        question, answer: as they stand in the text; for a claim the claim and "True" or "False".
-        sentences: of the text alone, without the question.
+        events: what happened, in order.
+        sentences: one for each event.
     """
 
     events: tuple[Event, ...]
-    asked: str
-    thing: str
-    person: Person | None
+    sentences: tuple[str, ...] = ()
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(event.thing for event in self.events))
+
+    @property
+    def people(self) -> tuple[Person, ...]:
+        return tuple(dict.fromkeys(event.person for event in self.events))
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All that are mentioned."""
+        return tuple(dict.fromkeys(event.place for event in self.events if event.place))
+
+    def place(self, thing: str) -> str:
+        """Where the thing is in the end."""
+        return [event.place for event in self.events if event.thing == thing and event.place][-1]
+
+    def owner(self, thing: str) -> Person:
+        """Who has the thing in the end."""
+        last = [event for event in self.events if event.thing == thing][-1]
+        return last.other or last.person
+
+
+class Question(NamedTuple):
+    """A text and a question about it.
+
+    Attributes:
+        source: the facts of the text.
+        question, answer: as they stand in the text. An answer is "yes", "no", or a piece of the text.
+        asked: what kind of question it is: "where", "who", "what", "whether".
+        sentences: of the text alone.
+    """
+
+    source: Report | Story
     question: str
     answer: str
+    asked: str
     sentences: tuple[str, ...] = ()
+
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Question:
+        return self._replace(source=self.source._replace(sentences=sentences), sentences=sentences)
+
+
+class Claim(NamedTuple):
+    """A text and a claim that follows from it or contradicts it.
+
+    Attributes:
+        source: the facts of the text.
+        claim: a sentence.
+        true: whether it follows.
+        sentences: of the text alone.
+    """
+
+    source: Report | Story
+    claim: str
+    true: bool
+    sentences: tuple[str, ...] = ()
+
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Claim:
+        return self._replace(source=self.source._replace(sentences=sentences), sentences=sentences)
 
 
 class LabelledList(NamedTuple):
-    """Examples with labels that mean something only in this list.
+    """Examples with labels that mean something in this list alone.
 
     Attributes:
-        rule: what decides the label: a key of `lexicon` categories, such as "kinds" or "opinions".
+        rule: what decides the label: a key of `lists.RULES`, such as "kinds" or "opinions".
+        frame: what stands before an input, and between input and label.
+        labels: the (class, label) pairs, in the order in which the classes first come.
         classes: the class of each example.
-        labels: {class: label} as pairs, in the order in which they first come.
         examples: the (input, label) pairs.
-        arrow: what stands between input and label.
     """
 
     rule: str
-    classes: tuple[str, ...]
-    labels: tuple[tuple[str, str], ...]
-    examples: tuple[tuple[str, str], ...]
-    arrow: str
+    frame: tuple[str, str]
+    labels: tuple[tuple[str, str], ...] = ()
+    classes: tuple[str, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
+
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> LabelledList:
+        before, between = self.frame
+        examples = [tuple(line.removeprefix(before.strip()).strip().split(between)) for line in sentences]
+        classes = tuple(name for name, _ in notes)
+        return self._replace(labels=tuple(dict.fromkeys(notes)), classes=classes, examples=tuple(examples))
 
 
 class Summarised(NamedTuple):
-    """A story and its summary of one sentence, after "TL;DR:"."""
+    """A story and its summary in one sentence, after "TL;DR:"."""
 
     story: Story
     summary: str
+
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Summarised:
+        return self._replace(story=self.story._replace(sentences=sentences))
 
 
 class Pair(NamedTuple):
@@ -170,7 +240,13 @@ class Pair(NamedTuple):
 class Translations(NamedTuple):
     """Lines `english = invented`."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...] = ()
+
+    def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Translations:
+        return Translations(tuple(Pair(*line.split(" = ")) for line in sentences))
+
+
+Facts = Story | Review | Question | Claim | LabelledList | Summarised | Translations
 
 
 class Document(NamedTuple):
@@ -178,5 +254,5 @@ class Document(NamedTuple):
 
     text: str
     kind: str
-    facts: Story | Review | Report | LabelledList | Summarised | Translations
+    facts: Facts
     log_p: float

@@ -49,6 +49,8 @@ INDOORS = {
 }
 PLACES = OUTDOORS | INDOORS
 
+VERBS = _words("see find hold draw wash carry bring take follow watch paint like")
+
 # Weather: how a day is called, how it is told, what comes of it, what one puts on.
 WEATHER_DAY = {"rain": "rainy", "sun": "sunny", "wind": "windy", "snow": "snowy"}
 WEATHER_TOLD = {
