@@ -1,0 +1,69 @@
+"""`minigpt plan`: its numbers for people and programs, and one sentence for whatever it cannot plan."""
+
+import pytest
+
+from minigpt.cli import main
+
+from .conftest import json_of
+
+
+def test_values(capsys):
+    v = json_of(capsys, "plan", "gpt3-175b", "--gpu", "a100", "--gpus", "1024", "--price", "2", "--json")
+    assert v["parameters"]["total"] == 174_604_259_328
+    assert v["flops"]["six_n_d"] == pytest.approx(3.14e23, rel=0.002)
+    assert v["time"]["cost"] == pytest.approx(2 * v["time"]["gpu_hours"])
+    assert v["time"]["gpu_hours"] == pytest.approx(1024 * v["time"]["seconds"] / 3600)
+    assert v["time"]["seconds"] * 0.4 == pytest.approx(v["seconds_at_mfu"]["0.3"] * 0.3)
+    split = v["layout"]["split"]
+    assert split["data"] * split["tensor"] * split["pipeline"] == 1024
+
+
+def test_text(capsys):
+    assert main(["plan", "llama-7b", "--gpu", "a100", "--tokens", "1T", "--precision", "bf16", "--mfu", "0.5"]) == 0
+    out = capsys.readouterr().out
+    for part in ("6,738,415,616 parameters", "for 1T tokens", "4.04e+22 FLOPs", "at an MFU of 0.5", "Assumed: the MFU"):
+        assert part in out
+    assert main(["plan", "bart-large", "--gpus", "3"]) == 0
+    assert "Source and target are taken to be equally long" in capsys.readouterr().out
+
+
+def test_tokens_time_and_gpus_are_proportional(capsys):
+    base, more = (
+        json_of(capsys, "plan", "gpt2", "--gpus", gpus, "--tokens", tokens, "--json")
+        for gpus, tokens in [("8", "10B"), ("16", "5e9")]
+    )
+    assert base["time"]["seconds"] == pytest.approx(4 * more["time"]["seconds"])
+
+
+def test_what_does_not_fit_is_said(capsys):
+    assert main(["plan", "gpt3-175b", "--gpus", "2"]) == 0
+    assert "nothing fits that uses them all; 64 are enough" in capsys.readouterr().out
+    assert main(["plan", "gpt3-175b", "--gpus", "64", "--mfu", "0.95"]) == 0
+    assert "is more than this layout allows" in capsys.readouterr().out
+
+
+def test_this_machine(capsys):
+    v = json_of(capsys, "plan", "gpt2-tiny", "--gpu", "cpu", "--json")
+    assert v["hardware"] == {"gpu": "CPU", "gpus": 1, "precision": "float32", "fits_on": 1}
+    assert v["time"]["seconds"] > 0
+
+
+def test_mistakes(error):
+    assert "unknown GPU 'h10': did you mean 'h100'?" in error("plan", "gpt2", "--gpu", "h10")
+    assert "unknown preset 'gpt4'" in error("plan", "gpt4")
+    assert "the V100's tensor cores do not take bfloat16" in error(
+        "plan", "gpt2", "--gpu", "v100", "--precision", "bf16"
+    )
+    assert "is not a number of tokens" in error("plan", "gpt2", "--tokens", "many")
+    assert "is not a number of tokens" in error("plan", "gpt2", "--tokens", "0")
+    assert "1.5 is not above 0 and at most 1" in error("plan", "gpt2", "--mfu", "1.5")
+    assert "'nil' is not a number" in error("plan", "gpt2", "--mfu", "nil")
+    assert "nan is not a price" in error("plan", "gpt2", "--price", "nan")
+    assert "0 is below 1" in error("plan", "gpt2", "--gpus", "0")
+    assert "is this one machine" in error("plan", "gpt2", "--gpu", "cpu", "--gpus", "2")
+    too_large = error("plan", "gpt2", "--set", f"model.vocab_size={10**10}")
+    assert "gpt2 does not fit on any number of H100s with 512 rows in a step" in too_large
+    text = error("plan", "tiny", "--set", "data.tokenizer=char", "--set", "model.vocab_size=0")
+    assert "how many tokens a char tokenizer has depends on the text" in text
+    assert "unknown setting 'model.layer'" in error("plan", "gpt2", "--set", "model.layer=3")
+    assert "cannot read the configuration" in error("plan", "none.toml")
