@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from minigpt.errors import UserError
-from minigpt.exercises.checks import Exercise, NotAnswered, WrongAnswer
+from minigpt.exercises.checks import Exercise, NotAnswered, WrongAnswer, fold
 
 __all__ = ["Exercise", "WrongAnswer", "check_exercise", "exercise_names", "find_exercise"]
 
@@ -35,7 +35,7 @@ def check_exercise(name: str, answer: Any) -> None:
             raise NotAnswered
         exercise.check(answer)
     except NotAnswered:
-        print(f"{name} is not answered yet. Hint: {exercise.hint}")
+        print(fold(f"{name} is not answered yet. Hint: {exercise.hint}"))
     except WrongAnswer as error:
         raise WrongAnswer(f"{name} is not right yet: {error} Hint: {exercise.hint}") from None
     else:

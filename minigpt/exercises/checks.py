@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,12 +17,17 @@ import numpy as np
 _BOUNDS = {"float64": 1e-9, "float32": 1e-4}  # of |got − wanted| / max(1, max |wanted|)
 
 
+def fold(text: str) -> str:
+    """Break a text between words, in lines that fit a notebook."""
+    return textwrap.fill(text, 96, break_long_words=False, break_on_hyphens=False)
+
+
 class WrongAnswer(AssertionError):
     """An answer is wrong; the message says what is wrong about it."""
 
     def _render_traceback_(self) -> list[str]:
         """Show the message alone in a notebook, not the way into the check."""
-        return [f"WrongAnswer: {self}"]
+        return [fold(f"WrongAnswer: {self}")]
 
 
 class NotAnswered(Exception):
