@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from minigpt.errors import UserError
 
 SHARED = "shared memory"
-_COLOURS = "turbo"
+_COLOURS = "cividis"  # from dark to light, for colour-blind readers too
 
 
 class Launch(NamedTuple):
@@ -164,6 +164,7 @@ def figure(launch: Launch, *, read: str = "k", write: str = "o") -> Figure:
             interpolation="none",
         )
         axes.set(title=f"which thread {verb} {array} first", xlabel="column", ylabel=f"row of {array} (head 0)")
+        axes.grid(False)
     picture.colorbar(image, ax=middle, label="thread of its block")
     blocks = _blocks_of_head(launch, write)
     last_phase = 0
