@@ -58,6 +58,28 @@ def qkv_backward(dqkv: Array, cache: QKVCache, g: Scope, c: BlockConfig, run: Ru
     return linear_backward(dqkv, cache.linear, g, "qkv", run)
 
 
+class AttentionResults(NamedTuple):
+    """What it takes to go on after attention, without computing it again."""
+
+    y: Array  # (B, T, H, D)
+    results: Any  # see `ops.attention_results`
+
+
+def _attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    kept: AttentionResults | None,
+) -> tuple[Array, Any]:
+    if kept is not None:
+        return kept.y, run.ops.attention_cache(q, k, v, kept.results)
+    return run.ops.attention_forward(q, k, v, mask=mask, dropout=c.attention_dropout, key=run.dropout_key(site))
+
+
 class SelfAttentionCache(NamedTuple):
     qkv: Any
     attention: Any
@@ -66,14 +88,23 @@ class SelfAttentionCache(NamedTuple):
 
 
 def self_attention_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
+    x: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    positions: int | Array = 0,
+    kept: AttentionResults | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
-    """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C)."""
+    """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C).
+
+    Args:
+        kept: attention's results of an earlier pass over the same x; attention itself is not computed again then.
+    """
     b, t, _ = x.shape
     (q, k, v), c_qkv = qkv_forward(x, p, c, run, positions)
-    y, c_attention = run.ops.attention_forward(
-        q, k, v, mask=mask, dropout=c.attention_dropout, key=run.dropout_key(site)
-    )
+    y, c_attention = _attention(q, k, v, c, run, site, mask, kept)
     y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
     y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
     return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
@@ -90,6 +121,13 @@ def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: B
         out=split_heads(dqkv, c.heads, c.kv_heads, c.kv_heads),  # dq, dk and dv are written side by side
     )
     return qkv_backward(dqkv, cache.qkv, g, c, run)
+
+
+def attention_results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> AttentionResults:
+    """What is dear in the cache of a pass: attention's output, which is the input of `out`, and what belongs to it."""
+    y = cache.out.x
+    heads = y.reshape(*y.shape[:-1], c.heads, c.head_width)
+    return AttentionResults(heads, run.ops.attention_results(cache.attention))
 
 
 def cross_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -122,20 +160,24 @@ class CrossAttentionCache(NamedTuple):
 
 
 def cross_attention_forward(
-    x: Array, memory: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask
+    x: Array,
+    memory: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    kept: AttentionResults | None = None,
 ) -> tuple[Array, CrossAttentionCache]:
-    """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C)."""
+    """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C).
+
+    Args:
+        kept: see `self_attention_forward`.
+    """
     b, t, _ = x.shape
     q, c_q = linear_forward(x, p, "q", run)  # (B, T, H·D)
     (k, v), c_kv = memory_kv_forward(memory, p, c, run)
-    y, c_attention = run.ops.attention_forward(
-        q.reshape(b, t, c.heads, c.head_width),
-        k,
-        v,
-        mask=mask,
-        dropout=c.attention_dropout,
-        key=run.dropout_key(site),
-    )
+    y, c_attention = _attention(q.reshape(b, t, c.heads, c.head_width), k, v, c, run, site, mask, kept)
     y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
     y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
     return y, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)

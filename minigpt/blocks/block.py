@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from minigpt import ops
 from minigpt.backend import Array
 from minigpt.blocks.attention import (
+    AttentionResults,
+    attention_results,
     cross_attention_backward,
     cross_attention_forward,
     cross_attention_specs,
@@ -27,7 +29,7 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
-from minigpt.blocks.recompute import Recomputed, cache_again, without_cache
+from minigpt.blocks.recompute import BlockCache, Kept, backward_of, block_of
 from minigpt.params import ParameterSpec, Scope
 from minigpt.run import Run
 
@@ -45,59 +47,94 @@ def block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-class BlockCache(NamedTuple):
-    norm1: Any
-    attention: Any
-    norm2: Any
-    mlp: Any
+class PairCache(NamedTuple):
+    """Of a sub-layer with its norm and residual connection."""
+
+    norm: Any
+    inner: Any
 
 
 def block_forward(
     x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
-) -> tuple[Array, BlockCache | Recomputed]:
+) -> tuple[Array, BlockCache | Kept]:
     """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
 
     Args:
         site: the number of the block's first dropout site; it has SITES_PER_BLOCK.
         positions: see `qkv_forward`.
     """
-    if run.recompute:
-        return without_cache(_block_forward, x, p, c, run, site, mask, positions)
-    return _block_forward(x, p, c, run, site, mask, positions)
+
+    def attention(x: Array, kept: AttentionResults | None) -> tuple[Array, PairCache]:
+        return _attention_forward(x, p, c, run, site, mask, positions, kept)
+
+    def feed_forward(x: Array, run: Run) -> tuple[Array, PairCache]:
+        return _feed_forward_forward(x, p, c, run, site + 2)
+
+    return block_of(attention, feed_forward, lambda cache: attention_results(cache.inner, c, run), x, run)
 
 
-def _block_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array
-) -> tuple[Array, BlockCache]:
-    attention, mlp = p.scope("attention"), p.scope("mlp")
+def block_backward(dx: Array, cache: BlockCache | Kept, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """The same parts from the last to the first."""
+
+    def attention_backward(dx: Array, cache: PairCache) -> Array:
+        return _attention_backward(dx, cache, g, c, run)
+
+    def feed_forward_backward(dx: Array, cache: PairCache) -> Array:
+        return _feed_forward_backward(dx, cache, g, c, run)
+
+    return backward_of(attention_backward, feed_forward_backward, dx, cache, run)
+
+
+def _attention_forward(
+    x: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    positions: int | Array,
+    kept: AttentionResults | None,
+) -> tuple[Array, PairCache]:
+    attention = p.scope("attention")
     if c.norm == "pre":
-        h, c_norm1 = norm_forward(x, p, "norm1", c, run)
-        a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions)
+        h, c_norm = norm_forward(x, p, "norm1", c, run)
+        a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept)
         x = run.ops.add(x, a)
-        h, c_norm2 = norm_forward(x, p, "norm2", c, run)
-        m, c_mlp = mlp_forward(h, mlp, c, run, site + 2)
+    else:
+        a, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept)
+        x, c_norm = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+    return x, PairCache(c_norm, c_attention)
+
+
+def _attention_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """At the sum the gradient flows into both summands."""
+    attention = g.scope("attention")
+    if c.norm == "pre":
+        dh = self_attention_backward(dx, cache.inner, attention, c, run)  # x + a
+        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm1", c, run))
+    dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
+    return run.ops.add(dx, self_attention_backward(dx, cache.inner, attention, c, run))  # x + a
+
+
+def _feed_forward_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, PairCache]:
+    mlp = p.scope("mlp")
+    if c.norm == "pre":
+        h, c_norm = norm_forward(x, p, "norm2", c, run)
+        m, c_mlp = mlp_forward(h, mlp, c, run, site)
         x = run.ops.add(x, m)
     else:
-        a, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions)
-        x, c_norm1 = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-        m, c_mlp = mlp_forward(x, mlp, c, run, site + 2)
-        x, c_norm2 = norm_forward(run.ops.add(x, m), p, "norm2", c, run)
-    return x, BlockCache(c_norm1, c_attention, c_norm2, c_mlp)
+        m, c_mlp = mlp_forward(x, mlp, c, run, site)
+        x, c_norm = norm_forward(run.ops.add(x, m), p, "norm2", c, run)
+    return x, PairCache(c_norm, c_mlp)
 
 
-def block_backward(dx: Array, cache: BlockCache | Recomputed, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """The same lines from the last to the first; at every sum the gradient flows into both summands."""
-    cache = cache_again(cache)
-    attention, mlp = g.scope("attention"), g.scope("mlp")
+def _feed_forward_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    mlp = g.scope("mlp")
     if c.norm == "pre":
-        dh = mlp_backward(dx, cache.mlp, mlp, c, run)  # x + m
-        dx = run.ops.add(dx, norm_backward(dh, cache.norm2, g, "norm2", c, run))
-        dh = self_attention_backward(dx, cache.attention, attention, c, run)  # x + a
-        return run.ops.add(dx, norm_backward(dh, cache.norm1, g, "norm1", c, run))
-    dx = norm_backward(dx, cache.norm2, g, "norm2", c, run)
-    dx = run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))  # x + m
-    dx = norm_backward(dx, cache.norm1, g, "norm1", c, run)
-    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))  # x + a
+        dh = mlp_backward(dx, cache.inner, mlp, c, run)  # x + m
+        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm2", c, run))
+    dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
+    return run.ops.add(dx, mlp_backward(dx, cache.inner, mlp, c, run))  # x + m
 
 
 def decoder_block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -112,15 +149,6 @@ def decoder_block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-class DecoderBlockCache(NamedTuple):
-    norm1: Any
-    attention: Any
-    norm_cross: Any
-    cross: Any
-    norm2: Any
-    mlp: Any
-
-
 def decoder_block_forward(
     x: Array,
     memory: Array,
@@ -131,7 +159,7 @@ def decoder_block_forward(
     mask: ops.Mask,
     memory_mask: ops.Mask,
     positions: int | Array = 0,
-) -> tuple[Array, DecoderBlockCache | Recomputed]:
+) -> tuple[Array, BlockCache | Kept]:
     """x (B, T, C) looks at itself, then at the memory (B, S, C), then goes through the feed-forward layer.
 
     Args:
@@ -139,12 +167,38 @@ def decoder_block_forward(
         site: the number of the block's first dropout site; it has SITES_PER_DECODER_BLOCK.
         mask, memory_mask: of self-attention (causal) and of cross-attention (the memory's padding).
     """
-    if run.recompute:
-        return without_cache(_decoder_block_forward, x, memory, p, c, run, site, mask, memory_mask, positions)
-    return _decoder_block_forward(x, memory, p, c, run, site, mask, memory_mask, positions)
+
+    def attention(x: Array, kept: tuple | None) -> tuple[Array, tuple[PairCache, PairCache]]:
+        kept_own, kept_cross = kept or (None, None)
+        x, c_own = _attention_forward(x, p, c, run, site, mask, positions, kept_own)
+        x, c_cross = _cross_forward(x, memory, p, c, run, site + 2, memory_mask, kept_cross)
+        return x, (c_own, c_cross)
+
+    def results(cache: tuple[PairCache, PairCache]) -> tuple[AttentionResults, ...]:
+        return tuple(attention_results(pair.inner, c, run) for pair in cache)
+
+    def feed_forward(x: Array, run: Run) -> tuple[Array, PairCache]:
+        return _feed_forward_forward(x, p, c, run, site + 4)
+
+    return block_of(attention, feed_forward, results, x, run)
 
 
-def _decoder_block_forward(
+def decoder_block_backward(
+    dx: Array, cache: BlockCache | Kept, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+) -> Array:
+    """Return the gradient of x, and add that of the memory into `dmemory` (B, S, C)."""
+
+    def attention_backward(dx: Array, cache: tuple[PairCache, PairCache]) -> Array:
+        dx = _cross_backward(dx, cache[1], g, c, run, dmemory)
+        return _attention_backward(dx, cache[0], g, c, run)
+
+    def feed_forward_backward(dx: Array, cache: PairCache) -> Array:
+        return _feed_forward_backward(dx, cache, g, c, run)
+
+    return backward_of(attention_backward, feed_forward_backward, dx, cache, run)
+
+
+def _cross_forward(
     x: Array,
     memory: Array,
     p: Scope,
@@ -152,46 +206,23 @@ def _decoder_block_forward(
     run: Run,
     site: int,
     mask: ops.Mask,
-    memory_mask: ops.Mask,
-    positions: int | Array,
-) -> tuple[Array, DecoderBlockCache]:
-    attention, cross, mlp = p.scope("attention"), p.scope("cross"), p.scope("mlp")
+    kept: AttentionResults | None,
+) -> tuple[Array, PairCache]:
+    cross = p.scope("cross")
     if c.norm == "pre":
-        h, c_norm1 = norm_forward(x, p, "norm1", c, run)
-        a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions)
+        h, c_norm = norm_forward(x, p, "norm_cross", c, run)
+        a, c_cross = cross_attention_forward(h, memory, cross, c, run, site, mask, kept)
         x = run.ops.add(x, a)
-        h, c_norm_cross = norm_forward(x, p, "norm_cross", c, run)
-        a, c_cross = cross_attention_forward(h, memory, cross, c, run, site + 2, memory_mask)
-        x = run.ops.add(x, a)
-        h, c_norm2 = norm_forward(x, p, "norm2", c, run)
-        m, c_mlp = mlp_forward(h, mlp, c, run, site + 4)
-        x = run.ops.add(x, m)
     else:
-        a, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions)
-        x, c_norm1 = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-        a, c_cross = cross_attention_forward(x, memory, cross, c, run, site + 2, memory_mask)
-        x, c_norm_cross = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-        m, c_mlp = mlp_forward(x, mlp, c, run, site + 4)
-        x, c_norm2 = norm_forward(run.ops.add(x, m), p, "norm2", c, run)
-    return x, DecoderBlockCache(c_norm1, c_attention, c_norm_cross, c_cross, c_norm2, c_mlp)
+        a, c_cross = cross_attention_forward(x, memory, cross, c, run, site, mask, kept)
+        x, c_norm = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
+    return x, PairCache(c_norm, c_cross)
 
 
-def decoder_block_backward(
-    dx: Array, cache: DecoderBlockCache | Recomputed, g: Scope, c: BlockConfig, run: Run, dmemory: Array
-) -> Array:
-    """Return the gradient of x, and add that of the memory into `dmemory` (B, S, C)."""
-    cache = cache_again(cache)
-    attention, cross, mlp = g.scope("attention"), g.scope("cross"), g.scope("mlp")
+def _cross_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array) -> Array:
+    cross = g.scope("cross")
     if c.norm == "pre":
-        dh = mlp_backward(dx, cache.mlp, mlp, c, run)  # x + m
-        dx = run.ops.add(dx, norm_backward(dh, cache.norm2, g, "norm2", c, run))
-        dh = cross_attention_backward(dx, cache.cross, cross, c, run, dmemory)  # x + a, a from x and the memory
-        dx = run.ops.add(dx, norm_backward(dh, cache.norm_cross, g, "norm_cross", c, run))
-        dh = self_attention_backward(dx, cache.attention, attention, c, run)  # x + a
-        return run.ops.add(dx, norm_backward(dh, cache.norm1, g, "norm1", c, run))
-    dx = norm_backward(dx, cache.norm2, g, "norm2", c, run)
-    dx = run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))  # x + m
-    dx = norm_backward(dx, cache.norm_cross, g, "norm_cross", c, run)
-    dx = run.ops.add(dx, cross_attention_backward(dx, cache.cross, cross, c, run, dmemory))  # x + a, from both
-    dx = norm_backward(dx, cache.norm1, g, "norm1", c, run)
-    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))  # x + a
+        dh = cross_attention_backward(dx, cache.inner, cross, c, run, dmemory)  # x + a, a from x and the memory
+        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm_cross", c, run))
+    dx = norm_backward(dx, cache.norm, g, "norm_cross", c, run)
+    return run.ops.add(dx, cross_attention_backward(dx, cache.inner, cross, c, run, dmemory))  # x + a, from both

@@ -14,7 +14,7 @@ from minigpt.fast.activation import (
     swiglu_backward,
     swiglu_forward,
 )
-from minigpt.fast.attention import attention_backward, attention_forward
+from minigpt.fast.attention import attention_backward, attention_cache, attention_forward, attention_results
 from minigpt.fast.embedding import embedding_forward, position_forward
 from minigpt.fast.linear import linear_backward, linear_forward
 from minigpt.fast.losses import cross_entropy_backward, cross_entropy_forward
@@ -46,7 +46,9 @@ __all__ = [
     "ACTIVATIONS",
     "add",
     "attention_backward",
+    "attention_cache",
     "attention_forward",
+    "attention_results",
     "cross_entropy_backward",
     "cross_entropy_forward",
     "dropout_backward",

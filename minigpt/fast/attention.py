@@ -7,7 +7,7 @@ divided; and in the backward pass Σ_j dA_ij A_ij = dO_i · O_i, a sum over D nu
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -153,6 +153,19 @@ def attention_backward(
     each(cut.units(b, g, r), unit_backward, work=exponentials.size)
     dq *= scale
     return dq, dk, dv
+
+
+def attention_results(cache: Any) -> Any:
+    """See `minigpt.ops.attention_results`: of long attention, the output and the log-sum-exps, not q, k and v."""
+    return cache._replace(q=None, k=None, v=None) if isinstance(cache, long_attention.LongAttentionCache) else cache
+
+
+def attention_cache(q: np.ndarray, k: np.ndarray, v: np.ndarray, results: Any) -> Any:
+    """See `minigpt.ops.attention_cache`."""
+    if not isinstance(results, long_attention.LongAttentionCache):
+        return results
+    groups = k.shape[2]
+    return results._replace(q=by_group(q, groups), k=by_group(k, groups), v=by_group(v, groups))
 
 
 def _result_shapes(qh: np.ndarray, kh: np.ndarray) -> tuple[tuple[int, ...], ...]:

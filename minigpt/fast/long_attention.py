@@ -21,7 +21,7 @@ from minigpt.ops.dropout import DropoutKey, dropout_slice
 
 
 class LongAttentionCache(NamedTuple):
-    q: np.ndarray  # (B, G, R, T, D), times the scale
+    q: np.ndarray  # (B, G, R, T, D)
     k: np.ndarray  # (B, G, 1, S, D)
     v: np.ndarray  # (B, G, 1, S, D)
     y: np.ndarray  # (B, G, R, T, D), the output
@@ -71,18 +71,17 @@ def attention_forward(
     """See `minigpt.ops.attention_forward`."""
     (b, t, h, d), s, g = q.shape, k.shape[1], k.shape[2]
     scale = 1.0 / math.sqrt(d) if scale is None else scale
-    scaled = np.multiply(q, scale, out=workspace.empty(q.shape, q.dtype))
     y = target(out, q.shape, q.dtype)
     log_sums = workspace.empty((b, g, h // g, t, 1), q.dtype)
     cache = LongAttentionCache(
-        by_group(scaled, g), by_group(k, g), by_group(v, g), by_group(y, g), log_sums, mask, scale, dropout, key
+        by_group(q, g), by_group(k, g), by_group(v, g), by_group(y, g), log_sums, mask, scale, dropout, key
     )
     cut = slim_tiles(t, s, mask)
 
     def head_forward(head: _Head) -> None:
         scratch = _Scratch(cut, h // g, q.dtype)
         for rows, columns in cut:
-            e = _scores(cache, cut, head, rows, columns, scratch)
+            e = _scores(_queries(cache, head, rows), cache, cut, head, rows, columns, scratch)
             sums = _exponentials(e, head.of(log_sums)[..., rows, :], may_be_empty=cut.may_be_empty)
             if dropout and key is not None:
                 e *= _multiplier(e, cache, head, rows, columns)
@@ -107,10 +106,18 @@ class _Scratch:
         return self.flat[: math.prod(shape)].reshape(shape)
 
 
-def _scores(c: LongAttentionCache, cut: Tiles, head: _Head, rows: slice, columns: slice, out: _Scratch) -> np.ndarray:
-    """Z = s Q Kᵀ + mask of one tile."""
+def _queries(c: LongAttentionCache, head: _Head, rows: slice) -> np.ndarray:
+    """s Q of one tile."""
+    q = head.of(c.q)[..., rows, :]
+    return np.multiply(q, c.scale, out=workspace.empty(q.shape, q.dtype))
+
+
+def _scores(
+    q: np.ndarray, c: LongAttentionCache, cut: Tiles, head: _Head, rows: slice, columns: slice, out: _Scratch
+) -> np.ndarray:
+    """Z = s Q Kᵀ + mask of one tile, of s Q."""
     z = out.tile(rows, columns)
-    np.matmul(head.of(c.q)[..., rows, :], head.of(c.k)[..., columns, :].swapaxes(-1, -2), out=z)
+    np.matmul(q, head.of(c.k)[..., columns, :].swapaxes(-1, -2), out=z)
     cut.penalize(z, rows, columns, head.batch)
     return z
 
@@ -161,7 +168,8 @@ def attention_backward(
         product = workspace.empty((r * s * d,), dy.dtype)
         scratch = [_Scratch(cut, r, dy.dtype) for _ in range(2)]
         for rows, columns in cut:
-            p = _scores(cache, cut, head, rows, columns, scratch[0])
+            q = _queries(cache, head, rows)
+            p = _scores(q, cache, cut, head, rows, columns, scratch[0])
             p -= head.of(cache.log_sums)[..., rows, :]
             np.exp(p, out=p)
             d_tile = head.of(dyh)[..., rows, :]
@@ -175,7 +183,7 @@ def attention_backward(
             dz -= head.of(dots)[..., rows, :]
             dz *= p
             np.matmul(dz, head.of(cache.k)[..., columns, :], out=head.of(dqh)[..., rows, :])
-            for total, left, right in zip(sums, (dz, weights), (head.of(cache.q)[..., rows, :], d_tile), strict=True):
+            for total, left, right in zip(sums, (dz, weights), (q, d_tile), strict=True):
                 shape = (1, 1, r, left.shape[-1], d)
                 part = product[: math.prod(shape)].reshape(shape)
                 total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)

@@ -19,7 +19,14 @@ from minigpt.ops.activation import (
     tanh_backward,
     tanh_forward,
 )
-from minigpt.ops.attention import NO_MASK, Mask, attention_backward, attention_forward
+from minigpt.ops.attention import (
+    NO_MASK,
+    Mask,
+    attention_backward,
+    attention_cache,
+    attention_forward,
+    attention_results,
+)
 from minigpt.ops.dropout import DropoutKey, dropout_backward, dropout_forward, dropout_multiplier
 from minigpt.ops.embedding import (
     embedding_backward,
@@ -54,7 +61,9 @@ __all__ = [
     "RopeScaling",
     "add",
     "attention_backward",
+    "attention_cache",
     "attention_forward",
+    "attention_results",
     "count_targets",
     "cross_entropy_backward",
     "cross_entropy_forward",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigpt.backend import Array, array_module
 from minigpt.ops._common import deliver
@@ -144,3 +144,16 @@ def attention_backward(
     dk, dv = (x.sum(axis=2, keepdims=True) for x in (dk, dv))  # one key-value head served R query heads
     dq_out, dk_out, dv_out = (None, None, None) if out is None else out
     return deliver(_as_heads(dq), dq_out), deliver(_as_heads(dk), dk_out), deliver(_as_heads(dv), dv_out)
+
+
+def attention_results(cache: Any) -> Any:
+    """What of a cache is worth keeping until `attention_cache` makes the cache again: here all of it.
+
+    Where q, k and v are most of the cache, an implementation may leave them out.
+    """
+    return cache
+
+
+def attention_cache(q: Array, k: Array, v: Array, results: Any) -> Any:
+    """The cache that `attention_forward` gave for the same q, k and v, of its `attention_results`."""
+    return results

@@ -22,12 +22,16 @@ _MIX_2 = 0x94D049BB133111EB
 
 
 class DropoutKey(NamedTuple):
-    """Names one draw: the run's seed, the training step, the place in the model, the first row's global number."""
+    """Names one draw: the run's seed, the training step, the place in the model, the first row's global number.
+
+    `position` is where x (B, T, …) starts in its rows, if it is a part of their positions.
+    """
 
     seed: int
     step: int
     site: int
     row: int
+    position: int = 0
 
 
 class DropoutCache(NamedTuple):
@@ -80,7 +84,8 @@ def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     xp = array_module(x)
     batch, entries = x.shape[0], x[0].size if len(x) else 0
     states = xp.asarray(dropout_states(key, batch), dtype=xp.uint64)  # (B,)
-    return _multiplier(_draws(xp, states, 0, entries).reshape(x.shape), rate, x.dtype)
+    first = key.position * (entries // x.shape[1]) if key.position else 0
+    return _multiplier(_draws(xp, states, first, entries).reshape(x.shape), rate, x.dtype)
 
 
 def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: Any) -> np.ndarray:

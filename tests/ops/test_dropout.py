@@ -51,3 +51,12 @@ def test_evaluation_and_rate_zero_change_nothing():
 def test_impossible_rates_are_refused(rate):
     with pytest.raises(ValueError, match="dropout rate"):
         ops.dropout_forward(X, rate, KEY)
+
+
+@pytest.mark.parametrize("first, last", [(0, 3), (3, 5), (4, 9)])
+def test_a_part_of_the_positions_is_drawn_as_in_the_whole(first, last):
+    x = np.ones((2, 9, 5))
+    whole, _ = ops.dropout_forward(x, 0.4, KEY)
+    part, cache = ops.dropout_forward(x[:, first:last], 0.4, KEY._replace(position=first))
+    assert np.array_equal(part, whole[:, first:last])
+    assert np.array_equal(ops.dropout_backward(x[:, first:last], cache), part)
