@@ -211,7 +211,7 @@ def test_the_objective_s_settings_are_checked(counter):
 
 def test_runs_from_before_there_were_objectives_load(text_file, tmp_path):
     run = tmp_path / "run"
-    command = ["train", "tiny", "--data", str(text_file), "--out", str(run), "--steps", "1", "--set", "model.width=16"]
+    command = ["train", "shakespeare-cpu", "--data", str(text_file), "--out", str(run), "--steps", "1"]
     assert main(command) == 0
     text = (run / "config.toml").read_text()
     assert "[objective]\n" in text

@@ -19,10 +19,12 @@ from minigpt.api import check_fit
 from minigpt.backend import Backend, get_backend
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.config import RunConfig
+from minigpt.data.corpora import corpus_names
 from minigpt.data.dataset import check_sources, make_tokenizer, text_files
 from minigpt.errors import UserError
 from minigpt.models import FAMILIES
 from minigpt.objectives import OBJECTIVES
+from minigpt.objectives.landmarks import Landmarks
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.log import read_log
@@ -58,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
         "--data",
         action="append",
         metavar="FILE|DIR|NAME",
-        help="a UTF-8 text, a folder of them, or a corpus (python-reference, tinyshakespeare); may be repeated",
+        help=f"a UTF-8 text, a folder of them, or a corpus ({', '.join(corpus_names())}); may be repeated",
     )
     parser.add_argument(
         "--tokenizer",
@@ -100,11 +102,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         values = result._replace(run=str(result.run))._asdict()
         del values["sample"]
-        print_json(values)
+        print_json(values | (values.pop("landmarks") or {}))
     elif finished:
         speed = f", {result.tokens_per_second:,.0f} tokens/s" if result.tokens_per_second else ""
         print(result.sample.strip())
-        print(f"\n{result.run}: {result.steps} steps, validation loss {result.val_loss:.4f}{speed}.", end=" ")
+        marks = Landmarks(result.landmarks["ngram"], result.landmarks["floor"]) if result.landmarks else None
+        between = f" ({marks.sentence(result.val_loss)})" if marks else ""
+        print(f"\n{result.run}: {result.steps} steps, validation loss {result.val_loss:.4f}{between}{speed}.", end=" ")
         print(f"More text: minigpt sample {folder}")
     return 0 if finished else 130
 

@@ -1,4 +1,4 @@
-"""Corpora by name: the default one, which every Python carries, and small downloads that are checked before use."""
+"""Corpora by name: the story world, which is the default, and small downloads that are checked before use."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import hashlib
 import os
 import sys
 import urllib.request
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
 
-DEFAULT = "python-reference"
+DEFAULT = "storyworld"
+PYTHON_REFERENCE = "python-reference"
+DOCUMENTS = 20000  # of the story world's default corpus; the last twentieth are of the split "dev"
 
 
 class Download(NamedTuple):
@@ -48,12 +51,54 @@ def cache_folder() -> Path:
 
 
 def corpus_names() -> list[str]:
-    return [DEFAULT, *DOWNLOADS]
+    return [DEFAULT, PYTHON_REFERENCE, *DOWNLOADS]
 
 
 def corpus_file(name: str) -> Path:
     """Return the text file of a named corpus, making or downloading it first if need be."""
-    return _python_reference() if name == DEFAULT else _downloaded(name, DOWNLOADS[name])
+    made = {DEFAULT: _story_world, PYTHON_REFERENCE: _python_reference}
+    return made[name]() if name in made else _downloaded(name, DOWNLOADS[name])
+
+
+def _story_world() -> Path:
+    """Documents of the story world, separated by blank lines: those of its split "train", then some of "dev".
+
+    With data.validation_fraction = 0.05 training and validation are these two. The file's name tells the version of the
+    world's programs, so that a changed program never meets texts of an older one.
+    """
+    path = cache_folder() / f"{DEFAULT}-{_sources_digest()}.txt"
+    if not _unchanged(path):
+        from minigpt.data import storyworld
+
+        wanted = {"train": DOCUMENTS - DOCUMENTS // 20, "dev": DOCUMENTS // 20}
+        texts: dict[str, list[str]] = {split: [] for split in wanted}
+        index = 0
+        while any(len(texts[split]) < count for split, count in wanted.items()):
+            text, index = storyworld.document(0, index).text, index + 1
+            split = storyworld.split_of(text)
+            if split in wanted and len(texts[split]) < wanted[split]:
+                texts[split].append(text)
+        content = "\n\n".join(texts["train"] + texts["dev"]) + "\n"
+        _keep(path, content.encode("utf-8"))
+        write_atomically(path.with_suffix(".sha256"), hashlib.sha256(content.encode("utf-8")).hexdigest())
+    return path
+
+
+def _sources_digest() -> str:
+    """Eight digits that change with the programs of the story world."""
+    digest = hashlib.sha256(str(DOCUMENTS).encode())
+    for file in sorted(resources.files("minigpt.data.storyworld").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".py"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def _unchanged(path: Path) -> bool:
+    """Whether a file is what was written there, by the checksum beside it."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == path.with_suffix(".sha256").read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return False
 
 
 def _python_reference() -> Path:
@@ -62,10 +107,14 @@ def _python_reference() -> Path:
         from pydoc_data.topics import topics
     except ImportError:
         raise UserError(
-            "this Python comes without its language reference (pydoc_data), the default corpus; name a text with --data"
+            f"this Python comes without its language reference (pydoc_data), the corpus {PYTHON_REFERENCE}; "
+            "name another text with --data"
         ) from None
     text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
-    path = cache_folder() / f"{DEFAULT}-{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}.txt"
+    path = (
+        cache_folder()
+        / f"{PYTHON_REFERENCE}-{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}.txt"
+    )
     content = text.encode("utf-8")
     return path if path.is_file() and path.read_bytes() == content else _keep(path, content)
 

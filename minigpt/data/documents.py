@@ -1,8 +1,8 @@
 """Documents packed into one stream of tokens, each followed by an end-of-text token (GPT-2, GPT-3).
 
-A document is a file, or, where files hold several, what stands between lines that are nothing but a separator. Windows
-are cut from the stream without regard to where documents end, and attention is not kept from looking across: the
-end-of-text token says that what comes has nothing to do with what was.
+A document is a file, or, where files hold several, what stands between lines that are nothing but a separator, or
+between blank lines. Windows are cut from the stream without regard to where documents end (but see `packing.py`), and
+attention is not kept from looking across: the end-of-text token says that what comes has nothing to do with what was.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
+BLANK = "\n"  # the separator that stands for any number of blank lines
 
 
 class Documents(NamedTuple):
@@ -24,7 +25,7 @@ class Documents(NamedTuple):
 
     Attributes:
         end: the id that follows each of them.
-        separator: a line that stands between two; "" where every file is one document.
+        separator: a line that stands between two; BLANK: one without text; "" where every file is one document.
     """
 
     end: int
@@ -43,6 +44,10 @@ def documents(tokenizer: Tokenizer, separator: str) -> Documents:
 
 def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | None]:
     """Yield the files' text in pieces, and None wherever a document ends. Documents without text are left out."""
+    if separator == BLANK:
+        for document in paragraphs(files):
+            yield from (document, None)
+        return
     between = re.compile(rf"^{re.escape(separator)}[ \t]*\r?(?:\n|\Z)", re.MULTILINE) if separator else None
     for path in files:
         begun = False
@@ -56,3 +61,18 @@ def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | Non
                     begun = True
         if begun:
             yield None
+
+
+def paragraphs(files: Sequence[Path]) -> Iterator[str]:
+    """Yield what stands between blank lines, each without the line break at its end."""
+    for path in files:
+        lines: list[str] = []
+        for piece in text.read_with_progress([path], "encoding"):
+            for line in piece.splitlines():
+                if line.strip():
+                    lines.append(line)
+                elif lines:
+                    yield "\n".join(lines)
+                    lines = []
+        if lines:
+            yield "\n".join(lines)

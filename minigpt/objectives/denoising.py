@@ -25,7 +25,7 @@ from minigpt.tokenizers import Tokenizer
 if TYPE_CHECKING:
     from minigpt.config import RunConfig, SampleConfig
 
-_ROWS = 64  # windows that the trigram model scores at a time
+_ROWS = 64  # windows that the n-gram model scores at a time
 _EVALUATION = 2**32 - 1  # a seed for the noise on validation text, which is always the same
 
 
@@ -134,9 +134,9 @@ class DenoisingObjective:
     def baseline(
         self, train: np.ndarray, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: np.ndarray
     ) -> tuple[dict[str, Any], str]:
-        """What trigrams counted in the training text make of the same text, without a look at the damaged one."""
+        """What 5-grams counted in the training text make of the same text, without a look at the damaged one."""
         loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
-        return {"baseline_loss": loss}, f"a trigram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
+        return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
 
     def sample(
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from minigpt.config import RunConfig, SampleConfig
 
 FORMS = ("auto", "tsv", "aligned", "text")
-_ROWS = 64  # windows that the trigram model scores at a time
+_ROWS = 64  # windows that the n-gram model scores at a time
 _POOL = 8  # how many times as many pairs as a batch needs are drawn, of which it takes some of similar length
 
 
@@ -166,13 +166,13 @@ class SequenceObjective:
         batches: Sequence[Callable[[], Seq2SeqBatch]],
         data: np.ndarray | Pairs,
     ) -> tuple[dict[str, Any], str]:
-        """What trigrams counted in the training text make of the same tokens."""
+        """What 5-grams counted in the training text make of the same tokens."""
         if isinstance(train, Pairs) or isinstance(data, Pairs):
             raise UserError("the baseline continues a text; there is none for pairs")
         windows = window_batches(data, _ROWS, self.model.context)
         loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(windows)
         bits = score._replace(loss=loss).bits_per_byte(text_bytes(self.tokenizer, data[1:]))
-        sentence = f"a trigram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
+        sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
         return {"baseline_loss": loss, "baseline_bits_per_byte": bits}, sentence
 
     def sample(

@@ -52,6 +52,7 @@ class Result(NamedTuple):
     val_loss: float | None
     tokens_per_second: float | None
     sample: str | None
+    landmarks: dict[str, float] | None = None  # of the last evaluation: see `minigpt.objectives.landmarks`
 
 
 class Trainer:
@@ -80,6 +81,7 @@ class Trainer:
         self.loss_scale = LossScale.of(c.compute)
         self.step = self.rows = self.tokens = 0  # of training so far
         self._positions: dict[str, int] | None = None
+        self._marks: dict[int | None, Any] = {}
         self._seconds, self._tokens_timed = 0.0, 0
 
     @property
@@ -255,13 +257,24 @@ class Trainer:
         if not math.isfinite(score.loss):
             raise self._not_finite("the validation loss", score.loss)
         measured = {f"val_{name}": value for name, value in score.measures.items()}
-        self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens, **measured)
+        marks = self._landmarks(limit)
+        placed = marks.values(score.loss) if marks else {}
+        self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens, **measured, **placed)
         if self._tokens_timed:
             self.log.timing(step=self.step, tokens_per_second=round(self.tokens_per_second(), 1))
         shown = "".join(f", {name} {value:.4f}" for name, value in score.measures.items())
-        line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {score.tokens} tokens"
+        between = f" ({marks.sentence(score.loss)})" if marks else ""
+        line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {score.tokens} tokens{between}"
         write_line(bar, line, sys.stderr)
         return score
+
+    def _landmarks(self, limit: int | None) -> Any:
+        """What the loss on so many validation tokens lies between, if the objective knows."""
+        if not hasattr(self.objective, "landmarks"):
+            return None
+        if limit not in self._marks:
+            self._marks[limit] = self.objective.landmarks(self.dataset, limit)
+        return self._marks[limit]
 
     def sample(self) -> str:
         """What the model makes of the run's own sample settings, with a draw that depends on seed and step."""
@@ -275,13 +288,16 @@ class Trainer:
     def _result(self, *, finished: bool) -> Result:
         lines = read_log(self.run)
         losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
+        evaluated = [line for line in lines if "val_loss" in line][-1:] if finished else []
+        placed = [{name: line[name] for name in ("ngram", "floor", "share")} for line in evaluated if "floor" in line]
         return Result(
             self.run,
             self.step,
             math.fsum(losses) / len(losses) if losses else None,
-            [line["val_loss"] for line in lines if "val_loss" in line][-1] if finished else None,
+            evaluated[0]["val_loss"] if evaluated else None,
             self.tokens_per_second() or None,
             self._sample if finished else None,
+            placed[0] if placed else None,
         )
 
 

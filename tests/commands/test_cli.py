@@ -92,7 +92,9 @@ def test_tokenizers_that_are_missing_or_do_not_fit(error, trained, tmp_path):
     small = ("--set", "model.vocab_size=5")
     assert "the tokenizer does not fit the model: it has" in error("train", "--data", text, *small)
     tokenizers.save(tokenizers.CharTokenizer("xyz"), tmp_path / "t.json")
-    assert "is not among the 3 characters" in error("train", "--data", text, "--tokenizer", tmp_path / "t.json")
+    assert "is not among the 3 characters" in error(
+        "train", "shakespeare-cpu", "--data", text, "--tokenizer", tmp_path / "t.json"
+    )
 
 
 def test_an_existing_folder_is_never_overwritten_unasked(error, trained, run, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import pytest
 
 from minigpt.data import corpora, text
+from minigpt.data.storyworld import split_of
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
 
@@ -66,12 +67,20 @@ def test_fingerprints_tell_texts_apart(tmp_path):
     assert len({together, swapped, text.fingerprint([one, two])}) == 3
 
 
-def test_the_default_corpus_is_there_and_stays_the_same():
-    first = corpora.corpus_file(corpora.DEFAULT)
+@pytest.mark.parametrize("name, word", [(corpora.DEFAULT, "wanted"), (corpora.PYTHON_REFERENCE, "statement")])
+def test_the_corpora_that_need_no_download_are_there_and_stay_the_same(name, word, monkeypatch):
+    monkeypatch.setattr(corpora, "DOCUMENTS", 2000)
+    first = corpora.corpus_file(name)
     content = first.read_text(encoding="utf-8")
-    assert len(content) > 300_000 and "statement" in content
+    assert len(content) > 300_000 and word in content
     first.write_text("damaged")
-    assert corpora.corpus_file(corpora.DEFAULT).read_text(encoding="utf-8") == content
+    assert corpora.corpus_file(name).read_text(encoding="utf-8") == content
+
+
+def test_the_default_corpus_ends_with_documents_of_the_split_dev(monkeypatch):
+    monkeypatch.setattr(corpora, "DOCUMENTS", 200)
+    texts = corpora.corpus_file(corpora.DEFAULT).read_text(encoding="utf-8").rstrip("\n").split("\n\n")
+    assert [split_of(text) for text in texts] == ["train"] * 190 + ["dev"] * 10
 
 
 def test_a_cached_download_is_verified(shakespeare, monkeypatch):

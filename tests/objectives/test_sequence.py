@@ -160,7 +160,7 @@ def test_a_run_repeats_evaluates_and_writes(form, tsv, text_file, tmp_path, caps
     assert main(["eval", str(tmp_path / "a"), "--data", str(text)]) == 0
     assert main(["eval", str(tmp_path / "a"), "--baseline"]) == (0 if form == "text" else 2)
     shown = capsys.readouterr()
-    assert "a trigram model" in shown.out if form == "text" else "there is none for pairs" in shown.err
+    assert "a 5-gram model" in shown.out if form == "text" else "there is none for pairs" in shown.err
     assert main(["sample", str(tmp_path / "a"), "--prompt", "one two", "--beams", "2", "--tokens", "5"]) == 0
     assert "</s>" not in capsys.readouterr().out
 

@@ -5,6 +5,11 @@ from pathlib import Path
 from minigpt.cli import main
 
 SETTINGS = {
+    "data.tokenizer": "char",
+    "data.validation_fraction": 0.1,
+    "objective.sampling": "random",
+    "objective.end_of_text": "false",
+    "objective.separator": '""',
     "model.layers": 1,
     "model.width": 16,
     "model.heads": 2,

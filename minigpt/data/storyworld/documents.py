@@ -41,7 +41,7 @@ SHARES = {
     "translation": 7,
 }
 
-SPLITS = {"train": 0.95, "dev": 0.025, "test": 0.025}
+SPLITS = {"train": 0.9, "dev": 0.05, "test": 0.05}
 
 
 def world(c: Chooser) -> tuple[str, Any]:

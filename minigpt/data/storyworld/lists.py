@@ -17,7 +17,7 @@ from minigpt.data.storyworld.english import past, plural, third
 from minigpt.data.storyworld.facts import LabelledList
 
 LEAST, MOST, MORE = 4, 16, 7 / 8  # how many lines there are; how often another follows
-FRAMES = (("", " -> "), ("", ": "), ("Input: ", " Label: "))
+FRAMES = {"": (" -> ", ": "), "Input: ": (" Label: ",)}  # what stands before an input: and after it
 LABELS = (
     ("dax", "wug", "blip", "fep", "zorp", "toma", "gazzer", "kiki"),
     ("A", "B", "C", "D", "E", "F", "G", "H"),
@@ -78,32 +78,43 @@ Labels = tuple[tuple[str, str], ...]  # of the classes that came so far
 
 
 def labelled_list(c: Chooser) -> LabelledList:
-    """A rule, a frame, a set of labels, and the lines."""
+    """A rule and the lines; their frame and the set of their labels are chosen where the first line shows them."""
     rule = c.pick(tuple(RULES))
-    frame = c.any(FRAMES)
-    c.call(_lines, rule, frame, c.any(LABELS), (), 1)
-    return LabelledList(rule, frame)
+    before = c.pick(tuple(FRAMES), (2, 1), show=str)
+    labels: Labels = ()
+    kind, _ = _input(c, rule, labels)
+    between = c.any(FRAMES[before], show=str)
+    names, label = c.any([(names, label) for names in LABELS for label in names], show=lambda pair: pair[1])
+    _end(c, kind, label)
+    c.call(_lines, rule, before, between, names, ((kind, label),), 1)
+    return LabelledList(rule, (before, between))
 
 
-def _lines(c: Chooser, rule: str, frame: tuple[str, str], names: tuple[str, ...], labels: Labels, line: int) -> None:
-    """Line number `line` and those after it."""
-    before, between = frame
+def _input(c: Chooser, rule: str, labels: Labels) -> tuple[str, str]:
+    """The class of the next line's input, its label ("" if it is the first of its class), and the input's words."""
     classes, most, example = RULES[rule]
     new = not labels or (len(labels) < most and c.pick((True, False), (most - len(labels), len(labels))))
-    if new:
-        kind = c.any([name for name in classes if name not in dict(labels)])
-    else:
-        kind, label = c.any(labels)
-    c.emit(before)
+    kind, label = c.any([(kind, "") for kind in classes if kind not in dict(labels)] if new else labels)
     example(c, kind)
-    c.emit(between)
-    if new:
-        label = c.any([name for name in names if name not in dict(labels).values()], show=str)
-        labels = (*labels, (kind, label))
-    else:
-        c.emit(label)
+    return kind, label
+
+
+def _end(c: Chooser, kind: str, label: str) -> None:
     c.mark()
     c.note((kind, label))
-    if line < LEAST or (line < MOST and c.pick((True, False), (MORE, 1 - MORE))):
-        c.emit("\n")
-        c.call(_lines, rule, frame, names, labels, line + 1)
+
+
+def _lines(c: Chooser, rule: str, before: str, between: str, names: tuple[str, ...], labels: Labels, line: int) -> None:
+    """What comes after line number `line`."""
+    if line >= MOST or (line >= LEAST and not c.pick((True, False), (MORE, 1 - MORE))):
+        return
+    c.emit(f"\n{before}")
+    kind, label = _input(c, rule, labels)
+    c.emit(between)
+    if label:
+        c.emit(label)
+    else:
+        label = c.any([name for name in names if name not in dict(labels).values()], show=str)
+        labels = (*labels, (kind, label))
+    _end(c, kind, label)
+    c.call(_lines, rule, before, between, names, labels, line + 1)
