@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.blocks import BlockConfig
+from minigpt.blocks.recompute import LONG as LONG_ROWS
 from minigpt.fast.attention import LONG
 from minigpt.plan.workload import Stack, Workload
 
@@ -111,37 +112,45 @@ def kept_numbers(stack: Stack, table: str = "fast") -> int:
 
     For each token:
         norms           x̂ (C) and 1/σ (1), each
-        attention       its input (C); the buffer of q, k and v, (H + 2G) D, which k and v are views of; fast: q times
-                        the scale (H D); its output (H D), which the output projection keeps too
-        scores          plain: probabilities (H S). fast: exponentials (H S) and 1/l (H); from S = 512 on, log-sum-exps
-                        (H) only. With attention dropout its multipliers (H S), which long texts draw again
+        attention       its input (C); the buffer of q, k and v, (H + 2G) D, which k and v are views of; its output
+                        (H D), which the output projection keeps too
+        scores          plain: probabilities (H S). fast: exponentials (H S), 1/l (H), and q times the scale (H D); from
+                        S = 512 on, log-sum-exps (H) only. With attention dropout its multipliers (H S), which long
+                        texts draw again
         feed-forward    its input (C) and the second matrix's (F); of the activation, plain: what its derivative is made
                         of (2 F for GELU, F for ReLU, 3 F for SwiGLU), fast: the derivative (F; 2 F for SwiGLU; ReLU has
                         only a plain version)
         dropout         its multipliers, C behind attention and behind the feed-forward layer, F inside it
-    ReLU and plain GELU keep their own input, SwiGLU views of it. The residual stream itself is kept by nothing.
+        cross-attention a norm, its input (C), q (H D), scores and output as above; and for the S tokens of the memory k
+                        and v (2 G D)
+    The residual stream itself is kept by nothing. On rows of 1,024 tokens and more a block keeps instead its input (C)
+    and what attention made (see `minigpt.blocks.recompute`): plain, all that is above but its input; fast, its output
+    and log-sum-exps. Rotary tables, which all rows share, are left out.
     """
-    c, t = stack.block, stack.tokens
-    hidden = c.heads * c.head_width
-    scaled = hidden if table == "fast" else 0  # q
-    norms = 2 * (c.width + 1)
-    own = c.width + (c.heads + 2 * c.kv_heads) * c.head_width + scaled + hidden + _score_numbers(c, t, t, table)
-    dropout = (2 * c.width if c.dropout else 0) + (c.feed_forward if c.activation_dropout else 0)
-    feed_forward = c.width + c.feed_forward + _activation_numbers(c.activation, c.feed_forward, table)
-    total = t * (norms + own + dropout + feed_forward)
-    if stack.memory:
-        cross = (c.width + 1) + c.width + hidden + hidden + _score_numbers(c, t, stack.memory, table)
-        total += t * (cross + (c.width if c.dropout else 0))
-        total += stack.memory * 2 * c.kv_heads * c.head_width
-    return total
+    c, t, s = stack.block, stack.tokens, stack.memory
+    if t >= LONG_ROWS:
+        attentions = _attention_numbers(c, t, t, table, again=True)
+        return t * c.width + attentions + (_attention_numbers(c, t, s, table, again=True, cross=True) if s else 0)
+    norms = 3 if s else 2
+    dropout = (norms * c.width if c.dropout else 0) + (c.feed_forward if c.activation_dropout else 0)
+    feed_forward = c.feed_forward + _activation_numbers(c.activation, c.feed_forward, table)
+    total = t * (norms * (c.width + 1 + c.width) + dropout + feed_forward)  # the input of each part, and its norm
+    total += _attention_numbers(c, t, t, table)
+    return total + (_attention_numbers(c, t, s, table, cross=True) if s else 0)
 
 
-def _score_numbers(c: BlockConfig, queries: int, keys: int, table: str) -> int:
-    """For one query, all heads. Short texts and few queries keep their scores (see `minigpt.fast.attention`)."""
-    scores = c.heads * keys
-    if table == "flash" or (table == "fast" and keys >= LONG and queries > 16):
-        return c.heads
-    return scores * (2 if c.attention_dropout else 1) + (c.heads if table == "fast" else 0)
+def _attention_numbers(c: BlockConfig, t: int, s: int, table: str, *, again: bool = False, cross: bool = False) -> int:
+    """q, k, v, scores and output of T queries and S keys; only what is not worked out again where `again` says so."""
+    hidden, tiles = c.heads * c.head_width, table == "fast" and s >= LONG and t > 16
+    output, scores = t * hidden, t * c.heads * s
+    if tiles:
+        scores = t * c.heads
+    elif table == "fast":
+        scores += t * (c.heads + (0 if cross else hidden))  # of cross-attention's q only the scaled copy is kept
+    if c.attention_dropout and not tiles:
+        scores += t * c.heads * s
+    qkv = t * hidden + s * 2 * c.kv_heads * c.head_width
+    return output + scores + (0 if again and tiles else qkv)
 
 
 def _activation_numbers(activation: str, width: int, table: str) -> int:

@@ -65,10 +65,13 @@ CASES = {
     "gpt3": ("gpt", GPT | {"window": 4, "bias": False}),
     "gpt-relu": ("gpt", GPT | {"activation": "relu"}),
     "gpt-long": ("gpt", GPT | {"context": 520, "dropout": 0.1}),
+    "gpt-longer": ("gpt", GPT | {"context": 1030, "layers": 2, "heads": 1, "width": 7, "dropout": 0.1}),
     "llama": ("llama", {**GPT, "heads": 4, "kv_heads": 2, "width": 24, "head_width": 8}),
     "transformer": ("transformer", SEQ2SEQ | {"dropout": 0.1, "activation_dropout": 0.1}),
     "bart": ("bart", SEQ2SEQ | {"dropout": 0.0, "attention_dropout": 0.0}),
     "bart-dropout": ("bart", SEQ2SEQ),
+    "bart-long": ("bart", SEQ2SEQ | {"context": 520, "decoder_layers": 1, "heads": 1, "width": 7}),
+    "bart-longer": ("bart", SEQ2SEQ | {"context": 1030, "decoder_layers": 1, "heads": 1, "width": 7}),
     "bert": ("bert", GPT),
     "bert-no-pairs": ("bert", GPT | {"pairs": False, "dropout": 0.0, "attention_dropout": 0.0}),
 }
