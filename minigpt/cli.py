@@ -11,7 +11,20 @@ from importlib import import_module
 from minigpt import __version__
 from minigpt.errors import UserError
 
-COMMANDS = ("train", "sample", "eval", "average", "gradcheck", "plan", "plot", "tokenizer", "convert", "bench", "info")
+COMMANDS = (
+    "train",
+    "sample",
+    "eval",
+    "average",
+    "data",
+    "gradcheck",
+    "plan",
+    "plot",
+    "tokenizer",
+    "convert",
+    "bench",
+    "info",
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,0 +1,72 @@
+"""`minigpt data`: texts and tasks that minigpt makes by itself, as files to look at and to learn from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minigpt.commands.common import at_least, new_parser, only_text, print_json
+from minigpt.errors import UserError
+from minigpt.files import check_absent
+from minigpt.tasks import TASKS
+from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words
+from minigpt.tasks.world import MADE, Sizes, write
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "data",
+        help="write the story world's tasks as files",
+        description="Write what the story world offers as files.",
+        epilog="Example:\n  minigpt data tasks --task story-cloze rte --out tasks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    _add_tasks(kinds)
+
+
+def _add_tasks(kinds: Any) -> None:
+    example = "minigpt data tasks --task story-cloze rte --out tasks --train 5000"
+    tasks = new_parser(kinds, "tasks", "write tasks made from the story world, in the originals' file formats", example)
+    tasks.add_argument("--task", nargs="+", metavar="NAME", help=f"which; by default all: {', '.join(MADE)}")
+    tasks.add_argument("--out", default="tasks", metavar="DIR", help="a folder for each task is made there; tasks")
+    tasks.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="other examples for another seed")
+    for part, size in Sizes()._asdict().items():
+        text = f"how many examples for {part}; {size} by default"
+        tasks.add_argument(f"--{part}", type=at_least(1), default=size, metavar="N", help=text)
+    tasks.add_argument("--count-words", action="store_true", help="also measure how far counting words goes")
+    tasks.set_defaults(run=run_tasks)
+
+
+def run_tasks(args: argparse.Namespace) -> int:
+    names = list(dict.fromkeys(args.task or MADE))
+    out = Path(only_text("--out", args.out))
+    for name in names:
+        if name not in MADE:
+            raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")
+        check_absent(out / name)
+    sizes, written = Sizes(args.train, args.dev, args.test), {}
+    for name in names:
+        folder = write(out / name, name, args.seed, sizes)
+        written[name] = {"folder": str(folder)} | (_counted(name, folder) if args.count_words else {})
+        if not args.json:
+            print(_line(name, written[name]))
+    if args.json:
+        print_json({"tasks": written})
+    return 0
+
+
+def _counted(name: str, folder: Path) -> dict[str, float]:
+    """Chance, and the accuracy on the test part of classifiers that count words."""
+    task = TASKS[name]
+    if task.kind not in COUNTABLE or "train" not in MADE[name].parts:
+        return {}
+    train, test = (task.read(folder, part) for part in ("train", "test"))
+    classes = len(task.labels) or len(getattr(test[0], "options", ()) or test[0].candidates)
+    return {"chance": 1 / classes} | {view: count_words(train, test, view) for view in VIEWS}
+
+
+def _line(name: str, written: dict[str, Any]) -> str:
+    counted = "  ".join(f"{key} {100 * value:.1f}%" for key, value in written.items() if key != "folder")
+    return f"{name:12} {written['folder']:24} {counted}".rstrip()

@@ -1,0 +1,105 @@
+"""How far counting words goes: logistic regression on bags of words, by which a task can be judged before any model is.
+
+Three views of an example, each for a classifier of its own:
+
+    words       how often each word stands in each text
+    alone       the same of the option, ending, hypothesis or second sentence by itself
+    overlap     which words two texts share, how many, and which share of them that is
+
+Of multiple choice and pronouns, every option is judged by itself, right or wrong, and the one with the best odds taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+from minigpt.errors import UserError
+from minigpt.tasks.examples import Classification, Example, MultipleChoice, Pronoun
+
+# The features of a text and a second one ("" where there is none) as {name: number}.
+Features = Callable[[str, str], dict[str, float]]
+
+
+def tokens(text: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def words(first: str, second: str) -> dict[str, float]:
+    counts = Counter(f"first {word}" for word in tokens(first))
+    counts.update(f"second {word}" for word in tokens(second))
+    return dict(counts)
+
+
+def alone(first: str, second: str) -> dict[str, float]:
+    return dict(Counter(tokens(second or first)))
+
+
+def overlap(first: str, second: str) -> dict[str, float]:
+    one, two = tokens(first), tokens(second)
+    shared = Counter(one) & Counter(two)
+    sizes = {"# shared": shared.total(), "# first": len(one), "# second": len(two)}
+    parts = {"% of first": shared.total() / max(len(one), 1), "% of second": shared.total() / max(len(two), 1)}
+    present = {"# of second in first": sum(word in one for word in two)}
+    return {**shared, **sizes, **parts, **present}
+
+
+COUNTABLE = (Classification, MultipleChoice, Pronoun)
+VIEWS: dict[str, Features] = {"words": words, "alone": alone, "overlap": overlap}
+
+
+def count_words(train: Sequence[Example], test: Sequence[Example], view: str) -> float:
+    """The accuracy on `test` of a classifier that has learned from `train`.
+
+    Raises:
+        UserError: the kind of task is neither classification nor multiple choice nor pronouns; scikit-learn is missing.
+    """
+    try:
+        pipeline, linear, extraction, preprocessing = (
+            import_module(f"sklearn.{name}")
+            for name in ("pipeline", "linear_model", "feature_extraction", "preprocessing")
+        )
+    except ImportError:
+        raise UserError('counting words needs scikit-learn; pip install "minigpt[tasks]" brings it') from None
+    if not isinstance(train[0], COUNTABLE):
+        raise UserError("counting words answers only where there are classes or options")
+    classifier = pipeline.make_pipeline(
+        extraction.DictVectorizer(),
+        preprocessing.MaxAbsScaler(),
+        linear.LogisticRegression(max_iter=300),
+    )
+    rows, labels, _ = _rows(train, VIEWS[view])
+    classifier.fit(rows, labels)
+    rows, _, starts = _rows(test, VIEWS[view])
+    if isinstance(test[0], Classification):
+        answers = classifier.predict(rows)
+    else:
+        odds = classifier.decision_function(rows)
+        answers = [odds[start:end].argmax() for start, end in pairwise(starts)]
+    return sum(int(a) == example.label for a, example in zip(answers, test, strict=True)) / len(test)
+
+
+def _rows(examples: Sequence[Any], features: Features) -> tuple[list[dict[str, float]], list[int], list[int]]:
+    """Features and label of everything that is judged, and where the rows of each example start."""
+    rows, labels, starts = [], [], [0]
+    for example in examples:
+        for pair, label in _cases(example):
+            rows.append(features(*pair))
+            labels.append(label)
+        starts.append(len(rows))
+    return rows, labels, starts
+
+
+def _cases(example: Any) -> list[tuple[tuple[str, str], int]]:
+    """The pairs of texts that are judged, and the label of each: of every option, whether it is right."""
+    if isinstance(example, Classification):
+        return [((example.text, example.pair or ""), example.label)]
+    if isinstance(example, MultipleChoice):
+        texts = [(f"{example.context} {example.question}", option) for option in example.options]
+    else:
+        texts = [(f"{example.before}{example.pronoun}{example.after}", option) for option in example.candidates]
+    return [(pair, int(i == example.label)) for i, pair in enumerate(texts)]
