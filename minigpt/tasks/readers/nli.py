@@ -54,13 +54,16 @@ def _table_triples(path: Path, split: str) -> Iterator[tuple[Row, str, str, str 
         yield row, row.fields[first], row.fields[second], None if at is None else row.fields[at]
 
 
-def _field_counts(table: Table) -> range | tuple[int, ...]:
+def _field_counts(table: Table) -> range:
     """How many fields a row may have.
 
-    The originals name five annotators in the header and stop a row after the last one it has; GLUE's SNLI names one,
-    and some rows have five.
+    The originals name five annotators in the header and stop a row after the last one that it has. The header of GLUE's
+    SNLI names one, and some rows have five.
     """
     width = len(table.columns)
     if table.columns[0] == "gold_label":
         return range(table.column("label1", "gold_label") + 1, width + 1)
-    return (width, width + 4) if table.columns[-2:] == ["label1", "gold_label"] else (width,)
+    if "captionID" in table.columns and "label1" in table.columns:
+        first = table.column("label1")
+        return range(first + 2, first + 7)  # one to five annotators and the gold label
+    return range(width, width + 1)

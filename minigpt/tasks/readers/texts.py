@@ -31,8 +31,8 @@ def read_cnn_dm(folder: Path, split: str) -> list[Summary]:
         return [_story(path) for path in sorted((folder / split).glob("*.story"))]
     places = [folder, *(folder / name for name in ("stories", "cnn/stories", "dailymail/stories"))]
     files = sorted(path for place in places for path in place.glob("*.story"))
-    listed = [folder / f"{name}.txt" for name in URL_LISTS.get(split, ())]
-    listed = [path for path in listed if path.is_file()]
+    lists = [place / f"{name}.txt" for place in (folder, folder / "url_lists") for name in URL_LISTS.get(split, ())]
+    listed = [path for path in lists if path.is_file()]
     if not listed:
         chosen = own_split(files, split, dev=0.1, test=0.1) if split in URL_LISTS else []
     else:

@@ -1,0 +1,58 @@
+"""That counting words finds what words do tell: the judge of the tasks is judged."""
+
+import itertools
+
+import pytest
+
+from minigpt.errors import UserError
+from minigpt.tasks import baselines
+from minigpt.tasks.baselines import count_words
+from minigpt.tasks.examples import Classification, LastWord, MultipleChoice
+from minigpt.tasks.world import MADE
+
+
+def some(name, count):
+    return list(itertools.islice(MADE[name].examples(0, "train"), count))
+
+
+def test_all_words_find_a_word_that_tells():
+    examples = [
+        Classification(f"It was {w} on day {i}.", None, int(w == "good")) for i in range(40) for w in ("good", "bad")
+    ]
+    assert count_words(examples[:60], examples[60:], "words") == 1.0
+    assert count_words(examples[:60], examples[60:], "overlap") < 0.8
+
+
+def test_the_ending_alone_finds_stories_that_all_end_well():
+    """The same stories without the swap, only those with a glad right ending: what most made-up tests look like."""
+    glad = ("was happy", "was glad", "was proud", "was cheerful", "smiled", "laughed", "danced")
+    fair = some("story-cloze", 900)
+    leaky = [e for e in fair if any(word in e.options[e.label] for word in glad)]
+    assert len(leaky) > 200
+    assert count_words(leaky[:-100], leaky[-100:], "alone") > 0.95
+    assert count_words(fair[:800], fair[800:], "alone") < 0.65
+
+
+def test_shared_words_find_an_answer_that_is_copied_from_the_context():
+    animals = ("cat", "dog", "hen", "cow", "pig", "owl")
+    examples = [
+        MultipleChoice(
+            f"There was a {a}.", "", (f"It was the {a}.", f"It was the {b}.")[:: 1 if i % 2 else -1], 1 - i % 2
+        )
+        for i, (a, b) in enumerate(itertools.permutations(animals, 2))
+    ]
+    assert count_words(examples[:20], examples[20:], "overlap") == 1.0
+    assert count_words(examples[:20], examples[20:], "words") < 0.8
+
+
+def test_what_cannot_be_counted_is_one_sentence(monkeypatch):
+    words = [LastWord("the", "dog")]
+    with pytest.raises(UserError, match="only where there are classes or options"):
+        count_words(words, words, "words")
+    monkeypatch.setattr(baselines, "import_module", missing)
+    with pytest.raises(UserError, match="needs scikit-learn"):
+        count_words(words, words, "words")
+
+
+def missing(name):
+    raise ImportError(name)
