@@ -16,6 +16,7 @@ import numpy as np
 from minigpt import ops
 from minigpt.data.batch import Batch
 from minigpt.gradcheck_bert import BERT_CASES
+from minigpt.gradcheck_heads import HEAD_CASES
 from minigpt.gradcheck_seq2seq import SEQ2SEQ_CASES
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.run import Run
@@ -220,20 +221,33 @@ def _attention_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
 
 def _loss_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     targets = np.array([[3, 0, 3, ops.IGNORE, 6], [0, ops.IGNORE, 3, 6, 5]])
-    for name, y, smoothing, denominator in [
-        ("cross-entropy", targets, 0.0, None),
-        ("cross-entropy-smoothed", targets, 0.1, None),
-        ("cross-entropy-global", targets, 0.1, 23),
-        ("cross-entropy-all-ignored", np.full((2, 5), ops.IGNORE), 0.1, None),
+    weights = np.linspace(0.2, 1.4, 10).reshape(2, 5)
+    for name, y, settings in [
+        ("cross-entropy", targets, {}),
+        ("cross-entropy-smoothed", targets, {"label_smoothing": 0.1}),
+        ("cross-entropy-global", targets, {"label_smoothing": 0.1, "denominator": 23}),
+        ("cross-entropy-weighted", targets, {"weights": weights, "denominator": 2, "label_smoothing": 0.1}),
+        ("cross-entropy-all-ignored", np.full((2, 5), ops.IGNORE), {"label_smoothing": 0.1}),
     ]:
 
-        def forward(a: Arrays, out: Any = None, y: Any = y, e: float = smoothing, n: Any = denominator) -> Any:
-            return impl.cross_entropy_forward(a["logits"], y, denominator=n, label_smoothing=e)
+        def forward(a: Arrays, out: Any = None, y: Any = y, settings: Any = settings) -> Any:
+            return impl.cross_entropy_forward(a["logits"], y, **settings)
 
         def backward(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
             g["logits"] += impl.cross_entropy_backward(float(dy), cache, out=out)
 
         yield OperationCase(name, {"logits": 3 * normal(2, 5, 7)}, forward, backward, batched=())
+
+    scores = np.array([0.3, ops.IGNORE, -1.2, 0.0, 1.0])
+    for name, denominator in (("squared-error", None), ("squared-error-global", 11)):
+
+        def squared(a: Arrays, out: Any = None, n: Any = denominator) -> Any:
+            return impl.squared_error_forward(a["predictions"], scores, denominator=n)
+
+        def squared_back(dy: Any, cache: Any, g: Arrays, out: Any = None) -> None:
+            g["predictions"] += impl.squared_error_backward(float(dy), cache, out=out)
+
+        yield OperationCase(name, {"predictions": normal(5)}, squared, squared_back, batched=())
 
 
 def operation_cases(implementation: Any = ops, seed: int = 0) -> list[OperationCase]:
@@ -292,4 +306,5 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     ),
     **SEQ2SEQ_CASES,
     **BERT_CASES,
+    **HEAD_CASES,
 }

@@ -42,6 +42,11 @@ def _classifier(name: str, *, train: bool = False, **config: Any) -> ModelCase:
     return _case(name, BertClassifier(_config(**config), classes=4), batch, train=train)
 
 
+def _score(name: str, **config: Any) -> ModelCase:
+    batch = ClassificationBatch(_INPUTS, np.array([0.4, float(IGNORE), 1.2]), _TYPES, _PADDING)
+    return _case(name, BertClassifier(_config(**config), classes=1, regression=True), batch)
+
+
 def _choice(name: str, *, train: bool = False, **config: Any) -> ModelCase:
     def choices(x: np.ndarray) -> np.ndarray:
         return np.stack([x, x[[1, 2, 0]]])  # (2, 3, T)
@@ -63,6 +68,7 @@ BERT_CASES: dict[str, Callable[[], ModelCase]] = {
     "bert-padded": lambda: _pretraining("bert-padded", padded=True),
     "bert-dropout": lambda: _pretraining("bert-dropout", padded=True, **_DROPOUT),
     "bert-classifier": lambda: _classifier("bert-classifier", **_DROPOUT),
+    "bert-score": lambda: _score("bert-score"),
     "bert-choice": lambda: _choice("bert-choice", **_DROPOUT),
     "bert-spans": lambda: _spans("bert-spans"),
 }

@@ -29,6 +29,8 @@ from minigpt.ops import (
     relu_forward,
     softmax_backward,
     softmax_forward,
+    squared_error_backward,
+    squared_error_forward,
     tanh_backward,
     tanh_forward,
 )
@@ -74,6 +76,8 @@ __all__ = [
     "silu_forward",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
     "swiglu_backward",
     "swiglu_forward",
     "tanh_backward",

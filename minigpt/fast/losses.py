@@ -17,7 +17,12 @@ class CrossEntropyCache(NamedTuple):
 
 
 def cross_entropy_forward(
-    logits: np.ndarray, targets: np.ndarray, *, denominator: float | None = None, label_smoothing: float = 0.0
+    logits: np.ndarray,
+    targets: np.ndarray,
+    *,
+    denominator: float | None = None,
+    label_smoothing: float = 0.0,
+    weights: np.ndarray | None = None,
 ) -> tuple[float, CrossEntropyCache]:
     """See `minigpt.ops.cross_entropy_forward`. The gradient, (softmax(z) − q)/denominator, is made here as well."""
     z, y = rows(logits), targets.reshape(-1)
@@ -28,6 +33,7 @@ def cross_entropy_forward(
     if denominator is None:
         denominator = max(count_targets(targets), 1)
     y = np.where(valid, y, 0)
+    counted = valid if weights is None else valid * weights.reshape(-1)  # what each position's cost counts
     share = label_smoothing / (classes - 1) if label_smoothing else 0.0  # q off the target
     dlogits = workspace.empty(logits.shape, logits.dtype)
     gradient, costs = rows(dlogits), {}
@@ -42,8 +48,8 @@ def cross_entropy_forward(
         np.exp(g, out=g)
         sums = g @ ones(classes, g.dtype)
         cost = np.log(sums) - smoothed
-        costs[block.start] = float(cost[valid[block]].sum(dtype=np.float64))
-        weight = valid[block].astype(g.dtype)
+        weight = counted[block].astype(g.dtype)
+        costs[block.start] = float((cost * weight)[valid[block]].sum(dtype=np.float64))
         weight *= 1.0 / denominator
         g *= (weight / sums)[:, None]
         if label_smoothing:

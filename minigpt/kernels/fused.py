@@ -53,6 +53,7 @@ class CrossEntropyCache(NamedTuple):
     label_smoothing: float
     shape: tuple[int, ...]
     consumed: list[bool]  # one entry: whether the logits have been overwritten
+    weights: Array | None  # (N,)
 
 
 def real_type(x: Array) -> type:
@@ -200,7 +201,13 @@ class Operations:
     # ---- the two ends of a language model ---------------------------------------------------------------------------
 
     def cross_entropy_forward(
-        self, logits: Array, targets: Array, *, denominator: float | None = None, label_smoothing: float = 0.0
+        self,
+        logits: Array,
+        targets: Array,
+        *,
+        denominator: float | None = None,
+        label_smoothing: float = 0.0,
+        weights: Array | None = None,
     ) -> tuple[float, CrossEntropyCache]:
         """See `minigpt.ops.cross_entropy_forward`."""
         xp, real = array_module(logits, targets), real_type(logits)
@@ -214,8 +221,11 @@ class Operations:
         if n:
             args = (z, y, cost, lse, np.int32(classes), real(label_smoothing))
             self._module("cross_entropy.cu", z, xp).launch("cross_entropy_forward", (n,), (_THREADS,), args)
+        if weights is not None:
+            weights = weights.reshape(-1).astype(real)
+            cost *= weights
         loss = float(cost.sum(dtype=xp.float64)) / denominator
-        return loss, CrossEntropyCache(z, y, lse, denominator, label_smoothing, logits.shape, [False])
+        return loss, CrossEntropyCache(z, y, lse, denominator, label_smoothing, logits.shape, [False], weights)
 
     def cross_entropy_backward(self, dloss: float, cache: CrossEntropyCache, *, out: Array | None = None) -> Array:
         """See `minigpt.ops.cross_entropy_backward`; with `in_place_loss` the result lies where the logits were.
@@ -223,7 +233,7 @@ class Operations:
         Raises:
             RuntimeError: the logits of this cache have been overwritten already.
         """
-        z, y, lse, denominator, smoothing, shape, consumed = cache
+        z, y, lse, denominator, smoothing, shape, consumed, weights = cache
         if consumed[0]:
             raise RuntimeError("this cross-entropy cache was consumed: its logits are a gradient now")
         xp, real = array_module(z), real_type(z)
@@ -232,6 +242,8 @@ class Operations:
         if len(z):
             args = (z, y, lse, dz, np.int32(z.shape[1]), real(smoothing), real(dloss / denominator))
             self._module("cross_entropy.cu", z, xp).launch("cross_entropy_backward", (len(z),), (_THREADS,), args)
+        if weights is not None:
+            dz *= weights[:, None].astype(dz.dtype)
         return deliver(dz.reshape(shape), out)
 
     def embedding_backward(self, dy: Array, cache: Any, dtable: Array) -> None:

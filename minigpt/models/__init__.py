@@ -14,6 +14,7 @@ and what it learns from stands in `minigpt.objectives`.
 
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
 from minigpt.models.bert import Bert, BertConfig
+from minigpt.models.causal_heads import CausalHead
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.models.transformer import Transformer, TransformerConfig
@@ -35,6 +36,7 @@ __all__ = [
     "BARTQuestionAnswering",
     "Bert",
     "BertConfig",
+    "CausalHead",
     "GPTConfig",
     "Llama",
     "LlamaConfig",

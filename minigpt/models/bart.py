@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 from minigpt.backend import Array, array_module
 from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
 from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.measures import Measures
 from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, check_shape
+from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import count_targets
 from minigpt.params import Parameters, ParameterSpec
 from minigpt.run import EVALUATION, Run
@@ -110,18 +112,18 @@ class ClassifierCache(NamedTuple):
     body: BodyCache
     ends: tuple[Array, Array]  # where each row ends
     head: tuple[Any, ...]
-    loss: Any
-    correct: tuple[int, int]  # how many labels have the largest score, of how many
+    labels: LabelCache
 
 
 class BARTClassifier(BARTBody):
     """BART for sequence classification: encoder and decoder read the same text, and its last state says the class.
 
     The decoder's input is shifted, so at the last token, `</s>`, it has read all that stands before.
+    With `regression` the only score is a number to be met, by the squared error.
     """
 
-    def __init__(self, config: BARTConfig, classes: int):
-        self.classes = classes
+    def __init__(self, config: BARTConfig, classes: int, *, regression: bool = False):
+        self.classes, self.regression = classes, regression
         super().__init__(config)
 
     def head_specs(self) -> list[ParameterSpec]:
@@ -155,18 +157,21 @@ class BARTClassifier(BARTBody):
         return self.head_forward(params, x[_ends(batch)], run)[0]
 
     def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, ClassifierCache]:
-        """Mean cross-entropy (nats per row) of the batch's labels."""
+        """Mean cross-entropy (nats per row) or squared error of the batch's labels."""
         states, c_body = self.body_forward(params, batch, run)
         ends = _ends(batch)
         logits, c_head = self.head_forward(params, states[ends], run)  # (B, T, C) -> (B, C) -> (B, K)
-        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.labels, denominator=run.denominators.get("labels"))
-        correct = int((logits.argmax(axis=-1) == batch.labels).sum()), count_targets(batch.labels)
-        return loss, ClassifierCache(c_body, ends, c_head, c_loss, correct)
+        loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression, term="labels")
+        return loss, ClassifierCache(c_body, ends, c_head, c_labels)
+
+    def measures(self, cache: ClassifierCache) -> Measures:
+        """How many labels were right."""
+        return cache.labels.measures
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
-        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
+        dlogits = label_loss_backward(scale, cache.labels, run, regression=self.regression)
         dend = self.head_backward(dlogits, grads, cache.head, run)  # (B, C)
         rows, length = cache.body.memory.shape[:2]
         dstates = run.ops.empty((rows, length, self.config.width), like=dend)  # source and target are equally long
@@ -187,6 +192,7 @@ class SpanCache(NamedTuple):
     body: BodyCache
     head: Any
     loss: Any
+    scores: Array  # (B, 2, T)
     correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
 
 
@@ -208,7 +214,7 @@ class BARTQuestionAnswering(BARTBody):
         scores = scores.swapaxes(1, 2)  # (B, 2, T)
         loss, c_loss = run.ops.cross_entropy_forward(scores, batch.spans, denominator=run.denominators.get("spans"))
         correct = int((scores.argmax(axis=-1) == batch.spans).sum()), count_targets(batch.spans)
-        return loss, SpanCache(c_body, c_head, c_loss, correct)
+        return loss, SpanCache(c_body, c_head, c_loss, scores, correct)
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from minigpt.backend import Array
 from minigpt.blocks import linear_backward, linear_forward
 from minigpt.data.batch import split_rows, take_rows
+from minigpt.measures import Measures
 from minigpt.models.bert import BertBody, BertConfig
+from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import count_targets
 from minigpt.params import Parameters, ParameterSpec
 from minigpt.run import EVALUATION, Run
@@ -23,7 +25,7 @@ class ClassificationBatch(NamedTuple):
     Attributes:
         inputs: (B, T), or (B, N, T) with choices.
         token_types, key_padding: of the same shape, or None.
-        labels: (B,) the class, or the number of the right choice; `ops.IGNORE` where it is unknown.
+        labels: (B,) the class, the number of the right choice, or a score (floats); `ops.IGNORE` where it is unknown.
     """
 
     inputs: Array
@@ -73,14 +75,17 @@ class PooledCache(NamedTuple):
     pooler: Any
     dropout: Any
     linear: Any
-    loss: Any
+    labels: LabelCache | None
 
 
 class BertClassifier(BertBody):
-    """One of K classes for a text or a pair of texts: K scores from the pooled state of [CLS]."""
+    """One of K classes for a text or a pair of texts: K scores from the pooled state of [CLS].
 
-    def __init__(self, config: BertConfig, classes: int):
-        self.classes = classes
+    With `regression` the only score is a number to be met, by the squared error.
+    """
+
+    def __init__(self, config: BertConfig, classes: int, *, regression: bool = False):
+        self.classes, self.regression = classes, regression
         super().__init__(config)
 
     def head_specs(self) -> list[ParameterSpec]:
@@ -118,16 +123,21 @@ class BertClassifier(BertBody):
     def forward(
         self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
     ) -> tuple[float, PooledCache]:
-        """Mean cross-entropy of the labels, and the cache for `backward`."""
+        """Mean cross-entropy (or squared error) of the labels, and the cache for `backward`."""
         logits, cache = self.scores_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
-        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.labels, denominator=run.denominators.get("examples"))
-        return loss, cache._replace(loss=c_loss)
+        loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression)
+        return loss, cache._replace(labels=c_labels)
+
+    def measures(self, cache: PooledCache) -> Measures:
+        """How many labels were right."""
+        return cache.labels.measures
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
         """Add scale times the gradient of the loss to `grads`."""
-        self.scores_backward(run.ops.cross_entropy_backward(scale, cache.loss), grads, cache, run)
+        dlogits = label_loss_backward(scale, cache.labels, run, regression=self.regression)
+        self.scores_backward(dlogits, grads, cache, run)
 
 
 class BertMultipleChoice(BertClassifier):
@@ -156,16 +166,14 @@ class BertMultipleChoice(BertClassifier):
         rows = dataclasses.replace(run, row=run.row * n)  # a row's dropout must not depend on the shard it is in
         parts = _as_rows(batch.token_types), _as_rows(batch.key_padding)
         scores, cache = self.scores_forward(params, _as_rows(batch.inputs), rows, *parts)  # (B·N, 1)
-        loss, c_loss = run.ops.cross_entropy_forward(
-            scores.reshape(b, n), batch.labels, denominator=run.denominators.get("examples")
-        )
-        return loss, cache._replace(loss=c_loss)
+        loss, c_labels = label_loss_forward(scores.reshape(b, n), batch.labels, run)
+        return loss, cache._replace(labels=c_labels)
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
         """Add scale times the gradient of the loss to `grads`."""
-        dscores = run.ops.cross_entropy_backward(scale, cache.loss)  # (B, N)
+        dscores = label_loss_backward(scale, cache.labels, run)  # (B, N)
         self.scores_backward(dscores.reshape(-1, 1), grads, cache, run)
 
 
@@ -179,6 +187,8 @@ class SpanCache(NamedTuple):
     linear: Any
     start_loss: Any
     end_loss: Any
+    scores: Array  # (B, T, 2)
+    correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
 
 
 class BertSpans(BertBody):
@@ -214,7 +224,14 @@ class BertSpans(BertBody):
         end_loss, c_end = run.ops.cross_entropy_forward(
             logits[..., 1], batch.ends, denominator=run.denominators.get("ends")
         )
-        return 0.5 * (start_loss + end_loss), SpanCache(c_body, c_linear, c_start, c_end)
+        best = logits.argmax(axis=1)  # (B, 2)
+        right = int((best[:, 0] == batch.starts).sum()) + int((best[:, 1] == batch.ends).sum())
+        correct = right, count_targets(batch.starts) + count_targets(batch.ends)
+        return 0.5 * (start_loss + end_loss), SpanCache(c_body, c_linear, c_start, c_end, logits, correct)
+
+    def measures(self, cache: SpanCache) -> Measures:
+        """How many first and last tokens were right."""
+        return {"accuracy": cache.correct}
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0

@@ -158,6 +158,10 @@ class GPT:
         """Every layer is causal; with a window, every second one is banded too."""
         return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
+    def output_weight(self, params: Parameters) -> Array:
+        """The output layer's matrix (C, V) among parameters or gradients: a view of the embedding, to which it is tied."""
+        return params["tokens"].T
+
     def body_forward(
         self,
         params: Parameters,
@@ -214,7 +218,7 @@ class GPT:
         x, _ = self.body_forward(params, ids, run, key_padding, positions)
         if at is not None:
             x = x[at]  # (N, C): the output layer is a good part of a small model's work
-        return run.ops.linear_forward(x, params["tokens"].T)[0]
+        return run.ops.linear_forward(x, self.output_weight(params))[0]
 
     def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:
         """The state of texts of which nothing was read yet.
@@ -233,12 +237,12 @@ class GPT:
         x = step_blocks(self, params, x, state)
         if self.config.norm == "pre":
             x, _ = norm_forward(x, params, "final_norm", self.block, run)
-        return run.ops.linear_forward(x, params["tokens"].T)[0], state.advanced(tokens)
+        return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)
 
     def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:
         """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
         x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
-        logits, c_output = run.ops.linear_forward(x, params["tokens"].T)  # tied: (B, T, C) @ (C, V)
+        logits, c_output = run.ops.linear_forward(x, self.output_weight(params))  # tied: (B, T, C) @ (C, V)
         loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
         return loss, GPTCache(c_body, c_output, c_loss)
 
@@ -260,5 +264,5 @@ class GPT:
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
         first = grads.first("tokens")
-        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, first=first)  # a view of the embedding's
+        dx = run.ops.linear_backward(dlogits, cache.output, self.output_weight(grads), first=first)
         self.body_backward(dx, grads, cache.body, run)

@@ -36,7 +36,14 @@ from minigpt.ops.embedding import (
 )
 from minigpt.ops.erf import erf
 from minigpt.ops.linear import linear_backward, linear_forward
-from minigpt.ops.losses import IGNORE, count_targets, cross_entropy_backward, cross_entropy_forward
+from minigpt.ops.losses import (
+    IGNORE,
+    count_targets,
+    cross_entropy_backward,
+    cross_entropy_forward,
+    squared_error_backward,
+    squared_error_forward,
+)
 from minigpt.ops.norm import layernorm_backward, layernorm_forward, rmsnorm_backward, rmsnorm_forward
 from minigpt.ops.rope import Rope, RopeScaling, rope_backward, rope_forward
 from minigpt.ops.sinusoid import sinusoid_table
@@ -95,6 +102,8 @@ __all__ = [
     "sinusoid_table",
     "softmax_backward",
     "softmax_forward",
+    "squared_error_backward",
+    "squared_error_forward",
     "swiglu_backward",
     "swiglu_forward",
     "tanh_backward",

@@ -1,0 +1,209 @@
+"""GPT's heads for tasks (Radford et al. 2018, section 3.2 and 3.3), on any decoder-only body: GPT, GPT-2, GPT-3, Llama.
+
+An example is told in one or several sequences of tokens (`minigpt.tasks.inputs`), each of which ends with the token that
+the answer is read from. A linear layer on the last layer's state at that token says the class; the state has seen the
+whole sequence. Where an example has several sequences, their states are added (both orders of a pair), or each gets a
+score (options to choose from). Fine-tuning also goes on with language modelling, as an auxiliary task:
+
+    L3 = L2 + λ L1,   L2 = −(1/B) Σ_examples log P(label),   L1 = −(1/S) Σ_sequences (1/n_s) Σ_t log P(token t | before)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from minigpt.backend import Array, Backend, array_module
+from minigpt.blocks import SITES_PER_BLOCK, linear_backward, linear_forward, linear_specs
+from minigpt.data.batch import Batch, split_rows, take_rows
+from minigpt.errors import UserError
+from minigpt.measures import Measures
+from minigpt.models.causal_state import CausalState
+from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
+from minigpt.ops import IGNORE, count_targets
+from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.run import EVALUATION, Run
+
+HEAD_STD = 0.02
+
+
+class ExtractBatch(NamedTuple):
+    """B examples of N sequences of T tokens each, padded on the right (where nothing real looks).
+
+    Attributes:
+        inputs: (B, N, T) token ids.
+        ends: (B, N) where each sequence has the token that the answer is read from.
+        labels: (B,) the class or the number of the right sequence, or a score (floats); `ops.IGNORE` if unknown.
+        targets: (B, N, T) the id that should follow each input, or `ops.IGNORE`: the auxiliary task; None leaves it out.
+    """
+
+    inputs: Array
+    ends: Array
+    labels: Array
+    targets: Array | None = None
+
+    def counts(self) -> dict[str, int]:
+        examples = {"examples": count_targets(self.labels)}
+        return examples if self.targets is None else examples | {"sequences": self.ends.size}
+
+    rows, split = take_rows, split_rows  # the sequences of an example stay together
+
+    @property
+    def row_count(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self) -> int:
+        return self.inputs.size
+
+
+class HeadCache(NamedTuple):
+    body: Any
+    shape: tuple[int, ...]  # of the states, (B·N, T, C)
+    ends: tuple[Array, Array]  # sequence and place of each extracted state
+    mask: Array  # (B, C), what the dropout multiplies with
+    linear: Any
+    labels: LabelCache | None
+    language: tuple[Any, Any, Any] | None  # places of the predicted tokens, the output layer, the loss
+    measures: Measures
+
+
+class CausalHead:
+    """A decoder-only body with a head of K scores, for classes, a score on a scale, or a choice. It holds no state.
+
+    The body's parameters keep their names, so those of a pretrained model go in as they are.
+    """
+
+    def __init__(
+        self,
+        body: Any,
+        scores: int,
+        *,
+        choice: bool = False,
+        regression: bool = False,
+        auxiliary: float = 0.0,
+        dropout: float = 0.0,
+    ):
+        """Put a head on a body.
+
+        Args:
+            body: a `GPT` or a `Llama`.
+            scores: K, how many classes; 1 with `choice` or `regression`.
+            choice: each of an example's sequences gets a score, with a softmax over them; otherwise states are added.
+            regression: the score is a number to be met, by the squared error.
+            auxiliary: λ.
+            dropout: the rate on the extracted states; one draw for all sequences of an example.
+        """
+        self.body, self.config, self.block, self.family = body, body.config, body.block, body.family
+        self.scores, self.choice, self.regression = scores, choice, regression
+        self.auxiliary, self.dropout = auxiliary, dropout
+        self.specs = decayed_first([*body.specs, *self.head_specs()])
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return linear_specs("head", self.config.width, self.scores, std=HEAD_STD, bias=True)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(spec.size for spec in self.specs)
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in an attention head, which decides which kernels can run."""
+        return self.body.head_width
+
+    @property
+    def head_site(self) -> int:
+        """The first dropout site behind the body's."""
+        return 1 + self.config.layers * SITES_PER_BLOCK
+
+    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
+        """Draw initial parameters: the body's as it draws them, the head N(0, 0.02²) with a bias of zero."""
+        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+
+    def logits(self, params: Parameters, ids: Array, run: Run = EVALUATION, *more: Any, **named: Any) -> Array:
+        """The language model's scores of every possible next token: (B, T) to (B, T, V), see the body's `logits`."""
+        return self.body.logits(params, ids, run, *more, **named)
+
+    def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:
+        """Write on as the body does."""
+        return self.body.start(params, batch, max_len, run)
+
+    def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
+        return self.body.step(params, ids, state)
+
+    def head_forward(self, params: Parameters, x: Array, batch: ExtractBatch, run: Run) -> tuple[Array, HeadCache]:
+        """States (B·N, T, C) to scores (B, K), or (B, N) with `choice`."""
+        xp, (b, n) = array_module(x), batch.ends.shape
+        ends = xp.arange(b * n), batch.ends.reshape(-1)
+        h = x[ends].reshape(b, n, -1)  # (B, N, C)
+        if not self.choice:
+            h = h.sum(axis=1, keepdims=True)  # (B, 1, C)
+        ones = xp.ones((b, h.shape[2]), h.dtype)
+        mask, _ = run.ops.dropout_forward(ones, self.dropout, run.dropout_key(self.head_site))
+        h = h * mask[:, None]  # the same draw for every sequence of the example
+        scores, c_linear = linear_forward(h, params, "head", run)  # (B, 1, K), or (B, N, 1)
+        return scores.reshape(b, -1), HeadCache(None, x.shape, ends, mask, c_linear, None, None, {})
+
+    def head_backward(self, dscores: Array, grads: Parameters, cache: HeadCache, sequences: int, run: Run) -> Array:
+        """dscores (B, K) or (B, N) to the gradient of every extracted state, (B·N, C)."""
+        b, c = cache.mask.shape
+        dh = linear_backward(dscores.reshape(b, -1, self.scores), cache.linear, grads, "head", run)
+        dh = dh * cache.mask[:, None]
+        xp = array_module(dh)
+        return xp.broadcast_to(dh, (b, sequences, c)).reshape(-1, c)  # h.sum(axis=1): each state gets all of it
+
+    def forward(self, params: Parameters, batch: ExtractBatch, run: Run = EVALUATION) -> tuple[float, HeadCache]:
+        """L2 + λ L1, or L2 alone where the batch has no targets, and the cache for `backward`."""
+        b, n, t = batch.inputs.shape
+        self._check(b, n, t)
+        rows = dataclasses.replace(run, row=run.row * n)  # a sequence's dropout must not depend on the shard it is in
+        x, c_body = self.body.body_forward(params, batch.inputs.reshape(-1, t), rows)  # (B·N, T, C)
+        scores, cache = self.head_forward(params, x, batch, run)
+        loss, c_labels = label_loss_forward(scores, batch.labels, run, regression=self.regression)
+        cache = cache._replace(body=c_body, labels=c_labels, measures=c_labels.measures)
+        if batch.targets is None or not self.auxiliary:
+            return loss, cache
+        language, c_language = self.language_forward(params, x, batch, run)
+        total = language * run.denominators.get("sequences", b * n)
+        measures = cache.measures | {"lm_loss": (total, b * n)}
+        return loss + self.auxiliary * language, cache._replace(language=c_language, measures=measures)
+
+    def language_forward(self, params: Parameters, x: Array, batch: ExtractBatch, run: Run) -> tuple[float, Any]:
+        """L1: every sequence's mean cost per token, then their mean over the whole step's sequences."""
+        xp, targets = array_module(x), batch.targets.reshape(-1, x.shape[1])  # (B·N, T)
+        counted = targets != IGNORE
+        at = xp.nonzero(counted)  # the M places where a token is predicted
+        share = 1.0 / xp.maximum(counted.sum(axis=1), 1)  # 1/n_s
+        logits, c_output = run.ops.linear_forward(x[at], self.body.output_weight(params))  # (M, C) @ (C, V)
+        denominator = run.denominators.get("sequences", len(targets))
+        loss, c_loss = run.ops.cross_entropy_forward(logits, targets[at], denominator=denominator, weights=share[at[0]])
+        return loss, (at, c_output, c_loss)
+
+    def _check(self, examples: int, sequences: int, tokens: int) -> None:
+        if tokens > self.config.context:
+            raise UserError(f"a text has {tokens} tokens, but the model's context is {self.config.context}; shorten it")
+        if self.choice and sequences < 2:
+            raise UserError(f"there is {sequences} option to choose from; at least 2 are needed")
+
+    def measures(self, cache: HeadCache) -> Measures:
+        """How many labels were right, and L1."""
+        return cache.measures
+
+    def backward(
+        self, params: Parameters, grads: Parameters, cache: HeadCache, run: Run = EVALUATION, scale: float = 1.0
+    ) -> None:
+        """Add scale times the gradient of the loss to `grads`.
+
+        The extracted states feed the head and, like all states, the output layer: their gradients are summed.
+        """
+        dscores = label_loss_backward(scale, cache.labels, run, regression=self.regression)
+        sequences = len(cache.ends[0]) // len(cache.mask)
+        dend = self.head_backward(dscores, grads, cache, sequences, run)  # (B·N, C)
+        dx = run.ops.empty(cache.shape, like=dend)
+        dx[...] = 0
+        if cache.language is not None:
+            at, c_output, c_loss = cache.language
+            dlogits = run.ops.cross_entropy_backward(scale * self.auxiliary, c_loss)  # loss + λ language
+            dx[at] = run.ops.linear_backward(dlogits, c_output, self.body.output_weight(grads))  # x[at]
+        dx[cache.ends] += dend  # x[ends]: one place of each sequence
+        self.body.body_backward(dx, grads, cache.body, run)
