@@ -1,6 +1,6 @@
 """GPT's heads for tasks (Radford et al. 2018, section 3.2 and 3.3), on any decoder-only body: GPT, GPT-2, GPT-3, Llama.
 
-An example is told in one or several sequences of tokens (`minigpt.tasks.inputs`), each of which ends with the token that
+An example is told in one or several sequences of tokens (`minigpt.tasks.inputs`), each of which ends with a token that
 the answer is read from. A linear layer on the last layer's state at that token says the class; the state has seen the
 whole sequence. Where an example has several sequences, their states are added (both orders of a pair), or each gets a
 score (options to choose from). Fine-tuning also goes on with language modelling, as an auxiliary task:
@@ -34,7 +34,7 @@ class ExtractBatch(NamedTuple):
         inputs: (B, N, T) token ids.
         ends: (B, N) where each sequence has the token that the answer is read from.
         labels: (B,) the class or the number of the right sequence, or a score (floats); `ops.IGNORE` if unknown.
-        targets: (B, N, T) the id that should follow each input, or `ops.IGNORE`: the auxiliary task; None leaves it out.
+        targets: (B, N, T) the id that should follow each input, or `ops.IGNORE`; None leaves the auxiliary task out.
     """
 
     inputs: Array

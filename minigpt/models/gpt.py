@@ -159,7 +159,7 @@ class GPT:
         return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
     def output_weight(self, params: Parameters) -> Array:
-        """The output layer's matrix (C, V) among parameters or gradients: a view of the embedding, to which it is tied."""
+        """The output layer's matrix (C, V) among parameters or gradients: a view of the embedding, its twin."""
         return params["tokens"].T
 
     def body_forward(
