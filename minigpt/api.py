@@ -21,14 +21,14 @@ from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
+from minigpt.families import make_model, make_objective
 from minigpt.interop.opening import open_model
 from minigpt.interop.token_roles import read_ids
-from minigpt.models import FAMILIES
-from minigpt.objectives import OBJECTIVES
 from minigpt.params import Parameters
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.checkpoint import check_tokenizer, latest_checkpoint, load_state, load_weights
+from minigpt.train.best import chosen_checkpoint
+from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
 from minigpt.train.run_folder import find_run, is_run, load_config
 
 
@@ -154,6 +154,26 @@ class Loaded:
                 raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
         return arrays
 
+    def predict(self, examples: Sequence[Any]) -> list[Any]:
+        """What a fine-tuned model answers: the class in words, the score, the option's number, or the text.
+
+        Args:
+            examples: of the task's kind (see `minigpt.tasks.examples`), or texts: a str, or a tuple of the str that
+                such an example consists of: (premise, hypothesis), (context, options), (context, question, options),
+                (question, context).
+        Raises:
+            UserError: the model was not fine-tuned, or such an example is not of its kind.
+        """
+        if not self.config.task:
+            raise UserError(
+                "this model was not fine-tuned for a task: minigpt finetune does that, and then it predicts"
+            )
+        if isinstance(examples, str):
+            raise UserError("predict takes a list of examples, even of one")
+        objective = make_objective(self.config, self.text)
+        taken = [objective.example(example) for example in examples]
+        return [objective.word(p) for p in objective.predict(self.model, self.params, taken)]
+
     def generate(
         self,
         prompt: str = "",
@@ -172,7 +192,7 @@ class Loaded:
         """
         settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         sample = dataclasses.replace(self.config.sample, prompt=prompt, tokens=max_new_tokens, **settings)
-        objective = OBJECTIVES[self.config.family](dataclasses.replace(self.config, sample=sample), self.text)
+        objective = make_objective(dataclasses.replace(self.config, sample=sample), self.text)
         return "".join(objective.sample(self.model, self.params, sample, seed)).removeprefix(prompt)
 
 
@@ -185,11 +205,11 @@ def load(
     skip: Collection[str] = (),
     fresh: Collection[str] = (),
 ) -> Loaded:
-    """Open a run folder (its newest checkpoint), one checkpoint folder of a run, or a model of another implementation.
+    """Open a run, one checkpoint of a run, or a model of another implementation.
 
     Args:
-        path: a run or checkpoint folder, a Hugging Face folder, a model of llama2.c, or a folder with GPT's released
-            arrays.
+        path: a run (with `train.best` at its best checkpoint, else at its newest), a checkpoint's folder, a Hugging
+            Face folder, a model of llama2.c, or a folder with GPT's released arrays.
         dtype: of the parameters; None takes the precision that they are stored in (float32 for half precision).
         tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
         skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.
@@ -211,9 +231,9 @@ def load(
 
 def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
     run = find_run(str(run))
-    checkpoint = latest_checkpoint(run) if path == run else path
     config = load_config(run)
-    model = FAMILIES[config.family][1](config.model)
+    checkpoint = chosen_checkpoint(run, config.train.best) if path == run else path
+    model = make_model(config)
     state = load_state(checkpoint)
     tokenizer = None
     if with_tokenizer and state.get("tokenizer", "") is not None:

@@ -13,6 +13,7 @@ from minigpt.errors import UserError
 
 COMMANDS = (
     "train",
+    "finetune",
     "sample",
     "eval",
     "average",

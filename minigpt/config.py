@@ -20,9 +20,11 @@ import tomli_w
 from minigpt.beam import PENALTIES
 from minigpt.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.errors import UserError
+from minigpt.families import objective_class
 from minigpt.mixed import DTYPES
 from minigpt.models import FAMILIES, GPTConfig
-from minigpt.objectives import OBJECTIVES, CausalConfig
+from minigpt.objectives import CausalConfig
+from minigpt.tasks import TASKS
 
 
 def _require(condition: bool, message: str) -> None:
@@ -120,6 +122,9 @@ class TrainConfig:
         keep_checkpoints: how many of the newest checkpoints stay on disk; 0 keeps all.
         checkpoint_powers: also save at the steps 1, 2, 4, 8, …, and keep those and the first one, whatever their
             number: what `minigpt zeroshot --checkpoints` needs, whose axis of steps is logarithmic.
+        best: the measure of the validation data (as the log calls it, without val_) by which the best checkpoint is
+            kept as well, and opened; "" keeps the newest only. Checkpoints are then made where it is evaluated.
+        patience: stop after so many evaluations that brought nothing better; 0 never does.
     """
 
     steps: int = 1000
@@ -143,6 +148,8 @@ class TrainConfig:
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
     checkpoint_powers: bool = False
+    best: str = ""
+    patience: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every"):
@@ -151,9 +158,14 @@ class TrainConfig:
             (1 <= self.ramp_from <= self.batch * self.accumulation) if self.ramp_tokens else not self.ramp_from,
             "train.ramp_from and ramp_tokens belong together: from at least 1 row to at most batch x accumulation",
         )
-        counts = ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every")
+        counts = ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every", "patience")
         for name in (*counts, "keep_checkpoints"):
             _require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
+        _require(
+            not self.best or self.eval_every == self.checkpoint_every,
+            "train.best keeps the best of the checkpoints: train.checkpoint_every must equal train.eval_every",
+        )
+        _require(bool(self.best) or not self.patience, "train.patience needs train.best: what it waits for")
         _one_of("train.backend", self.backend, ("numpy", "cupy"))
         _one_of("train.operations", self.operations, IMPLEMENTATIONS)
         _one_of("train.attention", self.attention, ATTENTIONS)
@@ -204,6 +216,7 @@ class RunConfig:
     """Everything that determines a run, besides the text itself. Model and objective are of the family's classes."""
 
     family: str = "gpt"
+    task: str = ""  # what it is fine-tuned for (a name of minigpt.tasks); "" while it is pretrained
     model: Any = field(default_factory=GPTConfig)
     objective: Any = None  # None: the family's defaults
     data: DataConfig = field(default_factory=DataConfig)
@@ -214,7 +227,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.objective is None:
-            object.__setattr__(self, "objective", OBJECTIVES[self.family].Config())
+            object.__setattr__(self, "objective", objective_class(self.family, self.task).Config())
 
 
 def preset_names() -> list[str]:
@@ -263,10 +276,13 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
     family = values.get("family", "gpt")
     if not isinstance(family, str) or family not in FAMILIES:
         raise UserError(_unknown("model family", str(family), FAMILIES))
-    sections = _sections() | {"model": FAMILIES[family][0], "objective": OBJECTIVES[family].Config}
+    task = values.get("task", "")
+    if task and task not in TASKS:
+        raise UserError(_unknown("task", str(task), TASKS))
+    sections = _sections() | {"model": FAMILIES[family][0], "objective": objective_class(family, task).Config}
     built = {}
     for name, content in values.items():
-        if name == "family":
+        if name in ("family", "task"):
             continue
         if name not in sections:
             raise UserError(_unknown("section", name, sections))
@@ -274,11 +290,14 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
             raise UserError(f"{name} is a section of the configuration, not a value: write [{name}]")
         built[name] = _build_section(name, sections[name], content)
     built.setdefault("model", sections["model"]())
-    return RunConfig(family=family, **built)
+    return RunConfig(family=family, task=task, **built)
 
 
 def config_to_toml(config: RunConfig) -> str:
-    return tomli_w.dumps(dataclasses.asdict(config))
+    values = dataclasses.asdict(config)
+    if not config.task:
+        del values["task"]
+    return tomli_w.dumps(values)
 
 
 def _sections() -> dict[str, type]:

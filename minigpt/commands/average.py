@@ -9,7 +9,7 @@ from typing import Any
 from minigpt import tokenizers
 from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
-from minigpt.models import FAMILIES
+from minigpt.families import make_model
 from minigpt.train.average import average_checkpoints
 from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
 from minigpt.train.log import LOG, SAMPLES
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     out = source.with_name(f"{source.name}-average") if args.out is None else Path(only_text("--out", args.out))
     check_target(out, force=False)
     config, tokenizer = load_config(source), tokenizers.load(source)
-    model = FAMILIES[config.family][1](config.model)
+    model = make_model(config)
     average = average_checkpoints(source, model, args.last, dtype=config.train.dtype)
     check_tokenizer(average.state, tokenizer, source)
     # The optimizer starts anew: the moments of one checkpoint do not belong to the mean of several.

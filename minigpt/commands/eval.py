@@ -15,7 +15,7 @@ from minigpt.data.dataset import check_sources
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.evaluate import mean_loss
-from minigpt.objectives import OBJECTIVES
+from minigpt.families import make_objective
 from minigpt.progress import progress_bar
 from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.run_folder import find_model, is_run
@@ -39,6 +39,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE|DIR|NAME",
         help="the text, all of it; by default the validation part of the text that the run was trained on",
     )
+    parser.add_argument("--split", help="of a fine-tuned model's task, the part to measure: train, dev or test")
     parser.add_argument(
         "--baseline", action="store_true", help="also measure a model that only counts, made from the training text"
     )
@@ -50,18 +51,25 @@ def run(args: argparse.Namespace) -> int:
     folder = find_model(args.run_folder)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
-    objective = OBJECTIVES[loaded.config.family](loaded.config, loaded.text)
+    objective = make_objective(loaded.config, loaded.text)
     if args.baseline and not hasattr(objective, "baseline"):
         raise UserError(f"there is no --baseline for the family {loaded.config.family}")
-    dataset = _training_text(folder, loaded.config, objective) if args.baseline or not args.data else None
-    data = objective.read(args.data) if args.data else dataset.validation
+    if args.split and not loaded.config.task:
+        raise UserError(f"--split is for fine-tuned models; {folder} was trained on no task")
+    own = args.baseline or not (args.data or args.split)
+    dataset = _training_text(folder, loaded.config, objective) if own else None
+    if args.split:
+        check_sources(folder, loaded.config) if not args.data else None
+        data = objective.read(args.data or loaded.config.data.sources, args.split)
+    else:
+        data = objective.read(args.data) if args.data else dataset.validation
     batches = objective.evaluation_batches(data, _ROWS)
     workers = available_cores() if backend.name == "numpy" else 1
     with (
         ShardPool(workers, operations("auto", backend)) as pool,
         progress_bar(total=len(batches), unit="batch", leave=False) as bar,
     ):
-        score = mean_loss(
+        score = getattr(objective, "evaluate", mean_loss)(
             loaded.model, loaded.params, batches, pool=pool, to_device=backend.asarray, on_batch=bar.update
         )
     if not math.isfinite(score.loss):

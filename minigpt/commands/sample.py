@@ -10,7 +10,7 @@ from minigpt.api import load
 from minigpt.backend import get_backend
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.config import SampleConfig
-from minigpt.objectives import OBJECTIVES
+from minigpt.families import make_objective
 from minigpt.train.run_folder import find_model
 
 
@@ -39,9 +39,7 @@ def run(args: argparse.Namespace) -> int:
     defaults = vars(loaded.config.sample)
     s = SampleConfig(**(defaults | {name: value for name, value in given.items() if value is not None}))
     only_text("--prompt", s.prompt)
-    pieces = OBJECTIVES[loaded.config.family](loaded.config, loaded.text).sample(
-        loaded.model, loaded.params, s, args.seed
-    )
+    pieces = make_objective(loaded.config, loaded.text).sample(loaded.model, loaded.params, s, args.seed)
     if args.json:
         text = "".join(pieces).removeprefix(s.prompt)
         print_json({"prompt": s.prompt, "text": text, "tokens": s.tokens})

@@ -22,8 +22,7 @@ from minigpt.config import RunConfig
 from minigpt.data.corpora import corpus_names
 from minigpt.data.dataset import check_sources, make_tokenizer, text_files
 from minigpt.errors import UserError
-from minigpt.models import FAMILIES
-from minigpt.objectives import OBJECTIVES
+from minigpt.families import make_model, make_objective, objective_class
 from minigpt.objectives.landmarks import Landmarks
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         if resumed:
             rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
         print(_opening(trainer, resumed=resumed), file=sys.stderr)
-        with _stop_on_signals() as should_stop:
+        with stop_on_signals() as should_stop:
             result = trainer.train(should_stop=should_stop)
         _draw_curves(result.run)
     finished = result.sample is not None
@@ -141,7 +140,7 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     folder = None if args.out is None else _out_folder(args.out)
     if folder:
         check_target(folder, force=args.force)
-    special = OBJECTIVES[config.family].special_tokens(config)
+    special = objective_class(config.family, config.task).special_tokens(config)
     tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources), special)
     config = _completed(config, tokenizer.vocab_size)
     preset = args.preset or DEFAULT_PRESET
@@ -154,8 +153,8 @@ def _fresh(args: argparse.Namespace) -> Trainer:
 def _trainer(folder: Path, config: RunConfig, tokenizer: Tokenizer, backend: Backend) -> Trainer:
     """Put model, objective and text together."""
     check_fit(tokenizer, config.model.vocab_size)
-    model = FAMILIES[config.family][1](config.model)
-    objective = OBJECTIVES[config.family](config, tokenizer)
+    model = make_model(config)
+    objective = make_objective(config, tokenizer)
     return Trainer(folder, config, model, objective, objective.load(), backend)
 
 
@@ -191,12 +190,17 @@ def _resumed(args: argparse.Namespace) -> Trainer:
         raise UserError(
             f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --steps, --data)"
         )
-    folder = find_run(args.resume)
+    return open_run(args.resume, steps=args.steps, data=args.data)
+
+
+def open_run(name: str, *, steps: int | None = None, data: list[str] | None = None) -> Trainer:
+    """The trainer of a run that exists: until step `steps`, with the text at a new place, where these are given."""
+    folder = find_run(name)
     config = load_config(folder)
-    if args.steps:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=args.steps))
-    if args.data:
-        sources = tuple(_lasting(source) for source in args.data)
+    if steps:
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
+    if data:
+        sources = tuple(_lasting(source) for source in data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
     check_sources(folder, config)
     return _trainer(folder, config, tokenizers.load(folder), get_backend(config.train.backend))
@@ -213,7 +217,7 @@ def _opening(trainer: Trainer, *, resumed: bool) -> str:
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[Callable[[], bool]]:
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C (and a polite kill) end training after the step at hand; a second Ctrl-C ends it at once."""
     caught: list[int] = []
 

@@ -25,6 +25,11 @@ class Score(NamedTuple):
     measures: dict[str, float]
 
     @property
+    def counted(self) -> tuple[str, int]:
+        """What the loss is a mean over, and of how many: tokens, where there are any."""
+        return ("tokens", self.tokens) if "tokens" in self.counts else next(iter(self.counts.items()))
+
+    @property
     def tokens(self) -> int:
         """How many tokens were predicted."""
         return self.counts["tokens"]

@@ -20,6 +20,10 @@ SPLITS = ("train", "dev", "test", "dev-mismatched", "test-mismatched")
 T = TypeVar("T")
 
 
+class MissingPart(UserError):
+    """A data set lacks one of its parts, and nothing else is wrong with it."""
+
+
 class Row(NamedTuple):
     """The fields of one row, and where it stands."""
 
@@ -63,7 +67,7 @@ def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] =
     if not folder.exists():
         raise UserError(f"there is no folder {folder}")
     looked_for = f"none of the files {', '.join(names)}" if names else "no such part of this task"
-    raise UserError(f"{folder} has no {split} part: there is {looked_for}")
+    raise MissingPart(f"{folder} has no {split} part: there is {looked_for}")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

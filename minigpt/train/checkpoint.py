@@ -52,6 +52,7 @@ def save_checkpoint(
     *,
     backend: Backend,
     keep: int,
+    best: int | None = None,
     powers: bool = False,
 ) -> Path:
     """Write the checkpoint of `step` and, once it is in place, remove the old ones (see `outdated`).
@@ -61,6 +62,7 @@ def save_checkpoint(
     Args:
         optimizer: None for weights that come from elsewhere: its state is then zeros, which no file is needed for.
         state: what else resuming needs, as JSON values.
+        best: the step of a checkpoint that stays, however old it is.
     Raises:
         UserError: the weights are not finite, the disk is full or the folder cannot be written.
     """
@@ -89,7 +91,7 @@ def save_checkpoint(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise UserError(f"cannot write the checkpoint {final}: {error}") from None
-    for old in outdated(checkpoint_paths(run), keep, powers=powers):
+    for old in outdated([p for p in checkpoint_paths(run) if p.name != f"step-{best}"], keep, powers=powers):
         doomed = old.with_name(f".{old.name}.removed")  # renamed first: half-deleted must not look finished
         os.rename(old, doomed)
         shutil.rmtree(doomed, ignore_errors=True)

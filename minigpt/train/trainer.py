@@ -23,6 +23,7 @@ from minigpt.mixed import low_dtype
 from minigpt.params import Parameters
 from minigpt.progress import progress_bar, write_line
 from minigpt.tokenizers import fingerprint
+from minigpt.train.best import Best, best_so_far
 from minigpt.train.checkpoint import (
     check_tokenizer,
     checkpoint_paths,
@@ -88,9 +89,10 @@ class Trainer:
     def log(self) -> RunLog:
         return RunLog(self.run)
 
-    def start(self) -> None:
-        """Take a fresh model's parameters."""
-        self.params = self.model.init(self.config.train.seed, self.config.train.dtype, self.backend)
+    def start(self, params: Parameters | None = None) -> None:
+        """Take a fresh model's parameters, or those that are given (of a pretrained model)."""
+        c = self.config.train
+        self.params = self.model.init(c.seed, c.dtype, self.backend) if params is None else params
         self.optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> AdamW:
@@ -135,8 +137,17 @@ class Trainer:
             state,
             backend=self.backend,
             keep=c.keep_checkpoints,
+            best=best.step if (best := self._best()) else None,
             powers=c.checkpoint_powers,
         )
+
+    def _best(self) -> Best | None:
+        return best_so_far(self.run, self.config.train.best) if self.config.train.best else None
+
+    def _given_up(self) -> bool:
+        """Whether the last evaluations brought nothing better."""
+        best, patience = self._best(), self.config.train.patience
+        return bool(patience) and best is not None and best.since >= patience
 
     def train(self, *, should_stop: Callable[[], bool] = lambda: False) -> Result:
         """Train until `train.steps` are done or `should_stop()` says so, and leave a checkpoint of where it ended.
@@ -147,11 +158,11 @@ class Trainer:
         c = self.config.train
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with (
-            self._pool() as pool,
+            self.pool() as pool,
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             complete = self._look(pool, bar, should_stop)
-            while self.step < c.steps and not should_stop():
+            while self.step < c.steps and not should_stop() and not self._given_up():
                 self._train_step(pool, bar)
                 self._positions = self.log.positions()
                 power = c.checkpoint_powers and is_power_of_two(self.step)
@@ -159,9 +170,9 @@ class Trainer:
                     self.save()
                 complete = not should_stop() and self._look(pool, bar, should_stop)
             self.save()
-        return self._result(finished=complete and self.step == c.steps)
+        return self._result(finished=complete and (self.step == c.steps or self._given_up()))
 
-    def _pool(self) -> ShardPool:
+    def pool(self) -> ShardPool:
         c = self.config.train
         compute = None if c.compute == "same" else c.compute
         return ShardPool(c.workers, self.chosen.operations, compute=compute, recompute=c.recompute)
@@ -172,7 +183,7 @@ class Trainer:
         limit = None if last else c.eval_tokens
         if (last or _due(self.step, c.eval_every)) and self._evaluate(pool, bar, limit, should_stop) is None:
             return False
-        if last or _due(self.step, c.sample_every):
+        if last or _due(self.step, c.sample_every) or self._given_up():
             self._sample = self.sample()
             self.log.sample(self.step, self._sample)
         return True
@@ -244,27 +255,24 @@ class Trainer:
 
     def _evaluate(self, pool: ShardPool, bar: tqdm, limit: int | None, should_stop: Callable[[], bool]) -> Score | None:
         """Score the validation text (all of it without a limit) and log the loss; None if interrupted."""
-        score = mean_loss(
-            self.model,
-            self.params,
-            self.objective.evaluation_batches(self.dataset.validation, self.config.train.batch, limit),
-            pool=pool,
-            to_device=self.backend.asarray,
-            should_stop=should_stop,
+        batches = self.objective.evaluation_batches(self.dataset.validation, self.config.train.batch, limit)
+        score = getattr(self.objective, "evaluate", mean_loss)(
+            self.model, self.params, batches, pool=pool, to_device=self.backend.asarray, should_stop=should_stop
         )
         if score is None:
             return None
         if not math.isfinite(score.loss):
             raise self._not_finite("the validation loss", score.loss)
         measured = {f"val_{name}": value for name, value in score.measures.items()}
+        items, count = score.counted
         marks = self._landmarks(limit)
         placed = marks.values(score.loss) if marks else {}
-        self.log.line(step=self.step, val_loss=score.loss, val_tokens=score.tokens, **measured, **placed)
+        self.log.line(step=self.step, val_loss=score.loss, **{f"val_{items}": count}, **measured, **placed)
         if self._tokens_timed:
             self.log.timing(step=self.step, tokens_per_second=round(self.tokens_per_second(), 1))
         shown = "".join(f", {name} {value:.4f}" for name, value in score.measures.items())
         between = f" ({marks.sentence(score.loss)})" if marks else ""
-        line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {score.tokens} tokens{between}"
+        line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {count} {items}{between}"
         write_line(bar, line, sys.stderr)
         return score
 

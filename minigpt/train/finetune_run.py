@@ -1,0 +1,133 @@
+"""One fine-tuning from beginning to end: the run's folder, the training, and the numbers that it comes to.
+
+What was measured at the end, on dev and, where it has labels, on test, is kept as `result.json` in the run's folder.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minigpt.api import Loaded, load
+from minigpt.backend import get_backend
+from minigpt.families import make_model, make_objective
+from minigpt.files import write_atomically
+from minigpt.params import Parameters
+from minigpt.tasks.files import MissingPart
+from minigpt.tasks.metrics import reference
+from minigpt.train.best import best_so_far
+from minigpt.train.checkpoint import latest_checkpoint
+from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
+from minigpt.train.run_folder import RUNS, create_run, locked
+from minigpt.train.trainer import Result, Trainer
+
+RESULT_FILE = "result.json"
+
+
+class Outcome(NamedTuple):
+    """What a fine-tuned run comes to.
+
+    Attributes:
+        dev, test: what the objective reports there (see `TaskObjective.report`); None where there are no labels.
+        sentences: the same in words, by part.
+        predictions: for each example of the part that counts, test where it is labelled, else dev.
+        best: the step of the checkpoint that was kept.
+    """
+
+    run: Path
+    dev: dict[str, Any]
+    test: dict[str, Any] | None
+    sentences: dict[str, str]
+    predictions: list[Any]
+    references: list[Any]
+    best: int
+    steps: int
+    seconds: float
+
+
+def prepare(
+    source: Loaded,
+    request: Request,
+    out: Path | None,
+    name: str,
+    *,
+    from_scratch: bool = False,
+    force: bool = False,
+    fresh: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> tuple[Trainer, Start]:
+    """Make the run's folder, with its first checkpoint.
+
+    Args:
+        source: the pretrained model. With `from_scratch` only its shape and its tokenizer are used.
+        name: what the run is called where `out` is None: runs/NAME-N.
+    """
+    config = finetuning_config(source.config, request)
+    objective = make_objective(config, source.text)
+    dataset = objective.load()
+    config = with_epochs(config, request, len(dataset.train.rows))
+    model, objective = make_model(config), make_objective(config, source.text)
+    backend = get_backend(config.train.backend)
+    if from_scratch:
+        start = Start(model.init(config.train.seed, config.train.dtype), ["everything"], [])
+    else:
+        host = {key: get_backend("numpy").to_host(x) for key, x in source.params.items()}
+        same = source.config.task == request.task
+        settings = {"seed": config.train.seed, "dtype": config.train.dtype, "same_task": same}
+        start = start_weights(model, host, **settings, fresh=fresh, skip=skip)
+    trainer = Trainer(out or RUNS / name, config, model, objective, dataset, backend)
+    trainer.start(Parameters(model.specs, backend.asarray(start.params.flat)))
+    trainer.run = create_run(out, name, config, source.text, trainer.save, force=force)
+    return trainer, start
+
+
+def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> Result:
+    """Train from the newest checkpoint on."""
+    with locked(trainer.run):
+        trainer.resume(latest_checkpoint(trainer.run))
+        return trainer.train(should_stop=should_stop)
+
+
+def conclude(trainer: Trainer, seconds: float) -> Outcome:
+    """Measure the best checkpoint on dev and test, and keep the numbers with the run."""
+    loaded, objective = load(trainer.run, backend=trainer.backend.name), trainer.objective
+    best = best_so_far(trainer.run, trainer.config.train.best)
+    found: dict[str, Any] = {"dev": None, "test": None}
+    sentences, last = {}, ([], [])
+    with trainer.pool() as pool:
+        for part, data in (("dev", trainer.dataset.validation), ("test", _test_part(objective))):
+            if data is None:
+                continue
+            batches = objective.evaluation_batches(data, trainer.config.train.batch)
+            score = objective.evaluate(
+                loaded.model, loaded.params, batches, pool=pool, to_device=trainer.backend.asarray
+            )
+            found[part], sentences[part] = objective.report(score, data)
+            last = score.predictions, [reference(example) for example in data.examples]
+    step = trainer.step if best is None else best.step
+    outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, trainer.step, seconds)
+    kept = {"task": trainer.config.task, "dev": outcome.dev, "test": outcome.test, "best_step": step}
+    write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
+    return outcome
+
+
+def _test_part(objective: Any) -> Any:
+    """The examples of the test part; None if there is none, or if nobody says what is right."""
+    try:
+        examples = objective.task.read(objective.config.data.sources[0], "test")
+    except MissingPart:
+        return None
+    if not examples or any(reference(example) is None for example in examples):
+        return None
+    return objective.encoded(examples)
+
+
+def fine_tune(source: Loaded, request: Request, out: Path | None, name: str, **options: Any) -> Outcome:
+    """Prepare, train and conclude."""
+    started = time.perf_counter()
+    trainer, _ = prepare(source, request, out, name, **options)
+    train(trainer)
+    return conclude(trainer, time.perf_counter() - started)
