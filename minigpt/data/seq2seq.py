@@ -33,7 +33,7 @@ class Seq2SeqBatch(NamedTuple):
 
     def counts(self) -> dict[str, int]:
         """How many items each term of the loss averages over."""
-        terms = {"tokens": self.targets, "labels": self.labels, "spans": self.spans}
+        terms = {"tokens": self.targets, "examples": self.labels, "spans": self.spans}
         return {name: count_targets(x) for name, x in terms.items() if x is not None}
 
     rows, split = take_rows, split_rows

@@ -161,7 +161,7 @@ class BARTClassifier(BARTBody):
         states, c_body = self.body_forward(params, batch, run)
         ends = _ends(batch)
         logits, c_head = self.head_forward(params, states[ends], run)  # (B, T, C) -> (B, C) -> (B, K)
-        loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression, term="labels")
+        loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression)
         return loss, ClassifierCache(c_body, ends, c_head, c_labels)
 
     def measures(self, cache: ClassifierCache) -> Measures:

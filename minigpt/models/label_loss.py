@@ -21,16 +21,15 @@ class LabelCache(NamedTuple):
 
 
 def label_loss_forward(
-    scores: Array, labels: Array, run: Run, *, regression: bool = False, term: str = "examples"
+    scores: Array, labels: Array, run: Run, *, regression: bool = False
 ) -> tuple[float, LabelCache]:
     """Mean loss over the labelled examples.
 
     Args:
         scores: (B, K) one for each class or option, or with `regression` (B, 1), the score itself.
         labels: (B,) the right one's number, or with `regression` what the score should be; `ops.IGNORE` if unknown.
-        term: the name of the loss's denominator.
     """
-    denominator = run.denominators.get(term)
+    denominator = run.denominators.get("examples")
     if regression:
         loss, cache = run.ops.squared_error_forward(scores[:, 0], labels, denominator=denominator)
         return loss, LabelCache(cache, scores, {})

@@ -27,10 +27,10 @@ def test_counts_and_shards():
     source, targets = np.arange(15).reshape(5, 3), np.full((5, 2), 7)
     targets[1, 1] = IGNORE
     batch = Seq2SeqBatch(source, targets, targets, labels=np.array([0, 1, IGNORE, 2, 0]))
-    assert batch.counts() == {"tokens": 9, "labels": 4}
+    assert batch.counts() == {"tokens": 9, "examples": 4}
     parts = batch.split(2)
     assert [first for first, _ in parts] == [0, 2]
     for field in ("source", "inputs", "targets", "labels"):
         together = np.concatenate([getattr(part, field) for _, part in parts])
         np.testing.assert_array_equal(together, getattr(batch, field))
-    assert parts[0][1].spans is None and parts[1][1].counts() == {"tokens": 6, "labels": 2}
+    assert parts[0][1].spans is None and parts[1][1].counts() == {"tokens": 6, "examples": 2}

@@ -192,8 +192,8 @@ def test_the_class_is_read_off_the_last_token():
     for row in range(4):
         h = np.tanh(states[row, last[row]] @ params["head.dense.weight"] + params["head.dense.bias"])
         np.testing.assert_allclose(before[row], h @ params["head.out.weight"] + params["head.out.bias"], rtol=1e-12)
-    assert batch.counts() == {"labels": 3}
-    halves = [model.forward(params, part, Run(denominators={"labels": 3}))[0] for _, part in batch.split(2)]
+    assert batch.counts() == {"examples": 3}
+    halves = [model.forward(params, part, Run(denominators={"examples": 3}))[0] for _, part in batch.split(2)]
     assert sum(halves) == pytest.approx(model.forward(params, batch)[0], rel=1e-12)
 
 
