@@ -20,9 +20,7 @@ class LabelCache(NamedTuple):
     measures: Measures
 
 
-def label_loss_forward(
-    scores: Array, labels: Array, run: Run, *, regression: bool = False
-) -> tuple[float, LabelCache]:
+def label_loss_forward(scores: Array, labels: Array, run: Run, *, regression: bool = False) -> tuple[float, LabelCache]:
     """Mean loss over the labelled examples.
 
     Args:
