@@ -216,7 +216,6 @@ class RunConfig:
     """Everything that determines a run, besides the text itself. Model and objective are of the family's classes."""
 
     family: str = "gpt"
-    task: str = ""  # what it is fine-tuned for (a name of minigpt.tasks); "" while it is pretrained
     model: Any = field(default_factory=GPTConfig)
     objective: Any = None  # None: the family's defaults
     data: DataConfig = field(default_factory=DataConfig)
@@ -224,6 +223,7 @@ class RunConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    task: str = ""  # what it is fine-tuned for (a name of minigpt.tasks); "" while it is pretrained
 
     def __post_init__(self) -> None:
         if self.objective is None:

@@ -181,8 +181,6 @@ class TaskObjective:
         folder = self.config.data.sources[0]
         train, validation = (self.task.read(folder, split) for split in ("train", "dev"))
         for split, examples in (("train", train), ("dev", validation)):
-            if not examples:
-                raise UserError(f"the {split} part of {self.task.name} in {folder} is empty")
             if any(task_metrics.reference(example) is None for example in examples):
                 raise UserError(f"examples of the {split} part of {self.task.name} in {folder} have no label")
         train = self._chosen(train)
@@ -200,9 +198,7 @@ class TaskObjective:
         return [examples[i] for i in np.random.default_rng([c.draw, 7]).permutation(len(examples))[:wanted]]
 
     def read(self, sources: Sequence[str], split: str = "dev") -> TaskExamples:
-        if not (examples := self.task.read(sources[0], split)):
-            raise UserError(f"the {split} part of {self.task.name} in {sources[0]} is empty")
-        return self.encoded(examples)
+        return self.encoded(self.task.read(sources[0], split))
 
     def encoded(self, examples: Sequence[Any]) -> TaskExamples:
         rows, owners = [], []

@@ -14,7 +14,7 @@ MODELS = {
     "gpt": [
         "tiny",
         "--tokenizer",
-        "char",
+        "bpe:300",
         "--set",
         "model.width=32",
         "--set",

@@ -96,9 +96,13 @@ def test_choices_and_scores(pretrained, tmp_path, capsys, family):
 
 
 def test_it_learns_what_there_is_to_learn(pretrained, tmp_path):
-    """A rule that takes attention to find: whether both texts name the same thing."""
-    rte = write_rte(tmp_path / "RTE", train=400, dev=40)
-    flags = ["--epochs", "12", "--set", "schedule.peak=3e-3", "--set", "model.dropout=0", "--set", "train.patience=5"]
+    """What is denied does not follow."""
+    rte = write_rte(tmp_path / "RTE", train=80, dev=40)
+    for part in ("train", "dev"):
+        lines = (rte / f"{part}.tsv").read_text().splitlines()
+        lines = [x.replace(".\t", ".\tNo: ", 1) if x.endswith("not_entailment") else x for x in lines]
+        (rte / f"{part}.tsv").write_text("\n".join(lines) + "\n")
+    flags = ["--epochs", "6", "--set", "schedule.peak=5e-3", "--set", "model.dropout=0"]
     assert finetune(pretrained("gpt"), "rte", rte, tmp_path / "run", *flags) == 0
     assert best_so_far(tmp_path / "run", "accuracy").value > 0.9
 
@@ -204,8 +208,11 @@ def test_wrong_arguments(pretrained, rte, tmp_path, error):
     flags = ("--task", "rte", "--data", rte)
     assert "none of the 1 training examples of rte is labelled" in error("finetune", run, *flags, "--examples", "1")
     assert "objective.examples is 41, but rte has 40" in error("finetune", run, *flags, "--examples", "41")
-    said = error("finetune", run, *flags, "--set", "objective.overlong=refuse", "--set", "model.context=20")
-    assert "the model's context of 20 has room for 17; shorten it" in said
+    long = write_rte(tmp_path / "long")
+    with open(long / "train.tsv", "a", encoding="utf-8") as file:
+        file.write("40\t" + "A ball. " * 60 + "\tA hat.\tentailment\n")
+    said = error("finetune", run, *flags[:3], long, "--set", "objective.overlong=refuse")
+    assert "the model's context of 64 has room for 61; shorten it, or let it be cut" in said
     assert "did you mean 'objective.auxiliary'" in error("finetune", run, *flags, "--set", "objective.auxilary=1")
     assert "--from-scratch takes no pretrained weights" in error(
         "finetune", run, *flags, "--from-scratch", "--skip", "x"
@@ -214,7 +221,7 @@ def test_wrong_arguments(pretrained, rte, tmp_path, error):
     assert "is not a fine-tuned run" in error("finetune", "--resume", run)
     assert "--split is for fine-tuned models" in error("eval", run, "--split", "dev")
     (rte / "dev.tsv").write_text("index\tsentence1\tsentence2\tlabel\n")
-    assert "the dev part of rte in" in error("finetune", run, *flags)
+    assert "holds no examples" in error("finetune", run, *flags)
     (rte / "dev.tsv").unlink()
     assert "has no dev part" in error("finetune", run, *flags)
 
