@@ -1,0 +1,69 @@
+"""The few-shot task of the story world: lines of inputs and labels whose meaning only the lines before can tell.
+
+The story world's documents of the kind `list` sort inputs by a rule (what is it? one or many? present or past?) under
+labels that are drawn anew for every list ("dax", "2", "omega"). A model that was trained on such lists has not learned
+what a label means, because none means anything. What it can have learned is to learn: with no line before, it can only
+guess; with K lines it can know.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from minigpt.data import storyworld
+from minigpt.tasks.registry import Task
+
+LINES = 16  # of a list: the last is asked, the others can be shown
+SIZES = {"train": 300, "dev": 300, "test": 300}
+_SEED = 1_000_003  # documents that no corpus of the story world begins with
+
+
+class Labelled(NamedTuple):
+    """One line of a list, to be labelled, and the others.
+
+    Attributes:
+        lines: the other lines, each with its label, in their order.
+        context: the line up to its label.
+        options: the list's labels.
+        label: which of them is right.
+    """
+
+    lines: tuple[str, ...]
+    context: str
+    options: tuple[str, ...]
+    label: int
+
+
+def read_labels(folder: Path | str, split: str) -> list[Labelled]:
+    """Lists of a split of the story world, drawn here: no folder is read.
+
+    The last line is asked, if its label stands in a line before; else any K lines could not tell it.
+    """
+    return list(_labels(split))
+
+
+@cache
+def _labels(split: str) -> tuple[Labelled, ...]:
+    found: list[Labelled] = []
+    documents = storyworld.stream(_SEED, split, "list")
+    while len(found) < SIZES[split]:
+        facts = next(documents).facts
+        if len(facts.examples) == LINES and facts.classes[-1] in facts.classes[:-1]:
+            found.append(_example(facts))
+    return tuple(found)
+
+
+def _example(facts: storyworld.facts.LabelledList) -> Labelled:
+    before, between = facts.frame
+    *others, (asked, right) = facts.examples
+    options = tuple(label for _, label in facts.labels)
+    lines = tuple(f"{before}{text}{between}{label}" for text, label in others)
+    # The space before the label is the completion's
+    return Labelled(lines, f"{before}{asked}{between}".rstrip(), options, options.index(right))
+
+
+LABELS = Task(
+    "labels", Labelled, (), ("accuracy",), False, "Which label does the input have in this list?", read_labels
+)

@@ -1,0 +1,221 @@
+"""How a task is put to a model that only continues texts: as contexts, and completions that it may find probable.
+
+`choices` writes an example as options, (context, completion) pairs of which the most probable one is the answer.
+`prompt` and `answer` write one whose answer is free text. Both are used as they are (zero-shot: GPT's heuristics and
+GPT-2's prompts) and with examples before them (few-shot: GPT-3).
+
+A completion begins with the space before its first word, and no context ends with a space: the space belongs to the
+word's token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from minigpt.errors import UserError
+from minigpt.tasks.examples import (
+    Classification,
+    Example,
+    LastWord,
+    MultipleChoice,
+    Pronoun,
+    Span,
+    Summary,
+    Translation,
+)
+from minigpt.tasks.registry import Task
+
+Option = tuple[str, str]
+Options = tuple[Option, ...]
+
+TLDR = "\nTL;DR:"
+NO_ANSWER = "none"  # of a question that its text does not answer (SQuAD 2.0)
+_BLANK = re.compile(r"_+|XXXXX")  # RACE's and CBT's
+_POSSESSIVE = ("his", "their", "its")  # "her" may be either, and is left as it is
+
+
+# Options, of which one is right.
+
+
+def words_for(task: Task) -> tuple[str, ...]:
+    """What stands for each class of a task in a prompt, in the order of `task.labels`."""
+    words = {
+        "entailment": "True",
+        "not_entailment": "False",
+        "contradiction": "False",
+        "neutral": "Neither",
+        "unacceptable": "no",
+        "acceptable": "yes",
+        "not_equivalent": "no",
+        "equivalent": "yes",
+        "not_duplicate": "no",
+        "duplicate": "yes",
+    }
+    return tuple(words.get(label, label) for label in task.labels)
+
+
+def sentiment(e: Classification) -> str:
+    """GPT's heuristic: the text, and the word that "positive" or "negative" is likely after."""
+    return f"{e.text} very"
+
+
+def entailment(e: Classification) -> str:
+    """GPT-3's RTE."""
+    return f"{e.text}\nquestion: {_sentence(e.pair)} True or False?\nanswer:"
+
+
+def three_ways(e: Classification) -> str:
+    """GPT-3's ANLI, with the lower-case heads of its RTE."""
+    return f"{e.text}\nquestion: {_sentence(e.pair)} True, False, or Neither?\nanswer:"
+
+
+def answers(e: Classification) -> str:
+    """QNLI, in the manner of GPT-3's BoolQ: the text is the question, and the pair may hold the answer."""
+    return f"{e.pair}\nquestion: {e.text} True if this says it, else False.\nanswer:"
+
+
+def acceptable(e: Classification) -> str:
+    return f"{e.text}\nquestion: Is this good English?\nanswer:"
+
+
+def same(e: Classification) -> str:
+    return f"{e.text}\n{e.pair}\nquestion: Do both say the same?\nanswer:"
+
+
+def _sentence(text: str | None) -> str:
+    """A sentence ends with a mark."""
+    text = text or ""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+CLASSIFICATION: dict[str, Callable[[Classification], str]] = {
+    "sst2": sentiment,
+    "rte": entailment,
+    "wnli": entailment,
+    "mnli": three_ways,
+    "snli": three_ways,
+    "ax": three_ways,
+    "qnli": answers,
+    "cola": acceptable,
+    "mrpc": same,
+    "qqp": same,
+}
+
+
+def multiple_choice(e: MultipleChoice, *, gpt3: bool = False) -> Options:
+    """Endings that go on with the context, answers to a question about it, or what fills the question's blank.
+
+    COPA's question is "cause" or "effect": "because" or "so" leads over to the option. A blank is filled with each
+    option, and the rest of the sentence is scored with it (GPT-2's CBT).
+    """
+    if e.question in ("cause", "effect"):
+        stem = f"{e.context.rstrip('.')} {'because' if e.question == 'cause' else 'so'}"
+        return tuple((stem, f" {option[:1].lower()}{option[1:]}") for option in e.options)
+    if not e.question:
+        return tuple((e.context, f" {option}") for option in e.options)
+    if blank := _BLANK.search(e.question):
+        stem = f"{e.context} {e.question[: blank.start()]}".rstrip()
+        rest = e.question[blank.end() :]
+        return tuple((stem, f" {option}{rest}") for option in e.options)
+    context = f"Article:\n{e.context}\n\nQ: {e.question}\n\nA:" if gpt3 else f"{e.context}\nQ: {e.question}\nA:"
+    return tuple((context, f" {option}") for option in e.options)
+
+
+def referents(e: Pronoun) -> Options:
+    """Partial evaluation: each candidate stands in the pronoun's place, and what follows is scored."""
+    return tuple((f"{e.before}{_referent(e, name)}", e.after) for name in e.candidates)
+
+
+def whole_sentences(e: Pronoun) -> Options:
+    """Full evaluation: the whole sentence with each candidate in the pronoun's place is scored."""
+    return tuple(("", f"{e.before}{_referent(e, name)}{e.after}") for name in e.candidates)
+
+
+def _referent(e: Pronoun, name: str) -> str:
+    """A candidate in the form that the pronoun has: capital letter, possessive."""
+    if e.pronoun[:1].isupper():
+        name = name[:1].upper() + name[1:]
+    if e.pronoun.lower() in _POSSESSIVE:
+        return f"{name}'" if name.endswith("s") else f"{name}'s"
+    return name
+
+
+def choices(task: Task, e: Example, *, gpt3: bool = False) -> Options:
+    """The options of an example, in the order of its labels.
+
+    Args:
+        gpt3: in GPT-3's layout where that is another one.
+    Raises:
+        UserError: the task is none of options.
+    """
+    if isinstance(e, Classification) and task.name in CLASSIFICATION:
+        context = CLASSIFICATION[task.name](e)
+        return tuple((context, f" {word}") for word in words_for(task))
+    if isinstance(e, MultipleChoice):
+        return multiple_choice(e, gpt3=gpt3)
+    if isinstance(e, Pronoun):
+        return referents(e)
+    raise UserError(f"the task {task.name} has no prompt whose options can be compared")
+
+
+# Free answers.
+
+
+def prompt(e: Example, *, gpt3: bool = False) -> str:
+    """What the model goes on from: an article before "TL;DR:", a text with a question, a sentence before "=".
+
+    Args:
+        gpt3: in GPT-3's layout where that is another one.
+    """
+    match e:
+        case Summary():
+            return f"{e.article}{TLDR}"
+        case Span():
+            return f"{e.context}\nQ: {e.question}\nA:"
+        case Translation():
+            return f"{e.source} =\n" if gpt3 else f"{e.source} ="
+        case LastWord():
+            return f"{e.context} ____. ->" if gpt3 else e.context
+    raise UserError(f"there is no prompt for an example of the kind {type(e).__name__}")
+
+
+def answer(e: Example, *, gpt3: bool = False) -> str:
+    """What should follow the prompt."""
+    match e:
+        case Summary():
+            return f" {e.summary}"
+        case Span():
+            return f" {e.answers[0][0] if e.answers else NO_ANSWER}"
+        case Translation():
+            return e.target if gpt3 else f" {e.target}"
+        case LastWord():
+            return f" {e.word}"
+    raise UserError(f"there is no prompt for an example of the kind {type(e).__name__}")
+
+
+# Examples in the context.
+
+
+def demonstration(task: Task, e: Any, *, gpt3: bool = False) -> str:
+    """An example with its right answer, as it stands before the question that is asked."""
+    if isinstance(e, Classification | MultipleChoice | Pronoun):
+        context, completion = choices(task, e, gpt3=gpt3)[e.label]
+        return context + completion
+    return prompt(e, gpt3=gpt3) + answer(e, gpt3=gpt3)
+
+
+def separator(demonstrations: Sequence[str]) -> str:
+    """What stands between examples: a line break where each is one line, else two (GPT-3 has one or two)."""
+    return "\n\n" if any("\n" in text for text in demonstrations) else "\n"
+
+
+def in_context(demonstrations: Sequence[str], context: str, heading: str = "") -> str:
+    """An instruction, if there is one, the examples, and then what is asked."""
+    return heading + separator([*demonstrations, context]).join([*demonstrations, context])
+
+
+def heading(task: Task, *, gpt3: bool = False) -> str:
+    """The instruction that GPT-3 puts before the examples of LAMBADA: without it nothing says that a word is wanted."""
+    return "Fill in blank:\n\n" if gpt3 and task.kind is LastWord else ""

@@ -1,0 +1,26 @@
+"""The lists of labels: what is asked can be known from the other lines, and nothing else tells it."""
+
+from minigpt.data import storyworld
+from minigpt.tasks.labels import LINES, SIZES, read_labels
+
+
+def test_the_answer_is_in_the_lines():
+    examples = read_labels("", "dev")
+    assert len(examples) == SIZES["dev"] and len({(e.lines, e.context) for e in examples}) == len(examples)
+    for e in examples:
+        assert len(e.lines) == LINES - 1 and len(set(e.options)) == len(e.options) >= 2
+        assert any(line.endswith(e.options[e.label]) for line in e.lines)
+        assert all(line.endswith(e.options) for line in e.lines)
+        assert e.context == e.context.rstrip()
+
+
+def test_the_whole_list_is_a_document_of_the_world_in_its_split():
+    for e in read_labels("", "dev")[:5]:
+        text = "\n".join([*e.lines, f"{e.context} {e.options[e.label]}"])
+        assert storyworld.derivations(text) == 1 and storyworld.split_of(text) == "dev"
+
+
+def test_the_position_of_the_right_option_tells_nothing_much():
+    examples = read_labels("", "dev")
+    first = sum(e.label == 0 for e in examples) / len(examples)
+    assert 0.3 < first < 0.7
