@@ -216,13 +216,17 @@ def rate(scored: Scored, rule: str, unconditional: float = 0.0) -> float:
 
 def rate_options(
     loaded: Loaded,
-    questions: Sequence[tuple[str, Sequence[str]]],
+    questions: Sequence[Sequence[tuple[str, str]]],
     rule: str,
     *,
     anywhere: str = "Answer:",
     on_row: Callable[[int], object] = lambda n: None,
 ) -> list[np.ndarray]:
-    """For each (context, options) what every option is worth by the rule; the largest is the model's choice.
+    """For each question what every option is worth by the rule; the largest is the model's choice.
+
+    An option is a (context, completion) pair. Usually the options share the context. In partial evaluation (Trinh & Le
+    2018) they share the completion: "The cup does not fit the case because the case" and "… the cup" go on with the
+    same " is too small.", and the more probable continuation says which of the two was meant.
 
     Args:
         anywhere: the context that "unconditional" compares with.
@@ -231,14 +235,14 @@ def rate_options(
     """
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r} to score with: choose from {', '.join(RULES)}")
-    pairs = [(context, option) for context, options in questions for option in options]
+    pairs = [option for options in questions for option in options]
     scored = score(loaded, pairs, on_row=on_row)
     if rule == "unconditional":
-        distinct = list(dict.fromkeys(option for _, option in pairs))
-        alone = score(loaded, [(anywhere, option) for option in distinct])
-        known = {option: s.total for option, s in zip(distinct, alone, strict=True)}
-        values = [rate(s, rule, known[option]) for s, (_, option) in zip(scored, pairs, strict=True)]
+        distinct = list(dict.fromkeys(completion for _, completion in pairs))
+        alone = score(loaded, [(anywhere, completion) for completion in distinct])
+        known = {completion: s.total for completion, s in zip(distinct, alone, strict=True)}
+        values = [rate(s, rule, known[completion]) for s, (_, completion) in zip(scored, pairs, strict=True)]
     else:
         values = [rate(s, rule) for s in scored]
-    edges = np.cumsum([len(options) for _, options in questions])[:-1]
+    edges = np.cumsum([len(options) for options in questions])[:-1]
     return np.split(np.array(values), edges)

@@ -154,6 +154,11 @@ def test_rows_that_differ_in_their_last_token_go_through_once(monkeypatch):
     assert sum(greedy for _, greedy in found) == 1
 
 
+def after(context, *completions):
+    """Options that share their context."""
+    return [(context, completion) for completion in completions]
+
+
 def test_the_rules():
     loaded, p = bigrams(TEXT, extra="Answer:")
     options = (" a cat", " the mat")
@@ -161,31 +166,38 @@ def test_the_rules():
     a0, b0 = sum_log_p(p, ":" + options[0]), sum_log_p(p, ":" + options[1])
     expected = {"sum": (a, b), "token": (a / 6, b / 8), "character": (a / 5, b / 7), "unconditional": (a - a0, b - b0)}
     for rule, values in expected.items():
-        (got,) = rate_options(loaded, [("sat on", options)], rule)
+        (got,) = rate_options(loaded, [after("sat on", *options)], rule)
         np.testing.assert_allclose(got, values, rtol=1e-12)
     with pytest.raises(UserError, match="there is no rule 'mean' to score with: choose from sum, token"):
-        rate_options(loaded, [("sat on", options)], "mean")
+        rate_options(loaded, [after("sat on", *options)], "mean")
 
 
 def test_rules_differ_where_they_must():
     """A long ending loses by its sum and wins by its mean; a frequent one wins until its frequency is taken off."""
     loaded, _ = bigrams("ab" * 50 + "cd" * 3 + "ce" * 2 + "fbfb" + "xd" * 30, extra="Answer: ")
-    long = [("c", ("d", "dab" + "ab" * 4))]
+    long = [after("c", "d", "dab" + "ab" * 4)]
     assert rate_options(loaded, long, "sum")[0].argmax() == 0
     assert rate_options(loaded, long, "token")[0].argmax() == 1
     assert rate_options(loaded, long, "character")[0].argmax() == 1
-    frequent = [("c", ("d", "e"))]
+    frequent = [after("c", "d", "e")]
     assert rate_options(loaded, frequent, "sum")[0].argmax() == 0
     assert rate_options(loaded, frequent, "unconditional", anywhere="x")[0].argmax() == 1
 
 
 def test_options_are_handed_back_question_by_question():
     loaded, p = bigrams(TEXT)
-    questions = [("the", (" cat", " mat", " bat")), ("a c", ("at",)), ("on", (" a", " the"))]
+    questions = [after("the", " cat", " mat", " bat"), after("a c", "at"), after("on", " a", " the")]
     values = rate_options(loaded, questions, "sum")
     assert [len(v) for v in values] == [3, 1, 2]
     assert values[1][0] == pytest.approx(sum_log_p(p, "cat"))
     assert values[2][1] == pytest.approx(sum_log_p(p, "n the"))
+
+
+def test_partial_evaluation_compares_what_follows():
+    """Which of two stands for the pronoun: the context differs, what is scored is the same."""
+    loaded, p = bigrams(TEXT)
+    values = rate_options(loaded, [[("the cat", " sat"), ("the dog", " sat")]], "token")[0]
+    np.testing.assert_allclose(values, [sum_log_p(p, x + " sat") / 4 for x in "tg"], rtol=1e-12)
 
 
 def test_a_planted_off_by_one_is_caught(monkeypatch):

@@ -1,0 +1,134 @@
+"""Learning from the context alone: K examples with their answers, then the one that is asked (GPT-3).
+
+No weight changes. The examples are drawn from a part of the task that is not measured on, anew for each question, by
+the seed; of `labels` they are lines of the question's own list. GPT-3 puts as many as fit its context. Options are
+compared as in `zeroshot`; free answers are written greedily, where GPT-3 searches with four beams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.api import Loaded
+from minigpt.errors import UserError
+from minigpt.evaluate.last_word import WORD_TOKENS, best_word, last_words
+from minigpt.evaluate.scoring import check_causal, first_ids, rate_options
+from minigpt.evaluate.task_data import TaskData
+from minigpt.evaluate.zeroshot import LINE_TOKENS, RULE_NAMES, default_rule, first_lines
+from minigpt.tasks import Classification, LastWord, MultipleChoice, Pronoun, Span, Summary, Translation
+from minigpt.tasks import prompts as ask
+from minigpt.tasks.labels import Labelled
+from minigpt.tasks.metrics import Score, evaluate, evaluate_task
+
+_OF_OPTIONS = (Classification, MultipleChoice, Pronoun, Labelled)
+
+
+class DoesNotFit(UserError):
+    """So many examples come to more tokens than the model's context has."""
+
+
+class Shots(NamedTuple):
+    """What a model scores with `shots` examples before each question, by the task's headline metric."""
+
+    shots: int
+    score: Score
+    how: str
+
+
+def few_shot(
+    loaded: Loaded,
+    data: TaskData,
+    shots: int,
+    *,
+    rule: str | None = None,
+    gpt3: bool = False,
+    seed: int = 0,
+    on_row: Callable[[int], object] = lambda n: None,
+) -> Shots:
+    """Measure a causal model with `shots` examples before each question.
+
+    Args:
+        data: the questions, and in `others` what the examples are drawn from.
+        rule: how options are compared; None takes the task's own.
+        gpt3: GPT-3's layout of the prompts where that is another one.
+        on_row: called with the number of texts that were scored or written.
+    Raises:
+        UserError: the task has not so many examples, or there is no way to ask for it.
+        DoesNotFit: they do not fit the model's context; an example too long on its own is cut instead.
+    """
+    check_causal(loaded)
+    task = data.task
+    if task.kind is Summary or not (task.kind in _OF_OPTIONS or task.kind in (Span, LastWord, Translation)):
+        raise UserError(f"the task {task.name} has no few-shot prompt; choose another, such as labels or rte")
+    shown = [_demonstrations(data, number, shots, gpt3=gpt3, seed=seed) for number in range(len(data.examples))]
+    if task.kind in _OF_OPTIONS:
+        rule = rule or ("sum" if task.kind is Labelled else default_rule(task))
+        return _of_options(loaded, data, shown, rule, gpt3=gpt3, on_row=on_row)
+    contexts = [
+        ask.in_context(demos, ask.prompt(e, gpt3=gpt3), ask.heading(task, gpt3=gpt3))
+        for demos, e in zip(shown, data.examples, strict=True)
+    ]
+    room = WORD_TOKENS if task.kind is LastWord else min(LINE_TOKENS, loaded.model.config.context // 2)
+    _check_fit(loaded, contexts, data, shots, room)
+    if task.kind is LastWord:
+        predicted = [best_word(words) for words in last_words(loaded, contexts, on_row=on_row)]
+    else:
+        predicted = first_lines(loaded, contexts, on_row)
+        predicted = ["" if task.kind is Span and text == ask.NO_ANSWER else text for text in predicted]
+    return Shots(shots, evaluate_task(task, predicted, data.examples)[0], "written greedily")
+
+
+def _demonstrations(data: TaskData, number: int, shots: int, *, gpt3: bool, seed: int) -> list[str]:
+    """The examples before question `number`: a draw of its own, so that more shots begin like fewer."""
+    example = data.examples[number]
+    own = isinstance(example, Labelled)
+    pool: Sequence[Any] = example.lines if own else data.others
+    if shots > len(pool):
+        raise UserError(f"{data.task.name} has {len(pool)} examples to show, not {shots}")
+    chosen = np.random.default_rng([seed, number]).permutation(len(pool))[:shots]
+    if own:
+        return [pool[i] for i in chosen]
+    return [ask.demonstration(data.task, pool[i], gpt3=gpt3) for i in chosen]
+
+
+def _of_options(
+    loaded: Loaded,
+    data: TaskData,
+    shown: Sequence[Sequence[str]],
+    rule: str,
+    *,
+    gpt3: bool,
+    on_row: Callable[[int], object],
+) -> Shots:
+    questions = []
+    for demos, e in zip(shown, data.examples, strict=True):
+        alone = (
+            tuple((e.context, f" {option}") for option in e.options)
+            if isinstance(e, Labelled)
+            else ask.choices(data.task, e, gpt3=gpt3)
+        )
+        questions.append([(ask.in_context(demos, context), completion) for context, completion in alone])
+    pairs = [option for options in questions for option in options]
+    _check_fit(loaded, [context + completion for context, completion in pairs], data, len(shown[0]), -1)
+    chosen = [int(values.argmax()) for values in rate_options(loaded, questions, rule, on_row=on_row)]
+    sizes = [len(options) for options in questions]
+    metric = data.task.metrics[0]
+    score = evaluate(metric, chosen, [e.label for e in data.examples], options=sizes)
+    return Shots(len(shown[0]), score, f"most probable option ({RULE_NAMES[rule]})")
+
+
+def _check_fit(loaded: Loaded, texts: Sequence[str], data: TaskData, shots: int, room: int) -> None:
+    """Refuse examples that would be cut off; without any, a question that is too long is cut on the left.
+
+    Args:
+        room: how many tokens are needed behind the texts; −1 where the last token is only predicted.
+    """
+    count = len(first_ids(loaded)) + max(len(loaded.text.encode(text)) for text in texts) + room
+    if shots and count > loaded.model.config.context:
+        raise DoesNotFit(
+            f"with {shots} {'example' if shots == 1 else 'examples'} before it a question of {data.task.name} comes to "
+            f"{count} tokens, but the model's context is {loaded.model.config.context}; take fewer --shots"
+        )
