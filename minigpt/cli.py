@@ -16,6 +16,8 @@ COMMANDS = (
     "finetune",
     "sample",
     "eval",
+    "zeroshot",
+    "fewshot",
     "average",
     "data",
     "gradcheck",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +157,61 @@ def comparison_figure(runs: Sequence[Path], baseline: float | None = None) -> Fi
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def skill_figure(curves: Sequence[Any]) -> Figure:
+    """Draw the skill of a run's checkpoints without training on any of the tasks, as GPT's figure 2 does.
+
+    Args:
+        curves: of `minigpt.evaluate.skill`. Skill is (score − chance)/(best − chance). Steps are on a logarithmic axis,
+            on which the untrained model stands half a step from the left.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, curve in enumerate(curves):
+        style = {"color": COLORS[number % len(COLORS)], "linestyle": ("-", "--", ":")[number // len(COLORS) % 3]}
+        x = [max(step, 0.5) for step in curve.steps]
+        last = curve.findings[-1]
+        label = f"{curve.task}: {last.scores[0].metric} {last.value:.3g} (chance {last.chance:.3g})"
+        axes.plot(x, [f.skill for f in curve.findings], marker="os^Dv*"[number % 6], markersize=4, **style, label=label)
+    axes.axhline(0.0, color=_QUIET, linewidth=0.8)
+    axes.set_xscale("log")
+    if any(step == 0 for curve in curves for step in curve.steps):
+        axes.axvline(0.5, color=_QUIET, linewidth=0.8, linestyle=":")
+        axes.text(0.52, 1.0, "untrained", color=_QUIET, fontsize=8, transform=axes.get_xaxis_transform(), va="top")
+    axes.set_xlabel("steps of pretraining")
+    axes.set_ylabel("skill: (score − chance) / (best − chance)")
+    axes.legend(frameon=False, fontsize=9)
+    _clean(axes)
+    return figure
+
+
+def shots_figure(task: str, metric: str, runs: Mapping[str, Sequence[Any]]) -> Figure:
+    """Draw what several runs score against the number of examples in their context, with 95% intervals.
+
+    Args:
+        runs: name -> `Shots` of `minigpt.evaluate.fewshot`, in the order of their numbers.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, found) in enumerate(runs.items()):
+        color = COLORS[number % len(COLORS)]
+        x, scores = [shots.shots for shots in found], [shots.score for shots in found]
+        axes.fill_between(x, [s.low for s in scores], [s.high for s in scores], color=color, alpha=0.15, linewidth=0)
+        axes.plot(x, [s.value for s in scores], marker="os^Dv*"[number % 6], markersize=4, color=color, label=name)
+    first = next(iter(runs.values()))[0].score
+    axes.axhline(first.baseline, color=_QUIET, linestyle="--", label=f"{first.baseline_name}, {first.baseline:.3f}")
+    axes.set_xlabel("examples in the context")
+    axes.set_ylabel(f"{task}: {metric}")
+    axes.set_xticks(sorted({shots.shots for found in runs.values() for shots in found}))
+    axes.legend(frameon=False)
+    _clean(axes)
+    return figure
+
+
+def _clean(axes: Any) -> None:
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def save_figure(figure: Any, path: Path) -> Path:

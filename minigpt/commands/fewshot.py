@@ -1,0 +1,123 @@
+"""`minigpt fewshot`: what a pretrained model makes of a task that it is shown examples of, in its context alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minigpt.api import Loaded, load
+from minigpt.backend import get_backend
+from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
+from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
+from minigpt.errors import UserError
+from minigpt.evaluate.fewshot import DoesNotFit, Shots, few_shot
+from minigpt.evaluate.scoring import RULES, check_causal
+from minigpt.evaluate.task_data import TaskData, draw
+from minigpt.evaluate.zeroshot import can_ask
+from minigpt.progress import progress_bar
+from minigpt.tasks import TASKS, Summary
+from minigpt.tasks.labels import LABELS
+from minigpt.train.run_folder import find_model
+
+SHOWN = {"labels": LABELS} | {name: task for name, task in TASKS.items() if can_ask(task) and task.kind is not Summary}
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "fewshot",
+        "measure what a model makes of examples in its context, without training on them",
+        "minigpt fewshot runs/tiny-1 --task labels --shots 0 1 2 4 8 --limit 200 --out shots.png",
+    )
+    add_run_argument(parser, also="; or any model that convert reads")
+    parser.add_argument("--task", required=True, metavar="NAME", help=f"one of {', '.join(SHOWN)}")
+    parser.add_argument(
+        "--shots",
+        type=at_least(0),
+        nargs="+",
+        metavar="K",
+        help="how many examples stand before a question; by default 0, 1, 2, 4, … as long as they fit the context",
+    )
+    add_task_arguments(parser)
+    parser.add_argument("--rule", choices=RULES, help="how options are compared (see zeroshot)")
+    parser.add_argument("--gpt3", action="store_true", help="GPT-3's layout of RACE, LAMBADA and translations")
+    parser.add_argument(
+        "--beside", action="append", default=[], metavar="RUN", help="the same for another run; repeatable"
+    )
+    parser.add_argument("--out", metavar="FILE.png", help="draw the scores against K")
+    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    path = None if args.out is None else Path(only_text("--out", args.out))
+    if path and (path.suffix.lower() != ".png" or not path.parent.is_dir()):
+        raise UserError(f"--out {path} must be the name of a .png file in a folder that exists")
+    backend = get_backend(args.backend).name
+    folders = [find_model(name) for name in (args.run_folder, *args.beside)]
+    for folder in folders:
+        check_causal(load(folder, backend=backend))
+    data = read_questions(args)
+    found: dict[str, list[Shots]] = {}
+    with progress_bar(unit="text", leave=False) as bar:
+        for folder in folders:
+            bar.set_description_str(folder.name, refresh=False)
+            found[_name(folder, found)] = measure(args, load(folder, backend=backend), data, bar.update)
+    if path:
+        from minigpt import plot  # matplotlib takes a second to import
+
+        plot.save_figure(plot.shots_figure(data.task.name, data.task.metrics[0], found), path)
+    if args.json:
+        print_json({"task": data.task.name, "runs": {name: [_values(s) for s in some] for name, some in found.items()}})
+        return 0
+    for name, some in found.items():
+        print(f"{name}: {data.task.name}, {some[0].score.count} questions, {some[0].how}")
+        for s in some:
+            print(f"    {s.shots:3} shots: {described(s.score)}; {s.score.baseline_name} {s.score.baseline:.3f}")
+    return 0
+
+
+def read_questions(args: argparse.Namespace) -> TaskData:
+    task = find_task(args.task, SHOWN)
+    if task is not LABELS:
+        return read_task(args, task, others=args.shots != [0])
+    if args.data is not None:
+        raise UserError("the lists of labels are drawn from the story world; they have no --data")
+    return TaskData(task, draw(task.read("", args.split or "test"), args.limit, args.seed), [])
+
+
+def measure(args: argparse.Namespace, loaded: Loaded, data: TaskData, on_row: Any) -> list[Shots]:
+    """Each number of examples; without any given, twice as many each time until they do not fit."""
+    settings = {"rule": args.rule, "gpt3": args.gpt3, "seed": args.seed, "on_row": on_row}
+    if args.shots:
+        descending = sorted(set(args.shots), reverse=True)  # what does not fit is known at once
+        return [few_shot(loaded, data, shots, **settings) for shots in descending][::-1]
+    most = len(data.examples[0].lines) if data.task is LABELS else len(data.others)
+    found, shots = [few_shot(loaded, data, 0, **settings)], 1
+    while shots <= most:
+        try:
+            found.append(few_shot(loaded, data, shots, **settings))
+        except DoesNotFit:
+            break
+        shots *= 2
+    return found
+
+
+def _name(folder: Path, taken: dict[str, Any]) -> str:
+    name = folder.resolve().name
+    return str(folder) if name in taken else name
+
+
+def _values(s: Shots) -> dict[str, Any]:
+    score = s.score
+    return {
+        "shots": s.shots,
+        "metric": score.metric,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "baseline": {score.baseline_name: score.baseline},
+        "count": score.count,
+        "how": s.how,
+    }
