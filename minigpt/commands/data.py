@@ -10,7 +10,8 @@ from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.errors import UserError
 from minigpt.files import check_absent
 from minigpt.tasks import TASKS
-from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words
+from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words, simplest
+from minigpt.tasks.metrics import evaluate_task
 from minigpt.tasks.world import MADE, Sizes, write
 
 
@@ -35,7 +36,7 @@ def _add_tasks(kinds: Any) -> None:
     for part, size in Sizes()._asdict().items():
         text = f"how many examples for {part}; {size} by default"
         tasks.add_argument(f"--{part}", type=at_least(1), default=size, metavar="N", help=text)
-    tasks.add_argument("--count-words", action="store_true", help="also measure how far counting words goes")
+    tasks.add_argument("--baselines", action="store_true", help="also measure chance, counted words, simplest answers")
     tasks.set_defaults(run=run_tasks)
 
 
@@ -49,24 +50,24 @@ def run_tasks(args: argparse.Namespace) -> int:
     sizes, written = Sizes(args.train, args.dev, args.test), {}
     for name in names:
         folder = write(out / name, name, args.seed, sizes)
-        written[name] = {"folder": str(folder)} | (_counted(name, folder) if args.count_words else {})
+        found = _baselines(name, folder) if args.baselines else {}
+        written[name] = {"folder": str(folder), **({"baselines": found} if args.baselines else {})}
         if not args.json:
-            print(_line(name, written[name]))
+            print(f"{name:12} {folder}  " + "  ".join(f"{what} {value:.3f}" for what, value in found.items()))
     if args.json:
         print_json({"tasks": written})
     return 0
 
 
-def _counted(name: str, folder: Path) -> dict[str, float]:
-    """Chance, and the accuracy on the test part of classifiers that count words."""
-    task = TASKS[name]
-    if task.kind not in COUNTABLE or "train" not in MADE[name].parts:
-        return {}
-    train, test = (task.read(folder, part) for part in ("train", "test"))
-    classes = len(task.labels) or len(getattr(test[0], "options", ()) or test[0].candidates)
-    return {"chance": 1 / classes} | {view: count_words(train, test, view) for view in VIEWS}
-
-
-def _line(name: str, written: dict[str, Any]) -> str:
-    counted = "  ".join(f"{key} {100 * value:.1f}%" for key, value in written.items() if key != "folder")
-    return f"{name:12} {written['folder']:24} {counted}".rstrip()
+def _baselines(name: str, folder: Path) -> dict[str, float]:
+    """On the test part: chance and classifiers that count words, or the simplest answers, by the headline metric."""
+    task, made = TASKS[name], MADE[name]
+    test = task.read(folder, "test")
+    chance = {"chance": 1 / (len(task.labels) or len(getattr(test[0], "options", getattr(test[0], "candidates", "?"))))}
+    if "train" not in made.parts:
+        return chance
+    train = task.read(folder, "train")
+    if task.kind in COUNTABLE:
+        return chance | {view: count_words(train, test, view) for view in VIEWS}
+    what, predictions = simplest(train, test)
+    return {f"{what} ({score.metric})": score.value for score in evaluate_task(task, predictions, test)}

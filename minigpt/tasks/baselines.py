@@ -7,6 +7,7 @@ Three views of an example, each for a classifier of its own:
     overlap     which words two texts share, how many, and which share of them that is
 
 Of multiple choice and pronouns, every option is judged by itself, right or wrong, and the one with the best odds taken.
+Where there are neither classes nor options, `simplest` gives the answers that need no model at all.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from itertools import pairwise
 from typing import Any
 
 from minigpt.errors import UserError
-from minigpt.tasks.examples import Classification, Example, MultipleChoice, Pronoun
+from minigpt.tasks.examples import (
+    Classification,
+    Example,
+    LastWord,
+    MultipleChoice,
+    Pronoun,
+    Similarity,
+    Span,
+    Summary,
+    Translation,
+)
 
 # The features of a text and a second one ("" where there is none) as {name: number}.
 Features = Callable[[str, str], dict[str, float]]
@@ -103,3 +114,24 @@ def _cases(example: Any) -> list[tuple[tuple[str, str], int]]:
     else:
         texts = [(f"{example.before}{example.pronoun}{example.after}", option) for option in example.candidates]
     return [(pair, int(i == example.label)) for i, pair in enumerate(texts)]
+
+
+def simplest(train: Sequence[Any], test: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The predictions that anybody would begin with, for tasks without classes and options, and what they are.
+
+    Similarity: the share of words in common. Spans and last words: the answer that is most frequent in training.
+    Summaries: the first three sentences (Lead-3). Translations: a copy of the source.
+    """
+    match test[0]:
+        case Similarity():
+            return "shared words", [overlap(e.text, e.pair)["% of first"] for e in test]
+        case Span():
+            most = Counter(text for e in train for text, _ in e.answers).most_common(1)[0][0]
+            return "most frequent answer", [most] * len(test)
+        case LastWord():
+            return "most frequent word", [Counter(e.word for e in train).most_common(1)[0][0]] * len(test)
+        case Summary():
+            return "Lead-3", ["\n".join(re.split(r"(?<=[.!?])\s+", e.article)[:3]) for e in test]
+        case Translation():
+            return "copy", [e.source for e in test]
+    raise UserError("this task has classes or options; count words instead")

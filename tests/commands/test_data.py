@@ -2,7 +2,6 @@
 
 import pytest
 
-from minigpt.cli import main
 from minigpt.tasks import TASKS
 
 from .conftest import json_of
@@ -18,11 +17,15 @@ def test_tasks_are_written_and_can_be_read(tmp_path, capsys):
     assert values["tasks"]["rte"] == {"folder": str(tmp_path / "t" / "rte")}
 
 
-def test_counted_words_stand_beside_chance(tmp_path, capsys):
-    arguments = ["data", "tasks", "--task", "race", "squad", "--out", str(tmp_path / "t"), *SMALL, "--count-words"]
-    assert main(arguments) == 0
-    race, squad = capsys.readouterr().out.splitlines()
-    assert "chance 25.0%" in race and "overlap" in race and "%" not in squad
+def test_baselines_stand_beside_chance(tmp_path, capsys):
+    names = ["race", "squad", "winograd"]
+    values = json_of(
+        capsys, "data", "tasks", "--task", *names, "--out", tmp_path / "t", *SMALL, "--baselines", "--json"
+    )
+    race, squad, winograd = (values["tasks"][name]["baselines"] for name in names)
+    assert race["chance"] == 0.25 and set(race) == {"chance", "words", "alone", "overlap"}
+    assert set(squad) == {"most frequent answer (token-f1)", "most frequent answer (exact-match)"}
+    assert winograd == {"chance": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 
 from minigpt.errors import UserError
 from minigpt.tasks import baselines
-from minigpt.tasks.baselines import count_words
-from minigpt.tasks.examples import Classification, LastWord, MultipleChoice
+from minigpt.tasks.baselines import count_words, simplest
+from minigpt.tasks.examples import Classification, LastWord, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks.world import MADE
 
 
@@ -43,6 +43,19 @@ def test_shared_words_find_an_answer_that_is_copied_from_the_context():
     ]
     assert count_words(examples[:20], examples[20:], "overlap") == 1.0
     assert count_words(examples[:20], examples[20:], "words") < 0.8
+
+
+def test_the_simplest_answers_need_no_model():
+    name, scores = simplest([], [Similarity("A red dog.", "A red cat.", 4.0), Similarity("A dog.", "No hen", 0.0)])
+    assert name == "shared words" and scores == [0.75, 0.0]
+    words = [LastWord("a", "dog"), LastWord("a", "cat"), LastWord("the", "dog")]
+    assert simplest(words, words[:2]) == ("most frequent word", ["dog", "dog"])
+    spans = [Span("1", "Who?", "A dog ran.", (("A dog", 0),), False)]
+    assert simplest(spans, spans) == ("most frequent answer", ["A dog"])
+    assert simplest([], [Summary("One is. Two?\nThree! Four.", "")]) == ("Lead-3", ["One is.\nTwo?\nThree!"])
+    assert simplest([], [Translation("der Hund", "the dog")]) == ("copy", ["der Hund"])
+    with pytest.raises(UserError, match="count words instead"):
+        simplest([], [Classification("A", None, 0)])
 
 
 def test_what_cannot_be_counted_is_one_sentence(monkeypatch):
