@@ -97,8 +97,8 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "without a cache, the first new token needs 24 tokens, the second 25, …, the last 24 + 999; with one, every token "
-        "goes through once.",
+        "without a cache, the first new token needs 24 tokens, the second 25, …, the last 24 + 999; with one, every "
+        "token goes through once.",
         value(
             lambda: (sum(range(24, 1024)), 24 + 999),
             mistakes=[
