@@ -216,7 +216,7 @@ def _about(call: Callable, arguments: tuple) -> str:
         if isinstance(x, np.ndarray):
             words.append(f"{name} of shape {x.shape} ({x.dtype})")
         else:
-            text = repr(x)
+            text = " ".join(repr(x).split())
             words.append(f"{name} = {text}" if len(text) <= 60 else f"{name} = {text[:57]}…")
     return ", ".join(words)
 
