@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.errors import UserError
+from minigpt.evaluate.ngram import ORDER
 from minigpt.files import write_atomically
 from minigpt.train.log import read_log
 
@@ -82,6 +83,8 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def training_figure(run: Path, baseline: float | None = None) -> Figure:
     """Draw a run's losses, learning rate and gradient norm against the steps.
 
+    Where the run has logged what its loss lies between (the story world's floor, and n-grams), it is drawn too.
+
     Args:
         baseline: a validation loss to compare with, such as `minigpt eval --baseline` measures.
     Raises:
@@ -108,6 +111,10 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
         )
     if baseline is not None:
         top.axhline(baseline, color=_QUIET, linestyle="--", label=f"baseline ({baseline:.3f})")
+    for name, label, style in (("ngram", f"{ORDER}-grams", ":"), ("floor", "floor", "-")):
+        if validation and name in validation[-1]:
+            mark = validation[-1][name]
+            top.axhline(mark, color=_QUIET, linestyle=style, linewidth=1, label=f"{label} ({mark:.3f})")
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)

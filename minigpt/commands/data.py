@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
+from minigpt.commands.data_storyworld import add_storyworld
 from minigpt.errors import UserError
 from minigpt.files import check_absent
 from minigpt.tasks import TASKS
@@ -18,12 +19,13 @@ from minigpt.tasks.world import MADE, Sizes, write
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "data",
-        help="write the story world's tasks as files",
-        description="Write what the story world offers as files.",
-        epilog="Example:\n  minigpt data tasks --task story-cloze rte --out tasks",
+        help="write texts and tasks of the story world",
+        description="Write what the story world offers, to look at or as files.",
+        epilog="Examples:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    add_storyworld(kinds)
     _add_tasks(kinds)
 
 

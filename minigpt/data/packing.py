@@ -113,8 +113,8 @@ def pack(ids: np.ndarray, end: int, context: int, fraction: float = 0.0) -> tupl
 def _rows(packed: Packed) -> list[list[int]]:
     """Put pieces into rows, each into the fullest one that has room, the longest first.
 
-    Parts of documents have rows of their own. In a row documents keep their order, so that a long one is as likely to
-    come late as a short one.
+    Parts of documents have rows of their own. In a row documents stand in an order that has nothing to do with their
+    lengths, so that a long one is as likely to come late as a short one.
     """
     numbers, lengths, rows = packed.numbers, np.diff(packed.pieces).tolist(), []
     for some in (numbers[i : i + _TOGETHER] for i in range(0, len(numbers), _TOGETHER)):
@@ -131,4 +131,4 @@ def _rows(packed: Packed) -> list[list[int]]:
                 left, row = room.pop(place)
                 rows[row].append(number)
             bisect.insort(room, (left - lengths[number], row))
-    return [sorted(row) for row in rows]
+    return [sorted(row, key=lambda number: number * 2654435761 % 2**32) for row in rows]

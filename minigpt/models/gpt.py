@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, Backend
+from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import (
     SITES_PER_BLOCK,
     BlockConfig,
@@ -27,6 +27,7 @@ from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState, start_causal, step_blocks
+from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
 
@@ -48,6 +49,9 @@ class GPTConfig:
         norm_eps: ε of the norms.
         init_std: standard deviation of initial weights.
         scaled_residual_init: whether attention and MLP output projections start at init_std/√(2 L) (GPT-2).
+        positions_init: how the learned positions start: "normal" (all GPTs) or "sinusoidal", as the sines and cosines
+            of the Transformer, in the size of init_std, with wavelengths up to 2π · context. Looking one token back is
+            then a rotation, the same at all positions, and soon learned; by itself it takes most of a short training.
     """
 
     vocab_size: int = 0
@@ -64,6 +68,7 @@ class GPTConfig:
     norm_eps: float = 1e-5
     init_std: float = 0.02
     scaled_residual_init: bool = True
+    positions_init: str = "normal"
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
@@ -84,6 +89,8 @@ class GPTConfig:
             raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
+        if self.positions_init not in ("normal", "sinusoidal"):
+            raise UserError(f'model.positions_init is {self.positions_init!r}; choose "normal" or "sinusoidal"')
 
     @property
     def residual_init_scale(self) -> float:
@@ -152,7 +159,12 @@ class GPT:
 
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: normal weights, zero biases, unit gains."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        c, params = self.config, initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        if c.positions_init == "sinusoidal":
+            xp, positions = array_module(params.flat), params["positions"]
+            table = math.sqrt(2) * c.init_std * sinusoid_table(c.context, c.width, base=c.context)  # rms init_std
+            positions[...] = xp.asarray(table, dtype=positions.dtype)
+        return params
 
     def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
         """Every layer is causal; with a window, every second one is banded too."""

@@ -22,6 +22,7 @@ from minigpt.data.storyworld.documents import (
     stream,
 )
 from minigpt.data.storyworld.facts import Document
+from minigpt.data.storyworld.measure import Entropy, entropy
 
 KINDS = tuple(SHARES)
 
@@ -31,8 +32,10 @@ __all__ = [
     "SHARES",
     "SPLITS",
     "Document",
+    "Entropy",
     "derivations",
     "document",
+    "entropy",
     "log_probability",
     "parse",
     "split_of",
