@@ -23,6 +23,7 @@ COMMANDS = (
     "gradcheck",
     "plan",
     "plot",
+    "scaling",
     "tokenizer",
     "convert",
     "bench",

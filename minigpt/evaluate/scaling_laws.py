@@ -197,7 +197,8 @@ def fit_joint(points: Points, floor: float | None = None, start: Joint | None = 
         return law - np.log(np.maximum(points.losses - entropy(t), 1e-12))
 
     starts = _starts(points, floor) if start is None else [_coordinates(start, middle, lowest)[: 4 if known else 5]]
-    found = [least_squares(residuals, first, loss="huber", f_scale=HUBER, max_nfev=500) for first in starts]
+    most = 500 if start is None else 100
+    found = [least_squares(residuals, first, loss="huber", f_scale=HUBER, max_nfev=most) for first in starts]
     t = min(found, key=lambda result: result.cost).x
     a, b = t[0] + t[1] * middle[0], t[2] + t[3] * middle[1]
     return Joint(float(entropy(t)), math.exp(min(a, 700.0)), float(t[1]), math.exp(min(b, 700.0)), float(t[3]))
