@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from minigpt.notebook import command
+from minigpt import notebook
+from minigpt.errors import UserError
+from minigpt.notebook import command, project_data
 from minigpt.plot import draw_attention, shown, use_notebook_style
 
 
@@ -30,6 +32,18 @@ def test_what_is_no_command(line, said, capsys):
 def test_help_is_no_failure(capsys):
     command("minigpt sample --help")
     assert "usage: minigpt sample" in capsys.readouterr().out
+
+
+def test_where_the_project_keeps_its_data(tmp_path, monkeypatch):
+    assert project_data("README.md").read_text(encoding="utf-8").startswith("# What the project made itself")
+    monkeypatch.setattr(notebook, "__file__", str(tmp_path / "installed" / "minigpt" / "notebook.py"))
+    (tmp_path / "copy" / "data").mkdir(parents=True)
+    (tmp_path / "copy" / "data" / "some.json").touch()
+    (tmp_path / "copy" / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "copy" / "notebooks")
+    assert project_data("some.json") == tmp_path / "copy" / "data" / "some.json"
+    with pytest.raises(UserError, match=r"data/other\.json is not there: run the notebook in a copy of the project"):
+        project_data("other.json")
 
 
 def test_figures_have_opaque_paper():

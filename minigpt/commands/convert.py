@@ -1,4 +1,4 @@
-"""`minigpt convert`: models of other implementations become runs, and runs become models of theirs."""
+"""`minigpt convert`: models of other implementations become runs; runs become models of theirs, or weights alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from minigpt import tokenizers
 from minigpt.api import Loaded, check_fit, load
 from minigpt.backend import get_backend
 from minigpt.commands.common import new_parser, print_json
-from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
@@ -23,7 +22,7 @@ from minigpt.interop.token_roles import write_ids
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.log import RunLog
-from minigpt.train.run_folder import fill_run, find_model, is_run
+from minigpt.train.run_folder import fill_run, find_model
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,8 +42,9 @@ def add_parser(subparsers: Any) -> None:
         "--to",
         choices=tuple(WRITERS),
         default="run",
-        help="run: a folder that sample, eval and train --resume take (the default); hf: one that transformers opens; "
-        "llama2c, llama2c-v1: a file of llama2.c, as its run program reads it or in version 1",
+        help="run: a folder that sample, eval and train --resume take (the default); a run is copied with its weights "
+        "alone; hf: one that transformers opens; llama2c, llama2c-v1: a file of llama2.c, as its run program reads it "
+        "or in version 1",
     )
     parser.add_argument(
         "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
@@ -66,8 +66,6 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.target)
     check_absent(target)
     source = find_model(args.source)
-    if args.to == "run" and is_run(source):
-        raise UserError(f"{source} is a run already; with --to hf it becomes a Hugging Face folder")
     loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
     if args.tokenizer not in (None, "none"):
         loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer))
@@ -96,6 +94,7 @@ def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
 
 
 def _write_run(target: Path, loaded: Loaded) -> None:
+    """A run that begins with these weights: neither moments nor logs, and nothing that says what it was trained on."""
     tokenizer = loaded.tokenizer
 
     def first_checkpoint(folder: Path) -> None:

@@ -70,6 +70,25 @@ def test_a_converted_run_can_be_used_like_any_other(trained, source, tmp_path, c
     assert main(["train", "--resume", run, "--steps", "5"]) == 0
 
 
+def test_a_run_with_its_weights_alone(trained, tmp_path, capsys):
+    """Neither moments nor logs: what is kept in data/checkpoints. It speaks as before, and training goes on from it."""
+    small = tmp_path / "small"
+    out = json_of(capsys, "convert", trained[1], small, "--json")
+    assert (out["family"], out["tokenizer"]) == ("gpt", "char")
+    files = sorted(str(path.relative_to(small)) for path in small.rglob("*") if path.is_file())
+    assert files == [
+        "checkpoints/step-0/model.safetensors",
+        "checkpoints/step-0/state.json",
+        "config.toml",
+        "tokenizer.json",
+    ]
+    before, after = minigpt.load(trained[1]), minigpt.load(small)
+    assert before.config == after.config and np.array_equal(before.params.flat, after.params.flat)
+    assert before.generate("1 plus", max_new_tokens=20) == after.generate("1 plus", max_new_tokens=20)
+    assert main(["train", "--resume", str(small), "--steps", "2"]) == 0
+    assert not np.array_equal(minigpt.load(small).params.flat, before.params.flat)
+
+
 def test_without_a_tokenizer_there_is_no_text(error, source, tmp_path):
     run = tmp_path / "run"
     assert main(["convert", str(source), str(run)]) == 0
@@ -273,7 +292,6 @@ def test_nothing_is_overwritten(error, source, trained, tmp_path):
                 "convert", source, path, "--to", to
             )
     assert "cannot write the folder" in error("convert", source, tmp_path / "file" / "new")
-    assert "is a run already" in error("convert", trained[1], tmp_path / "new")
     assert "argument --to: invalid choice: 'onnx'" in error("convert", source, tmp_path / "new", "--to", "onnx")
 
 
