@@ -219,7 +219,7 @@ def load(
         UserError: it is none of these, it is damaged, or tokenizer and model do not fit together.
     """
     path = Path(path).resolve()
-    is_checkpoint = path.parent.name == "checkpoints" and path.is_dir()
+    is_checkpoint = path.parent.name == "checkpoints" and path.is_dir() and not is_run(path)
     if is_checkpoint or is_run(path):
         return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer)
     opened = open_model(path, dtype, tokenizer=tokenizer, skip=skip, fresh=fresh)

@@ -10,7 +10,9 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from minigpt.errors import UserError
 from minigpt.evaluate.ngram import ORDER
@@ -64,6 +66,31 @@ def draw_attention(axes: Any, probabilities: np.ndarray, queries: Sequence[str],
     axes.set_yticks(range(len(queries)), [shown(token) for token in queries], family="monospace", fontsize=8)
     axes.set_xlabel("key: what is looked at")
     axes.set_ylabel("query: who looks")
+    axes.grid(False)
+
+
+def draw_tokens(axes: Any, rows: Sequence[tuple[str, Sequence[str], Sequence[int]]]) -> None:
+    """Draw rows of tokens as strips of boxes, each as wide as its token is long.
+
+    Args:
+        axes: matplotlib's; about 130 characters fit into a width of 11 inches.
+        rows: (what the row is, its tokens as text, a number for each token): 0 is left white, k has the k-th colour.
+    """
+    longest = 0
+    for number, (_, tokens, kinds) in enumerate(rows):
+        x = 0
+        for token, kind in zip(map(shown, tokens), kinds, strict=True):
+            width = len(token.replace("\\$", "$")) + 1
+            face = to_rgba(COLORS[kind - 1], 0.35) if kind else "white"
+            axes.add_patch(Rectangle((x, -number - 0.35), width, 0.7, facecolor=face, edgecolor=_QUIET, linewidth=0.6))
+            axes.text(x + width / 2, -number, token, ha="center", va="center", family="monospace", fontsize=8)
+            x += width
+        longest = max(longest, x)
+    axes.set(xlim=(-0.5, longest + 0.5), ylim=(-len(rows) + 0.4, 0.6))
+    axes.set_yticks([-number for number in range(len(rows))], [label for label, _, _ in rows])
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     axes.grid(False)
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from minigpt import notebook
 from minigpt.errors import UserError
 from minigpt.notebook import command, project_data
-from minigpt.plot import draw_attention, shown, use_notebook_style
+from minigpt.plot import draw_attention, draw_tokens, shown, use_notebook_style
 
 
 def test_a_command_speaks_on_stdout(capsys):
@@ -56,6 +56,16 @@ def test_figures_have_opaque_paper():
         assert len(set(colors)) == 7
         draw_attention(axes, np.eye(3), ["a", " b", "\n"], ["x", "$y$", "z"])
         assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "␣b", "↵"]
+
+
+def test_strips_of_tokens():
+    axes = Figure().subplots()
+    draw_tokens(axes, [("one", ["[CLS]", " a"], [1, 0]), ("two", ["$"], [2])])
+    assert [text.get_text() for text in axes.texts] == ["[CLS]", "␣a", "\\$"]
+    assert [box.get_width() for box in axes.patches] == [6, 3, 2]
+    faces = [box.get_facecolor() for box in axes.patches]
+    assert faces[1] == (1, 1, 1, 1) and len(set(faces)) == 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two"]
 
 
 def test_tokens_are_shown_as_they_are():

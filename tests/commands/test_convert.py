@@ -72,7 +72,8 @@ def test_a_converted_run_can_be_used_like_any_other(trained, source, tmp_path, c
 
 def test_a_run_with_its_weights_alone(trained, tmp_path, capsys):
     """Neither moments nor logs: what is kept in data/checkpoints. It speaks as before, and training goes on from it."""
-    small = tmp_path / "small"
+    small = tmp_path / "checkpoints" / "small"  # a folder of that name makes no checkpoint of what is in it
+    small.parent.mkdir()
     out = json_of(capsys, "convert", trained[1], small, "--json")
     assert (out["family"], out["tokenizer"]) == ("gpt", "char")
     files = sorted(str(path.relative_to(small)) for path in small.rglob("*") if path.is_file())
