@@ -243,6 +243,31 @@ def shots_figure(task: str, metric: str, runs: Mapping[str, Sequence[Any]]) -> F
     return figure
 
 
+def transfer_figure(rows: Sequence[Any]) -> Figure:
+    """Bars of what a pretrained model scores on tasks, beside the same model from scratch and no skill at all.
+
+    Args:
+        rows: `minigpt.benchmark.transfer.Comparison`, one for each task.
+    """
+    figure = Figure(figsize=(1.5 + 1.1 * len(rows), 3.4), layout="constrained")
+    axes, at = figure.subplots(), np.arange(len(rows))
+    for offset, arm, label, color in (
+        (-0.2, "scratch", "from scratch", COLORS[1]),
+        (0.2, "pretrained", "pretrained", COLORS[0]),
+    ):
+        scales = [1 if row.metric == "bleu" else 100 for row in rows]
+        values = [np.array(getattr(row, arm)) * scale for row, scale in zip(rows, scales, strict=True)]
+        means, spread = [x.mean() for x in values], [x.std(ddof=1) if len(x) > 1 else 0.0 for x in values]
+        axes.bar(at + offset, means, 0.38, yerr=spread if any(spread) else None, label=label, color=color)
+    baselines = [row.baseline * (1 if row.metric == "bleu" else 100) for row in rows]
+    axes.hlines(baselines, at - 0.42, at + 0.42, colors=_QUIET, linestyles="--", label="no skill")
+    axes.set_xticks(at, [f"{row.task}\n{row.metric}" for row in rows], fontsize=8)
+    axes.set_ylabel("score on test")
+    axes.legend(fontsize=8)
+    _clean(axes)
+    return figure
+
+
 def _clean(axes: Any) -> None:
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

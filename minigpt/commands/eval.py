@@ -64,13 +64,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         data = objective.read(args.data) if args.data else dataset.validation
     batches = objective.evaluation_batches(data, _ROWS)
+    final = {"final": True} if loaded.config.task else {}
     workers = available_cores() if backend.name == "numpy" else 1
     with (
         ShardPool(workers, operations("auto", backend)) as pool,
         progress_bar(total=len(batches), unit="batch", leave=False) as bar,
     ):
         score = getattr(objective, "evaluate", mean_loss)(
-            loaded.model, loaded.params, batches, pool=pool, to_device=backend.asarray, on_batch=bar.update
+            loaded.model, loaded.params, batches, pool=pool, to_device=backend.asarray, on_batch=bar.update, **final
         )
     if not math.isfinite(score.loss):
         raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")

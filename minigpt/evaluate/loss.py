@@ -27,7 +27,7 @@ class Score(NamedTuple):
     @property
     def counted(self) -> tuple[str, int]:
         """What the loss is a mean over, and of how many: tokens, where there are any."""
-        return ("tokens", self.tokens) if "tokens" in self.counts else next(iter(self.counts.items()))
+        return ("tokens", self.counts["tokens"]) if "tokens" in self.counts else next(iter(self.counts.items()))
 
     @property
     def tokens(self) -> int:

@@ -93,6 +93,16 @@ class TaskScore(NamedTuple):
     counted = Score.counted
 
 
+class Gathered(NamedTuple):
+    """What passing some data through a model gives: its mean loss, and the answer to every row."""
+
+    loss: float
+    counts: dict[str, int]
+    measures: dict[str, float]
+    data: TaskExamples
+    answers: list[np.ndarray]
+
+
 class Row(NamedTuple):
     """One row of training data: its content, its length in tokens, and whether it was cut."""
 
@@ -127,8 +137,8 @@ class TaskObjective:
         """A batch of the contents of some rows; `examples` are those that they belong to."""
         raise NotImplementedError
 
-    def answers(self, cache: Any) -> np.ndarray:
-        """What the model said about each row of a batch, from the cache of its forward pass."""
+    def answers(self, cache: Any) -> Array | None:
+        """What the model said about each row of a batch, from its forward pass's cache; None if it says nothing."""
         raise NotImplementedError
 
     def predictions(self, data: TaskExamples, answers: list[np.ndarray]) -> list[Any]:
@@ -167,6 +177,10 @@ class TaskObjective:
     def word(self, prediction: Any) -> Any:
         """A prediction as its user wants it."""
         return prediction
+
+    def tuned(self, data: TaskExamples, answers: list[np.ndarray]) -> Any:
+        """The settings with what is chosen on dev after training (SQuAD 2.0's threshold), given the answers there."""
+        return self.settings
 
     def check_train(self, examples: Sequence[Any]) -> None:
         """Raise UserError where nothing can be learned from these examples."""
@@ -249,6 +263,22 @@ class TaskObjective:
         return self._batch(data, numbers, train=False), numbers, data
 
     def evaluate(
+        self, model: Any, params: Parameters, batches: Sequence[Callable], *, final: bool = False, **how: Any
+    ) -> TaskScore | None:
+        """Answer all batches and score the predictions by the task's metrics; None if it was stopped.
+
+        Args:
+            final: whether training is over: some tasks look closer then.
+            how: see `gather`.
+        """
+        gathered = self.gather(model, params, batches, **how)
+        if gathered is None:
+            return None
+        predictions = self.predictions(gathered.data, gathered.answers)
+        values = self.values(gathered.data.examples, predictions)
+        return TaskScore(gathered.loss, gathered.counts, gathered.measures | values, predictions)
+
+    def gather(
         self,
         model: Any,
         params: Parameters,
@@ -258,8 +288,8 @@ class TaskObjective:
         to_device: Callable[[Array], Array] = lambda x: x,
         on_batch: Callable[[], object] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> TaskScore | None:
-        """Answer all batches and score the predictions by the task's metrics; None if it was stopped."""
+    ) -> Gathered | None:
+        """Pass all batches through the model (see `minigpt.evaluate.mean_loss`); None if it was stopped."""
         total, measures, counts, data, answers = 0.0, {}, Counter(), None, {}
         weights = pool.prepared(params)
 
@@ -278,17 +308,17 @@ class TaskObjective:
             total += loss
             counts.update(count)
             add_measures(measures, more)
-            answers |= dict(zip(numbers, said, strict=True))
-        predictions = self.predictions(data, [answers[i] for i in range(len(data.rows))])
-        values = self.values(data.examples, predictions)
+            answers |= {} if said is None else dict(zip(numbers, said, strict=True))
         items = next(iter(counts.values()), 0)
-        return TaskScore(total / max(items, 1), dict(counts), means(measures) | values, predictions)
+        in_order = [answers.get(i) for i in range(len(data.rows))]
+        return Gathered(total / max(items, 1), dict(counts), means(measures), data, in_order)
 
     def _answered(self, model: Any, params: Parameters, batch: Any, table: Any) -> tuple[float, Measures, Any]:
         """The sum of a batch's losses, its measures, and the model's answers on the CPU."""
         run = Run(ops=table, denominators={term: 1 for term in batch.counts()})
         loss, cache = model.forward(params, batch, run)
-        return loss, model.measures(cache), backend_of(params.flat).to_host(self.answers(cache))
+        said = self.answers(cache)
+        return loss, model.measures(cache), None if said is None else backend_of(params.flat).to_host(said)
 
     def values(self, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, without its interval; none where labels are unknown."""

@@ -1,10 +1,12 @@
 """One fine-tuning from beginning to end: the run's folder, the training, and the numbers that it comes to.
 
-What was measured at the end, on dev and, where it has labels, on test, is kept as `result.json` in the run's folder.
+What was measured at the end, on dev and, where it has labels, on test, is kept as `result.json` in the run's folder,
+and the predictions for test (or else dev) as `predictions.json`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Collection
@@ -15,16 +17,17 @@ from minigpt.api import Loaded, load
 from minigpt.backend import get_backend
 from minigpt.families import make_model, make_objective
 from minigpt.files import write_atomically
+from minigpt.objectives.task import TaskObjective
 from minigpt.params import Parameters
 from minigpt.tasks.files import MissingPart
 from minigpt.tasks.metrics import reference
 from minigpt.train.best import best_so_far
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
-from minigpt.train.run_folder import RUNS, create_run, locked
+from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
 from minigpt.train.trainer import Result, Trainer
 
-RESULT_FILE = "result.json"
+RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.json"
 
 
 class Outcome(NamedTuple):
@@ -93,25 +96,43 @@ def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> 
 
 def conclude(trainer: Trainer, seconds: float) -> Outcome:
     """Measure the best checkpoint on dev and test, and keep the numbers with the run."""
-    loaded, objective = load(trainer.run, backend=trainer.backend.name), trainer.objective
-    best = best_so_far(trainer.run, trainer.config.train.best)
+    loaded, objective, c = load(trainer.run, backend=trainer.backend.name), trainer.objective, trainer.config
+    how: dict[str, Any] = {"to_device": trainer.backend.asarray}
     found: dict[str, Any] = {"dev": None, "test": None}
     sentences, last = {}, ([], [])
     with trainer.pool() as pool:
-        for part, data in (("dev", trainer.dataset.validation), ("test", _test_part(objective))):
+        dev = trainer.dataset.validation
+        objective = _tuned(trainer, loaded, pool)
+        for part, data in (("dev", dev), ("test", _test_part(objective))):
             if data is None:
                 continue
-            batches = objective.evaluation_batches(data, trainer.config.train.batch)
-            score = objective.evaluate(
-                loaded.model, loaded.params, batches, pool=pool, to_device=trainer.backend.asarray
-            )
+            batches = objective.evaluation_batches(data, c.train.batch)
+            score = objective.evaluate(loaded.model, loaded.params, batches, pool=pool, final=True, **how)
             found[part], sentences[part] = objective.report(score, data)
-            last = score.predictions, [reference(example) for example in data.examples]
+            examples = data.examples[: len(score.predictions)]
+            last = score.predictions, [reference(example) for example in examples]
+    best = best_so_far(trainer.run, c.train.best)
     step = trainer.step if best is None else best.step
     outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, trainer.step, seconds)
-    kept = {"task": trainer.config.task, "dev": outcome.dev, "test": outcome.test, "best_step": step}
+    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step}
+    write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
     write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
     return outcome
+
+
+def _tuned(trainer: Trainer, loaded: Loaded, pool: Any) -> Any:
+    """The objective with what is chosen on dev, which becomes part of the run's configuration."""
+    objective, config, dev = trainer.objective, trainer.config, trainer.dataset.validation
+    if type(objective).tuned is TaskObjective.tuned:
+        return objective  # nothing is
+    batches = objective.evaluation_batches(dev, config.train.batch)
+    gathered = objective.gather(loaded.model, loaded.params, batches, pool=pool, to_device=trainer.backend.asarray)
+    settings = objective.tuned(dev, gathered.answers)
+    if settings == objective.settings:
+        return objective
+    config = dataclasses.replace(config, objective=settings)
+    rewrite_config(trainer.run, config)
+    return make_objective(config, objective.tokenizer)
 
 
 def _test_part(objective: Any) -> Any:
