@@ -19,6 +19,7 @@ from minigpt.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
 from minigpt.interop.token_roles import write_ids
+from minigpt.models import FAMILIES
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.log import RunLog
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     check_absent(target)
     source = find_model(args.source)
     loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
+    if args.to != "run" and not isinstance(loaded.model, FAMILIES[loaded.config.family][1]):
+        raise UserError(f"{source} has a head for {loaded.config.task}; convert writes models as they are pretrained")
     if args.tokenizer not in (None, "none"):
         loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer))
         check_fit(loaded.tokenizer, loaded.config.model.vocab_size)

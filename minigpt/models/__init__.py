@@ -9,7 +9,8 @@ an attention head (`head_width`, which decides which kernels can run), and has
     measures(cache)                                {name: (sum, count)}, what else of the pass is worth knowing
     logits(params, …)                              its scores
 
-and what it learns from stands in `minigpt.objectives`.
+A head for a task stands on the body of such a model (`bert_heads`, `causal_heads`, and in `bart`). What a model learns
+from stands in `minigpt.objectives`.
 """
 
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering

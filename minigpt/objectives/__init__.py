@@ -48,6 +48,12 @@ sample` know nothing else. A new family provides three things.
                                          yield, in pieces, text that shows what the model has learned (a continuation of
                                          settings.prompt, masks filled in, a text repaired); a function of its arguments
 
+        evaluate(model, params, batches, *, pool, to_device, on_batch, should_stop)
+                                         optional: takes the place of `minigpt.evaluate.mean_loss`, for scores that are
+                                         no sums over batches; what it returns has `loss`, `measures` and `counted`
+
+Fine-tuning has objectives of its own (`minigpt.objectives.task` and what builds on it), by family and kind of task.
+
 The preset of a family says `family = "name"`; `--set objective.key=value` changes what `Config` holds.
 """
 

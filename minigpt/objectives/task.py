@@ -365,7 +365,10 @@ class TaskObjective:
     def sample(
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
     ) -> Iterator[str]:
-        """A few examples of the dev part with their predictions."""
+        """The prediction for a text; without a prompt, a few examples of the dev part with their predictions."""
+        if settings.prompt:
+            yield str(self.word(self.predict(model, params, [self.example(settings.prompt)])[0]))
+            return
         examples = self.task.read(self.config.data.sources[0], "dev")[:_SHOWN]
         predictions = self.predict(model, params, examples)
         yield "\n".join(self.shown(e, p) for e, p in zip(examples, predictions, strict=True))

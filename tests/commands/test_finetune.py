@@ -66,6 +66,9 @@ def test_every_family_learns_a_pair(pretrained, rte, tmp_path, capsys, family):
     assert np.mean([p == row[2] for p, row in zip(by_hand, claims(20, 2), strict=True)]) == values["accuracy"]
     assert main(["eval", str(run)]) == 0 and "over 20 examples" in capsys.readouterr().out
     assert main(["sample", str(run)]) == 0 and " | " in capsys.readouterr().out
+    assert found.generate("Anna has a cup.") in ("entailment", "not_entailment")
+    assert main(["convert", str(run), str(tmp_path / "hf"), "--to", "hf"]) == 2
+    assert "has a head for rte; convert writes models as they are pretrained" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("family", ["gpt", "bert"])
