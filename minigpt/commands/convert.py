@@ -15,6 +15,7 @@ from minigpt import tokenizers
 from minigpt.api import Loaded, check_fit, load
 from minigpt.backend import get_backend
 from minigpt.commands.common import new_parser, print_json
+from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
