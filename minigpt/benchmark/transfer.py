@@ -20,15 +20,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.api import Loaded, load
+from minigpt.commands.train import open_run
 from minigpt.errors import UserError
 from minigpt.files import write_atomically
 from minigpt.plot import save_figure, transfer_figure
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.world import MADE, task_folder
-from minigpt.train.finetune_run import PREDICTIONS_FILE, RESULT_FILE, fine_tune
+from minigpt.train.finetune_run import PREDICTIONS_FILE, RESULT_FILE, conclude, fine_tune, train
 from minigpt.train.finetuning import Request
-from minigpt.train.run_folder import find_model
+from minigpt.train.run_folder import find_model, is_run
 
 ARMS = ("pretrained", "scratch")
 _RESAMPLES = 1000
@@ -55,8 +56,13 @@ def run_all(source: Loaded, tasks: list[str], request: Request, seeds: int, out:
                 folder, started = out / f"{task}-{arm}-{seed}", time.perf_counter()
                 if (folder / RESULT_FILE).exists():
                     continue
-                one = request._replace(task=task, folder=str(task_folder(task)), seed=seed)
-                fine_tune(source, one, folder, folder.name, from_scratch=arm == "scratch", force=folder.exists())
+                if is_run(folder):  # it was stopped
+                    trainer = open_run(str(folder))
+                    train(trainer)
+                    conclude(trainer, time.perf_counter() - started)
+                else:
+                    one = request._replace(task=task, folder=str(task_folder(task)), seed=seed)
+                    fine_tune(source, one, folder, folder.name, from_scratch=arm == "scratch")
                 print(f"{folder}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
