@@ -1,0 +1,119 @@
+"""What fine-tuning starts from: recipes, the number of steps, pretrained weights under a new head."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from minigpt.config import build_config
+from minigpt.errors import UserError
+from minigpt.families import make_model, objective_class
+from minigpt.tasks import TASKS, Classification, MultipleChoice, Span, Summary
+from minigpt.train.finetuning import Request, finetuning_config, recipe_for, start_weights, with_epochs
+
+SHAPE = {"vocab_size": 40, "context": 20, "width": 8, "heads": 2}
+
+
+def source(family="gpt", **model):
+    layers = {"encoder_layers": 1, "decoder_layers": 1} if family == "bart" else {"layers": 1}
+    return build_config({"family": family, "model": SHAPE | layers | model})
+
+
+def weights(config, seed=3):
+    return dict(make_model(config).init(seed))
+
+
+def test_the_published_recipes():
+    gpt = recipe_for("gpt", 768, "rte")
+    assert (gpt.epochs, gpt.warmup) == (3, 0.002) and gpt.settings["schedule"] == {"kind": "linear", "peak": 6.25e-5}
+    assert gpt.settings["train"] == {"batch": 32} and gpt.settings["optimizer"]["weight_decay"] == 0.01
+    assert objective_class("gpt", "rte").Config().auxiliary == 0.5
+    assert recipe_for("bert", 768, "squad").settings["schedule"]["kind"] == "bert"
+    assert recipe_for("bart", 768, "cnn-dm").settings["model"]["label_smoothing"] == 0.1
+    assert "label_smoothing" not in recipe_for("bart", 768, "rte").settings["model"]
+    assert (
+        recipe_for("llama", 128, "rte").name == "gpt-tiny" and "model" not in recipe_for("llama", 128, "rte").settings
+    )
+
+
+@pytest.mark.parametrize("family", ["gpt", "llama", "bert", "bart"])
+@pytest.mark.parametrize("width", [8, 512])
+def test_every_recipe_makes_a_configuration(family, width):
+    config = source(family, width=width)
+    for task in TASKS:
+        if TASKS[task].kind in (Classification, Summary) and not (family == "bert" and TASKS[task].kind is Summary):
+            made = finetuning_config(config, Request(task, "folder"))
+            assert make_model(made).parameter_count > 0 and made.task == task
+
+
+def test_steps_follow_from_epochs_and_rows():
+    request = Request("rte", "folder", epochs=3, settings=("train.batch=8",))
+    config = with_epochs(finetuning_config(source(), request), request, rows=100)
+    assert config.train.steps == 38 and config.train.eval_every == config.train.checkpoint_every == 12  # 300/8, 100/8
+    assert config.schedule.warmup == round(0.05 * 38)
+    given = Request("rte", "folder", settings=("train.steps=7", "schedule.warmup=5"))
+    config = with_epochs(finetuning_config(source(), given), given, rows=100)
+    assert config.train.steps == 7 and config.schedule.warmup == 5
+
+
+def test_three_rows_are_appended_to_the_embedding():
+    config = source()
+    pretrained = weights(config)
+    model = make_model(finetuning_config(config, Request("rte", "folder")))
+    start = start_weights(model, pretrained, seed=1, dtype="float32")
+    np.testing.assert_array_equal(start.params["tokens"][:40], pretrained["tokens"])
+    np.testing.assert_array_equal(start.params["blocks.0.mlp.up.weight"], pretrained["blocks.0.mlp.up.weight"])
+    assert start.params["tokens"].shape == (43, 8) and 0.01 < start.params["tokens"][40:].std() < 0.03
+    assert start.new == ["head.weight", "head.bias", "3 rows of tokens"] and not start.left_out
+    other = start_weights(model, pretrained, seed=2, dtype="float32")
+    assert not np.array_equal(other.params["tokens"][40:], start.params["tokens"][40:])
+
+
+def test_an_untied_output_layer_grows_too():
+    config = source("llama", tied=False)
+    model = make_model(finetuning_config(config, Request("rte", "folder")))
+    pretrained = weights(config)
+    start = start_weights(model, pretrained, seed=1, dtype="float32")
+    assert start.params["output"].shape == (8, 43)
+    np.testing.assert_array_equal(start.params["output"][:, :40], pretrained["output"])
+
+
+def test_the_same_task_goes_on_with_its_head():
+    config = finetuning_config(source(), Request("rte", "folder"))
+    pretrained = weights(config)
+    again = finetuning_config(config, Request("rte", "folder"))
+    assert again.model.vocab_size == config.model.vocab_size
+    start = start_weights(make_model(again), pretrained, seed=1, dtype="float32", same_task=True)
+    np.testing.assert_array_equal(start.params["head.weight"], pretrained["head.weight"])
+    other = start_weights(make_model(again), pretrained, seed=1, dtype="float32")
+    assert "head.weight" in other.new and "head.weight" in other.left_out
+
+
+def test_spans_need_no_pooler_and_other_tensors_need_a_word():
+    config = source("bert")
+    model = make_model(finetuning_config(config, Request("squad", "folder")))
+    assert "pooler.weight" in start_weights(model, weights(config), seed=1, dtype="float32").left_out
+    strange = weights(config) | {"extra.weight": np.zeros((2, 2))}
+    with pytest.raises(UserError, match=r"they have, though the model does not, extra.weight; name what .* --skip"):
+        start_weights(model, strange, seed=1, dtype="float32")
+    assert start_weights(model, strange, seed=1, dtype="float32", skip=("extra",)).params
+    smaller = dataclasses.replace(config, model=dataclasses.replace(config.model, context=16))
+    with pytest.raises(UserError, match="another shape for positions"):
+        start_weights(model, weights(smaller), seed=1, dtype="float32")
+
+
+def test_who_has_a_head_for_what():
+    kinds = {family: {TASKS[t].kind for t in TASKS if _has(family, t)} for family in ("gpt", "llama", "bert", "bart")}
+    assert MultipleChoice in kinds["gpt"] and Span not in kinds["gpt"] and Summary in kinds["gpt"]
+    assert kinds["llama"] == kinds["gpt"]
+    assert {MultipleChoice, Span} <= kinds["bert"] and Summary not in kinds["bert"]
+    assert {Span, Summary} <= kinds["bart"] and MultipleChoice not in kinds["bart"]
+    with pytest.raises(UserError, match="transformer cannot be fine-tuned for rte: it has no head"):
+        objective_class("transformer", "rte")
+
+
+def _has(family, task):
+    try:
+        return bool(objective_class(family, task))
+    except UserError:
+        return False
