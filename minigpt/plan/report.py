@@ -167,7 +167,7 @@ def _time(p: Plan) -> list[str]:
     others = ", ".join(f"{in_time(p.seconds(mfu))} at {mfu}" for mfu in MFU_RANGE if not math.isclose(mfu, p.mfu))
     return [
         "",
-        f"time at an MFU of {p.mfu:g}: {in_time(p.seconds())}, {hours} GPU hours{price}",
+        f"time at an MFU of {p.mfu:g}: {in_time(p.seconds())}, {hours} {'machine' if p.gpu.measured else 'GPU'} hours{price}",
         f"  {others}",
     ]
 
@@ -178,8 +178,8 @@ def _assumptions(p: Plan) -> list[str]:
         "",
         f"Assumed: the MFU (time and cost are inversely proportional to it), {100 * USABLE:.0f}% usable memory"
         + (f", nodes of {NODE} with {p.gpu.link / 1e9:g} GB/s inside and {p.gpu.network / 1e9:g} GB/s between them "
-           if p.gpus > 1 else " ")
-        + f"for each GPU. Peak speed and memory are {source}; "
+           "for each GPU" if p.gpus > 1 else "")
+        + f". Peak speed and memory are {source}; "
         "parameters and arithmetic are exact for this configuration.",
     ]  # fmt: skip
     if p.workload.family in ("bart", "transformer"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from minigpt.scaling.results import Results
 
@@ -26,6 +27,12 @@ def scaling_figure(r: Results) -> Figure:
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.set_ylabel(f"{name} (nats per token)")
+        for axis in (panel.yaxis, panel.xaxis):
+            axis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    by_d.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    by_d.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
     for panel in (by_n, by_d, by_c, by_k):
         panel.grid(alpha=0.25, which="both")
         panel.spines[["top", "right"]].set_visible(False)
@@ -95,7 +102,8 @@ def _against_shots(panel, r: Results, colors: dict) -> None:
         n = r.points.parameters[r.points.run == r.names.index(name)][0]
         k, value, low, high = np.array(some).T
         panel.plot(k, value, "o-", color=colors[n], markersize=4, label=f"N = {int(n):,}")
-        panel.fill_between(k, low, high, color=colors[n], alpha=0.12, linewidth=0)
+        if n == max(colors):  # the others' intervals are as wide
+            panel.fill_between(k, low, high, color=colors[n], alpha=0.12, linewidth=0)
     if r.chance is not None:
         panel.axhline(r.chance, color="#8d99ae", linestyle="--", label=f"guessing, {r.chance:.2f}")
     panel.set_xlabel("K, examples in the context")
