@@ -163,11 +163,12 @@ def _layout(p: Plan) -> list[str]:
 
 def _time(p: Plan) -> list[str]:
     hours = f"{p.gpu_hours():,.0f}" if p.gpu_hours() >= 10 else f"{p.gpu_hours():.2g}"
+    of = "machine" if p.gpu.measured else "GPU"
     price = "" if p.price is None else f", {p.cost():,.0f} at {p.price:g} an hour"
     others = ", ".join(f"{in_time(p.seconds(mfu))} at {mfu}" for mfu in MFU_RANGE if not math.isclose(mfu, p.mfu))
     return [
         "",
-        f"time at an MFU of {p.mfu:g}: {in_time(p.seconds())}, {hours} {'machine' if p.gpu.measured else 'GPU'} hours{price}",
+        f"time at an MFU of {p.mfu:g}: {in_time(p.seconds())}, {hours} {of} hours{price}",
         f"  {others}",
     ]
 
