@@ -13,6 +13,7 @@ from minigpt.plan.memory import (
     kept_bytes,
     kept_numbers,
     package_state_bytes,
+    sharded,
     state_bytes,
     usual_bytes,
     usual_output_bytes,
@@ -72,6 +73,9 @@ def memory_values(p: Plan) -> dict[str, Any]:
 
     return {
         "state": {k: v * w.parameters for k, v in state_bytes(p.precision)._asdict().items()},
+        "state_on_each_gpu": {  # by ZeRO's stages, if all GPUs were data parallel
+            str(stage): sharded(state_bytes(p.precision), stage, p.gpus) * w.parameters for stage in range(4)
+        },
         "package_state": sum(package_state_bytes(p.precision)) * w.parameters,
         "row": {
             "scores kept": usual(attention="scores"),
@@ -82,6 +86,7 @@ def memory_values(p: Plan) -> dict[str, Any]:
         },
         "package_row": {
             "minigpt, float32": kept_bytes(w),
+            "minigpt, float32, plain operations": kept_bytes(w, table="plain"),
             "minigpt, float32, train.recompute": kept_bytes(w, recompute=True)
             + 4 * max(kept_numbers(s) for s in w.stacks),
         },
@@ -127,8 +132,11 @@ def _memory(p: Plan) -> list[str]:
         f"memory, {p.precision}",
         f"  training state          {in_bytes(sum(state.values()))}: {parts} "
         f"(minigpt {in_bytes(values['package_state'])}, its gradients are float32)",
-        f"  activations of one row of {p.workload.row_tokens:,} tokens, output layer included",
     ]
+    if p.gpus > 1:
+        each = ", ".join(f"{stage}: {in_bytes(size)}" for stage, size in values["state_on_each_gpu"].items())
+        lines.append(f"    on each of {p.gpus}, by ZeRO's stage, without other parallelism  {each}")
+    lines.append(f"  activations of one row of {p.workload.row_tokens:,} tokens, output layer included")
     rows = values["row"] | values["package_row"]
     return lines + [f"    {name:<36}{in_bytes(size):>10}" for name, size in rows.items()]
 

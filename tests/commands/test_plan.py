@@ -14,6 +14,8 @@ def test_values(capsys):
     assert v["time"]["cost"] == pytest.approx(2 * v["time"]["gpu_hours"])
     assert v["time"]["gpu_hours"] == pytest.approx(1024 * v["time"]["seconds"] / 3600)
     assert v["time"]["seconds"] * 0.4 == pytest.approx(v["seconds_at_mfu"]["0.3"] * 0.3)
+    each = v["memory"]["state_on_each_gpu"]
+    assert each["0"] == 16 * 174_604_259_328 and each["3"] == pytest.approx(each["0"] / 1024)
     split = v["layout"]["split"]
     assert split["data"] * split["tensor"] * split["pipeline"] == 1024
 
