@@ -18,7 +18,7 @@ from minigpt.errors import UserError
 from minigpt.files import write_atomically
 from minigpt.progress import progress_bar
 from minigpt.scaling import SIZES, Family, Size, measure, open_family, results, start_family, train_family
-from minigpt.scaling.family import parse_size
+from minigpt.scaling.family import parse_size, story_kind
 from minigpt.train.run_folder import next_run
 
 TOKENS = 1_600_000
@@ -39,7 +39,9 @@ def add_parser(subparsers: Any) -> None:
         help=f"layers x width; by default {' '.join(map(str, SIZES))}. The largest is predicted from the others",
     )
     parser.add_argument(
-        "--data", metavar="FILE|DIR|NAME", help=f"the text; by default {DEFAULT}, whose entropy is known"
+        "--data",
+        metavar="FILE|DIR|NAME",
+        help=f"the text; by default {DEFAULT}, whose entropy is known ({DEFAULT}:KIND: documents of one kind)",
     )
     parser.add_argument("--tokens", type=token_count, metavar="N", help="that each run is trained on; by default 1.6M")
     parser.add_argument("--seeds", type=at_least(1), metavar="N", help="runs of each size; by default 1")
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if not finished:
         print(f"go on with: minigpt scaling --resume {shlex.quote(str(folder))}", file=sys.stderr)
         return 130
-    shots = results.SHOTS if args.shots is None and family.data == DEFAULT else args.shots or ()
+    shots = results.SHOTS if args.shots is None and story_kind(family.data) is not None else args.shots or ()
     with progress_bar(unit="question", leave=False) as bar:
         found = measure(folder, family, shots=shots, questions=args.questions, on_shots=lambda m, k: bar.update())
     values = results.values(found)
@@ -98,10 +100,10 @@ def _fresh(args: argparse.Namespace) -> tuple[Path, Family]:
     sizes = tuple(args.sizes or SIZES)
     if len({s.layers * s.width**2 for s in sizes}) < 3:
         raise UserError("a law needs at least three --sizes, and four if the largest is to be predicted")
-    if data != DEFAULT:
+    if story_kind(data) is None:
         resolve_sources([data])  # fails here, with one sentence, if there is no such text
         data = str(Path(data).resolve()) if Path(data).exists() else data
-    if args.shots and data != DEFAULT:
+    if args.shots and story_kind(data) is None:
         raise UserError(f"--shots asks about lists of the story world; it needs --data {DEFAULT}")
     folder = next_run("scaling") if args.out is None else Path(args.out)
     return folder, start_family(folder, sizes=sizes, data=data, tokens=args.tokens or TOKENS, seeds=args.seeds or 1)

@@ -17,12 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigpt import tokenizers
 from minigpt.backend import get_backend
 from minigpt.config import RunConfig, build_config
 from minigpt.data import storyworld
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.dataset import make_tokenizer, text_files
+from minigpt.data.packing import Packed
+from minigpt.data.storyworld.documents import share
 from minigpt.errors import UserError
 from minigpt.files import make_folder, new_folder, read_text, write_atomically
 from minigpt.models import FAMILIES
@@ -42,7 +46,7 @@ EVALUATIONS = 8  # evenly spread over a run
 WARMUP = 100
 RATE, RATE_WIDTH = 0.008, 64  # the learning rate has this peak at this width, and falls as one over the width
 _TOKENIZER = "bpe:1024"
-_DOCUMENT = 58  # tokens of a story world's document, at least
+_CHARACTERS = 4  # of the story world's text to a token, at most
 _VALIDATION = 1000  # documents
 _SETTINGS = "family.json"
 
@@ -75,7 +79,8 @@ class Family(NamedTuple):
     """What is trained; kept in family.json.
 
     Attributes:
-        sizes: as texts. data: a corpus or file. tokens: D of every run, about. seeds: how many runs of each size.
+        sizes: as texts. data: a corpus or file, or "storyworld:KIND".
+        tokens: D of every run, about. seeds: how many runs of each size.
         steps: of each run. floor: the entropy of the validation text in nats per token, if it is known.
         step_tokens: tokens that a step learns from, on average.
     """
@@ -112,19 +117,24 @@ def start_family(
         raise UserError("the same size is given twice in --sizes")
     with new_folder(folder) as beside:
         fraction = 0.1
-        if data == DEFAULT:
-            documents = math.ceil(1.05 * tokens / _DOCUMENT)
+        kind = story_kind(data)
+        if kind is not None:
+            length = sum(len(d.text) for d in itertools.islice(storyworld.stream(0, None, kind or None), 200)) / 200
+            documents = math.ceil(1.05 * tokens * _CHARACTERS / length)
             fraction = _VALIDATION / (documents + _VALIDATION)
-            write_atomically(beside / "text.txt", _documents(documents))
-        source = str(beside / "text.txt") if data == DEFAULT else data
+            write_atomically(beside / "text.txt", _documents(documents, kind))
+        source = data if kind is None else str(beside / "text.txt")
         config = _config(sizes[0], data, source, fraction, steps=1, seed=0)
         tokenizer = make_tokenizer(_TOKENIZER, text_files([source]), CausalObjective.special_tokens(config))
         tokenizers.save(tokenizer, beside)
         objective = CausalObjective(_with_vocabulary(config, tokenizer), tokenizer)
         dataset = objective.load()
         floor, step_tokens = None, float(BATCH * CONTEXT)
-        if data == DEFAULT:
-            floor = floor_of(dataset.validation[0], tokenizer)
+        if kind is not None:
+            fraction = _fraction(dataset.train[0])
+            config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_fraction=fraction))
+            dataset = CausalObjective(_with_vocabulary(config, tokenizer), tokenizer).load()
+            floor = _floor(dataset.validation[0], tokenizer, kind)
             step_tokens = BATCH * dataset.train[0].tokens / dataset.train[0].row_count
         steps = EVALUATIONS * max(1, round(tokens / step_tokens / EVALUATIONS))
         family = Family(tuple(map(str, sizes)), data, tokens, seeds, steps, floor, step_tokens)
@@ -156,18 +166,48 @@ def _settings(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _documents(count: int) -> str:
+def story_kind(data: str) -> str | None:
+    """The kind of the story world's documents that `data` names: "storyworld" is all of them, "", and
+    "storyworld:list" lists. None for any other text.
+
+    Raises:
+        UserError: there is no such kind.
+    """
+    name, colon, kind = data.partition(":")
+    if name != DEFAULT:
+        return None
+    if colon and kind not in storyworld.KINDS:
+        raise UserError(f"the story world has no documents of the kind {kind!r}: {', '.join(storyworld.KINDS)}")
+    return kind
+
+
+def _fraction(packed: Packed) -> float:
+    """The part of all pieces that the last documents are, those to validate on; a long document is several pieces."""
+    ends = np.flatnonzero(packed.ids == packed.end)
+    first = int(np.searchsorted(packed.pieces, ends[-_VALIDATION - 1] + 1))
+    return 1.0 - first / (len(packed.pieces) - 1)
+
+
+def _floor(packed: Packed, tokenizer: Tokenizer, kind: str) -> float | None:
+    """−Σ log p(document) over the tokens; of one kind, p(document | kind) = p(document)/p(kind)."""
+    floor = floor_of(packed, tokenizer)
+    if floor is None or not kind:
+        return floor
+    return floor + math.log(share(kind)) * len(packed.numbers) / packed.tokens
+
+
+def _documents(count: int, kind: str) -> str:
     """So many documents of the story world's split "train", then those of "dev" to validate on."""
     texts = [
         document.text
         for split, some in (("train", count), ("dev", _VALIDATION))
-        for document in itertools.islice(storyworld.stream(0, split), some)
+        for document in itertools.islice(storyworld.stream(0, split, kind or None), some)
     ]
     return "\n\n".join(texts) + "\n"
 
 
 def _config(size: Size, data: str, source: str, fraction: float, *, steps: int, seed: int) -> RunConfig:
-    story = data == DEFAULT
+    story = story_kind(data) is not None
     peak = RATE * RATE_WIDTH / size.width
     return build_config(
         {
@@ -259,7 +299,7 @@ class _Unmarked(CausalObjective):
 
 def _train(folder: Path, family: Family, member: Member, fraction: float, should_stop: Callable[[], bool]) -> bool:
     make_folder(folder / "runs")
-    source = str((folder / "text.txt").resolve()) if family.data == DEFAULT else family.data
+    source = family.data if story_kind(family.data) is None else str((folder / "text.txt").resolve())
     tokenizer = tokenizers.load(folder)
     if is_run(member.folder):
         config = load_config(member.folder)

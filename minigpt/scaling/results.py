@@ -1,4 +1,8 @@
-"""What a family shows: losses by N, D and C, the laws fitted to them, a prediction that is checked, few-shot scores."""
+"""What a family shows: losses by N, D and C, the laws fitted to them, a prediction that is checked, few-shot scores.
+
+N and C leave out embeddings and the output layer, as in Kaplan et al. (2020) and GPT-3's figure 3.1; in models as small
+as these they are a large part of the arithmetic, so C is not what a run costs (`minigpt plan` counts that).
+"""
 
 from __future__ import annotations
 
