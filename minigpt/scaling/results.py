@@ -31,13 +31,14 @@ from minigpt.evaluate.scaling_laws import (
     prediction_interval,
 )
 from minigpt.evaluate.task_data import TaskData, draw
-from minigpt.scaling.family import EVALUATIONS, Family, Member, is_finished, members, non_embedding
+from minigpt.scaling.family import Family, Member, is_finished, members, non_embedding
 from minigpt.tasks.labels import LABELS
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config
 
 SHOTS = (0, 1, 2, 4, 8)
 QUESTIONS = 200
+FIRST = 2  # the evaluation that fits begin with; 0 is before training, and up to 1 the warm-up still shows
 _DRAWS = 200
 
 
@@ -64,7 +65,7 @@ class Results(NamedTuple):
     """Everything measured and fitted.
 
     Attributes:
-        points: every run's evaluations from the first eighth of training on. names: of the runs that points.run counts.
+        points: every run's evaluations but the first (see FIRST). names: of the runs that points.run counts.
         fits: by what they are a law of: "parameters", "tokens", "compute", "joint".
         predictions: by "joint" and "parameters". shots: for each run name, [(K, accuracy, low, high)].
     """
@@ -80,7 +81,7 @@ class Results(NamedTuple):
 
 
 def read_points(folder: Path, family: Family) -> tuple[Points, list[str]]:
-    """The losses of all finished runs at every evaluation from the first eighth of training on.
+    """The losses of all finished runs at every evaluation from `FIRST` on.
 
     Raises:
         UserError: fewer than three sizes are finished.
@@ -91,9 +92,7 @@ def read_points(folder: Path, family: Family) -> tuple[Points, list[str]]:
             continue
         n = non_embedding(load_config(member.folder))
         at = {line["step"]: line["val_loss"] for line in read_log(member.folder) if "val_loss" in line}
-        for step, loss in sorted(at.items()):
-            if step >= family.steps // EVALUATIONS:
-                rows.append((n, step * family.step_tokens, loss, len(names)))
+        rows += [(n, step * family.step_tokens, loss, len(names)) for step, loss in sorted(at.items())[FIRST:]]
         names.append(member.name)
     if len({row[0] for row in rows}) < 3:
         raise UserError(f"{folder} has {len(names)} finished runs; a law needs at least three sizes")

@@ -54,7 +54,7 @@ def test_a_story_world_family(small, tmp_path, monkeypatch):
     assert (whole / log).read_bytes() == (out / log).read_bytes()  # interrupted or not, the same bits
 
     points, names = results.read_points(out, made)
-    assert names == [f"{s}-seed-0" for s in SMALL] and len(points.losses) == 12
+    assert names == [f"{s}-seed-0" for s in SMALL] and len(points.losses) == 9
     entropy = -sum(d.log_p for d in documents) / _tokens(out, documents)
     assert made.floor == pytest.approx(entropy)
     assert (points.losses > made.floor).all()
