@@ -83,6 +83,7 @@ class Trainer:
         self.step = self.rows = self.tokens = 0  # of training so far
         self._positions: dict[str, int] | None = None
         self._marks: dict[int | None, Any] = {}
+        self._given_up = False  # the last evaluations brought nothing better
         self._seconds, self._tokens_timed = 0.0, 0
 
     @property
@@ -144,11 +145,6 @@ class Trainer:
     def _best(self) -> Best | None:
         return best_so_far(self.run, self.config.train.best) if self.config.train.best else None
 
-    def _given_up(self) -> bool:
-        """Whether the last evaluations brought nothing better."""
-        best, patience = self._best(), self.config.train.patience
-        return bool(patience) and best is not None and best.since >= patience
-
     def train(self, *, should_stop: Callable[[], bool] = lambda: False) -> Result:
         """Train until `train.steps` are done or `should_stop()` says so, and leave a checkpoint of where it ended.
 
@@ -162,7 +158,7 @@ class Trainer:
             progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
         ):
             complete = self._look(pool, bar, should_stop)
-            while self.step < c.steps and not should_stop() and not self._given_up():
+            while self.step < c.steps and not should_stop() and not self._given_up:
                 self._train_step(pool, bar)
                 self._positions = self.log.positions()
                 power = c.checkpoint_powers and is_power_of_two(self.step)
@@ -170,7 +166,7 @@ class Trainer:
                     self.save()
                 complete = not should_stop() and self._look(pool, bar, should_stop)
             self.save()
-        return self._result(finished=complete and (self.step == c.steps or self._given_up()))
+        return self._result(finished=complete and (self.step == c.steps or self._given_up))
 
     def pool(self) -> ShardPool:
         c = self.config.train
@@ -183,7 +179,7 @@ class Trainer:
         limit = None if last else c.eval_tokens
         if (last or _due(self.step, c.eval_every)) and self._evaluate(pool, bar, limit, should_stop) is None:
             return False
-        if last or _due(self.step, c.sample_every) or self._given_up():
+        if last or _due(self.step, c.sample_every) or self._given_up:
             self._sample = self.sample()
             self.log.sample(self.step, self._sample)
         return True
@@ -274,6 +270,9 @@ class Trainer:
         between = f" ({marks.sentence(score.loss)})" if marks else ""
         line = f"step {self.step}: validation loss {score.loss:.4f}{shown} over {count} {items}{between}"
         write_line(bar, line, sys.stderr)
+        if patience := self.config.train.patience:
+            best = self._best()
+            self._given_up = best is not None and best.since >= patience
         return score
 
     def _landmarks(self, limit: int | None) -> Any:
