@@ -116,7 +116,7 @@ class TrainConfig:
         dtype: of the weights, gradients and moments.
         compute: "same" as dtype, or "bfloat16" or "float16": mixed precision (see minigpt/mixed.py).
         recompute: keep only the blocks' inputs and compute them again in the backward pass: less memory, more time.
-            Rows of 1,024 tokens and more are spared most of it anyway (see minigpt/blocks/recompute.py).
+            Rows of 2,048 tokens and more are spared most of it anyway (see minigpt/blocks/recompute.py).
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
         *_every: a number of steps; 0 means only at the end.
         keep_checkpoints: how many of the newest checkpoints stay on disk; 0 keeps all.

@@ -21,7 +21,7 @@ import numpy as np
 from minigpt.backend import Array
 from minigpt.run import Run
 
-LONG = 1024  # positions of a row from which its blocks keep less
+LONG = 2048  # positions of a row from which its blocks keep less
 _TILE = 1024  # positions, of all rows together, that the feed-forward part works on at a time
 
 Part = Callable[..., tuple[Array, Any]]

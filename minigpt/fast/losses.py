@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, fast: one copy of the logits, which becomes their gradient while it is in cache."""
+"""Softmax cross-entropy, fast: the gradient of the logits is made at once, block by block, while they are in cache."""
 
 from __future__ import annotations
 
