@@ -44,6 +44,10 @@ sample` know nothing else. A new family provides three things.
         baseline(train, score, batches, data)
                                          optional: the same for the simplest model that has seen the training text, on
                                          the same batches (`minigpt eval --baseline`)
+        landmarks(dataset, limit)
+                                         optional: what the validation loss lies between, on the batches that
+                                         evaluation makes with this limit (see `minigpt.objectives.landmarks`); None
+                                         where it is not known
         sample(model, params, settings, seed)
                                          yield, in pieces, text that shows what the model has learned (a continuation of
                                          settings.prompt, masks filled in, a text repaired); a function of its arguments

@@ -45,7 +45,7 @@ def test_word_order_endings_and_agreement():
     assert english(anna) == "Anna will find the mice."
     assert invented(anna) == f"Anna {STEMS['mouse']}in ta {STEMS['find']}uk."
     assert (
-        english(Clause(Phrase("mouse", True, True), "carry", "present", Phrase("apron"))) == "The mice carry an apron."
+        english(Clause(Phrase("mouse", True, True), "carry", "present", Phrase("king"))) == "The mice carry a king."
     )
 
 

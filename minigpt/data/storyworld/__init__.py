@@ -8,6 +8,19 @@ language has that loss; none can do better, and every curve can show how far it 
 The texts are made to be worth learning from. Everything random is in what is said: who, where, which thing, in which
 words. What is said later follows from it: names come back after sentences, a ladder helps with a tree but not with a
 river, and a story ends well if what came is what was needed. Counting words cannot find that out.
+
+    engine.py                 programs that make choices: drawn, parsed, listed, summed over
+    facts.py                  what is decided in a document of each kind
+    lexicon.py, english.py    words and what is true of them; word forms
+    stories.py, endings.py    stories of five sentences in five plots; how they end
+    summaries.py              stories with "TL;DR:"
+    questions.py              reports and stories with a question; reports with a claim
+    reviews.py                reviews whose last sentence says what they come to
+    lists.py                  labelled examples with labels of the moment
+    language.py, translations.py   an invented language; lines of English and the same in it
+    documents.py              all kinds together: drawing by number, log p of a text, splits
+    measure.py                the entropy of each kind
+    rendering.py              texts from facts, also from changed ones: for tasks
 """
 
 from minigpt.data.storyworld.documents import (

@@ -31,14 +31,14 @@ PROGRAMS = {
     "translation": translations,
 }
 SHARES = {
-    "story": 44,
-    "summary": 8,
-    "reading": 8,
-    "review": 10,
-    "question": 8,
-    "claim": 8,
-    "list": 7,
-    "translation": 7,
+    "story": 50,
+    "summary": 9,
+    "reading": 9,
+    "review": 9,
+    "question": 7,
+    "claim": 7,
+    "list": 5,
+    "translation": 4,
 }
 
 SPLITS = {"train": 0.9, "dev": 0.05, "test": 0.05}

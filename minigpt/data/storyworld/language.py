@@ -21,7 +21,7 @@ from minigpt.data.storyworld.english import a, at, capital, past, plural, third
 from minigpt.errors import UserError
 
 FOLK = ("child", "woman", "man", "king", "farmer", "baker", "sailor", "doctor", "singer", "dancer")
-NOUNS = (*words.FOODS, *FOLK, *words.THINGS[:12])
+NOUNS = (*words.FOODS, *FOLK)
 TENSES = {"past": "ok", "present": "ek", "future": "uk"}
 NAMES = frozenset(person.name for person in words.PEOPLE)
 
