@@ -214,21 +214,36 @@ class CausalObjective:
         """The prompt, and how the model goes on; a blank line where a document ends."""
         if settings.beams:
             raise UserError("sample.beams is for encoder–decoders; this model draws its tokens")
-        ids = generate(
-            model,
-            params,
-            self._prompt(settings.prompt),
-            settings.tokens,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-            seed=seed,
-            vocab_size=self.tokenizer.vocab_size,
-        )
         yield settings.prompt
         end = self.documents.end if self.documents else None
-        for ended, part in itertools.groupby(ids, key=lambda i: i == end):
+        for ended, part in itertools.groupby(self._written(model, params, settings, seed), key=lambda i: i == end):
             yield from ["\n\n"] if ended else text_pieces(self.tokenizer, part)
+
+    def _written(
+        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
+    ) -> Iterator[int]:
+        """The new tokens. Where rows begin with a document, so does writing: what ended before is out of sight."""
+        apart = self.settings.sampling == "documents"
+        prompt, left, number = self._prompt(settings.prompt), settings.tokens, 0
+        seeds = [seed] if isinstance(seed, int) else list(seed)
+        while left:
+            ids = generate(
+                model,
+                params,
+                prompt,
+                left,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                top_p=settings.top_p,
+                seed=[*seeds, number] if number else seed,
+                vocab_size=self.tokenizer.vocab_size,
+            )
+            for i in ids:
+                left -= 1
+                yield i
+                if apart and i == self.documents.end:
+                    break
+            prompt, number = [i], number + 1
 
     def _prompt(self, prompt: str) -> list[int]:
         """The ids to go on from; a document begins after an end-of-text token."""

@@ -56,12 +56,11 @@ def _labels(split: str) -> tuple[Labelled, ...]:
 
 
 def _example(facts: storyworld.facts.LabelledList) -> Labelled:
-    before, between = facts.frame
     *others, (asked, right) = facts.examples
     options = tuple(label for _, label in facts.labels)
-    lines = tuple(f"{before}{text}{between}{label}" for text, label in others)
+    lines = tuple(f"{text}{facts.arrow}{label}" for text, label in others)
     # The space before the label is the completion's
-    return Labelled(lines, f"{before}{asked}{between}".rstrip(), options, options.index(right))
+    return Labelled(lines, f"{asked}{facts.arrow}".rstrip(), options, options.index(right))
 
 
 LABELS = Task(

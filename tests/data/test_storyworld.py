@@ -239,8 +239,7 @@ def test_labels_of_a_list_are_kept_throughout():
         facts = one.facts
         assert 4 <= len(facts.examples) <= 16 and len(facts.classes) == len(facts.examples)
         assert len({label for _, label in facts.labels}) == len(facts.labels)
-        before, between = facts.frame
-        assert one.text == "\n".join(f"{before}{x}{between}{label}" for x, label in facts.examples)
+        assert one.text == "\n".join(f"{x}{facts.arrow}{label}" for x, label in facts.examples)
         assert [dict(facts.labels)[kind] for kind in facts.classes] == [label for _, label in facts.examples]
 
 

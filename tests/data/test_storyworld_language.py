@@ -44,9 +44,7 @@ def test_word_order_endings_and_agreement():
     anna = Clause(Phrase("Anna"), "find", "future", Phrase("mouse", True, True))
     assert english(anna) == "Anna will find the mice."
     assert invented(anna) == f"Anna {STEMS['mouse']}in ta {STEMS['find']}uk."
-    assert (
-        english(Clause(Phrase("mouse", True, True), "carry", "present", Phrase("king"))) == "The mice carry a king."
-    )
+    assert english(Clause(Phrase("mouse", True, True), "carry", "present", Phrase("king"))) == "The mice carry a king."
 
 
 def test_no_two_words_look_alike():

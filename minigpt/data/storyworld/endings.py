@@ -35,10 +35,13 @@ def _fetch(s: Story) -> tuple[list[str], list[str], list[str]]:
             f"The {tool} was just right, and soon they had the {thing}.",
         ],
         [
-            f"With the {tool}, {s.hero.he} could not get the {thing}.",
+            f"With the {tool}, {s.hero.name} could not get the {thing}.",
             f"The {tool} was no help, and the {thing} stayed there.",
         ],
-        [f"{he} took the {tool} and tried {s.hero.his} best.", f"{he} tried it with the {tool}, and {name} watched."],
+        [
+            f"{s.hero.name} took the {tool} and tried {s.hero.his} best.",
+            f"{he} tried it with the {tool}, and {name} watched.",
+        ],
     )
 
 
@@ -54,7 +57,7 @@ def _trade(s: Story) -> tuple[list[str], list[str], list[str]]:
     hero, friend = s.hero, s.friend.name
     return (
         [
-            f"{friend} took the {s.tried} and gave {hero.him} the {s.thing}.",
+            f"{friend} took the {s.tried} and gave {hero.name} the {s.thing}.",
             f"{friend} liked the {s.tried} and handed over the {s.thing}.",
         ],
         [
@@ -63,7 +66,7 @@ def _trade(s: Story) -> tuple[list[str], list[str], list[str]]:
         ],
         [
             f"{friend} looked at the {s.tried} for a long time.",
-            f"{capital(hero.he)} showed {friend} the {s.tried} and waited.",
+            f"{hero.name} showed {friend} the {s.tried} and waited.",
         ],
     )
 
@@ -71,21 +74,21 @@ def _trade(s: Story) -> tuple[list[str], list[str], list[str]]:
 def _search(s: Story) -> tuple[list[str], list[str], list[str]]:
     he, where = capital(s.hero.he), at(s.tried)
     return (
-        [f"The {s.thing} was there, under a box.", f"{he} found the {s.thing} behind a door."],
-        [f"The {s.thing} was not there.", f"{he} did not find the {s.thing} there."],
-        [f"{he} looked under every box {where}.", f"{he} opened every door {where}."],
+        [f"The {s.thing} was there, under a box.", f"{s.hero.name} found the {s.thing} behind a door."],
+        [f"The {s.thing} was not there.", f"{s.hero.name} did not find the {s.thing} there."],
+        [f"{s.hero.name} looked under every box {where}.", f"{he} opened every door {where}."],
     )
 
 
 def _animal(s: Story) -> tuple[list[str], list[str], list[str]]:
     he, food, kind = capital(s.hero.he), noun(s.tried), s.thing
     return (
-        [f"The {kind} came out and ate the {food}.", f"The {kind} liked the {food} and came to {s.hero.him}."],
+        [f"The {kind} came out and ate the {food}.", f"The {kind} liked the {food} and came to {s.hero.name}."],
         [
             f"The {kind} did not eat the {food} and stayed {s.obstacle}.",
             f"The {kind} did not like the {food} and did not come.",
         ],
-        [f"{he} held out the {food} and waited.", f"{he} put the {food} on the ground for the {kind}."],
+        [f"{s.hero.name} held out the {food} and waited.", f"{he} put the {food} on the ground for the {kind}."],
     )
 
 
@@ -99,12 +102,12 @@ def ending(c: Chooser, s: Story) -> Story:
     hero = s.hero
     if frame == "feeling":
         c.say(["In the end, ", f"By {words.TIMES[s.time]}, ", "At last, "])
-        c.say([hero.name, hero.he])
+        c.say([hero.name, hero.he], (2, 1))
         feeling = c.any(words.GLAD if s.success else words.SAD, show=lambda w: f" was {w}, ")
         c.say(["because ", "for "])
         c.say(_reasons(s))
     else:
-        c.say([hero.name, capital(hero.he)])
+        c.say([hero.name, capital(hero.he)], (2, 1))
         if frame == "gesture":
             feeling = c.any(words.SMILED if s.success else words.SIGHED, show=lambda w: f" {w} and ")
         else:

@@ -201,21 +201,20 @@ class LabelledList(NamedTuple):
 
     Attributes:
         rule: what decides the label: a key of `lists.RULES`, such as "kinds" or "opinions".
-        frame: what stands before an input, and between input and label.
+        arrow: what stands between input and label.
         labels: the (class, label) pairs, in the order in which the classes first come.
         classes: the class of each example.
         examples: the (input, label) pairs.
     """
 
     rule: str
-    frame: tuple[str, str]
+    arrow: str
     labels: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
 
     def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> LabelledList:
-        before, between = self.frame
-        examples = [tuple(line.removeprefix(before.strip()).strip().split(between)) for line in sentences]
+        examples = [tuple(line.split(self.arrow)) for line in sentences]
         classes = tuple(name for name, _ in notes)
         return self._replace(labels=tuple(dict.fromkeys(notes)), classes=classes, examples=tuple(examples))
 

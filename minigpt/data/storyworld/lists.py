@@ -17,7 +17,7 @@ from minigpt.data.storyworld.english import past, plural, third
 from minigpt.data.storyworld.facts import LabelledList
 
 LEAST, MOST, MORE = 4, 16, 7 / 8  # how many lines there are; how often another follows
-FRAMES = {"": (" -> ", ": "), "Input: ": (" Label: ",)}  # what stands before an input: and after it
+ARROWS = (" -> ", ": ", " | ")
 LABELS = (
     ("dax", "wug", "blip", "fep", "zorp", "toma", "gazzer", "kiki"),
     ("A", "B", "C", "D", "E", "F", "G", "H"),
@@ -41,8 +41,8 @@ def _kind(c: Chooser, name: str) -> None:
 
 
 def _opinion(c: Chooser, name: str) -> None:
-    c.say([f"The {subject} was " for subject in SUBJECTS])
-    c.say([degree + word for degree in ("very ", "really ", "") for word in OPINIONS[name]])
+    c.say([f"{word} " for word in OPINIONS[name]])
+    c.say(SUBJECTS)
 
 
 def _name(c: Chooser, name: str) -> None:
@@ -55,8 +55,7 @@ def _number(c: Chooser, name: str) -> None:
 
 def _tense(c: Chooser, name: str) -> None:
     c.say([f"{person.name} " for person in words.PEOPLE])
-    c.say([f"{(third if name == 'present' else past)(verb)} the " for verb in words.VERBS])
-    c.say(words.THINGS)
+    c.say([(third if name == "present" else past)(verb) for verb in words.VERBS])
 
 
 class Rule(NamedTuple):
@@ -78,16 +77,14 @@ Labels = tuple[tuple[str, str], ...]  # of the classes that came so far
 
 
 def labelled_list(c: Chooser) -> LabelledList:
-    """A rule and the lines; their frame and the set of their labels are chosen where the first line shows them."""
+    """A rule and the lines; arrow and set of labels are chosen where the first line shows them."""
     rule = c.pick(tuple(RULES))
-    before = c.pick(tuple(FRAMES), (2, 1), show=str)
-    labels: Labels = ()
-    kind, _ = _input(c, rule, labels)
-    between = c.any(FRAMES[before], show=str)
+    kind, _ = _input(c, rule, ())
+    arrow = c.any(ARROWS, show=str)
     names, label = c.any([(names, label) for names in LABELS for label in names], show=lambda pair: pair[1])
     _end(c, kind, label)
-    c.call(_lines, rule, before, between, names, ((kind, label),), 1)
-    return LabelledList(rule, (before, between))
+    c.call(_lines, rule, arrow, names, ((kind, label),), 1)
+    return LabelledList(rule, arrow)
 
 
 def _input(c: Chooser, rule: str, labels: Labels) -> tuple[str, str]:
@@ -104,17 +101,17 @@ def _end(c: Chooser, kind: str, label: str) -> None:
     c.note((kind, label))
 
 
-def _lines(c: Chooser, rule: str, before: str, between: str, names: tuple[str, ...], labels: Labels, line: int) -> None:
+def _lines(c: Chooser, rule: str, arrow: str, names: tuple[str, ...], labels: Labels, line: int) -> None:
     """What comes after line number `line`."""
     if line >= MOST or (line >= LEAST and not c.pick((True, False), (MORE, 1 - MORE))):
         return
-    c.emit(f"\n{before}")
+    c.emit("\n")
     kind, label = _input(c, rule, labels)
-    c.emit(between)
+    c.emit(arrow)
     if label:
         c.emit(label)
     else:
         label = c.any([name for name in names if name not in dict(labels).values()], show=str)
         labels = (*labels, (kind, label))
     _end(c, kind, label)
-    c.call(_lines, rule, before, between, names, labels, line + 1)
+    c.call(_lines, rule, arrow, names, labels, line + 1)

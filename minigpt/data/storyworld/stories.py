@@ -61,11 +61,16 @@ def _friend(c: Chooser, hero: Person, *, first: bool = False) -> tuple[Person, s
 
 def _dressed(c: Chooser, hero: Person, weather: str, then: str) -> bool:
     """Where the weather was told, the hero puts on what it asks for: "She put on her scarf" and `then`."""
+    c.emit(" ")
     if weather:
-        c.emit(f" {capital(hero.he)} put on {hero.his} {words.CLOTHES[weather]}{then}")
-    else:
-        c.emit(" ")
+        _named(c, hero)
+        c.emit(f" put on {hero.his} {words.CLOTHES[weather]}{then}")
     return bool(weather)
+
+
+def _named(c: Chooser, hero: Person) -> None:
+    """The hero at the beginning of a sentence, by name or by a pronoun."""
+    c.say([hero.name, capital(hero.he)], (2, 1))
 
 
 def _tried(c: Chooser, need: str, others: list[str], show: Callable[[str], str]) -> str:
@@ -101,7 +106,7 @@ def fetch(c: Chooser) -> Story:
     c.mark()
     dressed = _dressed(c, hero, weather, ", and ")
     friend, relation = _friend(c, hero, first=not dressed)
-    c.say([f" brought {hero.him} ", f" lent {hero.him} ", " came with "])
+    c.say([f" brought {hero.name} ", f" lent {hero.him} ", " came with "])
     need = words.OBSTACLES[obstacle][0]
     tried = _tried(c, need, [tool for tool in words.TOOLS if tool != need], a)
     reason = _reason(c, hero, friend)
@@ -149,7 +154,8 @@ def trade(c: Chooser) -> Story:
     need = c.any([w for w in words.THINGS if w != thing], show=lambda w: f"{a(w)}.")
     c.mark()
     if not _dressed(c, hero, weather, ", "):
-        c.emit(f"{capital(hero.he)} ")
+        _named(c, hero)
+        c.emit(" ")
     c.say(["went home and came back with ", "looked around and found "])
     tried = _tried(c, need, [w for w in words.THINGS if w not in (thing, need)], lambda w: f"{a(w)}.")
     return Story("trade", hero, friend, relation, weather, time, adjective, thing, place, need, need, tried)
@@ -169,7 +175,8 @@ def search(c: Chooser) -> Story:
     need = c.any(tuple(words.PLACES), show=lambda p: f"{at(p)}.")
     c.mark()
     if not _dressed(c, hero, weather, " and "):
-        c.emit(f"{capital(hero.he)} ")
+        _named(c, hero)
+        c.emit(" ")
     c.say(["looked ", "searched ", "went to look "])
     tried = _tried(c, need, [p for p in words.PLACES if p != need], at)
     c.say([" for an hour.", " at once.", "."])
@@ -190,7 +197,7 @@ def animal(c: Chooser) -> Story:
     c.mark()
     dressed = _dressed(c, hero, weather, ", and ")
     friend, relation = _friend(c, hero, first=not dressed)
-    c.say([f" gave {hero.him} ", " came with "])
+    c.say([f" gave {hero.name} ", f" brought {hero.him} ", " came with "])
     need = words.FOODS[kind]
     tried = _tried(c, need, [food for food in words.FOODS.values() if food != need], str)
     reason = _reason(c, hero, friend)

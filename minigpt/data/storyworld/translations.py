@@ -6,7 +6,7 @@ from minigpt.data.storyworld.engine import Chooser
 from minigpt.data.storyworld.facts import Translations
 from minigpt.data.storyworld.language import invented, sentence
 
-MOST, MORE = 4, 0.5  # how many lines there are at most; how often another follows
+MOST, MORE = 3, 0.5  # how many lines there are at most; how often another follows
 
 
 def translations(c: Chooser) -> Translations:
