@@ -51,7 +51,7 @@ class GPTConfig:
         scaled_residual_init: whether attention and MLP output projections start at init_std/√(2 L) (GPT-2).
         positions_init: how the learned positions start: "normal" (all GPTs) or "sinusoidal", as the sines and cosines
             of the Transformer, in the size of init_std, with wavelengths up to 2π · context. Looking one token back is
-            then a rotation, the same at all positions, and soon learned; by itself it takes most of a short training.
+            then a rotation, the same at all positions, so a short training learns it sooner.
     """
 
     vocab_size: int = 0

@@ -188,3 +188,16 @@ def test_single_precision_stays_single(implementation):
         return set().union(*map(dtypes, x)) if isinstance(x, (tuple, list)) and x else set()
 
     assert "float64" not in dtypes(cache) and grads.flat.dtype == np.float32
+
+
+def test_positions_may_start_as_sinusoids():
+    config = GPTConfig(vocab_size=11, context=32, layers=1, heads=2, width=16, init_std=0.05)
+    normal = GPT(config).init(seed=3, dtype="float64")
+    params = GPT(dataclasses.replace(config, positions_init="sinusoidal")).init(seed=3, dtype="float64")
+    positions = params["positions"]
+    assert np.sqrt((positions**2).mean()) == pytest.approx(0.05, rel=1e-12)  # as large as a normal start
+    # One step on is one rotation, the same for all positions, of every pair of a sine and a cosine.
+    waves = positions[:, 0::2] * 1j + positions[:, 1::2]
+    np.testing.assert_allclose(waves[1:] / waves[:-1], np.broadcast_to(waves[1] / waves[0], (31, 8)), rtol=1e-12)
+    for name in normal:
+        assert (params[name] == normal[name]).all() == (name != "positions")

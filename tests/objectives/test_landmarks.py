@@ -1,5 +1,6 @@
 """What a loss lies between: the floor is −Σ log p over the tokens, and a run says how far it has come."""
 
+import dataclasses
 import itertools
 import json
 import math
@@ -7,10 +8,13 @@ import math
 import numpy as np
 import pytest
 
+import minigpt
 from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.data import storyworld
 from minigpt.data.packing import pack
+from minigpt.objectives import causal
+from minigpt.objectives.causal import CausalObjective
 from minigpt.objectives.landmarks import Landmarks, Surveyor, floor_of
 from minigpt.plot import training_figure
 
@@ -110,3 +114,24 @@ def test_settings_that_cannot_be(setting, sentence, capsys):
     off = ["--set", 'objective.separator=""'] if "end_of_text" in setting else []
     assert main(["train", "--set", setting, *off]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_each_document_that_is_written_begins_out_of_sight_of_the_last(tmp_path, monkeypatch):
+    """A row of training begins with a document, so every document is written from an end-of-text token on."""
+    text, run = tmp_path / "world.txt", tmp_path / "run"
+    assert main(["data", "storyworld", "--documents", "200", "--out", str(text)]) == 0
+    assert main(["train", "--data", str(text), "--out", str(run), "--steps", "1", *SMALL]) == 0
+    loaded = minigpt.load(run)
+    objective = CausalObjective(loaded.config, loaded.tokenizer)
+    end, calls = loaded.tokenizer.special_tokens[END_OF_TEXT], []
+
+    def documents_of_three(model, params, prompt, tokens, *, seed, **settings):
+        calls.append((prompt, tokens, seed))
+        yield from [5, 6, end, 7, 7][:tokens]
+
+    monkeypatch.setattr(causal, "generate", documents_of_three)
+    settings = dataclasses.replace(loaded.config.sample, prompt="", tokens=8)
+    written = "".join(objective.sample(loaded.model, loaded.params, settings, [4, 2]))
+    five_six = loaded.tokenizer.decode([5, 6])
+    assert written == f"{five_six}\n\n{five_six}\n\n{five_six}"
+    assert calls == [([end], 8, [4, 2]), ([end], 5, [4, 2, 1]), ([end], 2, [4, 2, 2])]
