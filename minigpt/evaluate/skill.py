@@ -45,7 +45,7 @@ def skill_curves(
     for path in paths:
         step, loaded = int(path.name.removeprefix("step-")), load(path, backend=backend)
         for data, curve in zip(tasks, curves, strict=True):
-            finding = zero_shot(loaded, data.task, data.examples, data.others, settings)
+            finding = zero_shot(loaded, data.task, data.examples, data.others, settings._replace(beside=False))
             curve.steps.append(step)
             curve.findings.append(finding)
             on_done(step, finding)

@@ -52,6 +52,10 @@ def test_options_are_compared_by_the_rule():
 
 
 def test_chance_counts_the_options():
+    """Where saying yes always has a good F1, that is no skill."""
+    pairs = [Classification(f"It is {i}.", "It is.", int(i > 0)) for i in range(4)]
+    finding = zero_shot(scripted(continued({"answer:": " yes"})), TASKS["mrpc"], pairs)
+    assert finding.value == finding.chance == pytest.approx(6 / 7) and finding.skill == 0.0
     four = MultipleChoice("A.", "Q?", ("a", "b", "c", "d"), 1)
     two = MultipleChoice("A.", "", ("a", "b"), 1)
     finding = zero_shot(scripted(lambda text: " "), TASKS["race"], [four, two])
@@ -125,8 +129,11 @@ def test_summaries_stand_beside_no_hint_the_first_and_random_sentences():
     assert finding.beside["without TL;DR, rouge-1"] == pytest.approx(
         evaluate("rouge-1", ["The end is near.\nIt is late.\nSo long."], [e.summary]).value
     )
-    assert finding.chance == finding.beside["random-3, rouge-1"]
+    assert finding.chance == 0.0 < finding.beside["random-3, rouge-1"]
     assert finding.value > finding.beside["without TL;DR, rouge-1"]
+    alone = zero_shot(scripted(continued(said)), TASKS["cnn-dm"], [e, e], settings=Settings(beside=False))
+    assert alone.scores == finding.scores and alone.chance == finding.chance
+    assert {name.partition(",")[0] for name in alone.beside} == {"lead-3", "random-3"}
     assert first_sentences("A b.  C d.\nE f. G h.") == ["A b.", "C d.", "E f."]
 
 
