@@ -18,6 +18,7 @@ from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, can_ask, needs_others, zero_shot
 from minigpt.progress import progress_bar
 from minigpt.tasks import TASKS
+from minigpt.tasks.world import MADE
 from minigpt.train.checkpoint import checkpoint_paths
 from minigpt.train.run_folder import find_model, find_run
 
@@ -37,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
         action="append",
         required=True,
         metavar="NAME|all",
-        help=f"one of {', '.join(ASKED)}; repeatable. all: those whose files are there",
+        help=f"one of {', '.join(ASKED)}; repeatable. all: those of the story world, or whose files are in --data",
     )
     add_task_arguments(parser)
     parser.add_argument(
@@ -80,12 +81,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_tasks(args: argparse.Namespace) -> list[TaskData]:
-    """The tasks that were asked for; of all, those whose files are there."""
+    """The tasks that were asked for; of all, those that the story world has, or whose files are there."""
     if "all" not in args.task:
         named = [find_task(name, ASKED) for name in dict.fromkeys(args.task)]
         return [read_task(args, task, others=needs_others(task)) for task in named]
     found = []
     for task in ASKED.values():
+        if args.data is None and task.name not in MADE:
+            continue
         try:
             found.append(read_task(args, task, others=needs_others(task)))
         except UserError as error:
