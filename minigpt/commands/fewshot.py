@@ -17,10 +17,13 @@ from minigpt.evaluate.task_data import TaskData, draw
 from minigpt.evaluate.zeroshot import can_ask
 from minigpt.progress import progress_bar
 from minigpt.tasks import TASKS, Summary
-from minigpt.tasks.labels import LABELS
+from minigpt.tasks.labels import LABELS, LABELS8
 from minigpt.train.run_folder import find_model
 
-SHOWN = {"labels": LABELS} | {name: task for name, task in TASKS.items() if can_ask(task) and task.kind is not Summary}
+OF_LISTS = (LABELS, LABELS8)
+SHOWN = {task.name: task for task in OF_LISTS} | {
+    name: task for name, task in TASKS.items() if can_ask(task) and task.kind is not Summary
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 def read_questions(args: argparse.Namespace) -> TaskData:
     task = find_task(args.task, SHOWN)
-    if task is not LABELS:
+    if task not in OF_LISTS:
         return read_task(args, task, others=args.shots != [0])
     if args.data is not None:
         raise UserError("the lists of labels are drawn from the story world; they have no --data")
@@ -93,7 +96,7 @@ def measure(args: argparse.Namespace, loaded: Loaded, data: TaskData, on_row: An
     if args.shots:
         descending = sorted(set(args.shots), reverse=True)  # what does not fit is known at once
         return [few_shot(loaded, data, shots, **settings) for shots in descending][::-1]
-    most = len(data.examples[0].lines) if data.task is LABELS else len(data.others)
+    most = len(data.examples[0].lines) if data.task in OF_LISTS else len(data.others)
     found, shots = [few_shot(loaded, data, 0, **settings)], 1
     while shots <= most:
         try:

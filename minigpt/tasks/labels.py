@@ -4,15 +4,21 @@ The story world's documents of the kind `list` sort inputs by a rule (what is it
 labels that are drawn anew for every list ("dax", "2", "omega"). A model that was trained on such lists has not learned
 what a label means, because none means anything. What it can have learned is to learn: with no line before, it can only
 guess; with K lines it can know.
+
+There are two such tasks, of the same lists. In `labels` the options are the labels that the list uses: only the rule
+can tell. In `labels8` they are all eight of the set that it draws them from ("dax", "wug", …, or "1", "2", …), so that
+the lines before tell two things: which labels there are, and what they stand for. (What examples in a context tell a
+model is to a large part the former: Min et al. 2022.)
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.data import storyworld
+from minigpt.data.storyworld import lists
 from minigpt.tasks.registry import Task
 
 LINES = 16  # of a list: the last is asked, the others can be shown
@@ -26,7 +32,7 @@ class Labelled(NamedTuple):
     Attributes:
         lines: the other lines, each with its label, in their order.
         context: the line up to its label.
-        options: the list's labels.
+        options: the list's labels, or all of the set that they are from.
         label: which of them is right.
     """
 
@@ -36,12 +42,21 @@ class Labelled(NamedTuple):
     label: int
 
 
-def read_labels(folder: Path | str, split: str) -> list[Labelled]:
+def read_labels(folder: Path | str, split: str, *, whole_set: bool = False) -> list[Labelled]:
     """Lists of a split of the story world, drawn here: no folder is read.
 
     The last line is asked, if its label stands in a line before; else any K lines could not tell it.
+
+    Args:
+        whole_set: all labels of the list's set are options.
     """
-    return list(_labels(split))
+    examples = _labels(split)
+    return [_among_all(example) for example in examples] if whole_set else list(examples)
+
+
+def _among_all(e: Labelled) -> Labelled:
+    options = next(names for names in lists.LABELS if set(e.options) <= set(names))
+    return e._replace(options=options, label=options.index(e.options[e.label]))
 
 
 @cache
@@ -65,4 +80,7 @@ def _example(facts: storyworld.facts.LabelledList) -> Labelled:
 
 LABELS = Task(
     "labels", Labelled, (), ("accuracy",), False, "Which label does the input have in this list?", read_labels
+)
+LABELS8 = LABELS._replace(
+    name="labels8", about="Which of eight labels does it have?", read=partial(read_labels, whole_set=True)
 )

@@ -1,7 +1,7 @@
 """The lists of labels: what is asked can be known from the other lines, and nothing else tells it."""
 
 from minigpt.data import storyworld
-from minigpt.tasks.labels import LINES, SIZES, read_labels
+from minigpt.tasks.labels import LABELS8, LINES, SIZES, read_labels
 
 
 def test_the_answer_is_in_the_lines():
@@ -18,6 +18,13 @@ def test_the_whole_list_is_a_document_of_the_world_in_its_split():
     for e in read_labels("", "dev")[:5]:
         text = "\n".join([*e.lines, f"{e.context} {e.options[e.label]}"])
         assert storyworld.derivations(text) == 1 and storyworld.split_of(text) == "dev"
+
+
+def test_all_labels_of_the_set_may_be_options():
+    for e, whole in zip(read_labels("", "dev"), LABELS8.read("", "dev"), strict=True):
+        assert len(whole.options) == 8 and set(e.options) < set(whole.options)
+        assert whole.options[whole.label] == e.options[e.label]
+        assert (whole.lines, whole.context) == (e.lines, e.context)
 
 
 def test_the_position_of_the_right_option_tells_nothing_much():
