@@ -85,7 +85,7 @@ def _animal(s: Story) -> tuple[list[str], list[str], list[str]]:
     return (
         [f"The {kind} came out and ate the {food}.", f"The {kind} liked the {food} and came to {s.hero.name}."],
         [
-            f"The {kind} did not eat the {food} and stayed {s.obstacle}.",
+            f"The {kind} did not eat the {food} and stayed {s.obstacle.replace(' a ', ' the ')}.",
             f"The {kind} did not like the {food} and did not come.",
         ],
         [f"{s.hero.name} held out the {food} and waited.", f"{he} put the {food} on the ground for the {kind}."],
