@@ -142,6 +142,9 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
         if validation and name in validation[-1]:
             mark = validation[-1][name]
             top.axhline(mark, color=_QUIET, linestyle=style, linewidth=1, label=f"{label} ({mark:.3f})")
+    if validation and "floor" in validation[-1] and losses.min() < validation[-1]["ngram"]:
+        floor, gap = validation[-1]["floor"], validation[-1]["ngram"] - validation[-1]["floor"]
+        top.set_ylim(floor - 0.2 * gap, floor + 3 * gap)  # what is above says little
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)
