@@ -4,6 +4,9 @@ A fresh large array costs a page fault every 4 kB, more than most operations do 
 it has had and hands one out again as soon as nothing refers to it any more: no cache, no view, no local variable.
 CPython counts references, and a view keeps its buffer alive, so a buffer that is still in use can never be handed out
 twice, and nothing has to be given back by hand.
+
+Buffers come in sizes of eight steps to a doubling, so that batches of every length (fine-tuning's, scoring's) share a
+few of them instead of each keeping its own.
 """
 
 from __future__ import annotations
@@ -29,13 +32,15 @@ class Workspace(threading.local):
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if size < _SMALL:
             return np.empty(shape, dtype)
-        buffers = self._buffers.setdefault(size, deque())
+        step = 1 << size.bit_length() - 4
+        room = -(-size // step) * step  # size, rounded up to its first four bits
+        buffers = self._buffers.setdefault(room, deque())
         for _ in range(len(buffers)):
             buffers.rotate(-1)  # the one that was handed out longest ago comes to the front
             if sys.getrefcount(buffers[0]) == _UNUSED:
-                return buffers[0].view(dtype).reshape(shape)
-        buffers.appendleft(np.empty(size, np.uint8))
-        return buffers[0].view(dtype).reshape(shape)
+                return buffers[0][:size].view(dtype).reshape(shape)
+        buffers.appendleft(np.empty(room, np.uint8))
+        return buffers[0][:size].view(dtype).reshape(shape)
 
     def bytes_held(self) -> int:
         """How much memory this thread's pool holds, in use or not."""

@@ -28,7 +28,8 @@ def test_a_buffer_comes_back_only_when_nothing_refers_to_it():
     for _ in range(10):
         del third
         third = workspace.empty(SHAPE, np.float32)
-    assert workspace.bytes_held() == held == 2 * third.nbytes
+    assert workspace.bytes_held() == held
+    assert 2 * third.nbytes <= held <= 2 * third.nbytes * 1.125
 
 
 def test_what_a_cache_holds_is_not_overwritten():
@@ -59,6 +60,13 @@ def test_small_and_empty_arrays():
     assert workspace.empty((3,), np.float32).shape == (3,)
     assert workspace.empty((0, 5000), np.float32).shape == (0, 5000)
     assert workspace.empty_like(np.ones((70, 80), np.float32).T).flags.c_contiguous
+
+
+def test_batches_of_many_lengths_share_their_buffers():
+    workspace.release()
+    for length in range(64, 129):
+        largest = workspace.empty((8, length, 128), np.float32).nbytes
+    assert workspace.bytes_held() < 9 * largest
 
 
 def test_release_forgets():
