@@ -37,7 +37,8 @@ from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config
 
 SHOTS = (0, 1, 2, 4, 8)
-QUESTIONS = 200
+QUESTIONS = 300
+RULE = "unconditional"  # labels differ in how probable they are anywhere, so that is taken off (see evaluate.scoring)
 FIRST = 2  # the evaluation that fits begin with; 0 is before training, and up to 1 the warm-up still shows
 _DRAWS = 200
 
@@ -176,7 +177,7 @@ def measure(
             loaded = load(member.folder)
             for k in sorted(set(shots)):
                 on_shots(member, k)
-                score = few_shot(loaded, data, k).score
+                score = few_shot(loaded, data, k, rule=RULE).score
                 chance = score.baseline
                 answers.setdefault(member.name, []).append((k, score.value, score.low, score.high))
     predictions = predict_largest(points, names, floor) if len(np.unique(points.parameters)) > 3 else {}
