@@ -109,4 +109,5 @@ def _against_shots(panel, r: Results, colors: dict) -> None:
     panel.set_xlabel("K, examples in the context")
     panel.set_ylabel("accuracy of labels")
     if r.shots:
-        panel.legend(frameon=False, fontsize=8)
+        panel.set_ylim(top=1.0)
+        panel.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)

@@ -68,6 +68,7 @@ class Results(NamedTuple):
     Attributes:
         points: every run's evaluations but the first (see FIRST). names: of the runs that points.run counts.
         fits: by what they are a law of: "parameters", "tokens", "compute", "joint".
+        unknown: the joint law as it comes out where the floor is fitted as well, to compare with the known one.
         predictions: by "joint" and "parameters". shots: for each run name, [(K, accuracy, low, high)].
     """
 
@@ -76,6 +77,7 @@ class Results(NamedTuple):
     names: list[str]
     efficient: np.ndarray
     fits: dict[str, Fit]
+    unknown: Joint
     predictions: dict[str, Prediction]
     shots: dict[str, list[tuple[int, float, float, float]]]
     chance: float | None
@@ -182,7 +184,9 @@ def measure(
                 answers.setdefault(member.name, []).append((k, score.value, score.low, score.high))
     predictions = predict_largest(points, names, floor) if len(np.unique(points.parameters)) > 3 else {}
     efficient = frontier(points.compute, points.losses)
-    return Results(floor, points, names, efficient, fitted_laws(points, floor), predictions, answers, chance)
+    fits = fitted_laws(points, floor)
+    unknown = fits["joint"].law if floor is None else fit_joint(points)
+    return Results(floor, points, names, efficient, fits, unknown, predictions, answers, chance)
 
 
 def values(r: Results) -> dict[str, Any]:
@@ -198,6 +202,7 @@ def values(r: Results) -> dict[str, Any]:
         "points": points,
         "frontier": r.efficient.tolist(),
         "fits": {of: f.law._asdict() | {"intervals": f.intervals} for of, f in r.fits.items()},
+        "joint_with_fitted_floor": r.unknown._asdict(),
         "predictions": {of: x._asdict() for of, x in r.predictions.items()},
         "shots": {
             name: [dict(zip(("shots", "accuracy", "low", "high"), s, strict=True)) for s in some]
@@ -223,6 +228,11 @@ def text(r: Results) -> str:
             law = _joint_text(fit.law, e)
         bounds = ", ".join(f"{name} [{low:.3f}, {high:.3f}]" for name, (low, high) in fit.intervals.items())
         lines.append(f"{law}   95%: {bounds}")
+    if r.floor is not None:
+        x = r.unknown
+        lines.append(
+            f"  were the floor not known: floor {x.floor:.4f}, alpha {x.alpha:.3f}, beta {x.beta:.3f} from N and D"
+        )
     for of, x in r.predictions.items():
         lines.append(
             f"{x.run}, {x.ratio:.2f} times the largest fitted: {x.predicted:.4f} predicted from "

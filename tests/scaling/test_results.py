@@ -58,11 +58,18 @@ def test_laws_values_text_and_picture(tmp_path):
     shots = {name: [(k, 0.4 + 0.02 * i * k, 0.3, 0.9) for k in (0, 2, 4)] for i, name in enumerate(NAMES)}
     predictions = results.predict_largest(points, NAMES, TRUTH.floor)
     efficient = results.frontier(points.compute, points.losses)
-    r = results.Results(TRUTH.floor, points, NAMES, efficient, fits, predictions, shots, 0.4)
+    r = results.Results(TRUTH.floor, points, NAMES, efficient, fits, results.fit_joint(points), predictions, shots, 0.4)
     values = results.values(r)
     assert len(values["points"]) == 56 and values["fits"]["joint"]["alpha"] == fits["joint"].law.alpha
     text = results.text(r)
-    for part in ("floor: 0.5500", "4x136-seed-0", "2.01 times the largest fitted", "K=4", "guessing 40%"):
+    for part in (
+        "floor: 0.5500",
+        "4x136-seed-0",
+        "2.01 times the largest fitted",
+        "K=4",
+        "guessing 40%",
+        "were the floor not known: floor 0.",
+    ):
         assert part in text
     assert save_figure(scaling_figure(r), tmp_path / "scaling.png").stat().st_size > 20_000
 
