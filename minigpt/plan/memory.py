@@ -164,7 +164,8 @@ def kept_bytes(w: Workload, *, table: str = "fast", recompute: bool = False) -> 
 
     All blocks' caches, or with `train.recompute` their inputs (and, while it works on it, one block's cache); norms and
     dropout around the stacks; and behind them each layer's input, what its activation and norm keep, and for each
-    predicted token V numbers, the probabilities or the gradient of the scores. Token ids are left out.
+    predicted token V numbers, the probabilities or the gradient of the scores. Token ids are left out, and what scratch
+    memory is rounded up by (less than an eighth).
     """
     numbers = 0
     for s in w.stacks:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.lib.array_utils import byte_bounds
 
 from minigpt import fast, ops
 from minigpt.blocks import BlockConfig
@@ -34,7 +35,9 @@ def buffers(cache, params, found):
         while isinstance(base.base, np.ndarray):
             base = base.base
         if base is not params.flat and cache.dtype.kind == "f":
-            found[id(base)] = base.nbytes
+            # Scratch memory is bytes, rounded up to one of eight sizes to a doubling: count what was asked for.
+            used = byte_bounds(cache)[1] - byte_bounds(base)[0] if base.dtype == np.uint8 else base.nbytes
+            found[id(base)] = max(used, found.get(id(base), 0))
     elif isinstance(cache, (tuple, list)) and not isinstance(cache, (RopeCache, fast_rope.RopeCache, Mask)):
         for item in cache:
             buffers(item, params, found)
