@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         "data",
         help="write texts and tasks of the story world",
         description="Write what the story world offers, to look at or as files.",
-        epilog="Examples:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
+        epilog="Example:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)

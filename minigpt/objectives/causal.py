@@ -214,39 +214,52 @@ class CausalObjective:
         """The prompt, and how the model goes on; a blank line where a document ends."""
         if settings.beams:
             raise UserError("sample.beams is for encoder–decoders; this model draws its tokens")
-        yield settings.prompt
-        end = self.documents.end if self.documents else None
-        for ended, part in itertools.groupby(self._written(model, params, settings, seed), key=lambda i: i == end):
-            yield from ["\n\n"] if ended else text_pieces(self.tokenizer, part)
-
-    def _written(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[int]:
-        """The new tokens. Where rows begin with a document, so does writing: what ended before is out of sight."""
-        apart = self.settings.sampling == "documents"
-        prompt, left, number = self._prompt(settings.prompt), settings.tokens, 0
         seeds = [seed] if isinstance(seed, int) else list(seed)
-        while left:
-            ids = generate(
+
+        def begun(prompt: list[int], tokens: int, number: int) -> Iterator[int]:
+            return generate(
                 model,
                 params,
                 prompt,
-                left,
+                tokens,
                 temperature=settings.temperature,
                 top_k=settings.top_k,
                 top_p=settings.top_p,
                 seed=[*seeds, number] if number else seed,
                 vocab_size=self.tokenizer.vocab_size,
             )
-            for i in ids:
-                left -= 1
-                yield i
-                if apart and i == self.documents.end:
-                    break
-            prompt, number = [i], number + 1
+
+        first = begun(self._prompt(settings.prompt), settings.tokens, 0)  # refuses a prompt before it is shown
+        yield settings.prompt
+        end = self.documents.end if self.documents else None
+        ids = first
+        if self.settings.sampling == "documents":
+            ids = _one_by_one(first, begun, end, settings.tokens)
+        for ended, part in itertools.groupby(ids, key=lambda i: i == end):
+            yield from ["\n\n"] if ended else text_pieces(self.tokenizer, part)
 
     def _prompt(self, prompt: str) -> list[int]:
         """The ids to go on from; a document begins after an end-of-text token."""
         if not prompt and self.documents is not None:
             return [self.documents.end]
         return prompt_ids(self.tokenizer, prompt)
+
+
+def _one_by_one(
+    ids: Iterator[int], begun: Callable[[list[int], int, int], Iterator[int]], end: int, left: int
+) -> Iterator[int]:
+    """Where rows of training begin with a document, so does writing: one that has ended is out of the next one's sight.
+
+    Args:
+        ids: the first document, and what might follow it.
+        begun: begins another, given its prompt, how many tokens are left, and its number.
+    """
+    number = 0
+    while left:
+        for i in ids:
+            left -= 1
+            yield i
+            if i == end:
+                break
+        number += 1
+        ids = begun([end], left, number)
