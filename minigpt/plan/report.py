@@ -38,7 +38,9 @@ def in_bytes(value: float) -> str:
 def in_time(seconds: float) -> str:
     if seconds >= 86400:
         return f"{seconds / 86400:,.3g} days" if seconds < 86400e3 else f"{seconds / 86400:,.0f} days"
-    return f"{seconds / 3600:.3g} hours" if seconds >= 3600 else f"{seconds / 60:.3g} minutes"
+    if seconds >= 60:
+        return f"{seconds / 3600:.3g} hours" if seconds >= 3600 else f"{seconds / 60:.3g} minutes"
+    return f"{seconds:.3g} seconds"
 
 
 def values(p: Plan) -> dict[str, Any]:
@@ -135,14 +137,14 @@ def _memory(p: Plan) -> list[str]:
     ]
     if p.gpus > 1:
         each = ", ".join(f"{stage}: {in_bytes(size)}" for stage, size in values["state_on_each_gpu"].items())
-        lines.append(f"    on each of {p.gpus}, by ZeRO's stage, without other parallelism  {each}")
+        lines.append(f"    on each of {p.gpus:,}, by ZeRO's stage, without other parallelism  {each}")
     lines.append(f"  activations of one row of {p.workload.row_tokens:,} tokens, output layer included")
     rows = values["row"] | values["package_row"]
     return lines + [f"    {name:<36}{in_bytes(size):>10}" for name, size in rows.items()]
 
 
 def _layout(p: Plan) -> list[str]:
-    where = f"{p.gpus} x {p.gpu.name} ({in_bytes(p.gpu.memory)}"
+    where = f"{p.gpus:,} x {p.gpu.name} ({in_bytes(p.gpu.memory)}"
     lines = ["", f"layout on {where}, {p.gpu.peak(p.precision) / 1e12:.3g} TFLOP/s), {p.rows:,} rows a step"]
     if p.layout is None:
         hint = f"; {p.fits_on} are enough" if p.fits_on and p.fits_on > p.gpus else ""
@@ -153,7 +155,7 @@ def _layout(p: Plan) -> list[str]:
     lines += [
         f"  data {s.data} x tensor {s.tensor} x pipeline {s.pipeline}, ZeRO stage {s.zero}, "
         f"recomputation {s.recompute}; {s.micro_batches} micro-batches of {s.micro_rows} rows a replica",
-        f"  the fullest GPU holds   {in_bytes(layout.bytes)}: {held}",
+        f"  {'it holds' if p.gpu.measured else 'the fullest GPU holds':<24}{in_bytes(layout.bytes)}: {held}",
         f"  pipeline bubble         {100 * layout.bubble:.1f}% of a step",
     ]
     if sent:
@@ -169,10 +171,14 @@ def _layout(p: Plan) -> list[str]:
     return lines
 
 
+def _money(cost: float) -> str:
+    return f"{cost:,.0f}" if cost >= 100 or not cost else f"{cost:.2g}"
+
+
 def _time(p: Plan) -> list[str]:
     hours = f"{p.gpu_hours():,.0f}" if p.gpu_hours() >= 10 else f"{p.gpu_hours():.2g}"
     of = "machine" if p.gpu.measured else "GPU"
-    price = "" if p.price is None else f", {p.cost():,.0f} at {p.price:g} an hour"
+    price = "" if p.price is None else f", {_money(p.cost())} at {p.price:g} an hour"
     others = ", ".join(f"{in_time(p.seconds(mfu))} at {mfu}" for mfu in MFU_RANGE if not math.isclose(mfu, p.mfu))
     return [
         "",

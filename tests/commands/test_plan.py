@@ -37,6 +37,13 @@ def test_tokens_time_and_gpus_are_proportional(capsys):
     assert base["time"]["seconds"] == pytest.approx(4 * more["time"]["seconds"])
 
 
+def test_little_is_said_in_small_units(capsys):
+    assert main(["plan", "tiny", "--price", "2"]) == 0
+    out = capsys.readouterr().out
+    v = json_of(capsys, "plan", "tiny", "--price", "2", "--json")["time"]
+    assert f"0.4: {v['seconds']:.3g} seconds" in out and f", {v['cost']:.2g} at 2 an hour" in out and v["cost"] < 0.01
+
+
 def test_what_does_not_fit_is_said(capsys):
     assert main(["plan", "gpt3-175b", "--gpus", "2"]) == 0
     assert "nothing fits that uses them all; 64 are enough" in capsys.readouterr().out
@@ -45,6 +52,9 @@ def test_what_does_not_fit_is_said(capsys):
 
 
 def test_this_machine(capsys):
+    assert main(["plan", "gpt2-tiny", "--gpu", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    assert "  it holds  " in shown and "GPU" not in shown
     v = json_of(capsys, "plan", "gpt2-tiny", "--gpu", "cpu", "--json")
     assert v["hardware"] == {"gpu": "CPU", "gpus": 1, "precision": "float32", "fits_on": 1}
     assert v["time"]["seconds"] > 0
