@@ -247,8 +247,8 @@ def text(r: Results) -> str:
 
 
 def _joint_text(law: Joint, e: str) -> str:
+    said = f"loss - {e} = {law.a:.3g} / N^{law.alpha:.3f} + {law.b:.3g} / D^{law.beta:.3f}"
+    if not (law.alpha > 0 and law.beta > 0):  # more is not better, so there is nothing to weigh
+        return f"{said} (no best split of C: an exponent is not above 0)"
     n, d = law.optimum(1e15)
-    return (
-        f"loss - {e} = {law.a:.3g} / N^{law.alpha:.3f} + {law.b:.3g} / D^{law.beta:.3f}"
-        f" (best for C = 1e15: N {n:.2g}, D {d:.2g})"
-    )
+    return f"{said} (best for C = 1e15: N {n:.2g}, D {d:.2g})"

@@ -74,6 +74,11 @@ def test_laws_values_text_and_picture(tmp_path):
     assert save_figure(scaling_figure(r), tmp_path / "scaling.png").stat().st_size > 20_000
 
 
+def test_exponents_that_are_not_above_zero_have_no_best_split():
+    said = results._joint_text(TRUTH._replace(beta=-2.9), "floor")
+    assert said.endswith("/ D^-2.900 (no best split of C: an exponent is not above 0)")
+
+
 def test_parameters_without_embeddings():
     from minigpt.config import build_config
 
