@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     loaded = load(folder, backend=backend.name)
     objective = make_objective(loaded.config, loaded.text)
     if args.baseline and not hasattr(objective, "baseline"):
-        raise UserError(f"there is no --baseline for the family {loaded.config.family}")
+        what = f"the task {loaded.config.task}" if loaded.config.task else f"the family {loaded.config.family}"
+        raise UserError(f"there is no --baseline for {what}")
     if args.split and not loaded.config.task:
         raise UserError(f"--split is for fine-tuned models; {folder} was trained on no task")
     own = args.baseline or not (args.data or args.split)

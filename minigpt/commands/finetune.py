@@ -102,13 +102,11 @@ def _request(args: argparse.Namespace) -> Request:
 
 def _folder(args: argparse.Namespace) -> str:
     """Where the task's files are."""
+    from minigpt.tasks.world import task_folder
+
     if args.data is not None and not Path(only_text("--data", args.data)).exists():
         raise UserError(f"there is no folder {args.data}")
-    if args.data is None:
-        from minigpt.tasks.world import task_folder
-
-        return str(task_folder(args.task))
-    return str(Path(args.data).resolve())
+    return str(task_folder(args.task, args.data).resolve())
 
 
 def _outs(args: argparse.Namespace) -> list[Path | None]:
@@ -131,7 +129,7 @@ def _one(args: argparse.Namespace, source: Loaded, request: Request, out: Path |
     """One seed's run; None if it was stopped."""
     options = {"from_scratch": args.from_scratch, "force": args.force, "fresh": args.fresh, "skip": args.skip}
     trainer, start = prepare(source, request, out, name, **options)
-    print(f"new: {', '.join(start.new)}", file=sys.stderr)
+    print(f"new: {', '.join(start.new) or 'nothing'}", file=sys.stderr)
     if start.left_out:
         print(f"left out: {', '.join(start.left_out)}", file=sys.stderr)
     return _trained(trainer)

@@ -343,7 +343,9 @@ class TaskObjective:
         return self.predictions(data, [answers[i] for i in range(len(data.rows))])
 
     def about(self, dataset: TaskData) -> str:
-        cut = f" ({dataset.train.cut:,} of them cut to the context)" if dataset.train.cut else ""
+        rows = len(dataset.train.rows)
+        of = "them" if rows == len(dataset.train.examples) else f"their {rows:,} rows"
+        cut = f" ({dataset.train.cut:,} of {of} cut to the context)" if dataset.train.cut else ""
         return (
             f"{self.task.name} ({self.task.about}), {len(dataset.train.examples):,} training examples of "
             f"{int(dataset.train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"

@@ -67,7 +67,8 @@ def count_words(train: Sequence[Example], test: Sequence[Example], view: str) ->
     """The accuracy on `test` of a classifier that has learned from `train`.
 
     Raises:
-        UserError: the kind of task is neither classification nor multiple choice nor pronouns; scikit-learn is missing.
+        UserError: the kind of task is neither classification nor multiple choice nor pronouns; scikit-learn is missing;
+            all training examples are of one class.
     """
     try:
         pipeline, linear, extraction, preprocessing = (
@@ -84,6 +85,8 @@ def count_words(train: Sequence[Example], test: Sequence[Example], view: str) ->
         linear.LogisticRegression(max_iter=300),
     )
     rows, labels, _ = _rows(train, VIEWS[view])
+    if len(set(labels)) < 2:
+        raise UserError(f"counting words needs training examples of two classes; all {len(train)} are of one")
     classifier.fit(rows, labels)
     rows, _, starts = _rows(test, VIEWS[view])
     if isinstance(test[0], Classification):

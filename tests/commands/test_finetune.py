@@ -183,6 +183,10 @@ def test_a_fine_tuned_model_can_be_fine_tuned_again(pretrained, rte, tmp_path, c
 def test_what_is_new_and_what_is_left_out_is_said(pretrained, rte, tmp_path, capsys):
     assert finetune(pretrained("gpt"), "rte", rte, tmp_path / "a", "--epochs", "1") == 0
     assert "new: head.weight, head.bias, 3 rows of tokens\n" in capsys.readouterr().err
+    assert finetune(tmp_path / "a", "rte", rte, tmp_path / "same", "--epochs", "1") == 0
+    assert "new: nothing\n" in capsys.readouterr().err
+    assert main(["eval", str(tmp_path / "a"), "--baseline"]) == 2
+    assert "there is no --baseline for the task rte" in capsys.readouterr().err
     assert finetune(pretrained("bert"), "rte", rte, tmp_path / "b", "--epochs", "1") == 0
     said = capsys.readouterr().err
     assert "new: classifier.weight, classifier.bias\n" in said and "left out: masked.dense.weight, pairs.weight" in said

@@ -67,6 +67,9 @@ def test_documents_are_of_the_split_that_their_hash_says():
 
 def test_tasks_are_made_in_the_cache_on_first_use(tmp_path, monkeypatch):
     assert task_folder("rte", tmp_path / "real") == tmp_path / "real"
+    (tmp_path / "tasks" / "rte").mkdir(parents=True)  # as `minigpt data tasks --out tasks` writes them
+    assert task_folder("rte", tmp_path / "tasks") == tmp_path / "tasks" / "rte"
+    assert task_folder("cola", tmp_path / "tasks") == tmp_path / "tasks"
     monkeypatch.setattr("minigpt.tasks.world.write", lambda folder, name: write(folder, name, 0, SMALL))
     folder = task_folder("sst2")
     monkeypatch.setattr("minigpt.tasks.world.write", None)

@@ -114,11 +114,13 @@ def source_text(example: Any) -> str:
 def task_folder(name: str, data: str | Path | None = None) -> Path:
     """Where a task's files are: `data` if it is given, else the story world's, made in the cache on first use.
 
+    `data` may be what `minigpt data tasks` wrote, with a folder for each task by its name.
+
     Raises:
         UserError: the story world has no such task.
     """
     if data is not None:
-        return Path(data)
+        return Path(data) / name if (Path(data) / name).is_dir() else Path(data)
     _made(name)
     # Other documents of the world, or other ways to make tasks of them, are other files.
     texts = "".join(document(0, index).text for index in range(64))
