@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from minigpt.errors import UserError
@@ -42,6 +43,27 @@ def at_least(least: int) -> Any:
 
 def print_json(values: Any) -> None:
     print(json.dumps(values))
+
+
+def out_path(text: str) -> Path:
+    """The path in --out, which must say something: an empty one would be the current folder."""
+    if not only_text("--out", text):
+        raise UserError("--out is empty; give a name that does not exist yet")
+    return Path(text)
+
+
+def figure_path(text: str, *, force: bool) -> Path:
+    """The path in --out of a picture that is about to be drawn.
+
+    Raises:
+        UserError: it does not end in .png, its folder does not exist, or it exists and is not to be replaced.
+    """
+    path = out_path(text)
+    if path.suffix.lower() != ".png" or not path.parent.is_dir():
+        raise UserError(f"--out {path} must be the name of a .png file in a folder that exists")
+    if path.exists() and not force:
+        raise UserError(f"{path} exists; replace it with --force")
+    return path
 
 
 def only_text(name: str, text: str) -> str:

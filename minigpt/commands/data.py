@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minigpt.commands.common import at_least, new_parser, only_text, print_json
+from minigpt.commands.common import at_least, new_parser, out_path, print_json
 from minigpt.commands.data_storyworld import add_storyworld
 from minigpt.errors import UserError
 from minigpt.files import check_absent
@@ -44,7 +44,7 @@ def _add_tasks(kinds: Any) -> None:
 
 def run_tasks(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.task or MADE))
-    out = Path(only_text("--out", args.out))
+    out = out_path(args.out)
     for name in names:
         if name not in MADE:
             raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")

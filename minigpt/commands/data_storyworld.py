@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from minigpt.commands.common import at_least, new_parser, only_text, print_json
+from minigpt.commands.common import at_least, new_parser, out_path, print_json
 from minigpt.data import storyworld
 from minigpt.data.storyworld import Document
 from minigpt.errors import UserError
@@ -40,7 +39,7 @@ def run_storyworld(args: argparse.Namespace) -> int:
         return _entropy(args)
     if args.out is None:
         return _show(args)
-    path, counts = Path(only_text("--out", args.out)), {"documents": 0, "bytes": 0}
+    path, counts = out_path(args.out), {"documents": 0, "bytes": 0}
     check_absent(path)
     if not path.parent.is_dir():
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from minigpt.api import Loaded, load
 from minigpt.backend import get_backend
-from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
+from minigpt.commands.common import add_run_argument, at_least, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
 from minigpt.evaluate.fewshot import DoesNotFit, Shots, few_shot
@@ -49,14 +49,15 @@ def add_parser(subparsers: Any) -> None:
         "--beside", action="append", default=[], metavar="RUN", help="the same for another run; repeatable"
     )
     parser.add_argument("--out", metavar="FILE.png", help="draw the scores against K")
+    parser.add_argument("--force", action="store_true", help="replace the picture in --out if there is one")
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    path = None if args.out is None else Path(only_text("--out", args.out))
-    if path and (path.suffix.lower() != ".png" or not path.parent.is_dir()):
-        raise UserError(f"--out {path} must be the name of a .png file in a folder that exists")
+    if args.force and args.out is None:
+        raise UserError("--force replaces the picture in --out; name it with --out")
+    path = None if args.out is None else figure_path(args.out, force=args.force)
     backend = get_backend(args.backend).name
     folders = [find_model(name) for name in (args.run_folder, *args.beside)]
     for folder in folders:
@@ -77,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     for name, some in found.items():
         print(f"{name}: {data.task.name}, {some[0].score.count} questions, {some[0].how}")
         for s in some:
-            print(f"    {s.shots:3} shots: {described(s.score)}; {s.score.baseline_name} {s.score.baseline:.3f}")
+            shots = "shot" if s.shots == 1 else "shots"
+            print(f"    {s.shots:3} {shots}: {described(s.score)}; {s.score.baseline_name} {s.score.baseline:.3f}")
     return 0
 
 

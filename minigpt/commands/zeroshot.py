@@ -9,7 +9,7 @@ from typing import Any
 
 from minigpt.api import load
 from minigpt.backend import get_backend
-from minigpt.commands.common import add_run_argument, new_parser, only_text, print_json
+from minigpt.commands.common import add_run_argument, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
 from minigpt.evaluate.scoring import RULES, check_causal
@@ -53,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", metavar="FILE.png", help="of --checkpoints; by default zeroshot.png in the run's folder"
     )
+    parser.add_argument("--force", action="store_true", help="replace the picture in --out if there is one")
     parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     parser.set_defaults(run=run)
 
@@ -60,13 +61,16 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.out is not None and not args.checkpoints:
         raise UserError("--out is where --checkpoints draws; give both")
+    if args.force and args.out is None:
+        raise UserError("--force replaces the picture in --out; name it with --out")
+    path = None if args.out is None else figure_path(args.out, force=args.force)
     settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
     folder = find_run(args.run_folder) if args.checkpoints else find_model(args.run_folder)
     loaded = load(folder, backend=backend)
     check_causal(loaded)
     tasks = read_tasks(args)
     if args.checkpoints:
-        return _over_checkpoints(args, folder, tasks, settings, backend)
+        return _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend)
     findings = []
     with progress_bar(unit="text", leave=False) as bar:
         for data in tasks:
@@ -125,13 +129,10 @@ def finding_values(finding: Finding) -> dict[str, Any]:
 
 
 def _over_checkpoints(
-    args: argparse.Namespace, folder: Path, tasks: list[TaskData], settings: Settings, backend: str
+    args: argparse.Namespace, folder: Path, path: Path, tasks: list[TaskData], settings: Settings, backend: str
 ) -> int:
     from minigpt import plot  # matplotlib takes a second to import
 
-    path = folder / "zeroshot.png" if args.out is None else Path(only_text("--out", args.out))
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise UserError(f"--out {path} must be the name of a .png file in a folder that exists")
     total = len(checkpoint_paths(folder)) * len(tasks)
     with progress_bar(total=total, unit="measurement", leave=False) as bar:
         curves = skill_curves(folder, tasks, settings, backend=backend, on_done=lambda step, finding: bar.update())

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from minigpt.data import storyworld
 from minigpt.data.storyworld import lists
+from minigpt.errors import UserError
 from minigpt.tasks.registry import Task
 
 LINES = 16  # of a list: the last is asked, the others can be shown
@@ -49,7 +50,11 @@ def read_labels(folder: Path | str, split: str, *, whole_set: bool = False) -> l
 
     Args:
         whole_set: all labels of the list's set are options.
+    Raises:
+        UserError: there is no such split.
     """
+    if split not in SIZES:
+        raise UserError(f"there is no split {split!r}; the splits of the lists are {', '.join(SIZES)}")
     examples = _labels(split)
     return [_among_all(example) for example in examples] if whole_set else list(examples)
 

@@ -28,12 +28,18 @@ def test_baselines_stand_beside_chance(tmp_path, capsys):
     assert winograd == {"chance": 0.5}
 
 
+def test_words_cannot_be_counted_of_one_class(tmp_path, error):
+    arguments = ["data", "tasks", "--task", "sst2", "--out", tmp_path / "t", "--train", "1", "--baselines"]
+    assert "needs training examples of two classes; all 1 are of one" in error(*arguments, "--dev", "1", "--test", "1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--task", "rtee"], "the story world has no task 'rtee'; it has story-cloze"),
         (["--task", "rte", "--train", "0"], "0 is below 1"),
         (["--task", "rte", "--out", "there"], "there/rte exists already"),
+        (["--task", "rte", "--out", ""], "--out is empty"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(arguments, sentence, tmp_path, error):

@@ -49,6 +49,7 @@ def test_entropy_in_closed_form_beside_the_mean(capsys):
         (["--documents", "2", "--bytes", "100"], "not allowed with argument"),
         (["--entropy", "--kind", "story"], "--entropy is of all kinds"),
         (["--out", "there"], "there exists already"),
+        (["--out", ""], "--out is empty"),
         (["--out", "nowhere/a.txt"], "there is no folder nowhere"),
     ],
 )

@@ -90,6 +90,7 @@ def test_shots(runs, data, capsys, tmp_path):
     assert values["runs"]["plain"][0]["value"] == zero["tasks"]["sst2"]["scores"]["accuracy"]["value"]
     assert main([str(a) for a in arguments]) == 0
     shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in shown[1:]] == ["shots:", "shot:", "shots:"]
     assert shown[0].startswith("plain: sst2, 6 questions, most probable option")
     assert [line.split()[0] for line in shown[1:]] == ["0", "1", "2"]  # four do not fit a context of 90 bytes
 
@@ -108,11 +109,22 @@ def test_bad_input(runs, data, error, tmp_path):
     named = ["zeroshot", run, "--task", "rte", "--data", data, "--checkpoints"]
     assert "has 1 checkpoint; to see how skill grows, train with --set train.checkpoint_powers=true" in error(*named)
     assert "must be the name of a .png file" in error(*named, "--out", "skill.pdf")
+    assert "--force replaces the picture in --out" in error(*named, "--force")
+    (tmp_path / "there.png").write_bytes(b"a picture")
+    assert "there.png exists; replace it with --force" in error(*named, "--out", "there.png")
     assert "is not a run folder" in error("zeroshot", "nowhere", "--task", "rte")
     shots = ["fewshot", run, "--task", "sst2", "--data", data, "--shots"]
     assert "with 4 examples before it a question of sst2 comes to" in error(*shots, 4)
     assert "sst2 has 8 examples to show, not 50" in error(*shots, 50)
     assert "is below 0" in error(*shots, -1)
+    assert "there.png exists; replace it with --force" in error(*shots, 1, "--out", "there.png")
+    assert "--force replaces the picture in --out" in error(*shots, 1, "--force")
+    assert (tmp_path / "there.png").read_bytes() == b"a picture"
+    assert main([str(a) for a in (*shots, 1, "--out", tmp_path / "there.png", "--force")]) == 0
+    assert (tmp_path / "there.png").read_bytes().startswith(b"\x89PNG")
+    assert "no split 'val'; the splits of the lists are train, dev, test" in error(
+        "fewshot", run, "--task", "labels", "--split", "val"
+    )
     assert "the lists of labels are drawn from the story world" in error("fewshot", run, "--task", "labels", *empty)
 
 
