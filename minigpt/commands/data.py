@@ -11,8 +11,8 @@ from minigpt.commands.data_storyworld import add_storyworld
 from minigpt.errors import UserError
 from minigpt.files import check_absent
 from minigpt.tasks import TASKS
-from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words, simplest
-from minigpt.tasks.metrics import evaluate_task
+from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words, simplest, sklearn_modules
+from minigpt.tasks.metrics import check_packages, evaluate_task
 from minigpt.tasks.world import MADE, Sizes, write
 
 
@@ -49,6 +49,9 @@ def run_tasks(args: argparse.Namespace) -> int:
         if name not in MADE:
             raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")
         check_absent(out / name)
+        if args.baselines:  # what is missing is said before anything is written
+            sklearn_modules()
+            check_packages(TASKS[name].metrics)
     sizes, written = Sizes(args.train, args.dev, args.test), {}
     for name in names:
         folder = write(out / name, name, args.seed, sizes)

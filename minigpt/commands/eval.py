@@ -57,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"there is no --baseline for {what}")
     if args.split and not loaded.config.task:
         raise UserError(f"--split is for fine-tuned models; {folder} was trained on no task")
+    if args.data and loaded.config.task:
+        from minigpt.tasks.world import task_folder
+
+        args.data = [str(task_folder(loaded.config.task, name)) for name in args.data]
     own = args.baseline or not (args.data or args.split)
     dataset = _training_text(folder, loaded.config, objective) if own else None
     if args.split:

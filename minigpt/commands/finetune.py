@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         one = request._replace(seed=args.seed + number)
         outcome = _one(args, source, one, out, name)
         if outcome is None:
+            if rest := len(outs) - number - 1:
+                print(f"not begun: {rest} more, from --seed {one.seed + 1} on", file=sys.stderr)
             return 130
         outcomes.append(outcome)
     _say(args, outcomes, args.task)

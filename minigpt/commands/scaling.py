@@ -15,6 +15,7 @@ from minigpt.commands.train import stop_on_signals
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.text import resolve_sources
 from minigpt.errors import UserError
+from minigpt.evaluate.scaling_laws import solver
 from minigpt.files import write_atomically
 from minigpt.progress import progress_bar
 from minigpt.scaling import SIZES, Family, Size, measure, open_family, results, start_family, train_family
@@ -67,6 +68,7 @@ def size(text: str) -> Size:
 
 
 def run(args: argparse.Namespace) -> int:
+    solver()  # what fits the laws is there, or it is said before hours of training
     folder, family = _resumed(args) if args.resume is not None else _fresh(args)
     with stop_on_signals() as should_stop:
         finished = train_family(

@@ -10,7 +10,7 @@ from minigpt.commands.common import at_least, only_text
 from minigpt.errors import UserError
 from minigpt.evaluate.task_data import TaskData, answered, draw, measured_split
 from minigpt.tasks import Task
-from minigpt.tasks.metrics import Score
+from minigpt.tasks.metrics import Score, check_packages
 from minigpt.tasks.world import task_folder
 
 OTHERS = ("train", "dev")  # parts that examples may be taken from that are not measured on, in this order
@@ -41,8 +41,9 @@ def read_task(args: argparse.Namespace, task: Task, *, others: bool) -> TaskData
     """The examples to measure on and, where they are needed, others.
 
     Raises:
-        UserError: the files are missing or damaged, or have no answers.
+        UserError: the files are missing or damaged, or have no answers; a metric needs a package that is not installed.
     """
+    check_packages(task.metrics)
     folder = task_folder(task.name, None if args.data is None else only_text("--data", args.data))
     split = measured_split(task, args.split)
     examples = answered(task, folder, split, args.limit, args.seed)

@@ -178,7 +178,7 @@ def fit_joint(points: Points, floor: float | None = None, start: Joint | None = 
     Raises:
         UserError: scipy is missing, there are too few points, or a loss is not above the floor.
     """
-    least_squares = _least_squares()
+    least_squares = solver()
     n, d = np.log(points.parameters.astype(np.float64)), np.log(points.tokens.astype(np.float64))
     known = floor is not None
     _check(points.losses, floor, min(len(np.unique(n)), len(np.unique(d))), 2 if known else 3)
@@ -218,7 +218,8 @@ def _coordinates(law: Joint, middle: tuple[float, float], lowest: float) -> list
     return [a, law.alpha, b, law.beta, math.log(share / (1 - share))]
 
 
-def _least_squares() -> Any:
+def solver() -> Any:
+    """SciPy's least squares; a UserError where it is not installed."""
     try:
         from scipy.optimize import least_squares
     except ImportError:

@@ -63,6 +63,15 @@ COUNTABLE = (Classification, MultipleChoice, Pronoun)
 VIEWS: dict[str, Features] = {"words": words, "alone": alone, "overlap": overlap}
 
 
+def sklearn_modules() -> list[Any]:
+    """What counting words needs of scikit-learn; a UserError where it is not installed."""
+    names = ("pipeline", "linear_model", "feature_extraction", "preprocessing")
+    try:
+        return [import_module(f"sklearn.{name}") for name in names]
+    except ImportError:
+        raise UserError('counting words needs scikit-learn; pip install "minigpt[tasks]" brings it') from None
+
+
 def count_words(train: Sequence[Example], test: Sequence[Example], view: str) -> float:
     """The accuracy on `test` of a classifier that has learned from `train`.
 
@@ -70,13 +79,7 @@ def count_words(train: Sequence[Example], test: Sequence[Example], view: str) ->
         UserError: the kind of task is neither classification nor multiple choice nor pronouns; scikit-learn is missing;
             all training examples are of one class.
     """
-    try:
-        pipeline, linear, extraction, preprocessing = (
-            import_module(f"sklearn.{name}")
-            for name in ("pipeline", "linear_model", "feature_extraction", "preprocessing")
-        )
-    except ImportError:
-        raise UserError('counting words needs scikit-learn; pip install "minigpt[tasks]" brings it') from None
+    pipeline, linear, extraction, preprocessing = sklearn_modules()
     if not isinstance(train[0], COUNTABLE):
         raise UserError("counting words answers only where there are classes or options")
     classifier = pipeline.make_pipeline(

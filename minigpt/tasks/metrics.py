@@ -24,6 +24,12 @@ from minigpt.tasks.registry import Task
 
 RESAMPLES = 1000
 
+# Modules, and the packages that bring them.
+_SKLEARN, _SCIPY = ("sklearn.metrics", "scikit-learn"), ("scipy.stats", "scipy")
+_BLEU, _ROUGE = ("sacrebleu", "sacrebleu"), ("rouge_score.rouge_scorer", "rouge-score")
+_NEEDED = {"f1": _SKLEARN, "matthews": _SKLEARN, "pearson": _SCIPY, "spearman": _SCIPY, "bleu": _BLEU}
+_NEEDED |= {name: _ROUGE for name in ("rouge-1", "rouge-2", "rouge-l", "rouge-lsum")}
+
 # The value of a metric on the examples with the given indices, which may repeat.
 Statistic = Callable[[np.ndarray], float]
 
@@ -145,14 +151,14 @@ def _accuracy(predictions: Sequence[Any], references: Sequence[Any]) -> Statisti
 
 def _f1(predictions: Sequence[int], references: Sequence[int]) -> Statistic:
     """F1 of the class 1; 0 where there is none of it, neither predicted nor true."""
-    score = _package("sklearn.metrics", "scikit-learn").f1_score
+    score = _package(*_SKLEARN).f1_score
     a, b = np.asarray(predictions), np.asarray(references)
     return lambda chosen: float(score(b[chosen], a[chosen], zero_division=0.0))
 
 
 def _matthews(predictions: Sequence[int], references: Sequence[int]) -> Statistic:
     """Matthews' correlation; 0 where all predictions, or all references, are the same."""
-    score = _package("sklearn.metrics", "scikit-learn").matthews_corrcoef
+    score = _package(*_SKLEARN).matthews_corrcoef
     a, b = np.asarray(predictions), np.asarray(references)
     return lambda chosen: float(score(b[chosen], a[chosen])) if _varies(a[chosen]) and _varies(b[chosen]) else 0.0
 
@@ -161,7 +167,7 @@ def _correlation(name: str) -> Callable[[Sequence[float], Sequence[float]], Stat
     """Pearson's or Spearman's correlation (equal numbers share the mean of their ranks); 0 for a constant."""
 
     def make(predictions: Sequence[float], references: Sequence[float]) -> Statistic:
-        function = getattr(_package("scipy.stats", "scipy"), name)
+        function = getattr(_package(*_SCIPY), name)
         a, b = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
         if not np.isfinite(a).all():
             raise UserError("some of the predicted scores are not finite numbers")
@@ -188,8 +194,8 @@ def _token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) -
 
 def _bleu(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
     """Corpus BLEU-4 in percent, with sacrebleu's tokenisation: n-grams and lengths are added up over the sentences."""
-    bleu = _package("sacrebleu", "sacrebleu").BLEU()
-    sentences = _package("sacrebleu", "sacrebleu").BLEU(effective_order=True)
+    bleu = _package(*_BLEU).BLEU()
+    sentences = _package(*_BLEU).BLEU(effective_order=True)
     scores = [sentences.sentence_score(a, [b]) for a, b in zip(predictions, references, strict=True)]
     counts = np.array([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in scores])  # (examples, 4 + 4 + 2)
 
@@ -204,7 +210,7 @@ def _rouge(name: str) -> Callable[[Sequence[str], Sequence[str]], Statistic]:
     """Mean F1 of ROUGE with Porter's stemmer, as is usual; "rougeLsum" takes every line as a sentence."""
 
     def make(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
-        scorer = _package("rouge_score.rouge_scorer", "rouge-score").RougeScorer([name], use_stemmer=True)
+        scorer = _package(*_ROUGE).RougeScorer([name], use_stemmer=True)
         return _mean_of([scorer.score(b, a)[name].fmeasure for a, b in zip(predictions, references, strict=True)])
 
     return make
@@ -258,6 +264,13 @@ METRICS: dict[str, tuple[Callable[..., Statistic], Callable[..., tuple[Any, str]
     "rouge-lsum": (_rouge("rougeLsum"), _shifted),
     "perplexity": (_perplexity, _frequencies),
 }
+
+
+def check_packages(metrics: Sequence[str]) -> None:
+    """Raise UserError if a metric's package is missing: better before a model is trained and asked than after."""
+    for name in metrics:
+        if name in _NEEDED:
+            _package(*_NEEDED[name])
 
 
 def _package(module: str, name: str) -> Any:

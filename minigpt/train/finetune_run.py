@@ -19,8 +19,9 @@ from minigpt.families import make_model, make_objective
 from minigpt.files import write_atomically
 from minigpt.objectives.task import TaskObjective
 from minigpt.params import Parameters
+from minigpt.tasks import TASKS
 from minigpt.tasks.files import MissingPart
-from minigpt.tasks.metrics import reference
+from minigpt.tasks.metrics import check_packages, reference
 from minigpt.train.best import best_so_far
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
@@ -69,6 +70,7 @@ def prepare(
         name: what the run is called where `out` is None: runs/NAME-N.
     """
     config = finetuning_config(source.config, request)
+    check_packages(TASKS[request.task].metrics)
     objective = make_objective(config, source.text)
     dataset = objective.load()
     config = with_epochs(config, request, len(dataset.train.rows))

@@ -28,6 +28,15 @@ def test_baselines_stand_beside_chance(tmp_path, capsys):
     assert winograd == {"chance": 0.5}
 
 
+def test_a_missing_package_is_said_before_anything_is_written(tmp_path, error, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("minigpt.tasks.baselines.import_module", missing)
+    assert "needs scikit-learn" in error("data", "tasks", "--task", "rte", "--out", tmp_path / "t", "--baselines")
+    assert not (tmp_path / "t").exists()
+
+
 def test_words_cannot_be_counted_of_one_class(tmp_path, error):
     arguments = ["data", "tasks", "--task", "sst2", "--out", tmp_path / "t", "--train", "1", "--baselines"]
     assert "needs training examples of two classes; all 1 are of one" in error(*arguments, "--dev", "1", "--test", "1")

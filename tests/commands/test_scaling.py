@@ -1,6 +1,7 @@
 """`minigpt scaling`: a family in a folder, its results for people and programs, and one sentence for mistakes."""
 
 import json
+import sys
 
 import pytest
 
@@ -31,6 +32,12 @@ def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, caps
     assert main(["scaling", "--resume", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "loss - fitted floor" in shown and "1x16-seed-0" in shown
+
+
+def test_a_missing_package_is_said_before_training(error, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    assert "needs scipy" in error("scaling", "--out", tmp_path / "family")
+    assert not (tmp_path / "family").exists()
 
 
 def test_mistakes(error, tmp_path, text_file):

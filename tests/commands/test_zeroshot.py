@@ -128,6 +128,14 @@ def test_bad_input(runs, data, error, tmp_path):
     assert "the lists of labels are drawn from the story world" in error("fewshot", run, "--task", "labels", *empty)
 
 
+def test_a_missing_package_is_said_before_anything_is_asked(runs, data, error, monkeypatch):
+    def missing(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("minigpt.tasks.metrics.import_module", missing)
+    assert "needs the package rouge-score" in error("zeroshot", runs / "plain", "--task", "cnn-dm", "--data", data)
+
+
 def test_a_model_that_does_not_continue_texts(runs, data, error, capsys):
     small = {"model.layers": 1, "model.width": 16, "model.heads": 2, "model.context": 16, "train.batch": 4}
     small |= {"train.eval_tokens": 50, "schedule.warmup": 1, "objective.documents": "stories"}

@@ -1,6 +1,7 @@
 """Metrics on cases that can be counted by hand, their intervals and their baselines."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -170,6 +171,23 @@ def test_what_cannot_be_scored_is_one_sentence(monkeypatch):
     monkeypatch.setattr(metrics, "import_module", missing)
     with pytest.raises(UserError, match="needs the package sacrebleu"):
         evaluate("bleu", ["a"], ["a"])
+
+
+def test_what_is_missing_is_known_before(monkeypatch):
+    """Without its packages a metric either works or is refused by `check_packages`, in the same words."""
+    monkeypatch.setattr(metrics, "import_module", missing)
+    for name, (make, _) in metrics.METRICS.items():
+        used, checked = (refusal(f) for f in (partial(make, ["a"], ["a"]), partial(metrics.check_packages, [name])))
+        assert used == checked
+
+
+def refusal(call):
+    try:
+        call()
+    except UserError as error:
+        return str(error)
+    except (TypeError, ValueError):  # texts are no numbers, which is not asked here
+        return None
 
 
 def missing(name):
