@@ -158,9 +158,11 @@ class TaskObjective:
         kind = self.task.kind
         if isinstance(given, kind):
             return given
-        texts = (given,) if isinstance(given, str) else tuple(given)
+        texts = tuple(given) if isinstance(given, (tuple, list)) else (given,)
         fields = self.text_fields(len(texts))
-        strings = [x for name, x in zip(fields or (), texts, strict=False) if name != "options"]
+        parts = dict(zip(fields, texts, strict=True)) if fields else {}
+        options = parts.pop("options", ())
+        strings = [*parts.values(), *(options if isinstance(options, (tuple, list)) else (None,))]
         if fields is None or not all(isinstance(x, str) for x in strings):
             raise UserError(
                 f"{str(given)[:60]!r} is no example of {self.task.name}: give a {kind.__name__}, or the texts that it "
@@ -168,7 +170,10 @@ class TaskObjective:
             )
         blank = {name: None for name in kind._fields} | {"question": "", "id": "", "answers": (), "impossible": False}
         blank = {name: value for name, value in blank.items() if name in kind._fields}
-        return kind(**blank | dict(zip(fields, texts, strict=True)))
+        example = kind(**blank | dict(zip(fields, texts, strict=True)))
+        if "options" in fields and len(options) < 2:
+            raise UserError(f"an example of {self.task.name} needs at least two options, not {len(options)}")
+        return example
 
     def text_fields(self, count: int) -> tuple[str, ...] | None:
         """The fields that so many texts fill; None if an example does not consist of so many."""

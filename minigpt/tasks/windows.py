@@ -73,7 +73,9 @@ def windows(example: Span, inputs: Inputs, *, question: int, stride: int) -> lis
     shift = len(inputs.prefix)
     offsets = [(max(a - shift, 0), b - shift) for a, b in offsets]
     room = inputs.context - inputs.specials[1] - len(asked)
-    if room < 1 or not ids:
+    if not ids:
+        raise UserError(f"the context of the question {example.question[:40]!r} is empty")
+    if room < 1:
         raise UserError(f"the question {example.question[:40]!r} leaves no room for its context of {len(ids)} tokens")
     stride = min(stride or max(room // 3, 1), room)
     starts = [0]

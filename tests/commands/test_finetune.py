@@ -187,6 +187,9 @@ def test_what_is_new_and_what_is_left_out_is_said(pretrained, rte, tmp_path, cap
     assert "new: nothing\n" in capsys.readouterr().err
     assert main(["eval", str(tmp_path / "a"), "--baseline"]) == 2
     assert "there is no --baseline for the task rte" in capsys.readouterr().err
+    write_rte(tmp_path / "tasks" / "rte")  # where `minigpt data tasks --out tasks` would write it
+    parts = [json_of(capsys, "eval", tmp_path / "a", "--data", f, "--json") for f in (rte, tmp_path / "tasks")]
+    assert parts[0] == parts[1]
     assert finetune(pretrained("bert"), "rte", rte, tmp_path / "b", "--epochs", "1") == 0
     said = capsys.readouterr().err
     assert "new: classifier.weight, classifier.bias\n" in said and "left out: masked.dense.weight, pairs.weight" in said
@@ -233,6 +236,24 @@ def test_wrong_arguments(pretrained, rte, tmp_path, error):
     assert "has no dev part" in error("finetune", run, *flags)
 
 
+def test_a_missing_package_is_said_before_training(pretrained, rte, tmp_path, error, monkeypatch):
+    def refuse(names):
+        assert tuple(names) == ("accuracy",)
+        raise UserError("a package is missing")
+
+    monkeypatch.setattr("minigpt.train.finetune_run.check_packages", refuse)
+    assert "is missing" in error("finetune", pretrained("gpt"), "--task", "rte", "--data", rte, "--out", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_seeds_that_were_not_begun_are_named(pretrained, rte, tmp_path, monkeypatch, capsys):
+    right = Trainer.train
+    monkeypatch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: True))
+    assert finetune(pretrained("gpt"), "rte", rte, tmp_path / "runs", "--seeds", "3") == 130
+    said = capsys.readouterr().err
+    assert f"finetune --resume {tmp_path / 'runs' / 'seed-0'}" in said and "not begun: 2 more, from --seed 1 on" in said
+
+
 def test_predict_says_what_it_takes(pretrained, rte, tmp_path):
     with pytest.raises(UserError, match="was not fine-tuned for a task"):
         minigpt.load(pretrained("gpt")).predict(["a"])
@@ -241,5 +262,19 @@ def test_predict_says_what_it_takes(pretrained, rte, tmp_path):
     assert loaded.predict([]) == [] and len(loaded.predict(["a", ("a", "b")])) == 2
     with pytest.raises(UserError, match="takes a list"):
         loaded.predict("a text")
-    with pytest.raises(UserError, match="is no example of rte"):
-        loaded.predict([("a", "b", "c")])
+    for wrong in (("a", "b", "c"), 3, None, ("a", None), b"a", {"text": "a"}):
+        with pytest.raises(UserError, match="is no example of rte"):
+            loaded.predict([wrong])
+
+
+def test_predict_needs_options(pretrained, tmp_path):
+    data = write_swag(tmp_path / "data")
+    assert finetune(pretrained("gpt"), "swag", data, tmp_path / "run", "--epochs", "1") == 0
+    loaded = minigpt.load(tmp_path / "run")
+    assert loaded.predict([("Anna", ["a", "b"])])[0] in (0, 1)
+    for few in ((), ("a",)):
+        with pytest.raises(UserError, match="at least two options"):
+            loaded.predict([("Anna", few)])
+    for wrong in ("ab", None, (1, 2)):
+        with pytest.raises(UserError, match="is no example of swag"):
+            loaded.predict([("Anna", wrong)])
