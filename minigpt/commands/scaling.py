@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "scaling",
         "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
-        "minigpt scaling --out family    and, after an interruption, minigpt scaling --resume family",
+        "minigpt scaling --out family\n  minigpt scaling --resume family    (after an interruption)",
     )
     parser.add_argument(
         "--sizes",

@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "zeroshot",
         "measure what a model can do on tasks that it was not trained for",
-        "minigpt zeroshot runs/tiny-1 --task all --limit 200 --checkpoints",
+        "minigpt zeroshot runs/tiny-1 --task all --limit 200",
     )
     add_run_argument(parser, also="; or any model that convert reads")
     parser.add_argument(
@@ -48,7 +48,10 @@ def add_parser(subparsers: Any) -> None:
         "by default as the task's authors did",
     )
     parser.add_argument(
-        "--checkpoints", action="store_true", help="measure all checkpoints of the run, and draw skill against steps"
+        "--checkpoints",
+        action="store_true",
+        help="measure all checkpoints of the run, and draw skill against steps; to have enough of them, train with "
+        "--set train.checkpoint_powers=true",
     )
     parser.add_argument(
         "--out", metavar="FILE.png", help="of --checkpoints; by default zeroshot.png in the run's folder"
