@@ -26,6 +26,10 @@ def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
     return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
 
+counted_rows = property(lambda batch: len(batch.inputs), doc="How many rows a batch has: what shards divide.")
+counted_tokens = property(lambda batch: batch.inputs.size, doc="How many tokens go through the model, padding too.")
+
+
 def pad_rows(rows: Sequence[np.ndarray], fill: int, width: int = 0) -> np.ndarray:
     """Rows of different lengths as one array, filled up on the right to the longest, or to `width`."""
     padded = np.full((len(rows), width or max(map(len, rows))), fill, dtype=np.int64)
@@ -52,12 +56,4 @@ class Batch(NamedTuple):
         return {"tokens": count_targets(self.targets)}
 
     rows, split = take_rows, split_rows
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def token_count(self) -> int:
-        """How many tokens go through the model."""
-        return self.inputs.size
+    row_count, token_count = counted_rows, counted_tokens

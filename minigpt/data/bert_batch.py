@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.backend import Array
-from minigpt.data.batch import pad_rows, split_rows, take_rows
+from minigpt.data.batch import counted_rows, counted_tokens, pad_rows, split_rows, take_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
@@ -43,15 +43,7 @@ class BertBatch(NamedTuple):
         return tokens if self.labels is None else tokens | {"pairs": count_targets(self.labels)}
 
     rows, split = take_rows, split_rows
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def token_count(self) -> int:
-        """How many tokens go through the model, padding too."""
-        return self.inputs.size
+    row_count, token_count = counted_rows, counted_tokens
 
 
 class SpecialIds(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from minigpt.backend import Array
 from minigpt.blocks import linear_backward, linear_forward
-from minigpt.data.batch import split_rows, take_rows
+from minigpt.data.batch import counted_rows, counted_tokens, split_rows, take_rows
 from minigpt.measures import Measures
 from minigpt.models.bert import BertBody, BertConfig
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
@@ -37,14 +37,7 @@ class ClassificationBatch(NamedTuple):
         return {"examples": count_targets(self.labels)}
 
     rows, split = take_rows, split_rows  # the choices of an example stay together
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def token_count(self) -> int:
-        return self.inputs.size
+    row_count, token_count = counted_rows, counted_tokens
 
 
 class SpanBatch(NamedTuple):
@@ -60,14 +53,7 @@ class SpanBatch(NamedTuple):
         return {"starts": count_targets(self.starts), "ends": count_targets(self.ends)}
 
     rows, split = take_rows, split_rows
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def token_count(self) -> int:
-        return self.inputs.size
+    row_count, token_count = counted_rows, counted_tokens
 
 
 class PooledCache(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import SITES_PER_BLOCK, linear_backward, linear_forward, linear_specs
-from minigpt.data.batch import Batch, split_rows, take_rows
+from minigpt.data.batch import Batch, counted_rows, counted_tokens, split_rows, take_rows
 from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState
@@ -47,14 +47,7 @@ class ExtractBatch(NamedTuple):
         return examples if self.targets is None else examples | {"sequences": self.ends.size}
 
     rows, split = take_rows, split_rows  # the sequences of an example stay together
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def token_count(self) -> int:
-        return self.inputs.size
+    row_count, token_count = counted_rows, counted_tokens
 
 
 class HeadCache(NamedTuple):

@@ -10,7 +10,8 @@ sample` know nothing else. A new family provides three things.
         rows(a, b)     the rows a … b−1, as a batch of the same kind
         split(n)       [(first row, part), …]; `rows, split = take_rows, split_rows` of `data.batch` are both
         row_count      how many rows it has; rows are what shards divide, and what dropout is keyed by
-        token_count    how many tokens go through the model (for tokens per second)
+        token_count    how many tokens go through the model (for tokens per second); `row_count, token_count =
+                       counted_rows, counted_tokens` of `data.batch` count `inputs`
 
 2.  **A model** (see `minigpt.models`) whose loss is a sum of terms, each divided by `run.denominators[term]`, the count
     over the whole step (by its own where the term is not named there); so that losses and gradients of shards and
