@@ -78,9 +78,9 @@ def _labels(split: str) -> tuple[Labelled, ...]:
 def _example(facts: storyworld.facts.LabelledList) -> Labelled:
     *others, (asked, right) = facts.examples
     options = tuple(label for _, label in facts.labels)
-    lines = tuple(f"{text}{facts.arrow}{label}" for text, label in others)
+    lines = tuple(f"{text}{lists.ARROW}{label}" for text, label in others)
     # The space before the label is the completion's
-    return Labelled(lines, f"{asked}{facts.arrow}".rstrip(), options, options.index(right))
+    return Labelled(lines, f"{asked}{lists.ARROW}".rstrip(), options, options.index(right))
 
 
 LABELS = Task(

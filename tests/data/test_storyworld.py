@@ -92,8 +92,8 @@ def sub_programs():
     for one in some("story", 30):
         yield ending, (one.facts,)
         yield consequence, (one.facts,)
-    for name in ("names", "numbers", "opinions", "kinds"):
-        yield lists.RULES[name].example, (lists.RULES[name].classes[0],)
+    for name in lists.RULES:
+        yield lists._input, (name, ())
     sort = reviews.SORTS[0]
     yield reviews._judge, (sort, tuple(sort.aspects), True)
 
@@ -222,6 +222,7 @@ def test_claims_are_as_often_true_and_no_word_tells():
     for one in claims[:100]:
         assert (one.facts.claim, one.facts.true) in statements(one.facts.source)
         assert one.text.endswith(f"\nquestion: {one.facts.claim} True or False?\nanswer: {one.facts.true}")
+        assert len(one.facts.sentences) == 4 or isinstance(one.facts.source, Report)  # a story without its end
 
 
 def test_reviews_end_with_what_their_main_clauses_say():
@@ -237,10 +238,18 @@ def test_reviews_end_with_what_their_main_clauses_say():
 def test_labels_of_a_list_are_kept_throughout():
     for one in some("list", 300):
         facts = one.facts
-        assert 4 <= len(facts.examples) <= 16 and len(facts.classes) == len(facts.examples)
+        assert lists.LEAST <= len(facts.examples) <= lists.MOST and len(facts.classes) == len(facts.examples)
         assert len({label for _, label in facts.labels}) == len(facts.labels)
-        assert one.text == "\n".join(f"{x}{facts.arrow}{label}" for x, label in facts.examples)
+        assert one.text == "\n".join(f"{x}{lists.ARROW}{label}" for x, label in facts.examples)
         assert [dict(facts.labels)[kind] for kind in facts.classes] == [label for _, label in facts.examples]
+        classes = lists.RULES[facts.rule].classes
+        assert all(word in classes[kind] for (word, _), kind in zip(facts.examples, facts.classes, strict=True))
+
+
+def test_an_input_is_of_one_class():
+    for rule in lists.RULES.values():
+        inputs = [word for words in rule.classes.values() for word in words]
+        assert len(set(inputs)) == len(inputs)
 
 
 def test_the_pronoun_in_a_reason_is_the_one_the_sense_asks_for():

@@ -14,7 +14,7 @@ river, and a story ends well if what came is what was needed. Counting words can
     lexicon.py, english.py    words and what is true of them; word forms
     stories.py, endings.py    stories of five sentences in five plots; how they end
     summaries.py              stories with "TL;DR:"
-    questions.py              reports and stories with a question; reports with a claim
+    questions.py              reports and stories with a question or a claim
     reviews.py                reviews whose last sentence says what they come to
     lists.py                  labelled examples with labels of the moment
     language.py, translations.py   an invented language; lines of English and the same in it

@@ -31,13 +31,13 @@ PROGRAMS = {
     "translation": translations,
 }
 SHARES = {
-    "story": 50,
+    "story": 46,
     "summary": 9,
-    "reading": 9,
-    "review": 9,
+    "reading": 8,
+    "review": 10,
     "question": 7,
-    "claim": 7,
-    "list": 5,
+    "claim": 10,
+    "list": 6,
     "translation": 4,
 }
 

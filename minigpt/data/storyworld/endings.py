@@ -11,7 +11,7 @@ from minigpt.data.storyworld.engine import Chooser
 from minigpt.data.storyworld.english import at, capital
 from minigpt.data.storyworld.facts import Story
 
-TOLD = 0.7  # how often the fourth sentence tells what came of it; else the fifth has to follow from the first three
+TOLD = 0.9  # how often the fourth sentence tells what came of it; else the fifth has to follow from the first three
 
 
 def noun(phrase: str) -> str:

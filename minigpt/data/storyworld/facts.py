@@ -178,7 +178,7 @@ class Question(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A text and a claim that follows from it or contradicts it.
+    """A report, or the first four sentences of a story, and a claim that follows from it or contradicts it.
 
     Attributes:
         source: the facts of the text.
@@ -201,20 +201,18 @@ class LabelledList(NamedTuple):
 
     Attributes:
         rule: what decides the label: a key of `lists.RULES`, such as "kinds" or "opinions".
-        arrow: what stands between input and label.
         labels: the (class, label) pairs, in the order in which the classes first come.
         classes: the class of each example.
         examples: the (input, label) pairs.
     """
 
     rule: str
-    arrow: str
     labels: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
 
     def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> LabelledList:
-        examples = [tuple(line.split(self.arrow)) for line in sentences]
+        examples = [tuple(line.split(": ")) for line in sentences]
         classes = tuple(name for name, _ in notes)
         return self._replace(labels=tuple(dict.fromkeys(notes)), classes=classes, examples=tuple(examples))
 

@@ -11,7 +11,8 @@ from minigpt.data.storyworld.endings import wished
 from minigpt.data.storyworld.engine import Chooser
 from minigpt.data.storyworld.english import at
 from minigpt.data.storyworld.facts import Claim, Event, Person, Question, Report, Story
-from minigpt.data.storyworld.stories import story
+from minigpt.data.storyworld.rendering import statements
+from minigpt.data.storyworld.stories import story, unended
 
 DENIED = 0.3  # how many claims say "not"
 MORE = 0.6  # how often another event follows, up to four of them
@@ -105,20 +106,28 @@ def story_question(s: Story, asked: str) -> tuple[str, str]:
 
 
 def claim(c: Chooser) -> Claim:
-    """A report, and a claim about it that is as often true as false."""
+    """A story without its end or a report, and a claim about it that is as often true as false."""
+    true = c.pick((True, False))
+    source, words_ = (_claim_of_story if c.pick(("story", "report")) == "story" else _claim_of_report)(c, true)
+    c.emit(f"\nquestion: {words_} True or False?\nanswer: {true}")
+    return Claim(source, words_, true)
+
+
+def _claim_of_story(c: Chooser, true: bool) -> tuple[Story, str]:
+    """How it ends, or who did what for whom."""
+    s = unended(c)
+    return s, c.any([one.text for one in statements(s) if one.true == true])
+
+
+def _claim_of_report(c: Chooser, true: bool) -> tuple[Report, str]:
+    """Where a thing is, or who has it."""
     r = report(c)
-    c.emit("\nquestion: ")
     thing = c.any(r.things)
-    about = c.pick(("where", "who"))
-    right, denied = c.pick((True, False)), c.pick((True, False), (DENIED, 1 - DENIED))
+    about, denied = c.pick(("where", "who")), c.pick((True, False), (DENIED, 1 - DENIED))
+    right = true != denied
     if about == "where":
-        others = [p for p in r.places if p != r.place(thing)]
-        place = r.place(thing) if right else c.any(others)
-        words_ = f"The {thing} is {'not ' if denied else ''}{at(place)}."
-    else:
-        owner = r.owner(thing)
-        person = owner if right else next(p for p in r.people if p != owner)
-        words_ = f"{person.name} {'does not have' if denied else 'has'} the {thing}."
-    true = right != denied
-    c.emit(f"{words_} True or False?\nanswer: {true}")
-    return Claim(r, words_, true)
+        place = r.place(thing) if right else c.any([p for p in r.places if p != r.place(thing)])
+        return r, f"The {thing} is {'not ' if denied else ''}{at(place)}."
+    owner = r.owner(thing)
+    person = owner if right else next(p for p in r.people if p != owner)
+    return r, f"{person.name} {'does not have' if denied else 'has'} the {thing}."

@@ -1,7 +1,8 @@
 """Reviews: what somebody thinks of a hotel, a lamp or a film, aspect by aspect, and a verdict that follows.
 
 An aspect may be praised by denying its fault ("the room was not dirty"), and one may disagree with the whole, in a
-clause with "although"; so the words alone do not tell.
+clause with "although". Both are rare enough that counting words goes a long way, and frequent enough that it does not
+go all the way.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ SORTS = (
         },
     ),
 )
-DENIED = 0.25  # how often an aspect is judged by what it is not
+FORMS = {"one": 0.5, "and": 0.4, "although": 0.1}  # of sentences that judge: how many aspects, and how they are joined
+DENIED = 0.1  # how often an aspect is judged by what it is not
 DEGREES = ("very ", "really ", "quite ", "")
 VERDICTS = (
     ("This review is very positive.", "This review is very negative."),
@@ -82,7 +84,7 @@ def review(c: Chooser) -> Review:
 
 def _sentence(c: Chooser, sort: Sort, left: tuple[str, ...], positive: bool) -> tuple[str, ...]:
     """Judge one aspect or two; those not judged yet are left."""
-    form = c.pick(("one", "and", "although"))
+    form = c.pick(tuple(FORMS), tuple(FORMS.values()))
     if form != "one":
         c.emit(" The " if form == "and" else " Although the ")
         left = _judge(c, sort, left, positive if form == "and" else not positive)

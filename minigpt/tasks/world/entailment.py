@@ -13,7 +13,7 @@ from typing import NamedTuple
 from minigpt.data.storyworld import lexicon, split_of
 from minigpt.data.storyworld.engine import Drawing
 from minigpt.data.storyworld.english import at, capital
-from minigpt.data.storyworld.facts import Story
+from minigpt.data.storyworld.facts import Report, Story
 from minigpt.data.storyworld.rendering import statements
 from minigpt.tasks.examples import ENTAILMENT, TWO_WAY, Classification
 from minigpt.tasks.world.cloze import outcome_is_hidden
@@ -69,29 +69,28 @@ def _carry(c: Drawing, who: str, thing: str, place: str) -> str:
 
 
 def rte(seed: int, split: str) -> Iterator[Classification]:
-    """Stories with a sentence about who helped whom or how it ended, and reports with a claim."""
+    """Stories with a sentence about how they end or about who helped whom, and reports with a claim."""
     c = choices(seed, split, "rte")
     told = stories(seed, split, "rte")
-    claims = documents(seed, split, "claim", "rte")
+    claims = (document.facts for document in documents(seed, split, "claim", "rte"))
     while True:
-        if c.pick((True, False)):
-            claim = next(claims).facts
+        about = c.pick(("end", "people", "report"))
+        if about == "report":
+            claim = next(one for one in claims if isinstance(one.source, Report))
             yield Classification(" ".join(claim.sentences), claim.claim, _label(claim.true))
         else:
-            yield next(filter(None, (_about_story(c, story) for story in told)))
+            yield next(filter(None, (_about_story(c, story, about) for story in told)))
 
 
 def _label(follows: bool) -> int:
     return TWO_WAY.index("entailment" if follows else "not_entailment")
 
 
-def _about_story(c: Drawing, story: Story) -> Classification | None:
+def _about_story(c: Drawing, story: Story, about: str) -> Classification | None:
     good, bad, right, wrong = statements(story)
-    about_end = c.pick((True, False))
-    pair = (good, bad) if about_end else (right, wrong)
-    if about_end and not outcome_is_hidden(story, good.text, bad.text):
+    if about == "end" and not outcome_is_hidden(story, good.text, bad.text):
         return None
-    statement = c.pick(pair)
+    statement = c.pick((good, bad) if about == "end" else (right, wrong))
     return Classification(" ".join(story.sentences[:4]), statement.text, _label(statement.true))
 
 
