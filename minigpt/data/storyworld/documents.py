@@ -31,13 +31,13 @@ PROGRAMS = {
     "translation": translations,
 }
 SHARES = {
-    "story": 46,
-    "summary": 9,
-    "reading": 8,
-    "review": 10,
-    "question": 7,
-    "claim": 10,
-    "list": 6,
+    "story": 40,
+    "summary": 8,
+    "reading": 9,
+    "review": 12,
+    "question": 6,
+    "claim": 14,
+    "list": 7,
     "translation": 4,
 }
 

@@ -28,41 +28,71 @@ def consequence(c: Chooser, s: Story) -> Story:
 
 
 def _fetch(s: Story) -> tuple[list[str], list[str], list[str]]:
-    he, name, thing, tool = capital(s.hero.he), s.friend.name, s.thing, s.tried
+    he, his, name, thing, tool = s.hero.he, s.hero.his, s.hero.name, s.thing, s.tried
     return (
         [
-            f"With the {tool}, {s.hero.he} got the {thing}.",
+            f"With the {tool}, {he} got the {thing}.",
             f"The {tool} was just right, and soon they had the {thing}.",
+            f"Thanks to the {tool}, the {thing} was soon in {his} hands.",
+            f"With the {tool}, it was easy to reach the {thing}.",
+            f"The {tool} worked well, and the {thing} came down to {name}.",
+            f"The {tool} was a perfect choice for rescuing the {thing}.",
         ],
         [
-            f"With the {tool}, {s.hero.name} could not get the {thing}.",
+            f"With the {tool}, {name} could not get the {thing}.",
             f"The {tool} was no help, and the {thing} stayed there.",
+            f"In spite of the {tool}, the {thing} was as far away as before.",
+            f"With the {tool}, it was impossible to reach the {thing}.",
+            f"The {tool} was useless, and the {thing} never came to {name}.",
+            f"The {tool} was a poor choice for rescuing the {thing}.",
         ],
         [
-            f"{s.hero.name} took the {tool} and tried {s.hero.his} best.",
-            f"{he} tried it with the {tool}, and {name} watched.",
+            f"{name} took the {tool} and tried {his} best.",
+            f"{capital(he)} tried it with the {tool}, and {s.friend.name} watched.",
         ],
     )
 
 
 def _weather(s: Story) -> tuple[list[str], list[str], list[str]]:
     return (
-        [f"So they could {s.thing} after all.", "It was just what they needed."],
-        [f"So they could not {s.thing} after all.", "It was not what they needed."],
+        [
+            f"So they could {s.thing} after all.",
+            "It was just what they needed.",
+            "This was perfect weather for them.",
+            "The sky had answered their wishes.",
+            "They cheered and got ready.",
+            f"Luck was with {s.hero.name} and {s.friend.name}.",
+        ],
+        [
+            f"So they could not {s.thing} after all.",
+            "It was not what they needed.",
+            "This was terrible weather for them.",
+            "The sky had mocked their wishes.",
+            "They groaned and gave up.",
+            f"Luck was against {s.hero.name} and {s.friend.name}.",
+        ],
         ["They opened the door and looked up.", f"{s.hero.name} and {s.friend.name} ran out to look at the sky."],
     )
 
 
 def _trade(s: Story) -> tuple[list[str], list[str], list[str]]:
-    hero, friend = s.hero, s.friend.name
+    hero, friend, his = s.hero, s.friend.name, s.friend.his
     return (
         [
             f"{friend} took the {s.tried} and gave {hero.name} the {s.thing}.",
             f"{friend} liked the {s.tried} and handed over the {s.thing}.",
+            f"{friend} saw the {s.tried} and agreed at once.",
+            f"{friend} was pleased with the {s.tried}, and they swapped.",
+            f"The {s.tried} made {friend} part with {his} {s.thing}.",
+            f"{friend} nodded when {hero.he} held out the {s.tried}.",
         ],
         [
             f"{friend} did not take the {s.tried} and kept the {s.thing}.",
             f"{friend} did not like the {s.tried} and held on to the {s.thing}.",
+            f"{friend} saw the {s.tried} and refused at once.",
+            f"{friend} was annoyed with the {s.tried}, and they argued.",
+            f"The {s.tried} made {friend} cling to {his} {s.thing}.",
+            f"{friend} turned away when {hero.he} held out the {s.tried}.",
         ],
         [
             f"{friend} looked at the {s.tried} for a long time.",
@@ -74,8 +104,22 @@ def _trade(s: Story) -> tuple[list[str], list[str], list[str]]:
 def _search(s: Story) -> tuple[list[str], list[str], list[str]]:
     he, where = capital(s.hero.he), at(s.tried)
     return (
-        [f"The {s.thing} was there, under a box.", f"{s.hero.name} found the {s.thing} behind a door."],
-        [f"The {s.thing} was not there.", f"{s.hero.name} did not find the {s.thing} there."],
+        [
+            f"The {s.thing} was there, under a box.",
+            f"{s.hero.name} found the {s.thing} behind a door.",
+            f"The {s.thing} lay there in plain sight.",
+            f"Very soon the {s.thing} turned up in a corner.",
+            f"The search for the {s.thing} ended well.",
+            f"{he} spotted the {s.thing} on a shelf.",
+        ],
+        [
+            f"The {s.thing} was not there.",
+            f"{s.hero.name} did not find the {s.thing} there.",
+            f"The {s.thing} lay somewhere else.",
+            f"Hours later the {s.thing} was missing as before.",
+            f"The search for the {s.thing} was in vain.",
+            f"{he} saw no trace of the {s.thing} on any shelf.",
+        ],
         [f"{s.hero.name} looked under every box {where}.", f"{he} opened every door {where}."],
     )
 
@@ -83,10 +127,21 @@ def _search(s: Story) -> tuple[list[str], list[str], list[str]]:
 def _animal(s: Story) -> tuple[list[str], list[str], list[str]]:
     he, food, kind = capital(s.hero.he), noun(s.tried), s.thing
     return (
-        [f"The {kind} came out and ate the {food}.", f"The {kind} liked the {food} and came to {s.hero.name}."],
+        [
+            f"The {kind} came out and ate the {food}.",
+            f"The {kind} liked the {food} and came to {s.hero.name}.",
+            f"The {kind} smelled the {food} and crept closer.",
+            f"Bit by bit the {food} drew the {kind} out.",
+            f"The {kind} tasted the {food} and lost its fear.",
+            f"The {food} was a treat for the {kind}.",
+        ],
         [
             f"The {kind} did not eat the {food} and stayed {s.obstacle.replace(' a ', ' the ')}.",
             f"The {kind} did not like the {food} and did not come.",
+            f"The {kind} smelled the {food} and crept further back.",
+            f"Bit by bit the {food} drove the {kind} away.",
+            f"The {kind} ignored the {food} and trembled.",
+            f"The {food} meant nothing to the {kind}.",
         ],
         [f"{s.hero.name} held out the {food} and waited.", f"{he} put the {food} on the ground for the {kind}."],
     )
@@ -129,17 +184,37 @@ def _reasons(s: Story) -> list[str]:
     match s.plot:
         case "fetch" | "search":
             where = words.OBSTACLES[s.obstacle][2] if s.plot == "fetch" else at(s.need)
-            good = [f"{he} had {his} {thing} now", f"{his} {thing} was back"]
-            bad = [f"{he} did not have {his} {thing}", f"{his} {thing} was still {where}"]
+            good = [f"{he} had {his} {thing} now", f"{his} {thing} was back", f"{his} {thing} was safe"]
+            bad = [f"{he} did not have {his} {thing}", f"{his} {thing} was still {where}", f"{his} {thing} was gone"]
         case "weather":
-            good = [f"{he} could {thing}", f"there was enough {words.WEATHER_NOUN[s.need]}"]
-            bad = [f"{he} could not {thing}", f"there was no {words.WEATHER_NOUN[s.need]}"]
+            good = [
+                f"{he} could {thing}",
+                f"there was enough {words.WEATHER_NOUN[s.need]}",
+                f"it was the right day to {thing}",
+            ]
+            bad = [
+                f"{he} could not {thing}",
+                f"there was no {words.WEATHER_NOUN[s.need]}",
+                f"it was the wrong day to {thing}",
+            ]
         case "trade":
-            good = [f"{he} had the {thing} now", f"the {thing} was {his} own"]
-            bad = [f"{he} did not have the {thing}", f"the {thing} was still {friend}'s"]
+            good = [f"{he} had the {thing} now", f"the {thing} was {his} own", f"{friend} had let the {thing} go"]
+            bad = [
+                f"{he} did not have the {thing}",
+                f"the {thing} was still {friend}'s",
+                f"{friend} had the {thing} yet",
+            ]
         case _:
-            good = [f"the {thing} was {his} friend now", f"the {thing} trusted {s.hero.him}"]
-            bad = [f"the {thing} was still afraid", f"the {thing} did not trust {s.hero.him}"]
+            good = [
+                f"the {thing} was {his} friend now",
+                f"the {thing} trusted {s.hero.him}",
+                f"the {thing} had become tame",
+            ]
+            bad = [
+                f"the {thing} was still afraid",
+                f"the {thing} did not trust {s.hero.him}",
+                f"the {thing} had remained wild",
+            ]
     return good if s.success else bad
 
 
@@ -149,12 +224,37 @@ def _deeds(s: Story) -> list[str]:
     match s.plot:
         case "weather":
             done = words.PLANS[thing][1]
-            good = [f"{done} until late", f"{done} {at(s.place)}"]
-            bad = [f"did not {thing} that day", f"did not {thing} {at(s.place)}"]
+            good = [f"{done} until late", f"{done} {at(s.place)}", f"{done} again and again", f"{done} until {later}"]
+            bad = [
+                f"did not {thing} that day",
+                f"did not {thing} {at(s.place)}",
+                f"never got to {thing}",
+                f"hoped to {thing} another day",
+            ]
         case "animal":
-            good = [f"stroked the {thing}", f"stayed with the {thing} until {later}"]
-            bad = [f"did not stroke the {thing}", f"left the {thing} alone"]
+            good = [
+                f"stroked the {thing}",
+                f"stayed with the {thing} until {later}",
+                f"played with the {thing}",
+                f"gave the {thing} a name",
+            ]
+            bad = [
+                f"did not stroke the {thing}",
+                f"left the {thing} alone",
+                f"walked away from the {thing}",
+                f"gave the {thing} up",
+            ]
         case _:
-            good = [f"took the {thing} home", f"went home with the {thing}"]
-            bad = [f"did not take the {thing} home", f"went home without the {thing}"]
+            good = [
+                f"took the {thing} home",
+                f"went home with the {thing}",
+                f"held the {thing} tight",
+                f"showed the {thing} to everybody",
+            ]
+            bad = [
+                f"did not take the {thing} home",
+                f"went home without the {thing}",
+                f"gave the {thing} up",
+                f"missed the {thing} for days",
+            ]
     return good if s.success else bad

@@ -107,7 +107,7 @@ HIDING = ("under a bush", "behind a tree", "behind the fence", "under a bench")
 
 TIMES = {"morning": "noon", "afternoon": "evening", "evening": "night"}  # and what comes after
 
-GLAD = ("happy", "glad", "proud", "cheerful")
-SAD = ("sad", "unhappy", "gloomy", "upset")
-SMILED = ("smiled", "laughed", "danced")
-SIGHED = ("sighed", "cried", "frowned")
+GLAD = _words("happy glad proud cheerful pleased delighted merry content")
+SAD = _words("sad unhappy gloomy upset disappointed miserable sorry bitter")
+SMILED = _words("smiled laughed danced sang clapped grinned")
+SIGHED = _words("sighed cried frowned wept moaned sulked")

@@ -108,15 +108,17 @@ def story_question(s: Story, asked: str) -> tuple[str, str]:
 def claim(c: Chooser) -> Claim:
     """A story without its end or a report, and a claim about it that is as often true as false."""
     true = c.pick((True, False))
-    source, words_ = (_claim_of_story if c.pick(("story", "report")) == "story" else _claim_of_report)(c, true)
+    about = c.pick(("end", "people", "report"), (2, 1, 1))
+    source, words_ = _claim_of_report(c, true) if about == "report" else _claim_of_story(c, true, about)
     c.emit(f"\nquestion: {words_} True or False?\nanswer: {true}")
     return Claim(source, words_, true)
 
 
-def _claim_of_story(c: Chooser, true: bool) -> tuple[Story, str]:
+def _claim_of_story(c: Chooser, true: bool, about: str) -> tuple[Story, str]:
     """How it ends, or who did what for whom."""
     s = unended(c)
-    return s, c.any([one.text for one in statements(s) if one.true == true])
+    of_end, of_people = statements(s)[:2], statements(s)[2:]
+    return s, next(one.text for one in (of_end if about == "end" else of_people) if one.true == true)
 
 
 def _claim_of_report(c: Chooser, true: bool) -> tuple[Report, str]:

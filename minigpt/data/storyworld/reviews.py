@@ -58,6 +58,7 @@ SORTS = (
 )
 FORMS = {"one": 0.5, "and": 0.4, "although": 0.1}  # of sentences that judge: how many aspects, and how they are joined
 DENIED = 0.1  # how often an aspect is judged by what it is not
+PRAISE, BLAME = ("good", "great", "lovely"), ("bad", "awful", "terrible")  # of any aspect, as often as its own words
 DEGREES = ("very ", "really ", "quite ", "")
 VERDICTS = (
     ("This review is very positive.", "This review is very negative."),
@@ -100,7 +101,7 @@ def _sentence(c: Chooser, sort: Sort, left: tuple[str, ...], positive: bool) -> 
 def _judge(c: Chooser, sort: Sort, left: tuple[str, ...], positive: bool) -> tuple[str, ...]:
     """ "staff was very friendly" """
     aspect = c.any(left, show=lambda name: f"{name} was ")
-    praise, blame = sort.aspects[aspect]
+    praise, blame = c.pick(((PRAISE, BLAME), sort.aspects[aspect]))
     same, other = (praise, blame) if positive else (blame, praise)
     said = [degree + word for degree in DEGREES for word in same]
     denied = [f"not {word}" for word in other]
