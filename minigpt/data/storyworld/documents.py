@@ -31,13 +31,13 @@ PROGRAMS = {
     "translation": translations,
 }
 SHARES = {
-    "story": 40,
-    "summary": 8,
+    "story": 44,
+    "summary": 9,
     "reading": 9,
-    "review": 12,
+    "review": 13,
     "question": 6,
-    "claim": 14,
-    "list": 7,
+    "claim": 6,
+    "list": 9,
     "translation": 4,
 }
 

@@ -202,7 +202,7 @@ def _reasons(s: Story) -> list[str]:
             bad = [
                 f"{he} did not have the {thing}",
                 f"the {thing} was still {friend}'s",
-                f"{friend} had the {thing} yet",
+                f"{friend} had kept the {thing}",
             ]
         case _:
             good = [

@@ -178,22 +178,24 @@ class Question(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A report, or the first four sentences of a story, and a claim that follows from it or contradicts it.
+    """A report, or a story without its last sentence, and a claim that follows from it or contradicts it.
 
     Attributes:
         source: the facts of the text.
-        claim: a sentence.
-        true: whether it follows.
+        true: whether the claim follows.
+        claim: a sentence; of a story, a last one.
         sentences: of the text alone.
     """
 
     source: Report | Story
-    claim: str
     true: bool
+    claim: str = ""
     sentences: tuple[str, ...] = ()
 
     def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> Claim:
-        return self._replace(source=self.source._replace(sentences=sentences), sentences=sentences)
+        *told, asked = sentences
+        source = self.source._replace(sentences=tuple(told))
+        return self._replace(source=source, claim=asked.removeprefix("question: "), sentences=tuple(told))
 
 
 class LabelledList(NamedTuple):

@@ -7,14 +7,14 @@ claim names people, things and places of the text, and some claims deny: no sing
 from __future__ import annotations
 
 from minigpt.data.storyworld import lexicon as words
-from minigpt.data.storyworld.endings import wished
+from minigpt.data.storyworld.endings import ending, wished
 from minigpt.data.storyworld.engine import Chooser
 from minigpt.data.storyworld.english import at
 from minigpt.data.storyworld.facts import Claim, Event, Person, Question, Report, Story
-from minigpt.data.storyworld.rendering import statements
+from minigpt.data.storyworld.rendering import opposite
 from minigpt.data.storyworld.stories import story, unended
 
-DENIED = 0.3  # how many claims say "not"
+DENIED = 0.3  # how many claims about a report say "not"
 MORE = 0.6  # how often another event follows, up to four of them
 
 
@@ -107,29 +107,29 @@ def story_question(s: Story, asked: str) -> tuple[str, str]:
 
 def claim(c: Chooser) -> Claim:
     """A story without its end or a report, and a claim about it that is as often true as false."""
-    true = c.pick((True, False))
-    about = c.pick(("end", "people", "report"), (2, 1, 1))
-    source, words_ = _claim_of_report(c, true) if about == "report" else _claim_of_story(c, true, about)
-    c.emit(f"\nquestion: {words_} True or False?\nanswer: {true}")
-    return Claim(source, words_, true)
+    if c.pick(("end", "report"), (2, 1)) == "end":
+        source: Story | Report = unended(c)
+        true = c.pick((True, False))
+        c.emit("\nquestion:")
+        ending(c, source if true else opposite(source))
+    else:
+        source = report(c)
+        c.emit("\nquestion: ")
+        true = _about_report(c, source)
+    c.mark()
+    c.emit(f" True or False?\nanswer: {true}")
+    return Claim(source, true)
 
 
-def _claim_of_story(c: Chooser, true: bool, about: str) -> tuple[Story, str]:
-    """How it ends, or who did what for whom."""
-    s = unended(c)
-    of_end, of_people = statements(s)[:2], statements(s)[2:]
-    return s, next(one.text for one in (of_end if about == "end" else of_people) if one.true == true)
-
-
-def _claim_of_report(c: Chooser, true: bool) -> tuple[Report, str]:
-    """Where a thing is, or who has it."""
-    r = report(c)
+def _about_report(c: Chooser, r: Report) -> bool:
+    """Say where a thing is, or who has it; whether that is so."""
     thing = c.any(r.things)
-    about, denied = c.pick(("where", "who")), c.pick((True, False), (DENIED, 1 - DENIED))
-    right = true != denied
+    about, denied, right = c.pick(("where", "who")), c.pick((True, False), (DENIED, 1 - DENIED)), c.pick((True, False))
     if about == "where":
         place = r.place(thing) if right else c.any([p for p in r.places if p != r.place(thing)])
-        return r, f"The {thing} is {'not ' if denied else ''}{at(place)}."
-    owner = r.owner(thing)
-    person = owner if right else next(p for p in r.people if p != owner)
-    return r, f"{person.name} {'does not have' if denied else 'has'} the {thing}."
+        c.emit(f"The {thing} is {'not ' if denied else ''}{at(place)}.")
+    else:
+        owner = r.owner(thing)
+        person = owner if right else next(p for p in r.people if p != owner)
+        c.emit(f"{person.name} {'does not have' if denied else 'has'} the {thing}.")
+    return right != denied

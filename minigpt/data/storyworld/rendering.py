@@ -1,7 +1,6 @@
 """Texts from facts, also from changed ones: what tasks are made of.
 
 ending(story), ending(opposite(story))      a right ending and a wrong one
-statements(facts)                           what follows from a story or a report, and what contradicts it
 pronoun(story)                              the place of a pronoun that could be either's by its form
 summaries.summary(story)                    the story in one sentence
 questions.story_question(story, asked)      a question and its answer
@@ -14,9 +13,7 @@ from typing import NamedTuple
 
 from minigpt.data.storyworld import endings, engine
 from minigpt.data.storyworld import lexicon as words
-from minigpt.data.storyworld.english import at
-from minigpt.data.storyworld.facts import Report, Story
-from minigpt.data.storyworld.summaries import summary
+from minigpt.data.storyworld.facts import Story
 
 _ALTERNATIVES = {
     "fetch": words.TOOLS,
@@ -49,49 +46,6 @@ def _other(story: Story) -> str:
     """Something that might have come, was not needed, and is not wished for."""
     taken = (story.need, story.tried, story.thing, story.weather if story.plot == "weather" else "")
     return next(one for one in _ALTERNATIVES[story.plot] if one not in taken)
-
-
-class Statement(NamedTuple):
-    """A sentence, and whether it follows from the facts (else it contradicts them)."""
-
-    text: str
-    true: bool
-
-
-def statements(facts: Story | Report) -> tuple[Statement, ...]:
-    """Statements of which as many follow as contradict; for every form of words both are equally probable."""
-    return _of_report(facts) if isinstance(facts, Report) else _of_story(facts)
-
-
-def _of_story(s: Story) -> tuple[Statement, ...]:
-    """How it ended, and who did what for whom."""
-    well, badly = s._replace(need=s.tried), s._replace(need=_other(s))
-    outcome = Statement(summary(well), s.success), Statement(summary(badly), not s.success)
-    hero, friend = s.hero.name, s.friend.name
-    match s.plot:
-        case "fetch" | "animal":
-            form = "{} helped {}."
-        case "search":
-            form = "{} told {} where to look."
-        case "trade":
-            form = f"At first, the {s.thing} was {{}}'s, not {{}}'s."
-        case _:
-            form = "It was {} who made a plan with {}."
-            hero, friend = friend, hero
-    return *outcome, Statement(form.format(friend, hero), True), Statement(form.format(hero, friend), False)
-
-
-def _of_report(r: Report) -> tuple[Statement, ...]:
-    """Where a thing is and who has it, said of every thing and of what the report mentions; also denied."""
-    found = []
-    for thing in r.things:
-        for place in r.places:
-            here = r.place(thing) == place
-            found += [(f"The {thing} is {at(place)}.", here), (f"The {thing} is not {at(place)}.", not here)]
-        for person in r.people[:2]:
-            has = r.owner(thing) == person
-            found += [(f"{person.name} has the {thing}.", has), (f"{person.name} does not have the {thing}.", not has)]
-    return tuple(Statement(*one) for one in found)
 
 
 class PronounPlace(NamedTuple):

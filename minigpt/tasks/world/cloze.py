@@ -19,12 +19,19 @@ from minigpt.tasks.world.drawing import choices, stories, words
 
 def story_cloze(seed: int, split: str) -> Iterator[MultipleChoice]:
     c = choices(seed, split, "story-cloze")
-    for story in stories(seed, split, "story-cloze"):
+    for begun, right, wrong in two_endings(seed, split, "story-cloze"):
+        label = c.pick((0, 1))
+        yield MultipleChoice(begun, "", (wrong, right) if label else (right, wrong), label)
+
+
+def two_endings(seed: int, split: str, purpose: str) -> Iterator[tuple[str, str, str]]:
+    """Stories without their last sentence, with a right one and a wrong one."""
+    c = choices(seed, split, purpose, "wording")
+    for story in stories(seed, split, purpose):
         wording = c.pick(range(1 << 32))
         right, wrong = ending(story, wording), ending(opposite(story), wording)
         if outcome_is_hidden(story, right, wrong):
-            label = c.pick((0, 1))
-            yield MultipleChoice(" ".join(story.sentences[:4]), "", (wrong, right) if label else (right, wrong), label)
+            yield " ".join(story.sentences[:4]), right, wrong
 
 
 def outcome_is_hidden(story: Story, one: str, other: str) -> bool:

@@ -13,11 +13,9 @@ from typing import NamedTuple
 from minigpt.data.storyworld import lexicon, split_of
 from minigpt.data.storyworld.engine import Drawing
 from minigpt.data.storyworld.english import at, capital
-from minigpt.data.storyworld.facts import Report, Story
-from minigpt.data.storyworld.rendering import statements
 from minigpt.tasks.examples import ENTAILMENT, TWO_WAY, Classification
-from minigpt.tasks.world.cloze import outcome_is_hidden
-from minigpt.tasks.world.drawing import choices, documents, reports, shuffled, stories
+from minigpt.tasks.world.cloze import two_endings
+from minigpt.tasks.world.drawing import choices, reports, shuffled
 
 CARRIED = ("took", "carried", "brought")
 
@@ -69,29 +67,15 @@ def _carry(c: Drawing, who: str, thing: str, place: str) -> str:
 
 
 def rte(seed: int, split: str) -> Iterator[Classification]:
-    """Stories with a sentence about how they end or about who helped whom, and reports with a claim."""
+    """Four sentences of a story, and a fifth that follows from them or contradicts them, as in Story Cloze."""
     c = choices(seed, split, "rte")
-    told = stories(seed, split, "rte")
-    claims = (document.facts for document in documents(seed, split, "claim", "rte"))
-    while True:
-        about = c.pick(("end", "people", "report"))
-        if about == "report":
-            claim = next(one for one in claims if isinstance(one.source, Report))
-            yield Classification(" ".join(claim.sentences), claim.claim, _label(claim.true))
-        else:
-            yield next(filter(None, (_about_story(c, story, about) for story in told)))
+    for begun, right, wrong in two_endings(seed, split, "rte"):
+        follows = c.pick((True, False))
+        yield Classification(begun, right if follows else wrong, _label(follows))
 
 
 def _label(follows: bool) -> int:
     return TWO_WAY.index("entailment" if follows else "not_entailment")
-
-
-def _about_story(c: Drawing, story: Story, about: str) -> Classification | None:
-    good, bad, right, wrong = statements(story)
-    if about == "end" and not outcome_is_hidden(story, good.text, bad.text):
-        return None
-    statement = c.pick((good, bad) if about == "end" else (right, wrong))
-    return Classification(" ".join(story.sentences[:4]), statement.text, _label(statement.true))
 
 
 def qnli(seed: int, split: str) -> Iterator[Classification]:
