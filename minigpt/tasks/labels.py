@@ -1,14 +1,14 @@
 """The few-shot task of the story world: lines of inputs and labels whose meaning only the lines before can tell.
 
-The story world's documents of the kind `list` sort inputs by a rule (what is it? one or many? present or past?) under
-labels that are drawn anew for every list ("dax", "2", "omega"). A model that was trained on such lists has not learned
+The story world's documents of the kind `list` sort words by what they are (animals, places, colours, …) under labels
+that are drawn anew for every list ("dax", "wug", "fep"). A model that was trained on such lists has not learned
 what a label means, because none means anything. What it can have learned is to learn: with no line before, it can only
 guess; with K lines it can know.
 
-There are two such tasks, of the same lists. In `labels` the options are the labels that the list uses: only the rule
-can tell. In `labels8` they are all eight of the set that it draws them from ("dax", "wug", …, or "1", "2", …), so that
-the lines before tell two things: which labels there are, and what they stand for. (What examples in a context tell a
-model is to a large part the former: Min et al. 2022.)
+There are two such tasks, of the same lists. In `labels` the options are the labels that the list uses: only what they
+stand for can tell. In `labels8` they are all eight that lists draw them from, so that the lines before tell two things:
+which labels there are, and what they stand for. (What examples in a context tell a model is to a large part the
+former: Min et al. 2022.)
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_labels(folder: Path | str, split: str, *, whole_set: bool = False) -> l
     The last line is asked, if its label stands in a line before; else any K lines could not tell it.
 
     Args:
-        whole_set: all labels of the list's set are options.
+        whole_set: all labels are options.
     Raises:
         UserError: there is no such split.
     """
@@ -60,8 +60,7 @@ def read_labels(folder: Path | str, split: str, *, whole_set: bool = False) -> l
 
 
 def _among_all(e: Labelled) -> Labelled:
-    options = next(names for names in lists.LABELS if set(e.options) <= set(names))
-    return e._replace(options=options, label=options.index(e.options[e.label]))
+    return e._replace(options=lists.LABELS, label=lists.LABELS.index(e.options[e.label]))
 
 
 @cache

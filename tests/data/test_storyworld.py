@@ -91,8 +91,7 @@ def sub_programs():
     for one in some("story", 30):
         yield ending, (one.facts,)
         yield consequence, (one.facts,)
-    for name in lists.RULES:
-        yield lists._input, (name, ())
+    yield lists._lines, ((("food", "dax"), ("place", "fep"), ("animal", "wug"), ("thing", "blip")), lists.MOST - 2)
     sort = reviews.SORTS[0]
     yield reviews._judge, (sort, tuple(sort.aspects), True)
 
@@ -235,14 +234,12 @@ def test_labels_of_a_list_are_kept_throughout():
         assert len({label for _, label in facts.labels}) == len(facts.labels)
         assert one.text == "\n".join(f"{x}{lists.ARROW}{label}" for x, label in facts.examples)
         assert [dict(facts.labels)[kind] for kind in facts.classes] == [label for _, label in facts.examples]
-        classes = lists.RULES[facts.rule].classes
-        assert all(word in classes[kind] for (word, _), kind in zip(facts.examples, facts.classes, strict=True))
+        assert all(word in lists.KINDS[kind] for (word, _), kind in zip(facts.examples, facts.classes, strict=True))
 
 
-def test_an_input_is_of_one_class():
-    for rule in lists.RULES.values():
-        inputs = [word for words in rule.classes.values() for word in words]
-        assert len(set(inputs)) == len(inputs)
+def test_a_word_is_of_one_kind():
+    inputs = [word for words in lists.KINDS.values() for word in words]
+    assert len(set(inputs)) == len(inputs)
 
 
 def test_the_pronoun_in_a_reason_is_the_one_the_sense_asks_for():

@@ -202,20 +202,18 @@ class LabelledList(NamedTuple):
     """Examples with labels that mean something in this list alone.
 
     Attributes:
-        rule: what decides the label: a key of `lists.RULES`, such as "kinds" or "opinions".
-        labels: the (class, label) pairs, in the order in which the classes first come.
-        classes: the class of each example.
-        examples: the (input, label) pairs.
+        labels: the (kind, label) pairs, in the order in which the kinds first come.
+        classes: the kind of each example.
+        examples: the (word, label) pairs.
     """
 
-    rule: str
     labels: tuple[tuple[str, str], ...] = ()
     classes: tuple[str, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
 
     def completed(self, sentences: tuple[str, ...], notes: tuple[Any, ...]) -> LabelledList:
         examples = [tuple(line.split(": ")) for line in sentences]
-        classes = tuple(name for name, _ in notes)
+        classes = tuple(kind for kind, _ in notes)
         return self._replace(labels=tuple(dict.fromkeys(notes)), classes=classes, examples=tuple(examples))
 
 
