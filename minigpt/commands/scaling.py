@@ -19,7 +19,7 @@ from minigpt.evaluate.scaling_laws import solver
 from minigpt.files import write_atomically
 from minigpt.progress import progress_bar
 from minigpt.scaling import SIZES, Family, Size, measure, open_family, results, start_family, train_family
-from minigpt.scaling.family import parse_size, story_kind
+from minigpt.scaling.family import CONTEXT, parse_size, story_kind
 from minigpt.train.run_folder import next_run
 
 TOKENS = 1_600_000
@@ -30,7 +30,8 @@ def add_parser(subparsers: Any) -> None:
         subparsers,
         "scaling",
         "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
-        "minigpt scaling --out family\n  minigpt scaling --resume family    (after an interruption)",
+        "minigpt scaling --out family\n  minigpt scaling --resume family    (after an interruption)\n"
+        "  minigpt scaling --data storyworld:list --context 72 --tokens 3M --out lists",
     )
     parser.add_argument(
         "--sizes",
@@ -46,6 +47,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--tokens", type=token_count, metavar="N", help="that each run is trained on; by default 1.6M")
     parser.add_argument("--seeds", type=at_least(1), metavar="N", help="runs of each size; by default 1")
+    parser.add_argument(
+        "--context",
+        type=at_least(8),
+        metavar="T",
+        help=f"tokens of a row; by default {CONTEXT}. 72 is enough for one list of the story world, and not for two",
+    )
     parser.add_argument("--out", metavar="DIR", help="the family's folder; by default runs/scaling-N")
     parser.add_argument("--resume", metavar="DIR", help="go on with a family, or measure it again")
     parser.add_argument(
@@ -108,12 +115,13 @@ def _fresh(args: argparse.Namespace) -> tuple[Path, Family]:
     if args.shots and story_kind(data) is None:
         raise UserError(f"--shots asks about lists of the story world; it needs --data {DEFAULT}")
     folder = next_run("scaling") if args.out is None else Path(args.out)
-    return folder, start_family(folder, sizes=sizes, data=data, tokens=args.tokens or TOKENS, seeds=args.seeds or 1)
+    how = {"tokens": args.tokens or TOKENS, "seeds": args.seeds or 1, "context": args.context or CONTEXT}
+    return folder, start_family(folder, sizes=sizes, data=data, **how)
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Path, Family]:
     given = {"--sizes": args.sizes, "--data": args.data, "--tokens": args.tokens, "--out": args.out}
-    given |= {"--seeds": args.seeds}
+    given |= {"--seeds": args.seeds, "--context": args.context}
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         raise UserError(f"--resume goes on with a family as it is; {wrong[0]} cannot be given with it")

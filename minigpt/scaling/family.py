@@ -5,6 +5,10 @@ as are needed). The learning rate falls as one over the square root of the steps
 mean something at its end only; so each evaluation on the way is one measured (N, D), and one run gives a whole curve.
 The models are Llamas: rotary positions need far less text to learn to look back by distance than a learned table, and
 what is looked up in the text before is most of what there is to learn here.
+
+A row holds as many documents as fit, and nothing keeps them apart. With lists alone that is in the way: every list of a
+row calls its kinds by other labels, so what stood behind a word is mostly what another list said of it, and models this
+small never find out what a list is about. In rows that hold one list each they do.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ from minigpt.train.run_folder import create_run, is_run, load_config, locked
 from minigpt.train.shards import available_cores
 from minigpt.train.trainer import Trainer
 
-CONTEXT = 256
+CONTEXT = 256  # of a row, in tokens, unless said otherwise
 BATCH = 4  # rows: small models learn more from many small steps than from few large ones
 EVALUATIONS = 8  # evenly spread over a run
 WARMUP = 100
@@ -83,7 +87,7 @@ class Family(NamedTuple):
         sizes: as texts. data: a corpus or file, or "storyworld:KIND".
         tokens: D of every run, about. seeds: how many runs of each size.
         steps: of each run. floor: the entropy of the validation text in nats per token, if it is known.
-        step_tokens: tokens that a step learns from, on average.
+        step_tokens: tokens that a step learns from, on average. context: of a row, in tokens.
     """
 
     sizes: tuple[str, ...]
@@ -93,6 +97,7 @@ class Family(NamedTuple):
     steps: int
     floor: float | None
     step_tokens: float
+    context: int = CONTEXT
 
 
 def parse_size(text: str) -> Size:
@@ -107,7 +112,13 @@ def parse_size(text: str) -> Size:
 
 
 def start_family(
-    folder: Path, *, sizes: tuple[Size, ...] = SIZES, data: str = DEFAULT, tokens: int, seeds: int = 1
+    folder: Path,
+    *,
+    sizes: tuple[Size, ...] = SIZES,
+    data: str = DEFAULT,
+    tokens: int,
+    seeds: int = 1,
+    context: int = CONTEXT,
 ) -> Family:
     """Make the folder of a family: its text, tokenizer and settings. Nothing is trained yet.
 
@@ -125,12 +136,12 @@ def start_family(
             fraction = _VALIDATION / (documents + _VALIDATION)
             write_atomically(beside / "text.txt", _documents(documents, kind))
         source = data if kind is None else str(beside / "text.txt")
-        config = _config(sizes[0], data, source, fraction, steps=1, seed=0)
+        config = _config(sizes[0], data, source, fraction, steps=1, seed=0, context=context)
         tokenizer = make_tokenizer(_TOKENIZER, text_files([source]), CausalObjective.special_tokens(config))
         tokenizers.save(tokenizer, beside)
         objective = CausalObjective(_with_vocabulary(config, tokenizer), tokenizer)
         dataset = objective.load()
-        floor, step_tokens = None, float(BATCH * CONTEXT)
+        floor, step_tokens = None, float(BATCH * context)
         if kind is not None:
             fraction = _fraction(dataset.train[0])
             config = dataclasses.replace(config, data=dataclasses.replace(config.data, validation_fraction=fraction))
@@ -138,7 +149,7 @@ def start_family(
             floor = _floor(dataset.validation[0], tokenizer, kind)
             step_tokens = BATCH * dataset.train[0].tokens / dataset.train[0].row_count
         steps = EVALUATIONS * max(1, round(tokens / step_tokens / EVALUATIONS))
-        family = Family(tuple(map(str, sizes)), data, tokens, seeds, steps, floor, step_tokens)
+        family = Family(tuple(map(str, sizes)), data, tokens, seeds, steps, floor, step_tokens, context)
         settings = family._asdict() | {"validation_fraction": fraction}
         write_atomically(beside / _SETTINGS, json.dumps(settings, indent=1) + "\n")
     return family
@@ -151,7 +162,8 @@ def open_family(folder: Path) -> Family:
         UserError: there is none, or its settings are damaged.
     """
     values = _settings(folder)
-    return Family(*(tuple(values[f]) if f == "sizes" else values[f] for f in Family._fields))
+    known = {field: values[field] for field in Family._fields if field in values}
+    return Family(**known)._replace(sizes=tuple(values["sizes"]))
 
 
 def _settings(folder: Path) -> dict[str, Any]:
@@ -160,7 +172,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is not a folder that `minigpt scaling` made: it has no {_SETTINGS}")
     try:
         values = json.loads(read_text(path))
-        if not set(Family._fields) <= set(values) or not all(parse_size(s) for s in values["sizes"]):
+        needed = set(Family._fields) - set(Family._field_defaults)
+        if not needed <= set(values) or not all(parse_size(s) for s in values["sizes"]):
             raise ValueError("settings are missing")
     except (ValueError, TypeError, AttributeError):
         raise UserError(f"{path} is damaged; train the family anew in another folder") from None
@@ -207,14 +220,14 @@ def _documents(count: int, kind: str) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _config(size: Size, data: str, source: str, fraction: float, *, steps: int, seed: int) -> RunConfig:
+def _config(size: Size, data: str, source: str, fraction: float, *, steps: int, seed: int, context: int) -> RunConfig:
     story = story_kind(data) is not None
     peak = RATE * RATE_WIDTH / size.width
     return build_config(
         {
             "family": "llama",
             "model": {
-                "context": CONTEXT,
+                "context": context,
                 "layers": size.layers,
                 "heads": size.heads,
                 "width": size.width,
@@ -306,7 +319,8 @@ def _train(folder: Path, family: Family, member: Member, fraction: float, should
     if is_run(member.folder):
         config = load_config(member.folder)
     else:
-        config = _config(member.size, family.data, source, fraction, steps=family.steps, seed=member.seed)
+        how = {"steps": family.steps, "seed": member.seed, "context": family.context}
+        config = _config(member.size, family.data, source, fraction, **how)
         config = _with_vocabulary(config, tokenizer)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=(source,)))
     model, objective = FAMILIES[config.family][1](config.model), _Unmarked(config, tokenizer)

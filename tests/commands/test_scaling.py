@@ -13,7 +13,7 @@ from .conftest import json_of
 
 @pytest.fixture
 def small(monkeypatch):
-    changed = {"_TOKENIZER": "bpe:300", "EVALUATIONS": 4, "WARMUP": 5, "CONTEXT": 32}
+    changed = {"_TOKENIZER": "bpe:300", "EVALUATIONS": 4, "WARMUP": 5}
     for name, value in changed.items():
         monkeypatch.setattr(family, name, value)
     monkeypatch.setattr(results, "_DRAWS", 10)
@@ -21,7 +21,8 @@ def small(monkeypatch):
 
 def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, capsys):
     out = tmp_path / "family"
-    arguments = ("--sizes", "1x8", "1x12", "1x16", "1x24", "--data", text_file, "--tokens", "4k", "--out", out)
+    arguments = ("--sizes", "1x8", "1x12", "1x16", "1x24", "--data", text_file, "--tokens", "4k", "--context", "32")
+    arguments += ("--out", out)
     values = json_of(capsys, "scaling", *arguments, "--json")
     assert values["floor"] is None and values["shots"] == {}
     assert values["predictions"]["joint"]["run"] == "1x24-seed-0"

@@ -1,26 +1,28 @@
 """Training a family: resumed where it stopped, never overwritten, its floor that of its validation text."""
 
 import itertools
+import json
 import math
 
 import pytest
 
+from minigpt import tokenizers
 from minigpt.data import storyworld
 from minigpt.errors import UserError
 from minigpt.scaling import Size, family, open_family, results, start_family, train_family
+from minigpt.train.run_folder import load_config
 
 SMALL = (Size(1, 8), Size(1, 12), Size(1, 18))
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """Ten validation documents, short rows, four evaluations."""
+    """Ten validation documents, a small vocabulary, four evaluations."""
     for name, value in {
         "_VALIDATION": 10,
         "_TOKENIZER": "bpe:400",
         "EVALUATIONS": 4,
         "WARMUP": 5,
-        "CONTEXT": 256,
     }.items():
         monkeypatch.setattr(family, name, value)
 
@@ -65,8 +67,6 @@ def test_a_story_world_family(small, tmp_path, monkeypatch):
 
 
 def _tokens(out, documents):
-    from minigpt import tokenizers
-
     return sum(len(tokenizers.load(out).encode(d.text)) + 1 for d in documents)
 
 
@@ -80,6 +80,22 @@ def test_documents_of_one_kind(small, tmp_path):
     assert made.floor == pytest.approx(within / _tokens(tmp_path / "lists", documents))
     with pytest.raises(UserError, match="has no documents of the kind 'poem'"):
         start_family(tmp_path / "poems", sizes=SMALL, data="storyworld:poem", tokens=3_000)
+
+
+def test_rows_of_one_list_each(small, tmp_path):
+    """How long rows are is kept with the family; one that was made before this could be chosen has 256."""
+    out = tmp_path / "lists"
+    made = start_family(out, sizes=SMALL, data="storyworld:list", tokens=3_000, context=100)
+    assert train_family(out, made)
+    for member in family.members(out, made):
+        assert load_config(member.folder).model.context == 100
+    tokenizer = tokenizers.load(out)
+    longest = max(len(tokenizer.encode(text)) for text in (out / "text.txt").read_text().split("\n\n"))
+    assert longest <= 100 and made.step_tokens < family.BATCH * 100  # a list a row, and the rest of it is empty
+    settings = json.loads((out / "family.json").read_text())
+    assert settings.pop("context") == 100
+    (out / "family.json").write_text(json.dumps(settings))
+    assert open_family(out) == made._replace(context=256)
 
 
 def test_what_is_refused(small, tmp_path, text_file):
