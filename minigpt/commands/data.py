@@ -45,6 +45,8 @@ def _add_tasks(kinds: Any) -> None:
 def run_tasks(args: argparse.Namespace) -> int:
     names = list(dict.fromkeys(args.task or MADE))
     out = out_path(args.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder, in which a folder for each task is made")
     for name in names:
         if name not in MADE:
             raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")

@@ -11,10 +11,12 @@ from typing import Any
 
 from minigpt import config as configuration
 from minigpt.commands.common import at_least, new_parser, print_json
+from minigpt.errors import UserError
 from minigpt.plan import GPUS, find_gpu, make_plan, report
 from minigpt.plan.workload import vocabulary
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+_LAYERS = 10_000
 _PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
@@ -91,6 +93,9 @@ def _number(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     values = configuration.apply_settings(configuration.read_preset(args.preset), args.settings)
     config = configuration.build_config(values)
+    for name, value in vars(config.model).items():
+        if name.endswith("layers") and value > _LAYERS:
+            raise UserError(f"model.{name} is {value}; a plan, which counts layer by layer, goes up to {_LAYERS}")
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=vocabulary(config)))
     plan = make_plan(
         Path(args.preset).stem if args.preset.endswith(".toml") else args.preset,

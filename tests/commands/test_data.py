@@ -49,9 +49,11 @@ def test_words_cannot_be_counted_of_one_class(tmp_path, error):
         (["--task", "rte", "--train", "0"], "0 is below 1"),
         (["--task", "rte", "--out", "there"], "there/rte exists already"),
         (["--task", "rte", "--out", ""], "--out is empty"),
+        (["--task", "rte", "--out", "file"], "--out file is a file"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(arguments, sentence, tmp_path, error):
     (tmp_path / "there" / "rte").mkdir(parents=True)
+    (tmp_path / "file").touch()
     assert sentence in error("data", "tasks", *arguments)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["rte", "there"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "rte", "there"]
