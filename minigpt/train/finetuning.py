@@ -44,8 +44,8 @@ def recipe_for(family: str, width: int, task: str) -> Recipe:
     name = ("gpt" if family in CAUSAL else family) + ("" if width >= _WIDE else "-tiny")
     text = (resources.files("minigpt.presets.finetune") / f"{name}.toml").read_text(encoding="utf-8")
     settings = tomllib.loads(text)
-    if family == "llama":
-        settings.pop("model", None)  # it has no dropout
+    if TASKS[task].kind in (Summary, Translation):
+        settings.pop("objective", None)  # λ weighs language against labels, and here is language alone
     if family == "bart" and TASKS[task].kind in (Summary, Translation):
         settings.setdefault("model", {})["label_smoothing"] = 0.1
     return Recipe(name, settings.pop("epochs"), settings.pop("warmup"), settings)
@@ -87,7 +87,7 @@ def finetuning_config(source: RunConfig, request: Request) -> RunConfig:
         "family": source.family,
         "task": request.task,
         "model": model | recipe.settings.get("model", {}),
-        "objective": {"examples": request.examples},
+        "objective": recipe.settings.get("objective", {}) | {"examples": request.examples},
         "data": {"sources": [request.folder], "tokenizer": source.data.tokenizer},
         "train": train | recipe.settings["train"],
         "optimizer": recipe.settings["optimizer"],

@@ -31,9 +31,14 @@ def test_the_published_recipes():
     assert recipe_for("bert", 768, "squad").settings["schedule"]["kind"] == "bert"
     assert recipe_for("bart", 768, "cnn-dm").settings["model"]["label_smoothing"] == 0.1
     assert "label_smoothing" not in recipe_for("bart", 768, "rte").settings["model"]
-    assert (
-        recipe_for("llama", 128, "rte").name == "gpt-tiny" and "model" not in recipe_for("llama", 128, "rte").settings
-    )
+    assert recipe_for("llama", 128, "rte").name == "gpt-tiny"
+
+
+def test_small_models_learn_labels_alone():
+    assert finetuning_config(source(width=8), Request("rte", "folder")).objective.auxiliary == 0
+    assert finetuning_config(source(width=512), Request("rte", "folder")).objective.auxiliary == 0.5
+    asked = Request("rte", "folder", settings=("objective.auxiliary=0.5",))
+    assert finetuning_config(source(width=8), asked).objective.auxiliary == 0.5
 
 
 @pytest.mark.parametrize("family", ["gpt", "llama", "bert", "bart"])
