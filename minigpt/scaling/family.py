@@ -67,8 +67,8 @@ class Size(NamedTuple):
 
     @property
     def heads(self) -> int:
-        """As many as four, of at least 12 numbers each, an even number of them (rotary positions turn pairs)."""
-        return max(h for h in (1, 2, 3, 4) if self.width % (2 * h) == 0 and (h == 1 or self.width // h >= 12))
+        """As many as four, of at least 16 numbers each, an even number of them (rotary positions turn pairs)."""
+        return max(h for h in (1, 2, 3, 4) if self.width % (2 * h) == 0 and (h == 1 or self.width // h >= 16))
 
     @property
     def feed_forward(self) -> int:
