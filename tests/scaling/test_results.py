@@ -35,7 +35,7 @@ def test_sizes_double_and_the_largest_is_twice_the_one_before():
     assert counts[0] < 15_000 and counts[-1] > 880_000
     assert (ratios > 1.5).all() and (ratios < 2.4).all() and ratios[-1] >= 2.0
     for size in SIZES:
-        assert size.width % size.heads == 0 and size.width // size.heads >= 12
+        assert size.width % size.heads == 0 and size.width // size.heads >= 16
     assert parse_size("2x48") == Size(2, 48) and str(Size(2, 48)) == "2x48"
 
 
