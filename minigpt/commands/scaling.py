@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
         "--context",
         type=at_least(8),
         metavar="T",
-        help=f"tokens of a row; by default {CONTEXT}. 72 is enough for one list of the story world, and not for two",
+        help=f"tokens of a row; by default {CONTEXT}. 72 hold one list of the story world, and seldom two",
     )
     parser.add_argument("--out", metavar="DIR", help="the family's folder; by default runs/scaling-N")
     parser.add_argument("--resume", metavar="DIR", help="go on with a family, or measure it again")

@@ -209,12 +209,12 @@ def test_claims_are_as_often_true_and_no_word_tells():
         if isinstance(source, Story):
             assert len(one.facts.sentences) == 4
             assert claim in all_endings(source if one.facts.true else opposite(source))
-        elif " has " in claim:
-            name, thing = re.match(r"(\w+) has the (\w+)\.", claim).groups()
-            assert one.facts.true == (source.owner(thing).name == name)
-        elif " is not " in claim:
-            thing, place = re.match(r"The (\w+) is not \w+ the (\w+)\.", claim).groups()
-            assert one.facts.true == (source.place(thing) != place)
+        elif found := re.fullmatch(r"(\w+) (has|does not have) the (\w+)\.", claim):
+            name, verb, thing = found.groups()
+            assert one.facts.true == ((source.owner(thing).name == name) == (verb == "has"))
+        else:
+            thing, verb, place = re.fullmatch(r"The (\w+) (is|is not) \w+ the (\w+)\.", claim).groups()
+            assert one.facts.true == ((source.place(thing) == place) == (verb == "is"))
 
 
 def test_reviews_end_with_what_their_main_clauses_say():

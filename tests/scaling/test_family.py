@@ -82,7 +82,7 @@ def test_documents_of_one_kind(small, tmp_path):
         start_family(tmp_path / "poems", sizes=SMALL, data="storyworld:poem", tokens=3_000)
 
 
-def test_rows_of_one_list_each(small, tmp_path):
+def test_rows_of_a_list_or_of_several(small, tmp_path):
     """How long rows are is kept with the family; one that was made before this could be chosen has 256."""
     out = tmp_path / "lists"
     made = start_family(out, sizes=SMALL, data="storyworld:list", tokens=3_000, context=100)
@@ -90,8 +90,11 @@ def test_rows_of_one_list_each(small, tmp_path):
     for member in family.members(out, made):
         assert load_config(member.folder).model.context == 100
     tokenizer = tokenizers.load(out)
-    longest = max(len(tokenizer.encode(text)) for text in (out / "text.txt").read_text().split("\n\n"))
-    assert longest <= 100 and made.step_tokens < family.BATCH * 100  # a list a row, and the rest of it is empty
+    lengths = [len(tokenizer.encode(text)) + 1 for text in (out / "text.txt").read_text().split("\n\n")]
+    assert max(lengths) <= 100
+    usual = start_family(tmp_path / "usual", sizes=SMALL, data="storyworld:list", tokens=3_000)
+    in_a_row = [one.step_tokens / family.BATCH / (sum(lengths) / len(lengths)) for one in (made, usual)]
+    assert 0.9 < in_a_row[0] < 1.6 and in_a_row[1] > 3  # lists
     settings = json.loads((out / "family.json").read_text())
     assert settings.pop("context") == 100
     (out / "family.json").write_text(json.dumps(settings))

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from minigpt.data import storyworld
+from minigpt.data.storyworld import lists
 from minigpt.tasks.labels import LABELS8, LINES, SIZES, read_labels
 
 
@@ -32,4 +33,5 @@ def test_all_labels_of_the_set_may_be_options():
 def test_the_position_of_the_right_option_tells_nothing_much():
     examples = read_labels("", "dev")
     counts = Counter(e.label for e in examples)
+    assert len(counts) == lists.CLASSES
     assert max(counts.values()) < 0.45 * len(examples) and min(counts.values()) > 0.1 * len(examples)
