@@ -8,8 +8,7 @@ what is looked up in the text before is most of what there is to learn here.
 
 A row holds as many documents as fit, and nothing keeps them apart. With lists alone that is in the way: every list of a
 row calls its kinds by other labels, so what stood behind a word is mostly what another list said of it, and models this
-small never find out what a list is about. In rows of 72
-tokens, which hold one list and seldom two, they do.
+small never find out what a list is about. In rows of 72 tokens, which hold one list and seldom two, they do.
 """
 
 from __future__ import annotations
