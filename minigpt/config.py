@@ -108,7 +108,9 @@ class TrainConfig:
         batch: rows per pass; accumulation: passes per step (the step sees batch · accumulation rows).
         ramp_from, ramp_tokens: the first step has `ramp_from` rows, and from there their number grows with the tokens
             seen until it is full after `ramp_tokens`; 0 begins with the full batch.
-        workers: threads that each take a shard of the batch; 0 means one for each core.
+        workers: how many take a shard of the batch each; 0 means one for each core.
+        processes: workers are processes on Linux (on NumPy arrays, without mixed precision), which is faster and gives
+            the same bits, or else threads. Without it they are threads everywhere, which a debugger can follow.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only), "kernels" (minigpt/kernels)
             or "auto".
         attention: "reference" (minigpt/ops), "tiled" (minigpt/fast), "cuda:RUNG" (minigpt/kernels) or "auto".
@@ -134,6 +136,7 @@ class TrainConfig:
     ramp_tokens: int = 0
     seed: int = 0
     workers: int = 0
+    processes: bool = True
     backend: str = "numpy"
     operations: str = "auto"
     attention: str = "auto"

@@ -69,6 +69,10 @@ class Parameters(Mapping):
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
         self.specs = tuple(specs)
+        self.move(flat)
+
+    def move(self, flat: Array) -> None:
+        """Live in this buffer from now on; views that were taken before stay with the old one."""
         self.flat = flat
         self._views: dict[str, Array] = {}
         start = 0

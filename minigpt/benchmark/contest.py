@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from minigpt.benchmark.machine import busy_seconds, own_seconds, peak_megabytes
+from minigpt.benchmark.machine import busy_seconds, children_seconds, own_seconds, peak_megabytes
 from minigpt.errors import UserError
 
 _SLOT = 0.3  # seconds that a slot should last, so that the clock of processor time (10 ms) says something
@@ -91,10 +91,10 @@ def _serve(connection: Any, contestant: Contestant) -> None:
         if repetitions == 0:
             connection.send(peak_megabytes())
             return
-        used, started = own_seconds(), time.perf_counter()
+        used, started = own_seconds() + children_seconds(), time.perf_counter()
         for _ in range(repetitions):
             function()
-        connection.send((time.perf_counter() - started, own_seconds() - used))
+        connection.send((time.perf_counter() - started, own_seconds() + children_seconds() - used))
 
 
 class _Player:
@@ -104,7 +104,7 @@ class _Player:
         context = multiprocessing.get_context("spawn")
         self.name = name
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, contestant), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, contestant))
         before = {key: os.environ.get(key) for key in environment}
         os.environ.update(environment)
         try:

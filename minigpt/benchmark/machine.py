@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -25,11 +26,36 @@ def own_seconds() -> float:
     return times.user + times.system
 
 
+def children_seconds() -> float:
+    """Processor seconds that this process's living children used."""
+    return sum(map(_seconds_of, multiprocessing.active_children()))
+
+
+def _seconds_of(child: multiprocessing.Process) -> float:
+    try:
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_megabytes() -> float | None:
-    """The largest resident size that this process had; None where the system does not say."""
+    """The largest resident size that this process had; None where the system does not say.
+
+    Of its living children, what they hold now and share with nobody is added.
+    """
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    own = peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+    return own + sum(map(_private_megabytes, multiprocessing.active_children()))
+
+
+def _private_megabytes(child: multiprocessing.Process) -> float:
+    try:
+        lines = Path(f"/proc/{child.pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1e3

@@ -25,6 +25,7 @@ from minigpt.train.shards import ShardPool
 OPPONENTS = {
     "torch": "PyTorch",
     "torch-compile": "PyTorch through torch.compile",
+    "threads": "minigpt with workers that are threads",
     "recompute": "minigpt with train.recompute",
     "kept": "minigpt with everything kept, T x T attention probabilities too",
 }
@@ -33,7 +34,8 @@ OPPONENTS = {
 def training_step(shape: Shape, workers: int, backend_name: str, variant: str = "") -> Callable[[], object]:
     """One step on one fixed batch: forward, backward and AdamW, float32, no dropout.
 
-    It is made for a process of its own: pool and variant ("recompute" or "kept", see OPPONENTS) last as long as that.
+    It is made for a process of its own: pool and variant ("threads", "recompute" or "kept", see OPPONENTS) last as long
+    as that.
     """
     backend = get_backend(backend_name)
     if variant == "kept":
@@ -42,13 +44,15 @@ def training_step(shape: Shape, workers: int, backend_name: str, variant: str = 
     model = GPT(shape.config)
     params = model.init(seed=0, backend=backend)
     optimizer = AdamW(params, OptimizerConfig())
+    if variant != "threads":
+        pool.fork(model, params, optimizer)
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch = Batch(*ids)
     count = iter(range(sys.maxsize))
 
     def step() -> None:
         _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=next(count), to_device=backend.asarray)
-        optimizer.step(params, grads, 1e-4, each_slice=pool.each_slice)
+        pool.update(optimizer, params, grads, 1e-4)
         backend.synchronize()
 
     return step

@@ -21,6 +21,7 @@ from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 
 LONG = 512  # keys from which probabilities are no longer kept, unless there are so few queries:
 _FEW = 16
+_LARGEST = 27.0  # e^27 is 5e11: squares of such sums, and gradients divided by them, are still far inside float32
 
 
 class AttentionCache(NamedTuple):
@@ -28,7 +29,7 @@ class AttentionCache(NamedTuple):
     k: np.ndarray  # (B, G, 1, S, D)
     v: np.ndarray  # (B, G, 1, S, D)
     y: np.ndarray  # (B, G, R, T, D), the output
-    exponentials: np.ndarray  # E, (B, G, R, T, S); undefined where the tiles' keys end
+    exponentials: np.ndarray  # E, up to a factor for each row, (B, G, R, T, S); undefined where the tiles' keys end
     inverse_sums: np.ndarray  # 1/l, (B, G, R, T, 1); 0 for a query with nothing to look at
     dropout: np.ndarray | None  # (B, G, R, T, S)
     mask: Mask
@@ -65,9 +66,11 @@ def attention_forward(
         for rows, columns in cut:
             e = exponentials[unit][:, :, :, rows, columns]
             inverse = inverse_sums[unit][:, :, :, rows]
-            np.matmul(qh[unit][:, :, :, rows], kh[unit][:, :, :, columns].swapaxes(-1, -2), out=e)
-            cut.penalize(e, rows, columns, unit[0])
-            _exponentials(e, inverse, may_be_empty=cut.may_be_empty)
+            for exponentiate in (_exponentials, _shifted_exponentials):
+                np.matmul(qh[unit][:, :, :, rows], kh[unit][:, :, :, columns].swapaxes(-1, -2), out=e)
+                cut.penalize(e, rows, columns, unit[0])
+                if exponentiate(e, inverse, may_be_empty=cut.may_be_empty):
+                    break
             result = yh[unit][:, :, :, rows]
             weights = e if multiplier is None else e * multiplier[unit][:, :, :, rows, columns]
             np.matmul(weights, vh[unit][:, :, :, columns], out=result)
@@ -79,11 +82,34 @@ def attention_forward(
     return y, AttentionCache(qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale)
 
 
-def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool) -> None:
+def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool) -> bool:
+    """Turn scores into exp(score) in place, and put one over the row sums into `inverse`, if that is safe.
+
+    Rows' maxima are taken off so that exp does not overflow, and cost as much as three exponentials: NumPy's maximum
+    of a short row is slow. Where no score is as large as _LARGEST, and no row's are all below its negative, nothing
+    overflows or underflows without them either, to the same precision.
+
+    Returns:
+        False if it is not safe: then the scores are lost.
+    """
+    if may_be_empty or scores.shape[-1] == 0:
+        return _shifted_exponentials(scores, inverse, may_be_empty=may_be_empty)
+    if not scores.max() < _LARGEST:
+        return _shifted_exponentials(scores, inverse, may_be_empty=False)
+    np.exp(scores, out=scores)
+    sums = inverse[..., 0]
+    np.matmul(scores, ones(scores.shape[-1], scores.dtype), out=sums)
+    if not sums.min() > math.exp(-_LARGEST):
+        return False
+    np.reciprocal(sums, out=sums)
+    return True
+
+
+def _shifted_exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool) -> bool:
     """Turn scores into exp(score − row maximum) in place, and put one over the row sums into `inverse`."""
     if scores.shape[-1] == 0:
         inverse[...] = 0.0
-        return
+        return True
     largest = scores.max(axis=-1, keepdims=True)
     if may_be_empty:
         largest[np.isneginf(largest)] = 0.0
@@ -96,6 +122,7 @@ def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool
     np.reciprocal(inverse, out=inverse)
     if may_be_empty:
         inverse[empty] = 0.0
+    return True
 
 
 def attention_backward(

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigpt import workspace
 from minigpt.backend import Array, array_module
-from minigpt.config import OptimizerConfig
 from minigpt.params import Parameters
+
+if TYPE_CHECKING:
+    from minigpt.config import OptimizerConfig
 
 EachSlice = Callable[[int, Callable[[int, int], Any]], list[Any]]
 
@@ -105,7 +107,12 @@ class AdamW:
 
 
 def global_norm(grads: Parameters, each_slice: EachSlice = one_slice) -> float:
-    """√(Σ g²) over all gradients: sums over blocks in their own precision, added in float64 and in a fixed order."""
+    """√(Σ g²) over all gradients."""
+    return math.sqrt(sum(squared_norms(grads, each_slice)))
+
+
+def squared_norms(grads: Parameters, each_slice: EachSlice = one_slice) -> list[float]:
+    """Σ g² of each slice: sums over blocks in their own precision, added in float64 and in a fixed order."""
     flat = grads.flat
     xp = array_module(flat)
 
@@ -114,7 +121,7 @@ def global_norm(grads: Parameters, each_slice: EachSlice = one_slice) -> float:
         parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
         return sum(float(xp.vdot(part, part)) for part in parts)
 
-    return math.sqrt(sum(each_slice(flat.size, square)))
+    return each_slice(flat.size, square)
 
 
 def clip_factor(norm: float, limit: float) -> float:

@@ -1,18 +1,21 @@
-"""Shard threads: N Python threads, each taking a shard of the batch, with private gradients and shared parameters.
+"""Shards: N workers, each taking a part of the batch's rows, with private gradients and shared parameters.
 
-NumPy lets go of the interpreter's lock in matrix products and in large element-wise operations, so threads run
-truly side by side; a thread per core with one BLAS thread each beats one thread with all BLAS threads, because the
-element-wise work is shared too. Gradients are summed in the order of the shards, whichever finished first, so a run
-gives the same bits every time.
+A worker per core with one BLAS thread each beats one thread with all BLAS threads, because the element-wise work is
+shared too. Workers are threads: NumPy lets go of the interpreter's lock in matrix products and in large element-wise
+operations, so they run side by side. A training run makes them processes where it can (see `minigpt.train.crew`), which
+never wait for that lock. Gradients are summed in the order of the shards, whichever finished first, so a run gives the
+same bits every time, and the same with either.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -24,6 +27,9 @@ from minigpt.measures import Measures, add_measures
 from minigpt.mixed import Lowered, low_dtype
 from minigpt.params import Gradients, Parameters
 from minigpt.run import Run
+from minigpt.train.crew import Crew, add_gradients, slices
+from minigpt.train.forks import can_fork
+from minigpt.train.optimizer import AdamW, global_norm
 
 
 def available_cores() -> int:
@@ -34,6 +40,15 @@ def available_cores() -> int:
 def on_device(batch: Any, to_device: Callable[[Array], Array]) -> Any:
     """Bring the arrays of a batch to where the model computes."""
     return batch._make(None if x is None else to_device(x) for x in batch)
+
+
+class Shard(NamedTuple):
+    """One worker's part of a batch."""
+
+    row: int  # the number of its first row in the step
+    rows: Any
+    first: bool  # the step begins with it: gradients count as zero before
+    last: bool
 
 
 class ShardPool:
@@ -53,6 +68,7 @@ class ShardPool:
         self.operations = operations
         self._low = None if compute is None else low_dtype(compute)
         self._gradients: list[Gradients] = []
+        self._crew: Crew | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._blas = ThreadpoolController()
         self._limits: Any = None
@@ -64,10 +80,21 @@ class ShardPool:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._crew is not None:
+            self._crew.close()
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
             self._limits.restore_original_limits()
             workspace.release()
+
+    def fork(self, model: Any, params: Parameters, optimizer: AdamW) -> None:
+        """From now on, train this model in processes where the system can fork, with the same results to the bit.
+
+        Parameters and moments move to shared memory (see `Crew`). To be called in the context, before anything else.
+        """
+        in_memory = isinstance(params.flat, np.ndarray) and self._low is None
+        if self.workers > 1 and in_memory and can_fork():
+            self._crew = Crew(self.workers, params, optimizer, partial(self._pass, model, params))
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         """Apply `function` to the arguments of each shard; results come in the order of the shards.
@@ -83,8 +110,7 @@ class ShardPool:
 
     def each_slice(self, size: int, function: Callable[[int, int], Any]) -> list[Any]:
         """Apply `function(start, stop)` to equal parts of a range, one for each worker."""
-        edges = [size * i // self.workers for i in range(self.workers + 1)]
-        return self.map(function, edges[:-1], edges[1:])
+        return self.map(function, *zip(*slices(size, self.workers), strict=True))
 
     def prepared(self, params: Parameters) -> Parameters:
         """The parameters as passes take them: as they are, or with 16-bit copies of the matrices."""
@@ -115,42 +141,70 @@ class ShardPool:
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
         shards = min(self.workers, min(batch.row_count for batch in batches))
-        while len(self._gradients) < shards:
-            self._gradients.append(Gradients(params.specs, array_module(params.flat).empty_like(params.flat)))
-        for gradient in self._gradients:
-            gradient.clear()
-
-        weights = self.prepared(params)
-
-        def work(shard: tuple[int, Any], grads: Parameters) -> tuple[float, Measures]:
-            row, part = shard
-            part = on_device(part, to_device)
-            draws = {"seed": seed, "step": step, "row": row, "denominators": denominators}
-            run = Run(train=True, **draws, recompute=self.recompute, ops=self.operations)
-            loss, cache = model.forward(weights, part, run)
-            model.backward(weights, grads, cache, run, scale)
-            return loss, {} if measures is None else model.measures(cache)
+        crew = self._crew if self._crew is not None and self._crew.params is params else None
+        gradients = crew.gradients if crew else self._private_gradients(params, shards)
+        draws = {"seed": seed, "step": step, "denominators": denominators}
+        common = draws, measures is not None, scale
+        one = partial(self._pass, model, self.prepared(params), to_device=to_device)
 
         loss, first_row = 0.0, 0
-        for batch in batches:
-            parts = [(first_row + row, part) for row, part in batch.split(shards)]
+        for number, batch in enumerate(batches):
+            ends = number == 0, number == len(batches) - 1
+            parts = [Shard(first_row + row, part, *ends) for row, part in batch.split(shards)]
             if shards == 1 and self._executor is not None:  # too few rows to cut: share out heads and row blocks
                 with team.formed(self._executor, self.workers):
-                    results = [work(parts[0], self._gradients[0])]
+                    results = [one(gradients[0], parts[0], *common)]
+            elif crew:
+                results = crew.passes([(part, *common) for part in parts])
             else:
-                results = self.map(work, parts, self._gradients)
+                results = self.map(lambda grads, part: one(grads, part, *common), gradients[:shards], parts)
             loss += sum(part_loss for part_loss, _ in results)
             for _, part_measures in results:
                 add_measures({} if measures is None else measures, part_measures)
             first_row += batch.row_count
-        for gradient in self._gradients[:shards]:
-            gradient.complete()
-        total, *others = self._gradients[:shards]
+        if crew and shards > 1:
+            crew.add_up(shards)
+        else:
+            add_gradients(gradients[:shards], self.each_slice)
+        return loss, gradients[0]
 
-        def add_up(start: int, stop: int) -> None:
-            for gradient in others:
-                total.flat[start:stop] += gradient.flat[start:stop]
+    def norm(self, grads: Parameters) -> float:
+        """The global norm of the gradients that `loss_and_grads` returned."""
+        if self._crew is not None and grads is self._crew.gradients[0]:
+            return math.sqrt(sum(self._crew.squared_norms()))
+        return global_norm(grads, self.each_slice)
 
-        if others:
-            self.each_slice(total.flat.size, add_up)
-        return loss, total
+    def update(self, optimizer: AdamW, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0) -> None:
+        """`AdamW.step`, a slice for each worker."""
+        if self._crew is not None and grads is self._crew.gradients[0] and optimizer is self._crew.optimizer:
+            self._crew.update(lr, scale)
+        else:
+            optimizer.step(params, grads, lr, scale=scale, each_slice=self.each_slice)
+
+    def _private_gradients(self, params: Parameters, shards: int) -> list[Gradients]:
+        while len(self._gradients) < shards:
+            self._gradients.append(Gradients(params.specs, array_module(params.flat).empty_like(params.flat)))
+        return self._gradients
+
+    def _pass(
+        self,
+        model: Any,
+        weights: Parameters,
+        grads: Gradients,
+        shard: Shard,
+        draws: dict[str, Any],
+        measured: bool,
+        scale: float,
+        *,
+        to_device: Callable[[Array], Array] = lambda x: x,
+    ) -> tuple[float, Measures]:
+        """Forward and backward of one shard: its part of the loss and of the measures; gradients are added to."""
+        if shard.first:
+            grads.clear()
+        rows = on_device(shard.rows, to_device)
+        run = Run(train=True, **draws, row=shard.row, recompute=self.recompute, ops=self.operations)
+        loss, cache = model.forward(weights, rows, run)
+        model.backward(weights, grads, cache, run, scale)
+        if shard.last:
+            grads.complete()
+        return loss, model.measures(cache) if measured else {}

@@ -35,7 +35,7 @@ from minigpt.train.checkpoint import (
     save_checkpoint,
 )
 from minigpt.train.log import RunLog, read_log
-from minigpt.train.optimizer import AdamW, clip_factor, global_norm
+from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.ramp import passes, step_rows
 from minigpt.train.scaling import LossScale
 from minigpt.train.schedule import learning_rate
@@ -153,19 +153,19 @@ class Trainer:
         """
         c = self.config.train
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
-        with (
-            self.pool() as pool,
-            progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar,
-        ):
-            complete = self._look(pool, bar, should_stop)
-            while self.step < c.steps and not should_stop() and not self._given_up:
-                self._train_step(pool, bar)
-                self._positions = self.log.positions()
-                power = c.checkpoint_powers and is_power_of_two(self.step)
-                if self.step == c.steps or _due(self.step, c.checkpoint_every) or power:
-                    self.save()
-                complete = not should_stop() and self._look(pool, bar, should_stop)
-            self.save()
+        with self.pool() as pool:
+            if c.processes and not c.emulate and c.operations != "kernels":
+                pool.fork(self.model, self.params, self.optimizer)
+            with progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar:
+                complete = self._look(pool, bar, should_stop)
+                while self.step < c.steps and not should_stop() and not self._given_up:
+                    self._train_step(pool, bar)
+                    self._positions = self.log.positions()
+                    power = c.checkpoint_powers and is_power_of_two(self.step)
+                    if self.step == c.steps or _due(self.step, c.checkpoint_every) or power:
+                        self.save()
+                    complete = not should_stop() and self._look(pool, bar, should_stop)
+                self.save()
         return self._result(finished=complete and (self.step == c.steps or self._given_up))
 
     def pool(self) -> ShardPool:
@@ -199,7 +199,7 @@ class Trainer:
             measures=measures,
             scale=self.loss_scale.value,
         )
-        norm = global_norm(grads, pool.each_slice) / self.loss_scale.value
+        norm = pool.norm(grads) / self.loss_scale.value
         if not math.isfinite(loss):
             raise self._not_finite("the loss", loss)
         update = self._update(pool, grads, norm, step_tokens)
@@ -238,7 +238,7 @@ class Trainer:
             self.loss_scale.shrink()
             return {"lr": lr, "skipped": True, "loss_scale": self.loss_scale.value}
         scale = clip_factor(norm, c.optimizer.clip) / self.loss_scale.value
-        self.optimizer.step(self.params, grads, lr, scale=scale, each_slice=pool.each_slice)
+        pool.update(self.optimizer, self.params, grads, lr, scale=scale)
         self.loss_scale.count_good()
         return {"lr": lr, "grad_norm": norm}
 

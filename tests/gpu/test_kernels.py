@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
+from minigpt.config import OptimizerConfig
 from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.mma import Mma
@@ -12,7 +13,7 @@ from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.kernels.reference import Attention, excess
 from minigpt.mixed import product
 from minigpt.params import Parameters
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW
 from tests.kernels import attention_cases, fused_checks, test_mma
 from tests.kernels.covering import pairwise
 from tests.kernels.ptx_checks import CHECKS

@@ -57,6 +57,22 @@ def test_nothing_to_attend_to_gives_zeros_and_no_gradient(impl):
         assert np.isfinite(gradient).all() and (gradient[1] == 0).all()
 
 
+@pytest.mark.parametrize("level", [-80.0, -26.0, 0.0, 26.0, 80.0])
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 3e-5)])
+def test_scores_at_any_level_give_what_their_differences_say(level, dtype, tolerance):
+    rng = np.random.default_rng(0)
+    q, k, v, dy = (rng.standard_normal((2, 5, 2, 4)) for _ in range(4))
+    q[..., 0], k[..., 0] = 1.0, 0.0
+    expected, cache = ops.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    gradients = ops.attention_backward(dy, cache)
+    k[:, :, 0, 0] = 2.0 * level  # the same for all keys of the first head, so the softmax does not notice
+    q, k, v, dy = (x.astype(dtype) for x in (q, k, v, dy))
+    y, cache = fast.attention_forward(q, k, v, mask=ops.Mask(causal=True))
+    np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)
+    for ours, theirs in zip(fast.attention_backward(dy, cache)[1:], gradients[1:], strict=True):  # dq sees the level
+        np.testing.assert_allclose(ours, theirs, rtol=10 * tolerance, atol=10 * tolerance)
+
+
 def test_scores_too_large_for_exp_stay_finite(impl):
     q = np.full((1, 4, 1, 2), 1e3, dtype=np.float32)
     y, cache = impl.attention_forward(q, q, q, mask=ops.Mask(causal=True))

@@ -1,0 +1,165 @@
+"""Shards in forked processes: the same bits as in threads, whatever happens to one of them."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minigpt import fast, ops
+from minigpt.config import OptimizerConfig
+from minigpt.data.batch import Batch
+from minigpt.errors import UserError
+from minigpt.models import GPT, GPTConfig
+from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
+from minigpt.train.optimizer import AdamW, clip_factor
+from minigpt.train.shards import ShardPool
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
+
+SHAPE = GPTConfig(vocab_size=50, context=16, layers=2, heads=2, width=32, dropout=0.1)
+
+
+def train(forked, workers, rows, passes=1, operations=fast):
+    """Losses, norms and measures of five clipped steps, and the state behind them."""
+    model = GPT(SHAPE)
+    params = model.init(seed=0)
+    optimizer = AdamW(params, OptimizerConfig())
+    rng, seen = np.random.default_rng(0), []
+    with ShardPool(workers, operations) as pool:
+        if forked:
+            pool.fork(model, params, optimizer)
+            assert pool._crew is not None
+        for step in range(5):
+            batches = [Batch(*rng.integers(0, 50, (2, rows, 16))) for _ in range(passes)]
+            measures = {}
+            loss, grads = pool.loss_and_grads(model, params, batches, seed=1, step=step, measures=measures)
+            norm = pool.norm(grads)
+            seen.append((loss, norm, measures))
+            pool.update(optimizer, params, grads, 1e-2, scale=clip_factor(norm, 0.5))
+    return seen, optimizer.updates, [x.tobytes() for x in (params.flat, optimizer.m, optimizer.v)]
+
+
+@pytest.mark.parametrize("operations", [fast, ops])
+@pytest.mark.parametrize("workers, rows, passes", [(2, 8, 1), (3, 7, 2), (2, 1, 1), (4, 2, 1)])
+def test_processes_give_the_bits_that_threads_give(workers, rows, passes, operations):
+    threads = train(False, workers, rows, passes, operations)
+    assert train(True, workers, rows, passes, operations) == threads
+    assert threads[1] == 5 and len({loss for loss, *_ in threads[0]}) == 5
+
+
+def test_the_parameters_object_stays_the_one_that_the_caller_has():
+    model = GPT(SHAPE)
+    params = model.init(seed=0)
+    before, old = params.flat.copy(), params["tokens"]
+    with ShardPool(2) as pool:
+        pool.fork(model, params, AdamW(params, OptimizerConfig()))
+        np.testing.assert_array_equal(params.flat, before)
+        assert not np.shares_memory(old, params.flat) and np.shares_memory(params["tokens"], params.flat)
+    assert params.flat.sum() == before.sum()  # it can still be read when the forks are gone
+
+
+def test_what_is_wrong_with_a_part_of_the_batch_is_said_whoever_had_it():
+    model = GPT(SHAPE)
+    params = model.init(seed=0)
+    good, bad = (np.full((4, 16), token) for token in (7, 7))
+    bad[3, 5] = 99  # in the last row, which is a fork's
+    with ShardPool(2, fast) as pool:
+        pool.fork(model, params, AdamW(params, OptimizerConfig()))
+        with pytest.raises(ValueError, match="99 is outside the vocabulary"):
+            pool.loss_and_grads(model, params, [Batch(bad, good)], seed=0, step=0)
+        loss, _ = pool.loss_and_grads(model, params, [Batch(good, good)], seed=0, step=0)
+        assert np.isfinite(loss)  # and the next question gets its own answer
+
+
+def test_another_model_can_be_run_in_the_same_pool():
+    model, other = GPT(SHAPE), GPT(GPTConfig(vocab_size=50, context=16, layers=1, heads=2, width=32))
+    params, others = model.init(seed=0), other.init(seed=0)
+    batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 4, 16)))
+    with ShardPool(2) as pool:
+        expected, _ = pool.loss_and_grads(other, others, [batch], seed=0, step=0)
+    with ShardPool(2) as pool:
+        pool.fork(model, params, AdamW(params, OptimizerConfig()))
+        loss, grads = pool.loss_and_grads(other, others, [batch], seed=0, step=0)
+        assert loss == expected and pool.norm(grads) > 0
+
+
+def test_a_fork_that_is_killed_ends_the_step_in_a_sentence():
+    forks = Forks(2, lambda number, message: os.getpid() if message == "who" else number)
+    first, second = forks.together(["who", "who"], lambda: 0)[1:]
+    assert len({first, second, os.getpid()}) == 3
+    os.kill(second, signal.SIGKILL)
+    with pytest.raises(UserError, match="ended from outside"):
+        forks.together(["", ""], lambda: 0)
+    forks.close()
+    assert not alive(first)
+
+
+def test_forks_answer_in_order_and_share_what_was_made_for_it():
+    shared, private = shared_zeros(np.empty((2, 3), np.float32)), np.zeros(3)
+    copy = shared_copy(np.arange(3.0))
+
+    def answer(number, message):
+        shared[number - 1, message] = private[message] = 10 * number
+        return number, copy.sum()
+
+    forks = Forks(2, answer)
+    assert forks.together([0, 2], lambda: "mine") == ["mine", (1, 3.0), (2, 3.0)]
+    forks.close()
+    np.testing.assert_array_equal(shared, [[10, 0, 0], [0, 0, 20]])
+    assert not private.any() and shared.dtype == np.float32
+
+
+def test_no_answer_is_left_over_when_the_caller_fails():
+    forks = Forks(1, lambda number, message: message)
+    with pytest.raises(ZeroDivisionError):
+        forks.together(["old"], lambda: 1 / 0)
+    assert forks.together(["new"], lambda: None) == [None, "new"]
+    forks.close()
+
+
+SCRIPT = """
+import os, sys, time
+from minigpt.train.forks import Forks
+forks = Forks(2, lambda number, message: os.getpid())
+print(*forks.together([0, 0], lambda: "")[1:], flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_forks_do_not_outlive_the_process_that_made_them(how):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    forks = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(forks) == 2 and all(map(alive, forks))
+    os.kill(forks[0], signal.SIGINT)  # Ctrl-C reaches all; only the first process decides
+    time.sleep(0.1)
+    assert all(map(alive, forks))
+    process.send_signal(how)
+    process.wait()
+    deadline = time.monotonic() + 5
+    while any(map(alive, forks)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(alive, forks))
+    assert process.communicate()[1] == ""  # and do so without a word
+
+
+def test_a_daemonic_process_makes_none(monkeypatch):
+    assert can_fork()
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    assert not can_fork()
+
+
+def alive(pid):
+    """Whether the process runs (a zombie that nobody has asked about does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
