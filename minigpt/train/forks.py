@@ -6,6 +6,7 @@ to step. Arrays made by `shared_copy` before are not copied at all: what one pro
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import multiprocessing
 import signal
@@ -46,6 +47,7 @@ class Forks:
     def __init__(self, count: int, answer: Callable[[int, Any], Any]):
         """Args: `answer(number, message)` is called in fork `number` (from 1 on), and what it returns is sent back."""
         context = multiprocessing.get_context("fork")
+        _give_back_freed_memory()
         self._ends: list[Connection] = []
         self._processes = []
         for number in range(1, count + 1):
@@ -79,6 +81,13 @@ class Forks:
             end.close()
         for process in self._processes:
             process.join()
+
+
+def _give_back_freed_memory() -> None:
+    """Else every fork keeps a copy of what stood there as soon as this process uses it again."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # the GNU library's; others have none
+    if trim is not None:
+        trim(0)
 
 
 def _serve(own: Connection, others: Sequence[Connection], number: int, answer: Callable[[int, Any], Any]) -> None:
