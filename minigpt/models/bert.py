@@ -28,6 +28,7 @@ from minigpt.blocks import (
 from minigpt.data.bert_batch import BertBatch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
+from minigpt.models.comparing import begin_comparing
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
 
@@ -50,6 +51,8 @@ class BertConfig:
         init_std: standard deviation of initial weights.
         truncated_init: whether no initial weight is further than 2 init_std from 0 (BERT's code), or any may be
             (Hugging Face's).
+        attention_init: "normal" (BERT's), or "comparing": the first layer starts by looking for the same token in the
+            other segment (ours, for sentence pairs of little text; see `minigpt.models.comparing`).
     """
 
     vocab_size: int = 0
@@ -66,6 +69,7 @@ class BertConfig:
     norm_eps: float = 1e-12
     init_std: float = 0.02
     truncated_init: bool = True
+    attention_init: str = "normal"
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
@@ -77,6 +81,10 @@ class BertConfig:
             raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
         if self.token_types < 2 and self.pairs:
             raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
+        if self.attention_init not in ("normal", "comparing"):
+            raise UserError(f'model.attention_init is {self.attention_init!r}; choose "normal" or "comparing"')
+        if self.token_types < 2 and self.attention_init == "comparing":
+            raise UserError(f"model.token_types is {self.token_types}; there must be 2 segments to compare")
         if self.vocab_size < 0 or self.token_types < 1:
             raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
         if self.width % self.heads:
@@ -167,7 +175,10 @@ class BertBody:
 
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: (truncated) normal weights, zero biases, unit gains."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        c, params = self.config, initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        if c.attention_init == "comparing":
+            begin_comparing(params, layers=c.layers, heads=c.heads, seed=seed)
+        return params
 
     def body_forward(
         self,
