@@ -113,7 +113,11 @@ class _Player:
             for key, value in before.items():
                 os.environ.pop(key) if value is None else os.environ.update({key: value})
         theirs.close()
-        problem = self.receive()
+        try:
+            problem = self.receive()
+        except BaseException:
+            self.process.kill()
+            raise
         if problem is not None:
             raise UserError(f"{name} cannot be timed: {problem}")
         self.repetitions = 1

@@ -101,8 +101,9 @@ def bench_step(
     """Time one shape.
 
     Returns:
-        milliseconds with their interval, tokens per second, peak memory of the process in MB, and the ratios of the
-        step's time, and of its memory, to each opponent's; `gemm` is the step's own matrix products (NumPy only).
+        milliseconds with their interval, tokens per second, peak memory of the process and its forks in MB, and the
+        ratios of the step's time, and of its memory, to each opponent's; `gemm` is the step's own matrix products
+        (NumPy only).
     """
     shape = SHAPES[name]
     contestants = {"minigpt": Contestant(training_step, (shape, workers, backend))}

@@ -70,7 +70,7 @@ def _add_step_parser(kinds: Any) -> None:
         "--shape", action="append", choices=choices, help=f"may be repeated; by default S, M, L: {shapes}"
     )
     step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="undisturbed rounds of each shape")
-    step.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
+    step.add_argument("--workers", type=at_least(1), metavar="N", help="by default one for each core")
     step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     step.add_argument(
         "--against", type=opponents, default=[], metavar="WHAT", help=f"time in the same run: {_named(OPPONENTS)}"
@@ -162,7 +162,7 @@ def _add_scaling_parser(kinds: Any) -> None:
     )
     scaling.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; by default scaling.png")
     scaling.add_argument("--repeats", type=at_least(1), default=7, metavar="N", help="undisturbed rounds of each shape")
-    scaling.add_argument("--workers", type=at_least(1), metavar="N", help="threads; by default one for each core")
+    scaling.add_argument("--workers", type=at_least(1), metavar="N", help="by default one for each core")
     scaling.set_defaults(run=run_scaling)
 
 

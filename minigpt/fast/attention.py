@@ -1,7 +1,8 @@
 """Attention, fast: tiles of queries that never look at what the mask rules out, with the softmax left unnormalised.
 
-The algebra that saves passes over the T × S scores: O = (E V)/l with E = exp(Z − max) and l its row sums, so E is never
-divided; and in the backward pass Σ_j dA_ij A_ij = dO_i · O_i, a sum over D numbers instead of S.
+The algebra that saves passes over the T × S scores: O = (E V)/l with E = exp(Z), or exp(Z − max) where that is not
+safe, and l its row sums, so E is never divided; and in the backward pass Σ_j dA_ij A_ij = dO_i · O_i, a sum over D
+numbers instead of S.
 """
 
 from __future__ import annotations
@@ -87,12 +88,13 @@ def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool
 
     Rows' maxima are taken off so that exp does not overflow, and cost as much as three exponentials: NumPy's maximum
     of a short row is slow. Where no score is as large as _LARGEST, and no row's are all below its negative, nothing
-    overflows or underflows without them either, to the same precision.
+    overflows or underflows without them either, to the same precision. (A tile decides as a whole, so a row's last bits
+    can depend on the rows beside it.)
 
     Returns:
         False if it is not safe: then the scores are lost.
     """
-    if may_be_empty or scores.shape[-1] == 0:
+    if may_be_empty or scores.shape[-1] == 0 or scores.itemsize < 4:  # 16 bits end long before _LARGEST
         return _shifted_exponentials(scores, inverse, may_be_empty=may_be_empty)
     if not scores.max() < _LARGEST:
         return _shifted_exponentials(scores, inverse, may_be_empty=False)

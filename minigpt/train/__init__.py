@@ -1,1 +1,1 @@
-"""Training: optimizer, schedules, shard threads, checkpoints, logs and the loop that uses them."""
+"""Training: optimizer, schedules, shards in processes or threads, checkpoints, logs and the loop that uses them."""

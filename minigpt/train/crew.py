@@ -23,17 +23,18 @@ class Crew:
     """This process, which is member 0, and its forks.
 
     Attributes:
-        params, optimizer: what was given, now in shared memory.
+        model, params, optimizer: what was given; the latter two are now in shared memory.
         gradients: one for each member; the first also holds the sum.
     """
 
-    def __init__(self, workers: int, params: Parameters, optimizer: AdamW, shard_pass: Callable[..., Any]):
+    def __init__(self, workers: int, model: Any, params: Parameters, optimizer: AdamW, shard_pass: Callable[..., Any]):
         """Move parameters and moments to shared memory, and fork.
 
         Args:
-            shard_pass: called in each member with its gradients and the arguments that `passes` is given.
+            shard_pass: called in each member with model, parameters, its gradients, and what `passes` is given.
         """
-        self.workers, self.params, self.optimizer, self._shard_pass = workers, params, optimizer, shard_pass
+        self.workers, self._shard_pass = workers, shard_pass
+        self.model, self.params, self.optimizer = model, params, optimizer
         params.move(shared_copy(params.flat))
         optimizer.m, optimizer.v = shared_copy(optimizer.m), shared_copy(optimizer.v)
         self.gradients = [Gradients(params.specs, shared_zeros(params.flat)) for _ in range(workers)]
@@ -67,7 +68,7 @@ class Crew:
             return getattr(self, name)(number, *arguments)
 
     def _pass(self, number: int, *shard: Any) -> Any:
-        return self._shard_pass(self.gradients[number], *shard)
+        return self._shard_pass(self.model, self.params, self.gradients[number], *shard)
 
     def _add(self, number: int, shards: int) -> None:
         add_gradients(self.gradients[:shards], self._slice_of(number))

@@ -1,7 +1,7 @@
 """Forked copies of this process that work beside it, each with an interpreter, and an interpreter's lock, of its own.
 
 A fork sees everything that stood in memory when it was made, so nothing has to be sent there but what changes from step
-to step. Arrays made by `shared_copy` before are not copied at all: what one process writes there, all of them see.
+to step. Arrays made by `shared_zeros` or `shared_copy` before are never copied: what one writes there, all see.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import ctypes
 import mmap
 import multiprocessing
+import pickle
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ import numpy as np
 from minigpt.errors import UserError
 
 _T = TypeVar("_T")
+_PR_SET_PDEATHSIG = 1  # prctl's number for "send me this signal when who made me ends"
 
 
 def can_fork() -> bool:
@@ -42,45 +45,64 @@ def shared_copy(x: np.ndarray) -> np.ndarray:
 
 
 class Forks:
-    """A number of forks, each of which answers messages until `close`, or until this process is gone."""
+    """A number of forks, each of which answers messages until `close`, or until the thread that made them is gone."""
 
     def __init__(self, count: int, answer: Callable[[int, Any], Any]):
         """Args: `answer(number, message)` is called in fork `number` (from 1 on), and what it returns is sent back."""
         context = multiprocessing.get_context("fork")
         _give_back_freed_memory()
         self._ends: list[Connection] = []
-        self._processes = []
+        processes = []
         for number in range(1, count + 1):
             ours, theirs = context.Pipe()
             self._ends.append(ours)
             process = context.Process(target=_serve, args=(theirs, list(self._ends), number, answer), daemon=True)
             process.start()
-            self._processes.append(process)
+            processes.append(process)
             theirs.close()
+        # also at the interpreter's end, before multiprocessing waits for processes that do not listen to SIGTERM
+        self.close = util.Finalize(self, _end, args=(self._ends, processes), exitpriority=0)
 
     def together(self, messages: Sequence[Any], own: Callable[[], _T]) -> list[_T]:
         """Send a message to each fork, call `own` here meanwhile, and return its result and all answers, in order.
 
         Raises:
-            what `own` or a fork's answer raised, the first of them; UserError if a fork is gone.
+            what `own` or a fork's answer raised, the first of them; UserError if a fork is gone, and then all are.
         """
-        for end, message in zip(self._ends, messages, strict=False):
-            _send(end, message)
+        pickled = [pickle.dumps(message, pickle.HIGHEST_PROTOCOL) for message in messages]
+        try:
+            for end, message in zip(self._ends, pickled, strict=False):
+                end.send_bytes(message)
+        except OSError:
+            self.close()
+            raise _gone() from None
         try:
             first = own()
         finally:  # whatever happens here, no answer may be left over for the next question
-            answers = [_receive(end) for end in self._ends[: len(messages)]]
+            answers = self._answers(len(messages))
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return [first, *answers]
 
-    def close(self) -> None:
-        """Let all forks end."""
-        for end in self._ends:
-            end.close()
-        for process in self._processes:
-            process.join()
+    def _answers(self, count: int) -> list[Any]:
+        try:
+            return [end.recv() for end in self._ends[:count]]
+        except (EOFError, OSError):
+            self.close()
+            raise _gone() from None
+        except BaseException:
+            self.close()
+            raise
+
+
+def _end(ends: Sequence[Connection], processes: Sequence[Any]) -> None:
+    """Forks own nothing that would have to be put in order first."""
+    for end in ends:
+        end.close()
+    for process in processes:
+        process.kill()
+        process.join()
 
 
 def _give_back_freed_memory() -> None:
@@ -91,34 +113,30 @@ def _give_back_freed_memory() -> None:
 
 
 def _serve(own: Connection, others: Sequence[Connection], number: int, answer: Callable[[int, Any], Any]) -> None:
-    """A fork's life."""
-    for end in others:  # copies of the first process's ends: while one is open, a pipe does not say that that is gone
+    """A fork's life, which ends with the first process's."""
+    # at once, even in the middle of an answer: what that process held locked is held by its forks too
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for end in others:  # and as soon as it hears of it, which it does not while it holds a copy of the pipe's other end
         end.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the first one decides what it means
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with suppress(EOFError, OSError):  # the first process is gone
+    for name in (signal.SIGINT, signal.SIGTERM):  # both may go to all processes; the first decides what they mean
+        signal.signal(name, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
         while True:
             message = own.recv()
             try:
                 result = answer(number, message)
             except Exception as error:
                 error.add_note(f"in fork {number}:\n{traceback.format_exc()}")
-                result = error
+                result = _portable(error)
             own.send(result)
 
 
-def _send(end: Connection, message: Any) -> None:
+def _portable(error: Exception) -> Exception:
+    """The error, or what it says if it is of a kind that cannot be sent."""
     try:
-        end.send(message)
-    except OSError:
-        raise _gone() from None
-
-
-def _receive(end: Connection) -> Any:
-    try:
-        return end.recv()
-    except (EOFError, OSError):
-        raise _gone() from None
+        return pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _gone() -> UserError:

@@ -82,6 +82,7 @@ class ShardPool:
     def __exit__(self, *exception: object) -> None:
         if self._crew is not None:
             self._crew.close()
+            self._crew = None
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
             self._limits.restore_original_limits()
@@ -90,11 +91,12 @@ class ShardPool:
     def fork(self, model: Any, params: Parameters, optimizer: AdamW) -> None:
         """From now on, train this model in processes where the system can fork, with the same results to the bit.
 
-        Parameters and moments move to shared memory (see `Crew`). To be called in the context, before anything else.
+        Parameters and moments move to shared memory (see `Crew`). To be called once, in the context, before anything
+        else.
         """
         in_memory = isinstance(params.flat, np.ndarray) and self._low is None
         if self.workers > 1 and in_memory and can_fork():
-            self._crew = Crew(self.workers, params, optimizer, partial(self._pass, model, params))
+            self._crew = Crew(self.workers, model, params, optimizer, self._pass)
 
     def map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         """Apply `function` to the arguments of each shard; results come in the order of the shards.
@@ -135,13 +137,15 @@ class ShardPool:
 
         Args:
             batches: of any kind that `minigpt.objectives` describes.
+            to_device: brings arrays to where the model computes; not asked in processes, which compute on NumPy's.
             measures: what the model measures is added into it.
             scale: the gradient (not the returned loss) is multiplied by it.
         """
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         denominators = {term: max(counts[term], 1) for term in batches[0].counts()}
         shards = min(self.workers, min(batch.row_count for batch in batches))
-        crew = self._crew if self._crew is not None and self._crew.params is params else None
+        forked = self._crew is not None and self._crew.params is params and self._crew.model is model
+        crew = self._crew if forked else None
         gradients = crew.gradients if crew else self._private_gradients(params, shards)
         draws = {"seed": seed, "step": step, "denominators": denominators}
         common = draws, measures is not None, scale

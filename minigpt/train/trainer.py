@@ -154,7 +154,7 @@ class Trainer:
         c = self.config.train
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with self.pool() as pool:
-            if c.processes and not c.emulate and c.operations != "kernels":
+            if c.processes and not c.emulate:
                 pool.fork(self.model, self.params, self.optimizer)
             with progress_bar(total=c.steps, initial=self.step, unit="step", smoothing=0.05) as bar:
                 complete = self._look(pool, bar, should_stop)

@@ -73,6 +73,12 @@ def test_scores_at_any_level_give_what_their_differences_say(level, dtype, toler
         np.testing.assert_allclose(ours, theirs, rtol=10 * tolerance, atol=10 * tolerance)
 
 
+def test_sixteen_bits_do_not_overflow():
+    q = np.full((1, 4, 1, 4), 2.4, dtype=np.float16)  # scores of 23: exp(23) is no float16
+    y, _ = fast.attention_forward(q, 2 * q, q, mask=ops.Mask(causal=True))
+    np.testing.assert_allclose(y, q, rtol=1e-2)
+
+
 def test_scores_too_large_for_exp_stay_finite(impl):
     q = np.full((1, 4, 1, 2), 1e3, dtype=np.float32)
     y, cache = impl.attention_forward(q, q, q, mask=ops.Mask(causal=True))

@@ -1,7 +1,9 @@
 """Shards in forked processes: the same bits as in threads, whatever happens to one of them."""
 
+import dataclasses
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -77,6 +79,18 @@ def test_what_is_wrong_with_a_part_of_the_batch_is_said_whoever_had_it():
         assert np.isfinite(loss)  # and the next question gets its own answer
 
 
+def test_another_model_with_the_same_parameters_is_another_model():
+    batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 4, 16)))
+    params = GPT(SHAPE).init(seed=0)
+    losses = {}
+    for forked in (False, True):
+        with ShardPool(2) as pool:
+            if forked:
+                pool.fork(GPT(dataclasses.replace(SHAPE, dropout=0.0)), params, AdamW(params, OptimizerConfig()))
+            losses[forked], _ = pool.loss_and_grads(GPT(SHAPE), params, [batch], seed=0, step=0)
+    assert losses[True] == losses[False]
+
+
 def test_another_model_can_be_run_in_the_same_pool():
     model, other = GPT(SHAPE), GPT(GPTConfig(vocab_size=50, context=16, layers=1, heads=2, width=32))
     params, others = model.init(seed=0), other.init(seed=0)
@@ -115,12 +129,47 @@ def test_forks_answer_in_order_and_share_what_was_made_for_it():
     assert not private.any() and shared.dtype == np.float32
 
 
-def test_no_answer_is_left_over_when_the_caller_fails():
-    forks = Forks(1, lambda number, message: message)
+def test_no_answer_is_left_over_when_something_fails():
+    forks = Forks(2, lambda number, message: message)
     with pytest.raises(ZeroDivisionError):
-        forks.together(["old"], lambda: 1 / 0)
-    assert forks.together(["new"], lambda: None) == [None, "new"]
+        forks.together(["old", "old"], lambda: 1 / 0)
+    assert forks.together(["new", "new"], lambda: None) == [None, "new", "new"]
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        forks.together(["old", lambda: 0], lambda: None)
+    assert forks.together([1, 2], lambda: None) == [None, 1, 2]
     forks.close()
+
+
+class Demanding(Exception):
+    """Cannot be made again from what it keeps."""
+
+    def __init__(self, a, b):
+        super().__init__(f"{a} and {b}")
+
+
+def fail(number, message):
+    raise Demanding("this", "that") if message == "demanding" else UserError("in a sentence")
+
+
+def test_errors_of_forks_arrive():
+    forks = Forks(1, fail)
+    with pytest.raises(UserError, match="in a sentence") as caught:
+        forks.together([""], lambda: None)
+    assert "in fork 1" in caught.value.__notes__[0] and "def fail" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="Demanding: this and that"):
+        forks.together(["demanding"], lambda: None)
+    forks.close()
+
+
+def test_forks_of_forks_ends_do_not_keep_each_other_alive():
+    first = Forks(1, lambda number, message: os.getpid())
+    second = Forks(1, lambda number, message: os.getpid())  # holds copies of the first's pipes
+    pids = [forks.together([0], lambda: 0)[1] for forks in (first, second)]
+    first.close()
+    assert not alive(pids[0]) and alive(pids[1])
+    second.close()
+    second.close()
+    assert not alive(pids[1])
 
 
 SCRIPT = """
@@ -139,7 +188,8 @@ def test_forks_do_not_outlive_the_process_that_made_them(how):
     )
     forks = [int(pid) for pid in process.stdout.readline().split()]
     assert len(forks) == 2 and all(map(alive, forks))
-    os.kill(forks[0], signal.SIGINT)  # Ctrl-C reaches all; only the first process decides
+    for name in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and `timeout` reach all; only the first process decides
+        os.kill(forks[0], name)
     time.sleep(0.1)
     assert all(map(alive, forks))
     process.send_signal(how)
