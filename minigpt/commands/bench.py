@@ -23,6 +23,8 @@ from minigpt.plot import save_figure
 from minigpt.progress import progress_bar
 from minigpt.train.shards import available_cores
 
+_WORKERS = "processes, or threads where the system cannot fork; by default one for each core"
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
@@ -70,7 +72,7 @@ def _add_step_parser(kinds: Any) -> None:
         "--shape", action="append", choices=choices, help=f"may be repeated; by default S, M, L: {shapes}"
     )
     step.add_argument("--repeats", type=at_least(1), default=20, metavar="N", help="undisturbed rounds of each shape")
-    step.add_argument("--workers", type=at_least(1), metavar="N", help="by default one for each core")
+    step.add_argument("--workers", type=at_least(1), metavar="N", help=_WORKERS)
     step.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
     step.add_argument(
         "--against", type=opponents, default=[], metavar="WHAT", help=f"time in the same run: {_named(OPPONENTS)}"
@@ -162,7 +164,7 @@ def _add_scaling_parser(kinds: Any) -> None:
     )
     scaling.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; by default scaling.png")
     scaling.add_argument("--repeats", type=at_least(1), default=7, metavar="N", help="undisturbed rounds of each shape")
-    scaling.add_argument("--workers", type=at_least(1), metavar="N", help="by default one for each core")
+    scaling.add_argument("--workers", type=at_least(1), metavar="N", help=_WORKERS)
     scaling.set_defaults(run=run_scaling)
 
 

@@ -86,10 +86,10 @@ def attention_forward(
 def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool) -> bool:
     """Turn scores into exp(score) in place, and put one over the row sums into `inverse`, if that is safe.
 
-    Rows' maxima are taken off so that exp does not overflow, and cost as much as three exponentials: NumPy's maximum
-    of a short row is slow. Where no score is as large as _LARGEST, and no row's are all below its negative, nothing
-    overflows or underflows without them either, to the same precision. (A tile decides as a whole, so a row's last bits
-    can depend on the rows beside it.)
+    Rows' maxima are taken off so that exp does not overflow, and cost more than exp itself: NumPy's maximum of a short
+    row is slow (see fast/README). Where no score is as large as _LARGEST, and no row's are all below its negative,
+    nothing overflows or underflows without them either, to the same precision. (A tile decides as a whole, so a row's
+    last bits can depend on the rows beside it.)
 
     Returns:
         False if it is not safe: then the scores are lost.

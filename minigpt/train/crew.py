@@ -1,9 +1,10 @@
 """Shards in processes: every member of a crew has its part of each batch, and its slice of sums, norms and updates.
 
-Threads share one interpreter, and its lock. A NumPy call gives the lock back and has to take it again, some 500 times a
-step; in a small model the calls are so short that two threads lose a sixth of their time to waiting for each other.
-Processes do not: parameters, gradients and the optimizer's moments lie in memory that all of them see, the rows of a
-batch are sent, and a loss comes back. The same sums are made in the same order, so every bit is the same.
+Threads share one interpreter, and its lock. A NumPy call gives the lock back and has to take it again, hundreds of
+times a step, and in a small model the calls are so short that threads often wait for each other (`minigpt bench step
+--shape S --against threads`). Processes do not: parameters, gradients and the optimizer's moments lie in memory that
+all of them see, the rows of a batch are sent, and a loss comes back. The same sums are made in the same order, so every
+bit is the same.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ to step. Arrays made by `shared_zeros` or `shared_copy` before are never copied:
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import mmap
 import multiprocessing
-import pickle
 import signal
 import sys
 import traceback
@@ -69,21 +69,25 @@ class Forks:
         Raises:
             what `own` or a fork's answer raised, the first of them; UserError if a fork is gone, and then all are.
         """
-        pickled = [pickle.dumps(message, pickle.HIGHEST_PROTOCOL) for message in messages]
+        sent = 0
         try:
-            for end, message in zip(self._ends, pickled, strict=False):
-                end.send_bytes(message)
-        except OSError:
-            self.close()
-            raise _gone() from None
-        try:
+            for end, message in zip(self._ends, messages, strict=False):
+                self._send(end, message)
+                sent += 1
             first = own()
         finally:  # whatever happens here, no answer may be left over for the next question
-            answers = self._answers(len(messages))
+            answers = self._answers(sent)
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return [first, *answers]
+
+    def _send(self, end: Connection, message: Any) -> None:
+        try:
+            end.send(message)  # what cannot be sent is refused as a whole
+        except OSError:
+            self.close()
+            raise _gone() from None
 
     def _answers(self, count: int) -> list[Any]:
         try:
@@ -127,16 +131,18 @@ def _serve(own: Connection, others: Sequence[Connection], number: int, answer: C
                 result = answer(number, message)
             except Exception as error:
                 error.add_note(f"in fork {number}:\n{traceback.format_exc()}")
-                result = _portable(error)
-            own.send(result)
+                _send_error(own, error)
+            else:
+                own.send(result)
 
 
-def _portable(error: Exception) -> Exception:
-    """The error, or what it says if it is of a kind that cannot be sent."""
+def _send_error(own: Connection, error: Exception) -> None:
+    """Send the error, or what it says if it is of a kind that cannot be sent, or not be made again over there."""
     try:
-        return pickle.loads(pickle.dumps(error))
+        copy.copy(error)
+        own.send(error)
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        own.send(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _gone() -> UserError:

@@ -82,11 +82,12 @@ def test_disturbed_rounds_do_not_count(monkeypatch):
 
 
 def test_step_against_variants_of_itself(minigpt, undisturbed):
-    out = minigpt("bench", "step", "--shape", "S", "--repeats", 1, "--against", "recompute,kept", "--json")
+    against = {"threads", "recompute", "kept"}
+    out = minigpt("bench", "step", "--shape", "S", "--repeats", 9, "--against", ",".join(against), "--json")
     result = json.loads(out)["shapes"]["S"]
-    assert result["rounds"] == 1
-    assert result["ratio"].keys() == {"gemm", "recompute", "kept"} and result["ratio"]["gemm"] > 1
-    assert result["memory_ratio"].keys() == {"recompute", "kept"}
+    assert result["rounds"] == 9  # a median of so many outlives a busy moment
+    assert result["ratio"].keys() == {"gemm", *against} and result["ratio"]["gemm"] > 1
+    assert result["memory_ratio"].keys() == against
     assert math.isclose(result["tokens_per_second"], 12 * 64 / result["ms"] * 1e3)
 
 

@@ -57,7 +57,7 @@ def test_nothing_to_attend_to_gives_zeros_and_no_gradient(impl):
         assert np.isfinite(gradient).all() and (gradient[1] == 0).all()
 
 
-@pytest.mark.parametrize("level", [-80.0, -26.0, 0.0, 26.0, 80.0])
+@pytest.mark.parametrize("level", [-95.0, -80.0, -26.0, 0.0, 26.0, 80.0, 95.0])
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 3e-5)])
 def test_scores_at_any_level_give_what_their_differences_say(level, dtype, tolerance):
     rng = np.random.default_rng(0)

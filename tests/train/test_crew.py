@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
+from minigpt.benchmark.machine import children_seconds, own_seconds, peak_megabytes
 from minigpt.config import OptimizerConfig
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
@@ -21,6 +22,8 @@ from minigpt.models import GPT, GPTConfig
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.shards import ShardPool
+
+from . import runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
 
@@ -199,6 +202,43 @@ def test_forks_do_not_outlive_the_process_that_made_them(how):
         time.sleep(0.02)
     assert not any(map(alive, forks))
     assert process.communicate()[1] == ""  # and do so without a word
+
+
+@pytest.mark.parametrize(
+    "processes, emulate, forked", [("true", "false", 1), ("false", "false", 0), ("true", "true", 0)]
+)
+def test_a_training_run_forks_unless_it_may_not(processes, emulate, forked, tmp_path, monkeypatch):
+    (tmp_path / "text").write_text("the cat sat on the mat. " * 60)
+    made, fork = [], ShardPool.fork
+    monkeypatch.setattr(ShardPool, "fork", lambda pool, *args: (fork(pool, *args), made.append(pool._crew)))
+    runs.train(tmp_path / "text", tmp_path / "run", 1, train__processes=processes, train__emulate=emulate)
+    assert len(made) == forked and None not in made
+
+
+def test_a_run_is_the_same_in_processes_and_in_threads(tmp_path):
+    (tmp_path / "text").write_text("the cat sat on the mat. " * 60)
+    found = {}
+    for processes in ("true", "false"):
+        assert runs.train(tmp_path / "text", tmp_path / processes, train__processes=processes) == 0
+        found[processes] = runs.contents(tmp_path / processes, step=20)
+    assert found["true"] == found["false"]
+
+
+def test_what_forks_use_is_counted():
+    held = []
+
+    def work(number, message):
+        held.append(np.ones(6_000_000))  # 48 MB
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+
+    own, children, peak = own_seconds(), children_seconds(), peak_megabytes()
+    forks = Forks(1, work)
+    forks.together([0], lambda: None)
+    assert children_seconds() - children > 0.25 and own_seconds() - own < 0.15
+    assert peak_megabytes() - peak > 45
+    forks.close()
 
 
 def test_a_daemonic_process_makes_none(monkeypatch):
