@@ -11,6 +11,14 @@ TEXT = "".join(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """A slow test says which faster one suggests what it proves: @pytest.mark.slow("test_values: the same at one size")."""
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
+                raise pytest.UsageError(f"{item.nodeid}: the slow mark takes one sentence, the faster test it follows")
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
     """No test reads or writes the user's cache or runs folder."""
