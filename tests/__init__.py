@@ -1,0 +1,1 @@
+"""What stands across folders: the backend, generation, planted bugs, the README's claims."""

@@ -1,8 +1,14 @@
 """Fixtures that all tests share: a cache of their own, and where the real corpora lie, if they do."""
 
+import os
 from pathlib import Path
 
+# Tests are many and small: threads of the BLAS library would only wait for one another. Set before NumPy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
+
+from .tiers import TIERS, Tiers
 
 REAL_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -11,12 +17,12 @@ TEXT = "".join(
 )
 
 
-def pytest_collection_modifyitems(items):
-    """A slow test says which faster one suggests what it proves: @pytest.mark.slow("test_values: the same at one size")."""
-    for item in items:
-        for mark in item.iter_markers("slow"):
-            if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
-                raise pytest.UsageError(f"{item.nodeid}: the slow mark takes one sentence, the faster test it follows")
+def pytest_addoption(parser):
+    parser.addoption("--tier", choices=list(TIERS), default="core", help="how much to run; tests/tiers.py explains")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Tiers(config), "tiers")
 
 
 @pytest.fixture(autouse=True)

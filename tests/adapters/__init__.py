@@ -1,0 +1,1 @@
+"""Loaded models are spoken to in Hugging Face's terms."""

@@ -1,0 +1,1 @@
+"""Blocks: every gradient of attention, feed-forward layer and norms together; recomputation keeps the bits."""

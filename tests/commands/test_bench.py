@@ -81,6 +81,7 @@ def test_disturbed_rounds_do_not_count(monkeypatch):
         contest({"a": Contestant(summer, (1000,))}, rounds=2)
 
 
+@pytest.mark.slow("test_step_for_people_and_where_its_time_goes, and the contests of toys")
 def test_step_against_variants_of_itself(minigpt, undisturbed):
     against = {"threads", "recompute", "kept"}
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 9, "--against", ",".join(against), "--json")

@@ -26,6 +26,7 @@ def small_card(monkeypatch):
     monkeypatch.setattr(events, "STATED", {"no GPU at all": (2e12, 1e12, 1e12)})
 
 
+@pytest.mark.slow("test_attention_on_a_cpu and test_kernels: contestants and kernels")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_attention_on_a_gpu(dtype, small_card, capsys):
     arguments = ["bench", "attention", "--backend", "cupy", "--shape", "1x2x32x16", "--repeats", "2", "--dtype", dtype]
@@ -91,6 +92,7 @@ def test_mistakes(arguments, sentence, monkeypatch, capsys):
     assert status == 2 and sentence in capsys.readouterr().err
 
 
+@pytest.mark.slow("test_work_and_floors, and the steps of tests/kernels/test_training.py")
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_step_on_a_gpu(dtype, small_card, monkeypatch, capsys):
     shape = StepShape(1, 2, 32, 8, 2, 11, "tiny")

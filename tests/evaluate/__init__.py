@@ -1,0 +1,1 @@
+"""Scores, n-grams and scaling laws equal what is computed by hand."""

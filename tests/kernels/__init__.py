@@ -1,0 +1,1 @@
+"""CUDA kernels, emulated: right values in every order of threads, faults seen."""

@@ -77,6 +77,7 @@ def under(sanitizer, what):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow("test_a_missing_barrier_gives_wrong_values_in_some_order")
 @pytest.mark.parametrize(
     ("fault", "sanitizer", "report"),
     [
@@ -99,6 +100,7 @@ def test_a_race_hidden_by_a_shuffle_does_not_show_in_the_values():
         np.testing.assert_array_equal(small("hidden_by_a_shuffle", Emulation(order))[:128], np.arange(128) ^ 1)
 
 
+@pytest.mark.slow("test_ladder: right values in every order of threads")
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_sound_kernels_are_clean(sanitizer):
     done = under(sanitizer, "clean")

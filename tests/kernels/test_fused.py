@@ -15,6 +15,7 @@ from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.params import Parameters
 from minigpt.train.optimizer import AdamW
 from tests.ops import test_table as table
+from tests.tiers import some
 
 from .fused_checks import DTYPES, NAMES, SPECS, check
 
@@ -35,7 +36,9 @@ test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_b
 test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize(
+    "dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_type_in_every_thread_order(name, dtype):
     first, *others = [check(Operations(emulation=Emulation(order)), name, dtype) for order in ORDERS]

@@ -16,6 +16,7 @@ FOLDER = Path(ops.__file__).resolve().parents[1] / "kernels"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow("test_ladder and test_trace: what its lines call")
 def test_its_python_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -46,6 +47,7 @@ def loaded(launch):
     return 4 * int(reads["count"].sum())
 
 
+@pytest.mark.slow("test_trace: what a small kernel reads is counted")
 @pytest.mark.parametrize("tokens", [64, 128])
 def test_the_roofline_counts_what_the_trace_sees(tokens):
     """What threads ask for, computed and traced, where tiles are whole."""

@@ -59,6 +59,7 @@ def attention(rung, **settings):
     return {launch.kernel: launch for launch in trace.launches}
 
 
+@pytest.mark.slow("test_every_access_of_a_small_kernel")
 def test_flash_attention_reads_the_tiles_that_it_should(tmp_path):
     launches = attention(Flash, tile=16)
     assert list(launches) == ["flash_forward", "flash_delta", "flash_backward_keys", "flash_backward_queries"]
@@ -79,6 +80,7 @@ def test_flash_attention_reads_the_tiles_that_it_should(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow("test_every_access_of_a_small_kernel")
 def test_only_the_first_rungs_touch_a_matrix_of_scores():
     assert "scores" in attention(Tiled)["tiled_scores"].arrays
     for launch in attention(Flash).values():

@@ -23,6 +23,7 @@ def losses(folder):
     return [line["loss"] for line in read_log(folder) if "loss" in line]
 
 
+@pytest.mark.slow("test_other_attentions_train_alike: three steps")
 def test_fifty_steps_through_emulated_flash_attention_are_those_of_numpy(text_file, tmp_path, capsys):
     emulated = {"train__attention": "cuda:flash", "train__emulate": "true"}
     assert train(text_file, tmp_path / "numpy", 50, **TWO_LAYERS) == 0

@@ -1,0 +1,1 @@
+"""Every family: every parameter's gradient, shapes, caches, heads."""

@@ -1,0 +1,1 @@
+"""Notebooks run, and their exercises judge answers rightly."""

@@ -1,0 +1,1 @@
+"""What each family learns from: batches, losses, measures, samples."""

@@ -1,0 +1,1 @@
+"""Every family equals PyTorch and transformers: logits, losses, gradients, generated ids."""

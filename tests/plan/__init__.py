@@ -1,0 +1,1 @@
+"""Plans on paper give the published figures."""

@@ -1,0 +1,1 @@
+"""Families of sizes are trained and their laws fitted."""

@@ -1,0 +1,1 @@
+"""Tasks are read, made, prompted and scored as their originals are."""

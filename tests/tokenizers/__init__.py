@@ -1,0 +1,1 @@
+"""Tokenizers give the originals' ids, and any text comes back."""

@@ -1,0 +1,1 @@
+"""Training learns; stopped, killed and resumed it keeps the bits; workers agree."""

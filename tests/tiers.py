@@ -1,0 +1,126 @@
+"""Which tests run: the core by default, more on request, each tier a superset of the one before.
+
+    pytest                      core: what proves the code, in the time that one waits
+    pytest --tier slow          and what takes long and proves what a core test already suggests
+    pytest --tier full          and what needs more packages: parity with the originals, notebooks, compiled kernels
+    pytest --tier exhaustive    and the full products of all options
+    pytest -m parity            one kind alone; an -m of one's own is not narrowed further
+
+Tests on a GPU belong to no tier (`pytest -m gpu`). A slow test names the faster one that suggests what it proves:
+`@pytest.mark.slow("test_values: the same at one size")`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+TIERS = {  # the markers that each one adds to the tier before
+    "core": (),
+    "slow": ("slow",),
+    "full": ("parity", "notebooks", "nvrtc"),
+    "exhaustive": ("exhaustive",),
+}
+MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
+ADDS = {
+    "slow": "what takes long and a core test already suggests",
+    "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
+    "notebooks": 'every notebook from top to bottom (pip install -e ".[notebooks]")',
+    "nvrtc": "every kernel compiled for every architecture (needs CuPy and its toolkit)",
+    "exhaustive": "the full products of all options: hours",
+    "gpu": "the same code on a GPU",
+}
+
+
+def some(values: Iterable[Any], keep: Collection[Any], suggested_by: str) -> list[Any]:
+    """Parameters for a test: those in `keep` run in the core tier, the others in the slow one."""
+    values = list(values)
+    missing = [value for value in keep if value not in values]
+    assert not missing, f"not among the parameters: {missing}"
+    return [v if v in keep else pytest.param(v, marks=pytest.mark.slow(suggested_by)) for v in values]
+
+
+class Tiers:
+    """The plugin that leaves tests out, and says in the end what was proven and what was left out."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.left_out: dict[str, int] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            for mark in item.iter_markers("slow"):
+                if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
+                    raise pytest.UsageError(f"{item.nodeid}: the slow mark takes one sentence, the faster test it follows")
+        if self.config.option.markexpr:
+            return
+        wanted, tiers = set(), list(TIERS)
+        for tier in tiers[: tiers.index(self.config.option.tier) + 1]:
+            wanted.update(TIERS[tier])
+        kept, out = [], []
+        for item in items:
+            other = [m for m in MARKERS if m not in wanted and item.get_closest_marker(m)]
+            for marker in other[-1:]:  # the rarest tells what it takes to run it
+                self.left_out[marker] = self.left_out.get(marker, 0) + 1
+            (out if other else kept).append(item)
+        if out:
+            self.config.hook.pytest_deselected(items=out)
+            items[:] = kept
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        passed = terminalreporter.stats.get("passed", [])
+        if not passed:
+            return
+        write = terminalreporter.write_line
+        write("")
+        write("What was proven:")
+        for folder, sentence in proven(report.nodeid for report in passed).items():
+            write(f"  {folder:<12} {sentence}")
+        if self.left_out:
+            write("What was left out (tests/tiers.py says how to run it):")
+            for marker, count in self.left_out.items():
+                write(f"  {marker:<12} {count} tests: {ADDS[marker]}")
+        write(f"{cpu_seconds():.0f} CPU seconds, all processes; products of 512 on one thread: {product_speed():.0f} GFLOP/s")
+
+
+def proven(nodes: Iterable[str]) -> dict[str, str]:
+    """Each folder of tests that passed, with how many and the first line of what it says about itself."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        parts = node.split("::")[0].split("/")
+        folder = parts[1] if len(parts) > 2 else ""
+        counts[folder] = counts.get(folder, 0) + 1
+    found = {}
+    for folder in sorted(counts):
+        module = importlib.import_module(f"tests.{folder}" if folder else "tests")
+        said = (module.__doc__ or "").strip().split("\n")[0]
+        found[folder or "tests"] = f"{counts[folder]:5d} passed: {said}"
+    return found
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process and of the ended processes that it started."""
+    t = os.times()
+    return t.user + t.system + t.children_user + t.children_system
+
+
+def product_speed(size: int = 512, rounds: int = 9) -> float:
+    """GFLOP/s of float32 matrix products on one thread, the median of a few rounds: how fast this machine is."""
+    from threadpoolctl import threadpool_limits
+
+    a = np.ones((size, size), np.float32)
+    out = np.empty_like(a)
+    speeds = []
+    with threadpool_limits(1):
+        for _ in range(rounds):
+            started = time.perf_counter()
+            for _ in range(4):
+                np.matmul(a, a, out=out)
+            speeds.append(4 * 2 * size**3 / (time.perf_counter() - started) / 1e9)
+    return sorted(speeds)[rounds // 2]
