@@ -1,34 +1,20 @@
-"""The command line: one module of `minigpt.commands` for each command. Importing this module does nothing."""
+"""The command line: one module of `minigpt.commands` for each command.
+
+Only the module of the command that is run is imported, so `--version` and `--help` need neither NumPy nor a second.
+"""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from minigpt import __version__
+from minigpt.commands import COMMANDS
 from minigpt.errors import UserError
-
-COMMANDS = (
-    "train",
-    "finetune",
-    "sample",
-    "eval",
-    "zeroshot",
-    "fewshot",
-    "average",
-    "data",
-    "gradcheck",
-    "plan",
-    "plot",
-    "scaling",
-    "tokenizer",
-    "convert",
-    "bench",
-    "info",
-)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,24 +24,43 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"minigpt: error: {message}; see `{self.prog} --help`\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser of the whole line, which knows the arguments of `command` and of the others the names alone."""
     parser = _Parser(
         prog="minigpt",
         description="How large language models are pretrained, every forward and backward pass written by hand.",
-        epilog="Example: minigpt train   trains the default model in about two minutes and prints samples.",
+        epilog="Example: minigpt train   trains the default model in a few minutes and prints samples.",
     )
     parser.add_argument("--version", action="version", version=f"minigpt {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for name in COMMANDS:
-        import_module(f"minigpt.commands.{name}").add_parser(subparsers)
+    for name, summary in COMMANDS.items():
+        if name == command:
+            import_module(f"minigpt.commands.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
     return parser
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a line asks for; `.run` does it.
+
+    Raises:
+        UserError: there is no such command.
+        SystemExit: argparse's, for any other mistake, `--help` and `--version`.
+    """
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {command!r}: {hint}")
+    return build_parser(command).parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
     _make_streams_safe()
     try:
-        args = build_parser().parse_args(arguments)
+        args = parse(sys.argv[1:] if arguments is None else arguments)
         status = args.run(args)
         sys.stdout.flush()
         return status

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.cli import COMMANDS, build_parser
+from minigpt.cli import parse
+from minigpt.commands import COMMANDS
 from minigpt.config import preset_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ COMMAND = rf"`minigpt ((?:{'|'.join(COMMANDS)})[^`]*)`"
 def test_commands_parse(command, tmp_path):
     words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
     if words[:2] != ["train", "my.toml"]:
-        assert build_parser().parse_args(words).run
+        assert parse(words).run
 
 
 def test_every_command_and_preset_is_mentioned():

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigpt import tokenizers
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.families import make_model
 from minigpt.train.average import average_checkpoints
@@ -20,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "average",
-        "average the weights of a run's last checkpoints",
+        COMMANDS["average"],
         "minigpt average runs/transformer-tiny-1 --last 5",
     )
     add_run_argument(parser)

@@ -13,7 +13,7 @@ from minigpt.benchmark.profile import profile_step
 from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
-from minigpt.commands import bench_attention
+from minigpt.commands import COMMANDS, bench_attention
 from minigpt.commands.bench_gpu_step import run_gpu_step
 from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
@@ -29,7 +29,7 @@ _WORKERS = "processes, or threads where the system cannot fork; by default one f
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "bench",
-        help="measure speed on this machine",
+        help=COMMANDS["bench"],
         description="Measure speed on this machine.",
         epilog="Example:\n  minigpt bench step --shape S",
         formatter_class=argparse.RawDescriptionHelpFormatter,

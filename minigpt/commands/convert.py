@@ -14,6 +14,7 @@ from typing import Any
 from minigpt import tokenizers
 from minigpt.api import Loaded, check_fit, load
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
@@ -31,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "convert",
-        "turn a model of another implementation into a run, or a run into one of theirs",
+        COMMANDS["convert"],
         "minigpt convert runs/tiny-1 my-model --to hf",
     )
     parser.add_argument(

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, out_path, print_json
 from minigpt.commands.data_storyworld import add_storyworld
 from minigpt.errors import UserError
@@ -19,7 +20,7 @@ from minigpt.tasks.world import MADE, Sizes, write
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "data",
-        help="write texts and tasks of the story world",
+        help=COMMANDS["data"],
         description="Write what the story world offers, to look at or as files.",
         epilog="Example:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
         formatter_class=argparse.RawDescriptionHelpFormatter,

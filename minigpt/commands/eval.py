@@ -9,6 +9,7 @@ from typing import Any
 
 from minigpt.api import load
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, new_parser, print_json
 from minigpt.config import RunConfig
 from minigpt.data.dataset import check_sources
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "eval",
-        "measure a model's loss, perplexity and bits per byte on a text",
+        COMMANDS["eval"],
         "minigpt eval runs/tiny-1 --data my_text.txt",
     )
     add_run_argument(parser, also="; or any model that convert reads")

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigpt.api import Loaded, load
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
@@ -30,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "fewshot",
-        "measure what a model makes of examples in its context, without training on them",
+        COMMANDS["fewshot"],
         "minigpt fewshot runs/tiny-1 --task labels --shots 0 1 2 4 8 --limit 200 --out shots.png",
     )
     add_run_argument(parser, also="; or any model that convert reads")

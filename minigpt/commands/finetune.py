@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.api import Loaded, load
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.commands.train import open_run, stop_on_signals
 from minigpt.errors import UserError
@@ -27,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "finetune",
-        "train a pretrained model on the examples of a task",
+        COMMANDS["finetune"],
         "minigpt finetune runs/tiny-1 --task rte --data glue_data/RTE --seeds 3",
     )
     add_run_argument(parser, also="; or any model that convert reads")

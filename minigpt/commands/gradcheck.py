@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import new_parser, print_json
 from minigpt.gradcheck import MODEL_CASES, operation_cases
 from minigpt.progress import progress_bar, write_line
@@ -17,7 +18,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "gradcheck",
-        "compare every hand-written gradient with numeric differences, in float64",
+        COMMANDS["gradcheck"],
         "minigpt gradcheck gpt2",
     )
     parser.add_argument(

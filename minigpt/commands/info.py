@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 from minigpt import __version__
 from minigpt.backend import cupy_problem, get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import new_parser, print_json
 from minigpt.data.corpora import cache_folder
 from minigpt.errors import UserError
@@ -23,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "info",
-        "say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)",
+        COMMANDS["info"],
         "minigpt info",
     )
     parser.set_defaults(run=run)

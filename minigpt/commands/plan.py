@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt import config as configuration
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.plan import GPUS, find_gpu, make_plan, report
@@ -24,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "plan",
-        "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
+        COMMANDS["plan"],
         "minigpt plan gpt3-175b --gpu a100 --gpus 1024 --price 2",
     )
     parser.add_argument(

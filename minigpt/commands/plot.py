@@ -7,15 +7,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, new_parser, only_text, print_json
 from minigpt.errors import UserError
 from minigpt.train.run_folder import find_run
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = new_parser(
-        subparsers, "plot", "draw a run's loss, learning rate and gradient norm as PNG", "minigpt plot runs/tiny-1"
-    )
+    parser = new_parser(subparsers, "plot", COMMANDS["plot"], "minigpt plot runs/tiny-1")
     add_run_argument(parser)
     parser.add_argument("--out", metavar="FILE.png", help="by default curves.png in the run's folder")
     parser.add_argument(

@@ -8,6 +8,7 @@ from typing import Any
 
 from minigpt.api import load
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.config import SampleConfig
 from minigpt.families import make_objective
@@ -18,7 +19,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "sample",
-        "let a trained model write",
+        COMMANDS["sample"],
         'minigpt sample runs/tiny-1 --prompt "The " --tokens 200 --temperature 0.7',
     )
     add_run_argument(parser, also="; or any model that convert reads")

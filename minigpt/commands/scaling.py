@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.commands.plan import token_count
 from minigpt.commands.train import stop_on_signals
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "scaling",
-        "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
+        COMMANDS["scaling"],
         "minigpt scaling --out family\n  minigpt scaling --resume family    (after an interruption)\n"
         "  minigpt scaling --data storyworld:list --context 72 --tokens 3M --out lists",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt import tokenizers
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.errors import UserError
 from minigpt.files import read_pieces, read_text
@@ -25,7 +26,7 @@ COLOURS = (44, 42, 45, 46, 43)  # backgrounds: neighbours must differ, and black
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "tokenizer",
-        help="train, use and look at tokenizers",
+        help=COMMANDS["tokenizer"],
         description="Train, use and look at tokenizers.",
         epilog="Example:\n  minigpt tokenizer train book.txt --vocab-size 4096 --out book-bpe.json",
         formatter_class=argparse.RawDescriptionHelpFormatter,

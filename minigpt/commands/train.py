@@ -17,6 +17,7 @@ from minigpt import config as configuration
 from minigpt import tokenizers
 from minigpt.api import check_fit
 from minigpt.backend import Backend, get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.config import RunConfig
 from minigpt.data.corpora import corpus_names
@@ -46,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "train",
-        "train a model and print samples of what it writes",
+        COMMANDS["train"],
         "minigpt train shakespeare-cpu --data my_texts/ --set train.steps=500 --set model.layers=6",
     )
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Any
 
 from minigpt.api import load
 from minigpt.backend import get_backend
+from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser = new_parser(
         subparsers,
         "zeroshot",
-        "measure what a model can do on tasks that it was not trained for",
+        COMMANDS["zeroshot"],
         "minigpt zeroshot runs/tiny-1 --task all --limit 200",
     )
     add_run_argument(parser, also="; or any model that convert reads")
