@@ -42,13 +42,24 @@ class OperationCase:
     backward: Callable[..., None]
     batched: tuple[str, ...] = ("x",)
 
+    @property
+    def operation(self) -> str:
+        """The name in `operation_names` that the case's own name begins with."""
+        own = self.name.replace("_", "-")
+        return max((name for name in operation_names() if own.startswith(name)), key=len)
+
     def checks(self) -> Iterator[GradientCheck]:
-        """Differentiate Σ r y for a fixed random r, and compare."""
+        """Differentiate Σ r y for a fixed random r, and compare all elements."""
         y, cache = self.forward(self.inputs)
         r = np.random.default_rng(1).standard_normal(np.shape(y))
         grads = {name: np.zeros_like(x) for name, x in self.inputs.items()}
         self.backward(r, cache, grads)
         return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads)
+
+
+def operation_names() -> list[str]:
+    """The pairs of `minigpt.ops`, as cases are called: "attention" for attention_forward and attention_backward."""
+    return [name.removesuffix("_forward").replace("_", "-") for name in ops.__all__ if name.endswith("_forward")]
 
 
 def _linear_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:

@@ -6,6 +6,7 @@ import pytest
 from minigpt import ops
 from minigpt.blocks import block
 from minigpt.gradcheck import MODEL_CASES, operation_cases
+from minigpt.testing import check_gradient, telling_places
 
 
 def worst_model_error(name="gpt2"):
@@ -185,3 +186,32 @@ def test_masked_head_s_tied_gradient_dropped(monkeypatch):
 
     monkeypatch.setattr(ops, "linear_backward", wrong)
     assert worst_model_error("bert")[1] == {"tokens"}
+
+
+def test_a_few_elements_are_compared_and_a_mistake_in_any_other_shows_along_the_direction():
+    """Each element of a parameter in turn is off by a thousandth of the largest, at one of the six places or not."""
+    case = MODEL_CASES["gpt2-no-bias"]()
+    name = "blocks.0.mlp.up.weight"
+    _, cache = case.model.forward(case.params, case.batch, case.run)
+    grads = case.params.zeros_like()
+    case.model.backward(case.params, grads, cache, case.run)
+    right, x = grads[name].copy(), case.params[name].copy()
+    places = telling_places(right, 6)
+    assert len(set(places)) == 6 and np.unravel_index(np.abs(right).argmax(), right.shape) in places
+
+    def linear(gradient):  # a function whose true gradient is `right`: what is looked at is the check, not the model
+        return check_gradient(lambda: float((x * right).sum()), x, gradient, elements=6)
+
+    assert linear(right).passed
+    for index in np.ndindex(right.shape):
+        wrong = right.copy()
+        wrong[index] += 1e-3 * np.abs(right).max()
+        check = linear(wrong)
+        assert not check.passed and (check.error > 1e-7) == (index in places)
+
+
+def test_a_gradient_that_is_zero_or_not_a_number_does_not_pass():
+    x = np.linspace(-1, 1, 40)
+    for wrong in (np.zeros(40), np.full(40, np.nan), np.where(x == x[3], np.nan, 2 * x)):
+        assert not check_gradient(lambda: float((x * x).sum()), x, wrong, elements=4).passed
+    assert check_gradient(lambda: float((x * x).sum()), x, 2 * x, elements=4).passed

@@ -6,15 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from minigpt import tokenizers
-from minigpt.backend import get_backend
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
-from minigpt.families import make_model
-from minigpt.train.average import average_checkpoints
-from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
-from minigpt.train.log import LOG, SAMPLES
-from minigpt.train.run_folder import check_target, create_run, find_run, load_config
 
 
 def add_parser(subparsers: Any) -> None:
@@ -31,6 +24,14 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from minigpt import tokenizers
+    from minigpt.backend import get_backend
+    from minigpt.families import make_model
+    from minigpt.train.average import average_checkpoints
+    from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
+    from minigpt.train.log import LOG, SAMPLES
+    from minigpt.train.run_folder import check_target, create_run, find_run, load_config
+
     source = find_run(args.run_folder)
     out = source.with_name(f"{source.name}-average") if args.out is None else Path(only_text("--out", args.out))
     check_target(out, force=False)

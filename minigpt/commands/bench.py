@@ -10,7 +10,6 @@ from minigpt.backend import get_backend
 from minigpt.benchmark.decode import bench_decode
 from minigpt.benchmark.gpu_step import GPU_SHAPES
 from minigpt.benchmark.profile import profile_step
-from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
 from minigpt.benchmark.shapes import SHAPES
 from minigpt.benchmark.step import OPPONENTS, bench_step
 from minigpt.commands import COMMANDS, bench_attention
@@ -19,7 +18,6 @@ from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
 from minigpt.errors import UserError
 from minigpt.mixed import DTYPES
-from minigpt.plot import save_figure
 from minigpt.progress import progress_bar
 from minigpt.train.shards import available_cores
 
@@ -169,6 +167,9 @@ def _add_scaling_parser(kinds: Any) -> None:
 
 
 def run_scaling(args: argparse.Namespace) -> int:
+    from minigpt.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
+    from minigpt.plot import save_figure  # matplotlib takes a second to import
+
     if args.out.exists():
         raise UserError(f"{args.out} exists; give another --out")
     workers = args.workers or available_cores()

@@ -7,21 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minigpt.api import load
-from minigpt.backend import get_backend
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, new_parser, print_json
-from minigpt.config import RunConfig
-from minigpt.data.dataset import check_sources
-from minigpt.dispatch import operations
 from minigpt.errors import UserError
-from minigpt.evaluate import mean_loss
-from minigpt.families import make_objective
-from minigpt.progress import progress_bar
-from minigpt.train.checkpoint import latest_checkpoint, load_state
-from minigpt.train.run_folder import find_model, is_run
-from minigpt.train.shards import ShardPool, available_cores
-from minigpt.train.trainer import check_same_text
 
 _ROWS = 16  # of a batch
 
@@ -49,6 +37,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from minigpt.api import load
+    from minigpt.backend import get_backend
+    from minigpt.data.dataset import check_sources
+    from minigpt.dispatch import operations
+    from minigpt.evaluate import mean_loss
+    from minigpt.families import make_objective
+    from minigpt.progress import progress_bar
+    from minigpt.train.run_folder import find_model
+    from minigpt.train.shards import ShardPool, available_cores
+
     folder = find_model(args.run_folder)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
@@ -92,8 +90,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _training_text(folder: Path, config: RunConfig, objective: Any) -> Any:
+def _training_text(folder: Path, config: Any, objective: Any) -> Any:
     """The text that the run was trained on, with its validation part."""
+    from minigpt.data.dataset import check_sources
+    from minigpt.train.checkpoint import latest_checkpoint, load_state
+    from minigpt.train.run_folder import is_run
+    from minigpt.train.trainer import check_same_text
+
     state = load_state(latest_checkpoint(folder)) if is_run(folder) else {"data": None}
     if state["data"] is None:
         raise UserError(f"{folder} was not trained here: give the text to measure it on with --data")

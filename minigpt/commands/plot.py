@@ -10,7 +10,6 @@ from typing import Any
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, new_parser, only_text, print_json
 from minigpt.errors import UserError
-from minigpt.train.run_folder import find_run
 
 
 def add_parser(subparsers: Any) -> None:
@@ -29,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from minigpt import plot  # matplotlib takes a second to import
+    from minigpt.train.run_folder import find_run
 
     folder = find_run(args.run_folder)
     path = folder / "curves.png" if args.out is None else Path(only_text("--out", args.out))

@@ -6,13 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from minigpt.api import load
-from minigpt.backend import get_backend
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
-from minigpt.config import SampleConfig
-from minigpt.families import make_objective
-from minigpt.train.run_folder import find_model
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,6 +30,12 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from minigpt.api import load
+    from minigpt.backend import get_backend
+    from minigpt.config import SampleConfig
+    from minigpt.families import make_objective
+    from minigpt.train.run_folder import find_model
+
     loaded = load(find_model(args.run_folder), backend=get_backend(args.backend).name)
     given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p", "beams")}
     defaults = vars(loaded.config.sample)

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from minigpt import tokenizers
-from minigpt.cli import COMMANDS, main
+from minigpt.cli import main
+from minigpt.commands import COMMANDS
 
 from ..train.runs import arguments
 from .conftest import json_of
@@ -235,9 +236,11 @@ def test_no_gpu(error, run, monkeypatch, tmp_path):
 
 
 def test_wrong_words(error):
-    assert "invalid choice" in error("tran")
+    assert "there is no command 'tran': did you mean 'train'?" in error("tran")
+    assert "there is no command 'xyz': there are train, finetune" in error("xyz")
     assert "unrecognized arguments: --epochs" in error("train", "--epochs", "3")
-    assert "invalid choice: 'gpt5'" in error("gradcheck", "gpt5")
+    assert "nothing called 'gpt5' to check: did you mean 'gpt'?" in error("gradcheck", "gpt5")
+    assert "did you mean 'layernorm'?" in error("gradcheck", "layer_norms")
     assert "required: COMMAND" in error()
 
 
@@ -258,6 +261,20 @@ def test_json_is_one_object_and_nothing_else(run, trained, tmp_path, capsys):
     assert "cpu" not in json_of(capsys, "info", "--json") and json_of(capsys, "info", "--json")["cores"] >= 1
     checked = json_of(capsys, "gradcheck", "gpt2-no-bias", "--json")
     assert checked["worst"] <= 1e-7 and {"model", "name", "error"} <= checked["parameters"][0].keys()
+
+
+@pytest.mark.parametrize("name", ["layernorm", "squared_error", "rope-half-shifted", "Position"])
+def test_gradcheck_takes_operations_by_name(name, capsys):
+    asked = name.lower().replace("_", "-")
+    checked = {row["model"] for row in json_of(capsys, "gradcheck", name, "--json")["parameters"]}
+    assert checked and all(case.startswith(asked) for case in checked)
+
+
+def test_gradcheck_lists_what_it_knows(capsys):
+    names = json_of(capsys, "gradcheck", "--json")
+    assert {"attention", "layernorm", "cross-entropy"} <= set(names["operations"]) and "gpt2" in names["models"]
+    assert main(["gradcheck"]) == 0
+    assert ", ".join(names["operations"]) in capsys.readouterr().out
 
 
 def test_gradcheck_fails_where_a_gradient_is_wrong(monkeypatch, capsys):
@@ -307,3 +324,23 @@ def test_importing_the_package_is_quiet_and_needs_neither_cupy_nor_matplotlib():
     code = "import sys, minigpt, minigpt.cli; print({'cupy', 'matplotlib', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n" and done.stderr == ""
+
+
+def test_help_and_version_need_no_numpy():
+    """Nor does the help of the commands that look at runs; each command imports what it needs when it runs."""
+    code = """
+import sys
+from minigpt.cli import main
+quick = ("sample", "eval", "average", "plot", "gradcheck")
+for line in (["--version"], ["--help"], ["smple"], *([name, "--help"] for name in quick)):
+    try:
+        main(line)
+    except SystemExit:
+        pass
+found = {"numpy", "matplotlib", "threadpoolctl", "minigpt.api", "minigpt.config"} & set(sys.modules)
+print(found, file=sys.stderr)
+main(["bench", "--help"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "set()", done.stderr
+    assert done.stdout.startswith("minigpt 0.") and "usage: minigpt bench" in done.stdout

@@ -38,6 +38,13 @@ def test_every_parameter_has_its_true_gradient(name, implementation):
         assert check.passed, check
 
 
+@pytest.mark.slow("test_every_parameter_has_its_true_gradient: the same at a few elements and along a direction")
+@pytest.mark.parametrize("name", MODEL_CASES)
+def test_every_element_has_its_true_gradient(name):
+    for check in MODEL_CASES[name]().checks(thorough=True):
+        assert check.passed, check
+
+
 @pytest.mark.parametrize(
     "preset, count",
     {
