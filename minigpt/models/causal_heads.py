@@ -21,7 +21,7 @@ from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import IGNORE, count_targets
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
 from minigpt.run import EVALUATION, Run
 
 HEAD_STD = 0.02
@@ -110,8 +110,12 @@ class CausalHead:
         return 1 + self.config.layers * SITES_PER_BLOCK
 
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
-        """Draw initial parameters: the body's as it draws them, the head N(0, 0.02²) with a bias of zero."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        """Draw initial parameters: the body's as the body draws them, the head N(0, 0.02²) with a bias of zero."""
+        body = self.body.init(seed, dtype, backend)
+        head = initialize(tuple(self.head_specs()), seed=seed, dtype=dtype, backend=backend)
+        params = Parameters(self.specs, array_module(body.flat).empty(self.parameter_count, body.flat.dtype))
+        transfer({**body, **head}, params)
+        return params
 
     def logits(self, params: Parameters, ids: Array, run: Run = EVALUATION, *more: Any, **named: Any) -> Array:
         """The language model's scores of every possible next token: (B, T) to (B, T, V), see the body's `logits`."""

@@ -13,6 +13,8 @@ from minigpt.errors import UserError
 from minigpt.tasks import Classification
 from minigpt.train.best import best_so_far, chosen_checkpoint
 from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.finetune_run import prepare
+from minigpt.train.finetuning import Request
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config
 from minigpt.train.trainer import Trainer
@@ -169,6 +171,14 @@ def test_several_seeds_and_from_scratch(pretrained, rte, tmp_path, capsys):
     assert weights["pretrained"].shape == (len(shared) + 3, shared.shape[1])
     assert np.abs(weights["pretrained"][: len(shared)] - shared).mean() < 0.01
     assert np.abs(weights["scratch"][: len(shared)] - shared).mean() > 0.01
+
+
+def test_from_scratch_the_trainer_has_what_the_pretrained_model_began_with(pretrained, rte, tmp_path):
+    source, request = minigpt.load(pretrained("gpt")), Request("rte", str(rte), seed=5)
+    trainer, start = prepare(source, request, tmp_path / "run", "run", from_scratch=True)
+    for name, drawn in source.model.init(5).items():
+        assert np.array_equal(trainer.params[name][: len(drawn)], drawn), name
+    assert np.array_equal(trainer.params.flat, start.params.flat) and start.new == ["everything"]
 
 
 def test_a_fine_tuned_model_can_be_fine_tuned_again(pretrained, rte, tmp_path, capsys):

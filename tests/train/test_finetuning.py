@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from minigpt.config import build_config
+from minigpt.config import apply_settings, build_config, read_preset
 from minigpt.errors import UserError
 from minigpt.families import make_model, objective_class
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Span, Summary
@@ -72,6 +72,52 @@ def test_three_rows_are_appended_to_the_embedding():
     assert start.new == ["head.weight", "head.bias", "3 rows of tokens"] and not start.left_out
     other = start_weights(model, pretrained, seed=2, dtype="float32")
     assert not np.array_equal(other.params["tokens"][40:], start.params["tokens"][40:])
+
+
+SMALL = ("vocab_size=40", "context=20", "width=8", "heads=2", "feed_forward=16")
+PRESETS = [
+    ("tiny",),
+    ("gpt2-tiny",),
+    ("gpt3-tiny",),
+    ("llama-tiny", "kv_heads=1"),
+    ("bert-tiny",),
+    ("bert-tiny", "attention_init=comparing"),
+    ("bart-tiny",),
+]
+TASK_OF_KIND = {TASKS[task].kind: task for task in TASKS}  # one task of each kind
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=" ".join)
+def test_from_scratch_begins_with_the_weights_that_the_preset_draws(preset):
+    """Bit for bit, under every head: sinusoidal positions, the preset's standard deviation, what its body does else.
+
+    Only so is "from scratch" the model that was pretrained, before it was.
+    """
+    settings = [f"model.{setting}" for setting in (*SMALL, *preset[1:])]
+    config = build_config(apply_settings(read_preset(preset[0]), settings))
+    drawn, heads = weights(config, seed=5), 0
+    for task in TASK_OF_KIND.values():
+        if not _has(config.family, task):
+            continue
+        model = make_model(finetuning_config(config, Request(task, "folder", seed=5)))
+        params = model.init(5)
+        for name in drawn.keys() & params.keys():
+            rows = params[name][:40] if name == "tokens" else params[name]  # behind them, the special tokens'
+            assert np.array_equal(rows, drawn[name]), (task, name)
+        start = start_weights(model, weights(config, seed=6), seed=5, dtype="float32")
+        for name in params.keys() - drawn.keys():
+            assert np.array_equal(start.params[name], params[name]), (task, name)  # both arms have the same new head
+            heads += 1
+        assert not np.array_equal(start.params["tokens"], params["tokens"])
+    assert heads
+
+
+def test_what_starts_anew_is_drawn_as_the_body_draws_it():
+    config = source("gpt", positions_init="sinusoidal", init_std=0.1)
+    model, pretrained = make_model(finetuning_config(config, Request("rte", "folder"))), weights(config)
+    del pretrained["positions"]
+    start = start_weights(model, pretrained, seed=5, dtype="float32", fresh=("positions",))
+    assert np.array_equal(start.params["positions"], weights(config)["positions"])
 
 
 def test_an_untied_output_layer_grows_too():
