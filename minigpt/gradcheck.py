@@ -48,13 +48,13 @@ class OperationCase:
         own = self.name.replace("_", "-")
         return max((name for name in operation_names() if own.startswith(name)), key=len)
 
-    def checks(self) -> Iterator[GradientCheck]:
-        """Differentiate Σ r y for a fixed random r, and compare all elements."""
+    def checks(self, elements: int | None = None) -> Iterator[GradientCheck]:
+        """Differentiate Σ r y for a fixed random r, and compare all elements, or a few as `check_gradient` does."""
         y, cache = self.forward(self.inputs)
         r = np.random.default_rng(1).standard_normal(np.shape(y))
         grads = {name: np.zeros_like(x) for name, x in self.inputs.items()}
         self.backward(r, cache, grads)
-        return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads)
+        return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads, elements=elements)
 
 
 def operation_names() -> list[str]:
