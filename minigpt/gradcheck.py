@@ -54,7 +54,11 @@ class OperationCase:
         r = np.random.default_rng(1).standard_normal(np.shape(y))
         grads = {name: np.zeros_like(x) for name, x in self.inputs.items()}
         self.backward(r, cache, grads)
-        return check_gradients(lambda: float((self.forward(self.inputs)[0] * r).sum()), self.inputs, grads, elements=elements)
+
+        def value() -> float:
+            return float((self.forward(self.inputs)[0] * r).sum())
+
+        return check_gradients(value, self.inputs, grads, elements=elements)
 
 
 def operation_names() -> list[str]:

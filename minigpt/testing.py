@@ -20,6 +20,7 @@ from minigpt.run import Run
 
 __all__ = [
     "DIRECTION_BOUND",
+    "ELEMENTS",
     "ELEMENT_BOUND",
     "GradientCheck",
     "ModelCase",
@@ -38,7 +39,7 @@ ELEMENT_BOUND = 1e-7
 DIRECTION_BOUND = 1e-6
 _STEP = 1e-4
 _FLOOR = 1e-3
-_ELEMENTS = 6  # of each of a model's parameters, where not all are asked for
+ELEMENTS = 6  # of each of a model's parameters, where not all are asked for
 
 
 class GradientCheck(NamedTuple):
@@ -162,13 +163,12 @@ class ModelCase:
     batch: Any
     run: Run
 
-    def checks(self, *, thorough: bool = False) -> Iterator[GradientCheck]:
-        """Check every parameter: at a few telling elements and along a direction; `thorough` takes all elements."""
+    def checks(self, elements: int | None = ELEMENTS) -> Iterator[GradientCheck]:
+        """Check every parameter at a few telling elements, or at all (None), and along a direction."""
         _, cache = self.model.forward(self.params, self.batch, self.run)
         grads = self.params.zeros_like()
         self.model.backward(self.params, grads, cache, self.run)
         trained = {spec.name: self.params[spec.name] for spec in self.params.specs if spec.trained}
-        elements = None if thorough else _ELEMENTS
         return check_gradients(
             lambda: self.model.forward(self.params, self.batch, self.run)[0], trained, grads, elements=elements
         )

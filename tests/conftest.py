@@ -8,8 +8,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
+from minigpt.commands import train as train_command
+
 from .tiers import TIERS, Tiers
 
+_DRAW_CURVES = train_command._draw_curves
 REAL_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 TEXT = "".join(
@@ -23,6 +26,19 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.pluginmanager.register(Tiers(config), "tiers")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_curves():
+    """Drawing its curves is more than half of a tiny run's time; a test that looks at them asks for `curves`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_command, "_draw_curves", lambda run: None)
+        yield
+
+
+@pytest.fixture
+def curves(no_curves, monkeypatch):
+    monkeypatch.setattr(train_command, "_draw_curves", _DRAW_CURVES)
 
 
 @pytest.fixture(autouse=True)

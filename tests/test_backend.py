@@ -19,6 +19,7 @@ from minigpt.params import Parameters
 from minigpt.train.log import read_log
 
 from . import fake_cupy
+from .tiers import some
 from .train.runs import train
 
 
@@ -142,8 +143,8 @@ def test_models_stay_on_the_device(monkeypatch, name):
     np.testing.assert_allclose(device_grads.flat.get(), grads.flat, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
-@pytest.mark.parametrize("name", MODEL_CASES)
+@pytest.mark.parametrize("dtype", some(["float64", "bfloat16"], ["float64"], "the same in float64"))
+@pytest.mark.parametrize("name", some(MODEL_CASES, ["gpt2", "llama", "bert"], "the same for three families"))
 def test_models_stay_on_the_device_with_kernels(monkeypatch, name, dtype):
     """Fused kernels, alone and in mixed precision: whatever the device path does, it does to device arrays."""
     fake_cupy.install(monkeypatch)

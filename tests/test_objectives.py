@@ -147,6 +147,7 @@ def test_a_new_family_trains_logs_evaluates_and_samples(counter, text_file, tmp_
     assert "--- step 10 ---\ne comes before q: sharpness 3" in (run / "samples.txt").read_text()
 
 
+@pytest.mark.slow("test_a_new_family_trains_logs_evaluates_and_samples")
 def test_a_new_family_resumes_to_the_same_bits(counter, text_file, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(arguments(text_file, whole)) == 0
@@ -212,6 +213,7 @@ def test_the_objective_s_settings_are_checked(counter):
 def test_runs_from_before_there_were_objectives_load(text_file, tmp_path):
     run = tmp_path / "run"
     command = ["train", "shakespeare-cpu", "--data", str(text_file), "--out", str(run), "--steps", "1"]
+    command += ["--set", "model.width=16", "--set", "train.eval_tokens=200", "--set", "sample.tokens=10"]
     assert main(command) == 0
     text = (run / "config.toml").read_text()
     assert "[objective]\n" in text

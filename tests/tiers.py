@@ -39,11 +39,14 @@ ADDS = {
 
 
 def some(values: Iterable[Any], keep: Collection[Any], suggested_by: str) -> list[Any]:
-    """Parameters for a test: those in `keep` run in the core tier, the others in the slow one."""
-    values = list(values)
+    """Parameters for a test: those in `keep` run in the core tier, the others in the slow one.
+
+    A tuple holds the values of several arguments.
+    """
+    values, slow = list(values), pytest.mark.slow(suggested_by)
     missing = [value for value in keep if value not in values]
     assert not missing, f"not among the parameters: {missing}"
-    return [v if v in keep else pytest.param(v, marks=pytest.mark.slow(suggested_by)) for v in values]
+    return [v if v in keep else pytest.param(*(v if isinstance(v, tuple) else (v,)), marks=slow) for v in values]
 
 
 class Tiers:
@@ -57,7 +60,9 @@ class Tiers:
         for item in items:
             for mark in item.iter_markers("slow"):
                 if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
-                    raise pytest.UsageError(f"{item.nodeid}: the slow mark takes one sentence, the faster test it follows")
+                    raise pytest.UsageError(
+                        f"{item.nodeid}: a slow mark takes one sentence, the faster test it follows"
+                    )
         if self.config.option.markexpr:
             return
         wanted, tiers = set(), list(TIERS)
@@ -86,7 +91,8 @@ class Tiers:
             write("What was left out (tests/tiers.py says how to run it):")
             for marker, count in self.left_out.items():
                 write(f"  {marker:<12} {count} tests: {ADDS[marker]}")
-        write(f"{cpu_seconds():.0f} CPU seconds, all processes; products of 512 on one thread: {product_speed():.0f} GFLOP/s")
+        speed = f"products of 512 on one thread: {product_speed():.0f} GFLOP/s"
+        write(f"{cpu_seconds():.0f} CPU seconds, all processes; {speed}")
 
 
 def proven(nodes: Iterable[str]) -> dict[str, str]:

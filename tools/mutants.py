@@ -177,8 +177,12 @@ def noticed(mutant: Mutant, tests: list[str], tree: Path) -> bool:
     try:
         file.write_text(mutate(original, mutant.operator, mutant.occurrence), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"@{listed}"]
-        # -P and PYTHONPATH: the copy is imported, not the installed package; no byte code, which may be of another mutant
-        environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
+        # The copy is imported, not the installed package; without byte code, which may be of another mutant.
+        environment = os.environ | {
+            "PYTHONPATH": str(tree),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=TIMEOUT)
         if done.returncode not in (0, 1, 2, 4):
             raise SystemExit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -217,7 +221,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", type=int, nargs="+", help="numbers of the draw")
-    parser.add_argument("--coverage", type=Path, help="folder that keeps what the core tier executes, for a second call")
+    parser.add_argument(
+        "--coverage", type=Path, help="folder that keeps what the core tier executes, for a second call"
+    )
     arguments = parser.parse_args()
     mutants = draw(arguments.count, arguments.seed)
     reasons = equivalent()

@@ -66,6 +66,7 @@ def _cases(name: str, thorough: bool) -> list[_Case]:
         UserError: nothing is called so.
     """
     from minigpt.gradcheck import MODEL_CASES, operation_cases, operation_names
+    from minigpt.testing import ELEMENTS
 
     asked = name.strip().lower().replace("_", "-")
     operations = [
@@ -78,7 +79,8 @@ def _cases(name: str, thorough: bool) -> list[_Case]:
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise UserError(f"there is nothing called {name!r} to check: {hint}")
     checks = [(case.name, case.checks) for case in operations]
-    return checks + [(key, lambda make=make: make().checks(thorough=thorough)) for key, make in models.items()]
+    elements = None if thorough else ELEMENTS
+    return checks + [(key, lambda make=make: make().checks(elements)) for key, make in models.items()]
 
 
 def _list(as_json: bool) -> int:

@@ -73,6 +73,7 @@ def test_a_contestant_that_cannot_be_built_is_named(undisturbed):
         contest({"x": Contestant(impossible, ())}, rounds=1)
 
 
+@pytest.mark.slow("test_every_contestant_has_a_slot_in_every_round")
 def test_disturbed_rounds_do_not_count(monkeypatch):
     """Processor time that nobody here used: every slot looks as if another process had worked through it."""
     monkeypatch.setattr(contests, "busy_seconds", lambda: 100 * time.perf_counter())
@@ -102,6 +103,7 @@ def test_step_for_people_and_where_its_time_goes(minigpt, undisturbed):
     assert all(ms >= 0 for name, ms in parts["shapes"]["S"].items() if name != "everything else")
 
 
+@pytest.mark.slow("test_step_for_people_and_where_its_time_goes: the other contest")
 def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
     out = minigpt("bench", "decode", "--shape", "S", "--repeats", 1, "--json")
     result = json.loads(out)["shapes"]["S"]
@@ -111,6 +113,7 @@ def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
     assert weight_bytes(SHAPES["L"]._replace(context=1024)) == 4 * (124_439_808 - 1024 * 768)
 
 
+@pytest.mark.slow("test_step_for_people_and_where_its_time_goes: one shape")
 def test_scaling_makes_a_table_and_a_plot(minigpt, error, undisturbed, monkeypatch, tmp_path):
     monkeypatch.setattr(scaling, "BASE", scaling.BASE._replace(layers=1, width=64, context=16, batch=2))
     monkeypatch.setitem(scaling.AXES, "context", (8, 16))

@@ -82,6 +82,7 @@ def test_a_known_entropy_makes_the_exponent_surer():
     assert scatter[0.53] < scatter[None] / 3
 
 
+@pytest.mark.slow("test_a_planted_joint_law_is_found")
 def test_intervals_cover_the_planted_exponents():
     """In 20 synthetic families the 95% interval of α and of β holds the truth about as often as it says."""
     covered = []
@@ -95,6 +96,7 @@ def test_intervals_cover_the_planted_exponents():
     assert np.mean(covered) >= 0.8
 
 
+@pytest.mark.slow("test_a_planted_joint_law_is_found")
 def test_the_prediction_interval_covers_a_model_twice_as_large():
     covered, errors = [], []
     for seed in range(20):

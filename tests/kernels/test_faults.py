@@ -11,6 +11,7 @@ import pytest
 
 from minigpt.kernels.emulator import ORDERS, EmulatedModule, Emulation, sanitizer_environment
 
+from ..tiers import some
 from .attention_cases import BOUND
 from .faults import BARRIER, CLEAN, PRODUCT, SMALL, edited_flash, small
 
@@ -18,8 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_missing_barrier_gives_wrong_values_in_some_order():
-    wrong = [order for order in ORDERS if not edited_flash(BARRIER, "", Emulation(order)) <= BOUND]
-    assert wrong
+    assert any(not edited_flash(BARRIER, "", Emulation(order)) <= BOUND for order in ORDERS)
+
+
+@pytest.mark.slow("test_ladder: the whole kernel in every order")
+def test_the_barrier_in_its_place_gives_right_values_in_every_order():
     assert all(edited_flash(BARRIER, BARRIER, Emulation(order)) <= BOUND for order in ORDERS)
 
 
@@ -58,7 +62,7 @@ def test_a_copy_that_was_not_waited_for_is_nan():
     assert np.isnan(small("no_wait")[:128]).all()
 
 
-@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("swapped", some([False, True], [True], "test_ptx: products with the registers in order"))
 def test_swapped_registers_give_a_wrong_product(swapped):
     source = PRODUCT.replace("mma_bf16_16816(c, x, y)", "u32 z[4] = {x[0], x[2], x[1], x[3]}; mma_bf16_16816(c, z, y)")
     rng = np.random.default_rng(0)

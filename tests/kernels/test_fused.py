@@ -23,19 +23,22 @@ KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
 CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
 
 
-@pytest.fixture(params=CASES, name="case")
+ONE_EACH = ["layernorm", "rmsnorm", "gelu_tanh", "cross-entropy-smoothed", "embedding"]
+
+
+@pytest.fixture(params=some(CASES, ONE_EACH, "one case of each kernel"), name="case")
 def operation_case(request):
     return CASES[request.param]
 
 
 def test_gradients_are_the_true_ones(case):
-    for check in case.checks(elements=4):
-        assert check.passed, check
+    for found in case.checks(elements=2):
+        assert found.passed, found
 
 
 @pytest.mark.slow("test_gradients_are_the_true_ones: the same at a few elements and along a direction")
 def test_every_element_has_its_true_gradient(case):
-    table.test_gradients_are_the_true_ones(case)
+    table.test_gradients_are_the_true_ones_at_every_element(case)
 
 
 test_dtype_is_kept = table.test_dtype_is_kept
@@ -45,9 +48,7 @@ test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_b
 test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 
-@pytest.mark.parametrize(
-    "dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name
-)
+@pytest.mark.parametrize("dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_type_in_every_thread_order(name, dtype):
     first, *others = [check(Operations(emulation=Emulation(order)), name, dtype) for order in ORDERS]
@@ -80,7 +81,7 @@ def test_the_kernels_say_what_they_do_not_take():
 
 
 @pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", some([np.float64, np.float32], [np.float32], "the same in float32"))
 def test_adamw_equals_the_plain_one(variant, dtype):
     config = OptimizerConfig(variant=variant, beta2=0.999, weight_decay=0.3, eps=1e-3)
     rng = np.random.default_rng(0)

@@ -87,6 +87,7 @@ def test_only_the_first_rungs_touch_a_matrix_of_scores():
         assert all(np.prod(shape[1:]) < 48 * 48 for shape in launch.arrays.values())
 
 
+@pytest.mark.slow("test_every_access_of_a_small_kernel")
 def test_atomic_additions_are_seen():
     backward = attention(Flash, tile=16, deterministic=False)["flash_backward_keys"]
     added = backward.of("dq", write=True)

@@ -87,6 +87,7 @@ def test_it_trains_and_says_how_well(text, tmp_path, capsys):
     assert "\nby frequency alone: mlm_loss" in capsys.readouterr().out
 
 
+@pytest.mark.slow("train/test_resume.py: the same for GPT")
 def test_it_resumes_to_the_same_bits(text, tmp_path, monkeypatch):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_of(text, whole, train__accumulation=2, model__dropout=0.1)
@@ -113,6 +114,7 @@ def test_without_pairs_it_learns_masked_tokens_only(text, tmp_path, capsys):
     assert not [name for name in json.loads(capsys.readouterr().out) if "nsp" in name]
 
 
+@pytest.mark.slow("test_it_trains_and_says_how_well: ten steps")
 def test_it_learns_both_tasks(text, tmp_path, capsys):
     """Names and things stand in both segments of a true pair: the model has to look from one to the other."""
     settings = {"model__width": 32, "model__context": 32, "train__batch": 32, "train__eval_every": 0}

@@ -126,6 +126,7 @@ def test_copying_an_undamaged_text_is_always_right():
     assert copying_baseline([nothing], vocab_size=50).accuracy == 0.0
 
 
+@pytest.mark.slow("train/test_resume.py: the same for GPT")
 def test_a_run_resumes_to_the_same_bits(text_file, tmp_path, capsys):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert main(arguments("bart-tiny", text_file, whole, 12, schedule__steps=12)) == 0

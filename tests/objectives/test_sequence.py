@@ -16,6 +16,7 @@ from minigpt.objectives import SequenceObjective
 from minigpt.ops import IGNORE
 
 from ..conftest import TEXT
+from ..tiers import some
 from ..train.runs import contents
 from .test_denoising import arguments
 
@@ -143,7 +144,7 @@ def test_every_token_but_the_first_is_continued_once(text_file, tokenizer):
     assert sources[0].tolist()[:2] == [data[0], 2] and sources[2].tolist() == [*data[18:33], 2]
 
 
-@pytest.mark.parametrize("form", ["tsv", "text"])
+@pytest.mark.parametrize("form", some(["tsv", "text"], ["tsv"], "the same with a table"))
 def test_a_run_repeats_evaluates_and_writes(form, tsv, text_file, tmp_path, capsys):
     text = {"tsv": tsv, "text": text_file}[form]
     for name in ("a", "b"):

@@ -131,6 +131,7 @@ def test_answers_are_found_from_the_command_line(tmp_path, capsys, family, impos
     assert main(["finetune", "--resume", str(tmp_path / "run")]) == 0  # with the threshold in its configuration
 
 
+@pytest.mark.slow("test_answers_are_found_from_the_command_line")
 @pytest.mark.parametrize("family", ["gpt", "bart"])
 def test_translations_from_the_command_line(tmp_path, capsys, family):
     run, data = pretrain(family, tmp_path), tmp_path / "pairs"

@@ -24,6 +24,8 @@ from minigpt.plan.memory import (
 from minigpt.plan.workload import Stack, workload
 from minigpt.run import Run
 
+from ..tiers import some
+
 TABLES = {"plain": ops, "fast": fast}
 ROWS = 3
 
@@ -80,9 +82,13 @@ CASES = {
 }
 
 
+LONG = [name for name in CASES if "long" in name]
+SHORT = [name for name in CASES if name not in LONG or name == "gpt-long"]
+
+
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, SHORT, "gpt-long, and the short ones of each family"))
 def test_kept_bytes_are_those_of_a_real_cache(name, table, recompute):
     family, settings = CASES[name]
     config = build_config({"family": family, "model": settings})

@@ -31,6 +31,7 @@ def contents(folder):
     return {p.relative_to(folder): p.read_bytes() for p in sorted((folder / "runs").rglob("*")) if p.is_file()}
 
 
+@pytest.mark.slow("test_rows_of_a_list_or_of_several, and the command on a text of ones own")
 def test_a_story_world_family(small, tmp_path, monkeypatch):
     out = tmp_path / "family"
     made = start_family(out, sizes=SMALL, tokens=8_000)

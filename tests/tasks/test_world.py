@@ -81,6 +81,7 @@ def test_tasks_are_made_in_the_cache_on_first_use(tmp_path, monkeypatch):
 COUNTED = {"story-cloze": 5000, "rte": 5000, "mnli": 5000, "qnli": 5000, "mrpc": 2000, "qqp": 2000, "race": 2000}
 
 
+@pytest.mark.slow("test_labels_are_balanced, and data/test_storyworld.py: no word tells")
 @pytest.mark.parametrize("name", COUNTED)
 def test_counting_words_does_not_solve_it(name):
     """After thousands of examples, neither all words help, nor those of the ending alone, nor those in common."""

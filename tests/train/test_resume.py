@@ -15,6 +15,7 @@ from minigpt.train import checkpoint as checkpoints
 from minigpt.train import trainer as trainers
 from minigpt.train.log import read_log
 
+from ..tiers import some
 from .runs import arguments, contents, train
 
 STEPS = 20
@@ -63,7 +64,7 @@ def test_another_seed_does_not(reference, tmp_path):
     assert all(ours[name] != theirs[name] for name in ours)
 
 
-@pytest.mark.parametrize("step", [0, 1, 5, 6, 7, 13, 19])
+@pytest.mark.parametrize("step", some([0, 1, 5, 6, 7, 13, 19], [7], "the same after seven steps"))
 def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypatch, capsys, step):
     text, run = reference
     with monkeypatch.context() as patch:
@@ -74,6 +75,7 @@ def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypa
     assert_same(tmp_path / "run", run)
 
 
+@pytest.mark.slow("test_stopping_and_resuming_gives_the_same_bits: once")
 def test_stopping_many_times(reference, tmp_path, monkeypatch):
     text, run = reference
     with monkeypatch.context() as patch:
@@ -121,7 +123,7 @@ class Killed(BaseException):
     """Stands for a process that ends here: nothing in the package catches it."""
 
 
-@pytest.mark.parametrize("call", range(1, 15))
+@pytest.mark.parametrize("call", some(range(1, 15), [5, 8], "the same at two of the calls"))
 def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_path, monkeypatch, call):
     """The file-system calls of saving at step 10 are counted, and the process dies just before one of them."""
     text, run = reference
@@ -202,34 +204,35 @@ def run_with_signal(number, limit, arguments, where="anywhere"):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_thirty_kills(reference, tmp_path):
-    """SIGKILL at random moments, every third of them while saving, and then a run to the end."""
+@pytest.mark.parametrize("kills, steps", some([(3, 40), (30, 300)], [(3, 40)], "the same three times"))
+def test_kills_at_random_moments(reference, tmp_path, kills, steps):
+    """SIGKILL, every third of them while saving, and then a run to the end."""
     text, _ = reference
     settings = {"train__checkpoint_every": 1, "train__sample_every": 0, "train__eval_every": 0}
     once, often = tmp_path / "once", tmp_path / "often"
-    assert train(text, once, 300, **settings) == 0
+    assert train(text, once, steps, **settings) == 0
     calls = {}  # of preparing, five steps and the last evaluation; and of the six checkpoints
     for where in ("anywhere", "saving"):
         short = run_with_signal(0, 0, arguments(text, tmp_path / where, 5, **settings), where)
         calls[where] = int(short.stderr.split()[-1])
-    draw, steps, saving = random.Random(1), set(), 0
-    for kill in range(30):
+    draw, seen, saving = random.Random(1), set(), 0
+    for kill in range(kills):
         where = "saving" if kill % 3 == 2 else "anywhere"
         limit = draw.randrange(calls[where] // 4, calls[where])
-        command = ["train", "--resume", often] if often.exists() else arguments(text, often, 300, **settings)
+        command = ["train", "--resume", often] if often.exists() else arguments(text, often, steps, **settings)
         assert run_with_signal(signal.SIGKILL, limit, command, where).returncode == -signal.SIGKILL
         if often.exists():
             load(often)  # the newest checkpoint is whole
-            steps.add(checkpoints.latest_checkpoint(often).name)
+            seen.add(checkpoints.latest_checkpoint(often).name)
             saving += any((often / "checkpoints").glob(".step-*"))
-    assert len(steps) > 10 and saving > 3, (steps, saving)
+    assert len(seen) > kills // 3 and saving > kills // 10, (seen, saving)
     assert main(["train", "--resume", str(often)]) == 0
-    ours, theirs = contents(often, step=300), contents(once, step=300)
+    ours, theirs = contents(often, step=steps), contents(once, step=steps)
     assert all(ours[name] == theirs[name] for name in theirs)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("part", [0.6, 0.8])
+@pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], [signal.SIGINT], "the same with SIGINT"))
+@pytest.mark.parametrize("part", some([0.6, 0.8], [0.6], "the same a little earlier"))
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_path, number, part):
     text, run = reference
     whole = run_with_signal(0, 0, arguments(text, tmp_path / "whole", STEPS))

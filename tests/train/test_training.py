@@ -18,6 +18,7 @@ from minigpt.train.log import read_log
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 
+from ..tiers import some
 from .runs import contents, train
 
 
@@ -37,7 +38,7 @@ def test_one_batch_can_be_learned_by_heart(norm):
     assert loss < 0.05
 
 
-def test_a_run_leaves_what_it_should(text_file, tmp_path, capsys):
+def test_a_run_leaves_what_it_should(curves, text_file, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(text_file, run, 20, train__keep_checkpoints=3) == 0
     lines = read_log(run)
@@ -55,15 +56,15 @@ def test_a_run_leaves_what_it_should(text_file, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(last, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "keep, powers, steps",
-    [
-        (2, False, [15, 20]),
-        (2, True, [0, 1, 2, 4, 8, 15, 16, 20]),
-        (1, True, [0, 1, 2, 4, 8, 16, 20]),
-        (0, False, [0, 5, 10, 15, 20]),
-    ],
-)
+KEPT = [
+    (2, False, [15, 20]),
+    (2, True, [0, 1, 2, 4, 8, 15, 16, 20]),
+    (1, True, [0, 1, 2, 4, 8, 16, 20]),
+    (0, False, [0, 5, 10, 15, 20]),
+]
+
+
+@pytest.mark.parametrize("keep, powers, steps", some(KEPT, KEPT[1:2], "the same with two kept and powers"))
 def test_which_checkpoints_stay(text_file, tmp_path, keep, powers, steps):
     changed = {"train__keep_checkpoints": keep, "train__checkpoint_powers": str(powers).lower()}
     assert train(text_file, tmp_path / "run", 20, **changed) == 0

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -265,11 +264,22 @@ COC_NOSAN static unsigned ballot(unsigned mask, int predicate, int line) {
 // ---- running a block, and a grid of them ------------------------------------------------------------------------
 // order: 0 threads in turn by ascending number, 1 descending; 2 and 3 the same, but one warp runs ahead as far as it can
 // (so that a missing barrier shows in the values); from 4 on that in a random order, with this seed.
+// (xorshift64* and Fisher-Yates written out: <random> is half of what a small kernel takes to compile.)
+struct Draw {
+  uint64_t state;  // never 0
+  COC_NOSAN size_t below(size_t n) {
+    state ^= state >> 12, state ^= state << 25, state ^= state >> 27;
+    return (size_t)((state * 0x2545f4914f6cdd1du >> 32) * n >> 32);
+  }
+};
+template <class T> COC_NOSAN static void shuffle(std::vector<T>& items, Draw& random) {
+  for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
+}
 COC_NOSAN static bool warp_can_go_on(const Block& b, const Warp* w) {
   for (const Fiber& f : b.fibers) if (f.warp == w && f.state == READY) return true;
   return false;
 }
-COC_NOSAN static void run_block(Block& b, int order, std::mt19937& random) {
+COC_NOSAN static void run_block(Block& b, int order, Draw& random) {
   size_t n = b.fibers.size();
   memset(b.shared_start, 0xff, b.shared_bytes);  // NaN: reading what nobody wrote shows in the result
   b.arrived = b.done = 0;
@@ -281,7 +291,7 @@ COC_NOSAN static void run_block(Block& b, int order, std::mt19937& random) {
   }
   COC_RELEASE(&b.sync_start);
   while (b.done < (int)n && b.error.empty()) {
-    if (order > 3) std::shuffle(b.order.begin(), b.order.end(), random);
+    if (order > 3) shuffle(b.order, random);
     bool progress = false;
     for (size_t k = 0; k < n && b.error.empty(); ++k) {
       Fiber& f = b.fibers[b.order[order <= 3 && order & 1 ? n - 1 - k : k]];
@@ -327,12 +337,12 @@ COC_NOSAN static void prepare(Block& b, const unsigned* dim, size_t shared_bytes
 }
 // Blocks may run in any order on a GPU: here in the order of their numbers, backwards, or shuffled, as the threads.
 COC_NOSAN static int run_grid(Block& b, const unsigned* grid, int order) {
-  std::mt19937 random(order);
+  Draw random{0x9e3779b97f4a7c15u * (uint64_t)(order + 1)};
   std::vector<Grid> blocks;
   for (unsigned z = 0; z < grid[2]; ++z)
     for (unsigned y = 0; y < grid[1]; ++y)
       for (unsigned x = 0; x < grid[0]; ++x) blocks.push_back({x, y, z});
-  if (order > 3) std::shuffle(blocks.begin(), blocks.end(), random);
+  if (order > 3) shuffle(blocks, random);
   else if (order & 1) std::reverse(blocks.begin(), blocks.end());
   block = &b;
   for (const Grid& g : blocks) {
