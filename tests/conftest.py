@@ -9,6 +9,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pytest
 
 from minigpt.commands import train as train_command
+from minigpt.tasks import metrics
 
 from .tiers import TIERS, Tiers
 
@@ -33,6 +34,14 @@ def no_curves():
     """Drawing its curves is more than half of a tiny run's time; a test that looks at them asks for `curves`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_command, "_draw_curves", lambda run: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_resamples():
+    """Intervals from fewer resamples: a thousand of them, through scikit-learn, are a second for each score."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "RESAMPLES", 100)
         yield
 
 

@@ -82,7 +82,7 @@ def test_disturbed_rounds_do_not_count(monkeypatch):
         contest({"a": Contestant(summer, (1000,))}, rounds=2)
 
 
-@pytest.mark.slow("test_step_for_people_and_where_its_time_goes, and the contests of toys")
+@pytest.mark.slow("test_step_for_people, and the contests of toys")
 def test_step_against_variants_of_itself(minigpt, undisturbed):
     against = {"threads", "recompute", "kept"}
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 9, "--against", ",".join(against), "--json")
@@ -93,17 +93,21 @@ def test_step_against_variants_of_itself(minigpt, undisturbed):
     assert math.isclose(result["tokens_per_second"], 12 * 64 / result["ms"] * 1e3)
 
 
-def test_step_for_people_and_where_its_time_goes(minigpt, undisturbed):
-    assert "x its own matrix products" not in minigpt("bench", "step", "--help")
+def test_step_for_people(minigpt, undisturbed):
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 1)
     assert "tokens/s" in out and "its own matrix products" in out
+
+
+@pytest.mark.slow("test_step_for_people: the whole step")
+def test_where_the_time_of_a_step_goes(minigpt, undisturbed):
+    assert "x its own matrix products" not in minigpt("bench", "step", "--help")
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 2, "--profile")
     assert "linear_backward" in out and "AdamW" in out and "everything else" in out
     parts = json.loads(minigpt("bench", "step", "--shape", "S", "--repeats", 2, "--profile", "--json"))
     assert all(ms >= 0 for name, ms in parts["shapes"]["S"].items() if name != "everything else")
 
 
-@pytest.mark.slow("test_step_for_people_and_where_its_time_goes: the other contest")
+@pytest.mark.slow("test_step_for_people: the other contest")
 def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
     out = minigpt("bench", "decode", "--shape", "S", "--repeats", 1, "--json")
     result = json.loads(out)["shapes"]["S"]
@@ -113,7 +117,7 @@ def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
     assert weight_bytes(SHAPES["L"]._replace(context=1024)) == 4 * (124_439_808 - 1024 * 768)
 
 
-@pytest.mark.slow("test_step_for_people_and_where_its_time_goes: one shape")
+@pytest.mark.slow("test_step_for_people: one shape")
 def test_scaling_makes_a_table_and_a_plot(minigpt, error, undisturbed, monkeypatch, tmp_path):
     monkeypatch.setattr(scaling, "BASE", scaling.BASE._replace(layers=1, width=64, context=16, batch=2))
     monkeypatch.setitem(scaling.AXES, "context", (8, 16))

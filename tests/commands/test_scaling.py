@@ -21,7 +21,7 @@ def small(monkeypatch):
 
 def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, capsys):
     out = tmp_path / "family"
-    arguments = ("--sizes", "1x8", "1x12", "1x16", "1x24", "--data", text_file, "--tokens", "4k", "--context", "32")
+    arguments = ("--sizes", "1x8", "1x12", "1x16", "1x24", "--data", text_file, "--tokens", "2k", "--context", "32")
     arguments += ("--out", out)
     values = json_of(capsys, "scaling", *arguments, "--json")
     assert values["floor"] is None and values["shots"] == {}
@@ -32,7 +32,7 @@ def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, caps
     assert again == values
     assert main(["scaling", "--resume", str(out)]) == 0
     shown = capsys.readouterr().out
-    assert "loss - fitted floor" in shown and "1x16-seed-0" in shown
+    assert "loss - fitted floor" in shown and "1x12-seed-0" in shown
 
 
 def test_a_missing_package_is_said_before_training(error, tmp_path, monkeypatch):

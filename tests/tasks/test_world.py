@@ -13,10 +13,12 @@ from minigpt.tasks.examples import Classification, Similarity
 from minigpt.tasks.world import MADE, Sizes, source_text, task_folder, write
 from minigpt.tasks.world.drawing import documents
 
+from ..tiers import some
+
 SMALL = Sizes(train=40, dev=8, test=8)
 
 
-def some(name, count, split="train", seed=0):
+def drawn(name, count, split="train", seed=0):
     return list(itertools.islice(MADE[name].examples(seed, split), count))
 
 
@@ -28,13 +30,16 @@ def written(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", MADE)
+FORMATS = ["story-cloze", "rte", "race", "squad", "cnn-dm"]  # CSV, TSV, JSON in files, JSON, stories
+
+
+@pytest.mark.parametrize("name", some(MADE, FORMATS, "the same for one task of each format"))
 def test_the_originals_reader_reads_what_was_made(name, written):
     parts = {part: TASKS[name].read(written / name, part) for part in MADE[name].parts}
     for part, examples in parts.items():
         assert len(examples) == getattr(SMALL, part.partition("-")[0])
         # RACE's reader goes by files, whose levels part the articles; SQuAD's answers are one of several references.
-        made = some(name, 2 * len(examples), part, 3)
+        made = drawn(name, 2 * len(examples), part, 3)
         assert all(example in made for example in examples)
 
 
@@ -78,6 +83,7 @@ def test_tasks_are_made_in_the_cache_on_first_use(tmp_path, monkeypatch):
         task_folder("copa")
 
 
+LABELLED = [name for name in MADE if hasattr(TASKS[name].kind, "label")]
 COUNTED = {"story-cloze": 5000, "rte": 5000, "mnli": 5000, "qnli": 5000, "mrpc": 2000, "qqp": 2000, "race": 2000}
 
 
@@ -86,15 +92,15 @@ COUNTED = {"story-cloze": 5000, "rte": 5000, "mnli": 5000, "qnli": 5000, "mrpc":
 def test_counting_words_does_not_solve_it(name):
     """After thousands of examples, neither all words help, nor those of the ending alone, nor those in common."""
     count = COUNTED[name]
-    examples = some(name, count + 1000)
+    examples = drawn(name, count + 1000)
     classes = len(TASKS[name].labels) or len(examples[0].options)
     for view in ("words", "alone", "overlap"):
         assert count_words(examples[:count], examples[count:], view) <= 1 / classes + 0.05, view
 
 
-@pytest.mark.parametrize("name", [name for name in MADE if hasattr(TASKS[name].kind, "label")])
+@pytest.mark.parametrize("name", some(LABELLED, ["story-cloze", "rte", "cola", "sst2"], "the same for four tasks"))
 def test_labels_are_balanced(name):
-    examples = some(name, 2000)
+    examples = drawn(name, 2000)
     options = range(max(e.label for e in examples) + 1)
     for label in options:
         assert sum(e.label == label for e in examples) / 2000 == pytest.approx(1 / len(options), abs=0.045)
@@ -104,14 +110,14 @@ def test_labels_are_balanced(name):
 
 
 def test_the_world_could_have_written_the_right_ending_and_not_the_wrong_one():
-    for example in some("story-cloze", 40):
+    for example in drawn("story-cloze", 40):
         for i, option in enumerate(example.options):
             assert derivations(f"{example.context} {option}") == int(i == example.label)
 
 
 def test_every_ending_is_right_as_often_as_wrong():
     glad = re.compile(rf"\b({'|'.join((*lexicon.GLAD, *lexicon.SMILED))})\b")
-    examples = [e for e in some("story-cloze", 1500) if any(glad.search(option) for option in e.options)]
+    examples = [e for e in drawn("story-cloze", 1500) if any(glad.search(option) for option in e.options)]
     right = sum(bool(glad.search(e.options[e.label])) for e in examples)
     assert len(examples) > 500 and right / len(examples) == pytest.approx(0.5, abs=0.05)
 
@@ -126,7 +132,7 @@ def events(sentence):
 
 
 def test_paraphrases_tell_the_same_events():
-    for example in some("mrpc", 200):
+    for example in drawn("mrpc", 200):
         assert len(events(example.text)) == 2
         assert (events(example.text) == events(example.pair)) == bool(example.label)
         assert {w for e in events(example.text) for w in e} == {w for e in events(example.pair) for w in e}
@@ -134,7 +140,7 @@ def test_paraphrases_tell_the_same_events():
 
 @pytest.mark.parametrize("part", ["train", "dev-mismatched"])
 def test_hypotheses_follow_from_the_last_place_that_is_told(part):
-    for example in some("mnli", 100, part):
+    for example in drawn("mnli", 100, part):
         place_of = {thing: place for _, thing, place in EVENT.findall(example.text)}  # the last one counts
         thing, denied, place = re.fullmatch(r"The (\w+) is (not )?\w+ the (\w+)\.", example.pair).groups()
         assert f"the {thing}" in example.text and f"the {place}" in example.text
@@ -146,15 +152,15 @@ def test_hypotheses_follow_from_the_last_place_that_is_told(part):
 
 
 def test_a_sentence_answers_the_question_whose_kind_it_is_of():
-    for example in some("qnli", 100):
+    for example in drawn("qnli", 100):
         about_place = example.text.startswith(("Where", "Which place"))
         assert (about_place == (" gave " not in example.pair)) == (example.label == 0)
 
 
 def test_similarity_counts_the_parts_that_are_the_same():
-    scores = [example.score for example in some("stsb", 600)]
+    scores = [example.score for example in drawn("stsb", 600)]
     assert {score: scores.count(score) > 50 for score in range(6)} == dict.fromkeys(range(6), True)
-    for example in some("stsb", 200):
+    for example in drawn("stsb", 200):
         if example.score == 5.0:
             assert gift(example.text) == gift(example.pair)
         else:
@@ -177,7 +183,7 @@ def gift(sentence):
 
 
 def test_faulty_sentences_are_none_of_the_worlds():
-    examples = some("cola", 600)
+    examples = drawn("cola", 600)
     good = {example.text for example in examples if example.label}
     faulty = [example.text for example in examples if not example.label]
     assert not good & set(faulty)
@@ -187,7 +193,7 @@ def test_faulty_sentences_are_none_of_the_worlds():
 
 
 def test_answers_stand_where_the_last_word_on_them_is_said():
-    for example in some("squad", 200):
+    for example in drawn("squad", 200):
         [(text, start)] = example.answers
         assert example.context[start:].startswith(text)
         if match := re.fullmatch(r"Where is the (\w+)\?", example.question):
@@ -196,7 +202,7 @@ def test_answers_stand_where_the_last_word_on_them_is_said():
 
 
 def test_options_are_all_in_the_article_and_the_right_one_is_the_last_that_is_told():
-    for example in some("race", 100):
+    for example in drawn("race", 100):
         assert len(set(example.options)) == 4 and all(option in example.context for option in example.options)
         if match := re.fullmatch(r"(?:Where is|In the end,) the (\w+) (?:now\?|is at the _ \.)", example.question):
             last = [place for _, thing, place in EVENT.findall(example.context) if thing == match[1]][-1]
@@ -204,12 +210,12 @@ def test_options_are_all_in_the_article_and_the_right_one_is_the_last_that_is_to
 
 
 def test_last_words_were_there_before():
-    for example in some("lambada", 100):
+    for example in drawn("lambada", 100):
         assert re.search(rf"\b{example.word}\b", example.context)
 
 
 def test_who_helps_wanted_to_and_who_is_helped_had_asked():
-    for example in some("dprd", 100):
+    for example in drawn("dprd", 100):
         told = re.match(r"(\w+) (lent|brought) (\w+) |(\w+) (?:got|was given) .* (?:from|by) (\w+),", example.before)
         helper, helped = (told[1], told[3]) if told[2] else (told[5], told[4])
         meant = helper if "wanted" in example.after or "kind" in example.after else helped
@@ -217,13 +223,13 @@ def test_who_helps_wanted_to_and_who_is_helped_had_asked():
 
 
 def test_a_pair_of_schemas_differs_in_its_reason_alone():
-    examples = some("winograd", 40, "test")
+    examples = drawn("winograd", 40, "test")
     for one, other in zip(examples[::2], examples[1::2], strict=True):
         assert one.before == other.before and one.candidates[one.label] != other.candidates[other.label]
 
 
 def test_translations_are_the_worlds():
-    for example in some("translation", 50):
+    for example in drawn("translation", 50):
         assert language.translate(example.source) == example.target
 
 
