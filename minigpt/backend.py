@@ -18,7 +18,22 @@ from minigpt.errors import UserError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_NEEDS_CUPY = "install the extra that matches your CUDA driver: pip install 'minigpt[cuda12]' or 'minigpt[cuda13]'"
+_NEEDS_CUPY = "in minigpt's folder, install the extra that fits your driver: pip install '.[cuda12]' or '.[cuda13]'"
+
+# Words in an error that trying CuPy ends in, and what helps; the first that occurs counts.
+_REMEDIES = (
+    (
+        ("insufficient", "unsupported toolchain", "unsupported_ptx", "no kernel image"),
+        "CuPy is for a newer CUDA than this driver or GPU knows: update the driver, or install the older extra",
+    ),
+    (
+        ("nvrtc", "cannot open source file", "cannot open shared object", "cuda_path", "headers", "builtins"),
+        "parts of the CUDA toolkit are missing or of another version; the extra brings them along: "
+        "pip uninstall CuPy, then pip install '.[cuda12]' or '.[cuda13]' in minigpt's folder",
+    ),
+    (("out of memory", "memory allocation"), "another program holds the GPU's memory: end it, or take another GPU"),
+)
+_TRIAL = 'extern "C" __global__ void add_one(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
 def _is_cupy(x: Array) -> bool:
@@ -73,16 +88,50 @@ def backend_of(x: Array) -> Backend:
 
 
 def cupy_problem() -> str | None:
-    """Say in one sentence why CuPy cannot be used here, or return None if it can."""
+    """Say in one sentence why CuPy cannot be used here and what helps, or return None if it can, which is tried."""
     try:
         cupy = _load_cupy()
     except ImportError as error:
         if getattr(error, "name", None) == "cupy":
             return f"CuPy is not installed; {_NEEDS_CUPY}"
-        return f"CuPy is installed but does not import ({error}); {_NEEDS_CUPY}"
+        return f"CuPy is installed but does not import ({_first_line(error)}); {_NEEDS_CUPY}"
+    except (AttributeError, ValueError) as error:  # compiled for another NumPy, whose names or structs have changed
+        return (
+            f"CuPy is installed but does not import with NumPy {np.__version__}, for another version of which it was "
+            f"made ({_first_line(error)}); upgrade CuPy: {_NEEDS_CUPY}"
+        )
+    except Exception as error:
+        return f"CuPy is installed but does not import ({_first_line(error)}); {_NEEDS_CUPY}"
     if not cupy.is_available():
         return f"CuPy {cupy.__version__} is installed, but it finds no usable CUDA GPU or driver"
+    return _trial(cupy)
+
+
+def _trial(cupy: ModuleType) -> str | None:
+    """Compute something on the GPU by an elementwise operation and by a kernel: None, or why one of them fails."""
+    what = "an elementwise operation"
+    try:
+        x = cupy.asarray(np.arange(4, dtype=np.float32))
+        y = x + x
+        what = "a kernel"
+        kernel = cupy.RawModule(code=_TRIAL, options=("--std=c++17",)).get_function("add_one")
+        kernel((1,), (4,), (y,))
+        found = y.get().tolist()
+    except Exception as error:  # CuPy's, NVRTC's or the driver's own: there are dozens
+        said = _first_line(error)
+        remedy = next((cure for words, cure in _REMEDIES if any(word in str(error).lower() for word in words)), None)
+        return f"CuPy {cupy.__version__} finds a GPU, but {what} fails ({said}); " + (
+            remedy or f"reinstall it: {_NEEDS_CUPY}"
+        )
+    if found != [1.0, 3.0, 5.0, 7.0]:
+        return f"CuPy {cupy.__version__} finds a GPU, but computes 2 (0, 1, 2, 3) + 1 as {found}; {_NEEDS_CUPY}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, without the pages that may follow."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
 
 
 def get_backend(name: str | None = None) -> Backend:

@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 
+from minigpt import backend
 from minigpt.kernels.emulator import EmulatedModule
 
 module = types.ModuleType("cupy")
@@ -163,7 +164,13 @@ module.cuda = types.SimpleNamespace(
 )
 
 
-def install(monkeypatch) -> types.ModuleType:
-    """Make `import cupy` give the stand-in for the length of a test."""
+def install(monkeypatch, *, tried: bool = False) -> types.ModuleType:
+    """Make `import cupy` give the stand-in for the length of a test.
+
+    Args:
+        tried: whether choosing it compiles a kernel first, as it does with CuPy. That needs a C++ compiler.
+    """
+    if not tried:
+        monkeypatch.setattr(backend, "_trial", lambda cupy: None)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module

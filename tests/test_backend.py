@@ -13,6 +13,7 @@ from minigpt.backend import array_module, cupy_problem, get_backend
 from minigpt.cli import main
 from minigpt.errors import UserError
 from minigpt.gradcheck import MODEL_CASES, operation_cases
+from minigpt.kernels.emulator import compiler_problem
 from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.mixed import Lowered, Mixed, low_dtype
 from minigpt.params import Parameters
@@ -56,6 +57,59 @@ def test_a_broken_cupy_is_reported_as_such(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     assert "installed but does not import (No module named 'libcudart_that_is_missing')" in cupy_problem()
+
+
+@pytest.mark.parametrize(
+    "raised, sentence",
+    {
+        "AttributeError(\"module 'numpy' has no attribute 'AxisError'\")": "for another version of which it was made",
+        "ValueError('numpy.dtype size changed, may indicate binary incompatibility')": "upgrade CuPy: in minigpt's",
+        "RuntimeError('CuPy failed to load libcuda.so.1\\nand more')": "import (CuPy failed to load libcuda.so.1); in",
+    }.items(),
+)
+def test_whatever_importing_cupy_raises_is_a_sentence(monkeypatch, tmp_path, raised, sentence):
+    (tmp_path / "cupy.py").write_text(f"raise {raised}\n")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sentence in cupy_problem() and "pip install '.[cuda12]'" in cupy_problem()
+    with pytest.raises(UserError, match="the cupy backend cannot run: CuPy is installed but does not import"):
+        get_backend("cupy")
+
+
+@pytest.mark.parametrize(
+    "error, what, remedy",
+    [
+        ("cudaErrorInsufficientDriver: CUDA driver version is insufficient", "an elementwise operation", "update the"),
+        ('catastrophic error: cannot open source file "vector_types.h"', "a kernel", "toolkit are missing"),
+        ("CuPy failed to load libnvrtc.so.12: OSError", "an elementwise operation", "toolkit are missing"),
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: unsupported toolchain.", "a kernel", "install the older extra"),
+        ("Out of memory allocating 512 bytes", "an elementwise operation", "another program holds"),
+        ("something that nobody has seen yet", "a kernel", "reinstall it"),
+    ],
+)
+def test_a_card_on_which_nothing_compiles_is_not_usable(monkeypatch, capsys, error, what, remedy):
+    """CuPy says that it is available, and every compilation fails: `info` names the cause and the cure."""
+    cupy = fake_cupy.install(monkeypatch, tried=True)
+
+    def fail(*arguments, **keywords):
+        raise RuntimeError(f"{error}\nand a page of more")
+
+    failing = "asarray" if what == "an elementwise operation" else "RawModule"
+    monkeypatch.setattr(cupy, failing, fail)
+    problem = cupy_problem()
+    assert f"finds a GPU, but {what} fails ({error[:40]}" in problem and remedy in problem and "page" not in problem
+    with pytest.raises(UserError, match="finds a GPU, but"):
+        get_backend("cupy")
+    assert main(["info", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["gpu"] == f"not usable: {problem}"
+
+
+@pytest.mark.skipif(compiler_problem() is not None, reason="the emulator needs a C++ compiler")
+def test_a_card_that_computes_is_usable_and_one_that_computes_wrongly_is_not(monkeypatch):
+    cupy = fake_cupy.install(monkeypatch, tried=True)
+    assert cupy_problem() is None
+    monkeypatch.setattr(cupy.ndarray, "get", lambda self: np.zeros(4))
+    assert "computes 2 (0, 1, 2, 3) + 1 as [0.0, 0.0, 0.0, 0.0]" in cupy_problem()
 
 
 def test_the_environment_chooses(monkeypatch):
