@@ -14,6 +14,7 @@ from importlib import import_module
 
 from minigpt import __version__
 from minigpt.commands import COMMANDS
+from minigpt.cores import available_cores
 from minigpt.errors import UserError
 
 
@@ -59,6 +60,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
     _make_streams_safe()
+    _keep_to_quota()
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
         status = args.run(args)
@@ -82,6 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fail(sentence: str) -> int:
     print(f"minigpt: error: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
+
+
+def _keep_to_quota() -> None:
+    """BLAS starts a thread for each core of the machine; where a container allows fewer, they would stop each other.
+
+    It reads these variables when NumPy is imported, which no command's parser has done yet; what is set already stays.
+    """
+    cores = available_cores()
+    if cores < (os.cpu_count() or 1):
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(cores))
 
 
 def _make_streams_safe() -> None:

@@ -16,10 +16,10 @@ from minigpt.commands import COMMANDS, bench_attention
 from minigpt.commands.bench_gpu_step import run_gpu_step
 from minigpt.commands.bench_tokenizer import add_bench_parser
 from minigpt.commands.common import at_least, new_parser, print_json
+from minigpt.cores import available_cores
 from minigpt.errors import UserError
 from minigpt.mixed import DTYPES
 from minigpt.progress import progress_bar
-from minigpt.train.shards import available_cores
 
 _WORKERS = "processes, or threads where the system cannot fork; by default one for each core"
 

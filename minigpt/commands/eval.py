@@ -39,13 +39,14 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from minigpt.api import load
     from minigpt.backend import get_backend
+    from minigpt.cores import available_cores
     from minigpt.data.dataset import check_sources
     from minigpt.dispatch import operations
     from minigpt.evaluate import mean_loss
     from minigpt.families import make_objective
     from minigpt.progress import progress_bar
     from minigpt.train.run_folder import find_model
-    from minigpt.train.shards import ShardPool, available_cores
+    from minigpt.train.shards import ShardPool
 
     folder = find_model(args.run_folder)
     backend = get_backend(args.backend)

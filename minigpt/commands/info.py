@@ -14,10 +14,10 @@ from minigpt import __version__
 from minigpt.backend import cupy_problem, get_backend
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import new_parser, print_json
+from minigpt.cores import available_cores
 from minigpt.data.corpora import cache_folder
 from minigpt.errors import UserError
 from minigpt.kernels.emulator import compiler, compiler_problem
-from minigpt.train.shards import available_cores
 
 
 def add_parser(subparsers: Any) -> None:

@@ -20,6 +20,7 @@ from minigpt.backend import Backend, get_backend
 from minigpt.commands import COMMANDS
 from minigpt.commands.common import at_least, new_parser, only_text, print_json
 from minigpt.config import RunConfig
+from minigpt.cores import available_cores
 from minigpt.data.corpora import corpus_names
 from minigpt.data.dataset import check_sources, make_tokenizer, text_files
 from minigpt.errors import UserError
@@ -37,7 +38,6 @@ from minigpt.train.run_folder import (
     locked,
     rewrite_config,
 )
-from minigpt.train.shards import available_cores
 from minigpt.train.trainer import Trainer
 
 DEFAULT_PRESET = "tiny"

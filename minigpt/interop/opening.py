@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from minigpt import tokenizers
 from minigpt.config import DataConfig, RunConfig, TrainConfig
+from minigpt.cores import available_cores
 from minigpt.errors import UserError
 from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.hf import reading
@@ -15,7 +16,6 @@ from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.token_roles import read_ids
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.shards import available_cores
 
 
 class Opened(NamedTuple):

@@ -26,6 +26,7 @@ import numpy as np
 from minigpt import tokenizers
 from minigpt.backend import get_backend
 from minigpt.config import RunConfig, build_config
+from minigpt.cores import available_cores
 from minigpt.data import storyworld
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.dataset import make_tokenizer, text_files
@@ -41,7 +42,6 @@ from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import create_run, is_run, load_config, locked
-from minigpt.train.shards import available_cores
 from minigpt.train.trainer import Trainer
 
 CONTEXT = 256  # of a row, in tokens, unless said otherwise

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.config import RunConfig, apply_settings, build_config
+from minigpt.cores import available_cores
 from minigpt.errors import UserError
 from minigpt.models.causal_heads import HEAD_STD
 from minigpt.params import Parameters, transfer
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tasks.inputs import SPECIAL_ROWS
-from minigpt.train.shards import available_cores
 
 CAUSAL = ("gpt", "llama")
 _HEADS = ("head.", "classifier.", "span.", "masked.", "pairs.", "final_logits_bias")  # what stands on a body; and

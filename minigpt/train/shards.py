@@ -10,7 +10,6 @@ same bits every time, and the same with either.
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,11 +29,6 @@ from minigpt.run import Run
 from minigpt.train.crew import Crew, add_gradients, slices
 from minigpt.train.forks import can_fork
 from minigpt.train.optimizer import AdamW, global_norm
-
-
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def on_device(batch: Any, to_device: Callable[[Array], Array]) -> Any:
