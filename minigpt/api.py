@@ -22,6 +22,7 @@ from minigpt.config import RunConfig
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.families import make_model, make_objective
+from minigpt.fast import team
 from minigpt.interop.opening import open_model
 from minigpt.interop.token_roles import read_ids
 from minigpt.params import Parameters
@@ -76,7 +77,8 @@ class Loaded:
             inputs: the further arrays that the model's family takes (see `minigpt.adapters`).
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        return self._adapter.logits(self.model, self.params, arrays, self._run)
+        with team.of_all_cores():
+            return self._adapter.logits(self.model, self.params, arrays, self._run)
 
     def loss_and_grads(
         self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any
@@ -89,9 +91,10 @@ class Loaded:
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
         batch = self._adapter.batch(self.model, arrays)
-        loss, cache = self.model.forward(self.params, batch, self._run)
-        grads = self.params.zeros_like()
-        self.model.backward(self.params, grads, cache, self._run)
+        with team.of_all_cores():
+            loss, cache = self.model.forward(self.params, batch, self._run)
+            grads = self.params.zeros_like()
+            self.model.backward(self.params, grads, cache, self._run)
         return loss, grads
 
     def generate_ids(

@@ -22,6 +22,7 @@ from minigpt.data.batch import pad_rows
 from minigpt.data.documents import END_OF_TEXT
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
+from minigpt.fast import team
 from minigpt.run import Run
 
 RULES = ("sum", "token", "character", "unconditional")
@@ -131,7 +132,9 @@ def score_rows(
     order = sorted(range(len(rows)), key=lambda i: len(fitted[i].ids))  # rows of like length share a batch
     found: list[Any] = [None] * len(rows)
     for batch in _batches(order, fitted, loaded.model.config.vocab_size):
-        for i, result in zip(batch, _score_batch(loaded, [fitted[i] for i in batch]), strict=True):
+        with team.of_all_cores():
+            scored = _score_batch(loaded, [fitted[i] for i in batch])
+        for i, result in zip(batch, scored, strict=True):
             found[i] = result
         on_row(len(batch))
     return found

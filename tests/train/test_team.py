@@ -1,5 +1,7 @@
 """A batch with fewer rows than threads: features, heads and row blocks are shared out instead."""
 
+import contextvars
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,7 +21,7 @@ CASES = {case.name: case for case in operation_cases(fast)}
 @pytest.fixture(params=[2, 3], name="size")
 def team_of(request, monkeypatch):
     """A team that shares out even the smallest work."""
-    monkeypatch.setattr(team, "_LEAST_WORK", 0)
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
     with ThreadPoolExecutor(request.param) as executor, team.formed(executor, request.param):
         yield request.param
 
@@ -35,10 +37,7 @@ def run(case):
 @pytest.mark.parametrize("name", CASES)
 def test_a_team_computes_the_same(name, size):
     y, grads = run(CASES[name])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(team._team, "executor", None)
-        patch.setattr(team._team, "size", 1)
-        expected, expected_grads = run(CASES[name])
+    expected, expected_grads = contextvars.Context().run(run, CASES[name])  # where there is no team
     np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
     for key in grads:
         np.testing.assert_allclose(grads[key], expected_grads[key], rtol=1e-11, atol=1e-13)
@@ -53,13 +52,63 @@ def test_an_error_in_a_member_is_raised(size):
         team.each(range(4), fail, work=1)
 
 
+def test_nobody_waits_for_members_that_do_not_begin(monkeypatch):
+    """All threads of the pool are busy with something else: the caller does everything, with the same bits."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    a, b = np.random.default_rng(0).standard_normal((2, 300, 300))
+    release = threading.Event()
+    with ThreadPoolExecutor(3) as executor:
+        with team.formed(executor, 3):
+            shared = team.product(a, b, np.empty((300, 300)))
+            busy = [executor.submit(release.wait, 60) for _ in range(3)]
+            try:
+                alone = team.product(a, b, np.empty((300, 300)))
+                done: list[int] = []
+                team.each(range(9), done.append, work=100)
+            finally:
+                release.set()
+        assert all(future.result() for future in busy)
+    assert done == list(range(9)) and np.array_equal(shared, alone)
+    np.testing.assert_allclose(shared, a @ b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_member_that_is_stuck_in_one_piece_leaves_the_others_to_the_caller(monkeypatch):
+    """A member sits in its first piece until all others are done: they are done by the caller."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    rest_done, begun, seen = threading.Event(), threading.Event(), []
+    caller = threading.get_ident()
+
+    def piece(item):
+        if threading.get_ident() != caller:
+            begun.set()
+            assert rest_done.wait(60)
+            return
+        assert begun.wait(60)  # the member has a piece in hand
+        seen.append(item)
+        if len(seen) == 7:
+            rest_done.set()
+
+    with ThreadPoolExecutor(2) as executor, team.formed(executor, 2):
+        team.each(range(8), piece, work=100)
+    assert len(seen) == 7
+
+
+def test_a_pass_alone_has_a_team_of_as_many_threads_as_blas(monkeypatch):
+    monkeypatch.setattr(team, "available_cores", lambda: 3)
+    threads = max(lib["num_threads"] for lib in team._blas().info())
+    with team.of_all_cores():
+        assert team.size() == min(3, threads)
+        assert team.size() == 1 or all(lib["num_threads"] == 1 for lib in team._blas().info())
+    assert team.size() == 1 and max(lib["num_threads"] for lib in team._blas().info()) == threads
+
+
 def test_parts_cover_everything_in_order(size):
     assert [i for part in team.parts(range(7)) for i in part] == list(range(7))
     assert len(team.parts(range(7))) == size and team.parts([]) == []
 
 
 def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkeypatch):
-    monkeypatch.setattr(team, "_LEAST_WORK", 0)
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
     model = GPT(GPTConfig(vocab_size=50, context=600, layers=2, heads=3, width=24))
     params = model.init(seed=1, dtype="float64")
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 1, 600)))
