@@ -55,7 +55,7 @@ def formed(executor: ThreadPoolExecutor, size: int) -> Iterator[None]:
 def of_all_cores() -> Iterator[None]:
     """A team for a pass that no pool makes: of all cores, but of no more threads than BLAS is allowed."""
     blas = _blas()
-    members = min(available_cores(), max((lib["num_threads"] for lib in blas.info()), default=1))
+    members = min(_cores(), max((lib["num_threads"] for lib in blas.info()), default=1))
     if members < 2 or _team.get().executor is not None:
         yield
         return
@@ -71,6 +71,12 @@ def of_all_cores() -> Iterator[None]:
 def _blas() -> ThreadpoolController:
     """Finding the libraries takes milliseconds, so it is done once."""
     return ThreadpoolController().select(user_api="blas")
+
+
+@cache
+def _cores() -> int:
+    """Asking the system takes as long as a small pass."""
+    return available_cores()
 
 
 def size() -> int:

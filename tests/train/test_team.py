@@ -94,7 +94,7 @@ def test_a_member_that_is_stuck_in_one_piece_leaves_the_others_to_the_caller(mon
 
 
 def test_a_pass_alone_has_a_team_of_as_many_threads_as_blas(monkeypatch):
-    monkeypatch.setattr(team, "available_cores", lambda: 3)
+    monkeypatch.setattr(team, "_cores", lambda: 3)
     threads = max(lib["num_threads"] for lib in team._blas().info())
     with team.of_all_cores():
         assert team.size() == min(3, threads)
