@@ -107,6 +107,26 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[high] - sums[low]) / (high - low)
 
 
+def _telling_range(*logs: Sequence[Mapping[str, Any]], beside: float | None = None) -> tuple[float, float]:
+    """From where to where losses are drawn: what the first twentieth of the steps fell from may lie above the picture.
+
+    An untrained model's loss says little, and would leave no room for what comes after it.
+
+    Args:
+        beside: a loss that is drawn too.
+    """
+    shown = [] if beside is None else [beside]
+    for lines in logs:
+        last = max(line["step"] for line in lines)
+        some = [line for line in lines if line["step"] > last / 20] or list(lines)
+        shown += [
+            line[name] for line in some for name in ("loss", "val_loss") if math.isfinite(line.get(name, math.nan))
+        ]
+    low, high = min(shown, default=0.0), max(shown, default=1.0)
+    margin = 0.06 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
 def training_figure(run: Path, baseline: float | None = None) -> Figure:
     """Draw a run's losses, learning rate and gradient norm against the steps.
 
@@ -145,6 +165,8 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     if validation and "floor" in validation[-1] and losses.min() < validation[-1]["ngram"]:
         floor, gap = validation[-1]["floor"], validation[-1]["ngram"] - validation[-1]["floor"]
         top.set_ylim(floor - 0.2 * gap, floor + 3 * gap)  # what is above says little
+    else:
+        top.set_ylim(*_telling_range(lines, beside=baseline))
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)
@@ -152,9 +174,11 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     bottom.set_ylabel("learning rate", color=_QUIET)
     bottom.set_xlabel("step")
     norms = bottom.twinx()
-    norms.plot(x, [line.get("grad_norm", math.nan) for line in steps], color=_TRAIN, alpha=0.5, linewidth=0.8)
+    sizes = [line.get("grad_norm", math.nan) for line in steps]
+    norms.plot(x, sizes, color=_TRAIN, alpha=0.5, linewidth=0.8)
     norms.set_ylabel("gradient norm", color=_TRAIN)
-    norms.set_yscale("log")
+    if any(size > 0 for size in sizes):  # a text of one letter leaves nothing to learn
+        norms.set_yscale("log")
     for axes in (top, bottom):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -188,6 +212,7 @@ def comparison_figure(runs: Sequence[Path], baseline: float | None = None) -> Fi
         axes.plot(x, y, marker=marker, markersize=4, color=color, label=f"{run.resolve().name}, {y[-1]:.3f} at the end")
     if baseline is not None:
         axes.axhline(baseline, color=_QUIET, linestyle="--", label=f"baseline, {baseline:.3f}")
+    axes.set_ylim(*_telling_range(*map(read_log, runs), beside=baseline))
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     axes.legend(frameon=False)

@@ -26,30 +26,31 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from minigpt import tokenizers
     from minigpt.backend import get_backend
+    from minigpt.commands.abilities import average
     from minigpt.families import make_model
     from minigpt.train.average import average_checkpoints
     from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
     from minigpt.train.log import LOG, SAMPLES
     from minigpt.train.run_folder import check_target, create_run, find_run, load_config
 
-    source = find_run(args.run_folder)
+    source = find_run(args.run_folder, average(args.last))
     out = source.with_name(f"{source.name}-average") if args.out is None else Path(only_text("--out", args.out))
-    check_target(out, force=False)
+    check_target(out, force=False, replaces=False, sources=[source])
     config, tokenizer = load_config(source), tokenizers.load(source)
     model = make_model(config)
-    average = average_checkpoints(source, model, args.last, dtype=config.train.dtype)
-    check_tokenizer(average.state, tokenizer, source)
+    mean = average_checkpoints(source, model, args.last, dtype=config.train.dtype)
+    check_tokenizer(mean.state, tokenizer, source)
     # The optimizer starts anew: the moments of one checkpoint do not belong to the mean of several.
-    kept = {name: value for name, value in average.state.items() if name not in ("step", "updates", "numpy")}
+    kept = {name: value for name, value in mean.state.items() if name not in ("step", "updates", "numpy")}
     state = kept | {"positions": dict.fromkeys((LOG, SAMPLES), 0)}
 
     def write(folder: Path) -> None:
-        step, backend = average.state["step"], get_backend("numpy")
-        save_checkpoint(folder, step, average.params, None, state, backend=backend, keep=1)
+        step, backend = mean.state["step"], get_backend("numpy")
+        save_checkpoint(folder, step, mean.params, None, state, backend=backend, keep=1)
 
     create_run(out, out.name, config, tokenizer, write, force=False)
     if args.json:
-        print_json({"run": str(out), "steps": average.steps})
+        print_json({"run": str(out), "steps": mean.steps})
     else:
-        print(f"{out}: the mean of the checkpoints of steps {', '.join(map(str, average.steps))}")
+        print(f"{out}: the mean of the checkpoints of steps {', '.join(map(str, mean.steps))}")
     return 0

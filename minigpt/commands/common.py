@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +69,19 @@ def figure_path(text: str, *, force: bool) -> Path:
 
 
 def only_text(name: str, text: str) -> str:
-    """Refuse an argument that is not valid text (bytes that the terminal's encoding does not know)."""
+    """Refuse an argument that is not text: bytes that the encoding of the locale does not know."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UserError(f"{name} is not valid UTF-8 text") from None
+        raise UserError(_not_text(name, text)) from None
     return text
+
+
+def _not_text(name: str, text: str) -> str:
+    """Whose fault it is: Python keeps the bytes that it could not read as lone surrogates."""
+    try:
+        os.fsencode(text).decode("utf-8")
+    except UnicodeError:
+        return f"{name} is not valid UTF-8 text"
+    locale = sys.getfilesystemencoding()
+    return f"{name} is good UTF-8, but this locale's encoding is {locale}: set LC_ALL=C.UTF-8, or PYTHONUTF8=1"

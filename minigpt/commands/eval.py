@@ -39,6 +39,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from minigpt.api import load
     from minigpt.backend import get_backend
+    from minigpt.commands.abilities import MEASURE, MEASURE_TASK, MEASURE_TEXT
     from minigpt.cores import available_cores
     from minigpt.data.dataset import check_sources
     from minigpt.dispatch import operations
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from minigpt.train.run_folder import find_model
     from minigpt.train.shards import ShardPool
 
-    folder = find_model(args.run_folder)
+    ability = MEASURE_TASK if args.split else MEASURE_TEXT if args.data else MEASURE
+    folder = find_model(args.run_folder, ability)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
     objective = make_objective(loaded.config, loaded.text)

@@ -9,6 +9,7 @@ from typing import Any
 from minigpt.api import Loaded, load
 from minigpt.backend import get_backend
 from minigpt.commands import COMMANDS
+from minigpt.commands.abilities import CONTINUE
 from minigpt.commands.common import add_run_argument, at_least, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--force replaces the picture in --out; name it with --out")
     path = None if args.out is None else figure_path(args.out, force=args.force)
     backend = get_backend(args.backend).name
-    folders = [find_model(name) for name in (args.run_folder, *args.beside)]
+    folders = [find_model(args.run_folder, CONTINUE), *map(find_model, args.beside)]
     for folder in folders:
         check_causal(load(folder, backend=backend))
     data = read_questions(args)

@@ -14,13 +14,14 @@ import numpy as np
 
 from minigpt.api import Loaded, load
 from minigpt.commands import COMMANDS
+from minigpt.commands.abilities import FINE_TUNE
 from minigpt.commands.common import add_run_argument, at_least, new_parser, only_text, print_json
 from minigpt.commands.train import open_run, stop_on_signals
 from minigpt.errors import UserError
 from minigpt.tasks import TASKS
-from minigpt.train.finetune_run import Outcome, conclude, prepare, train
+from minigpt.train.finetune_run import Outcome, conclude, concluded, prepare, train
 from minigpt.train.finetuning import Request
-from minigpt.train.run_folder import check_target, find_model
+from minigpt.train.run_folder import check_target, find_model, find_run
 from minigpt.train.trainer import Trainer
 
 
@@ -74,12 +75,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.resume is not None:
         return _resume(args)
-    folder, request = find_model(args.run_folder), _request(args)
+    request = _request(args)
+    folder = find_model(args.run_folder, FINE_TUNE)
     source = load(folder, skip=args.skip, fresh=args.fresh)
     if args.from_scratch and (args.fresh or args.skip):
         raise UserError("--from-scratch takes no pretrained weights; --fresh and --skip mean nothing with it")
     name = f"{folder.name}-{args.task}" + ("-from-scratch" if args.from_scratch else "")
-    outs = _outs(args)
+    outs = _outs(args, [folder, request.folder])
     outcomes = []
     for number, out in enumerate(outs):
         one = request._replace(seed=args.seed + number)
@@ -112,8 +114,8 @@ def _folder(args: argparse.Namespace) -> str:
     return str(task_folder(args.task, args.data).resolve())
 
 
-def _outs(args: argparse.Namespace) -> list[Path | None]:
-    """The folder of each seed's run; None for the next free one in runs/."""
+def _outs(args: argparse.Namespace, sources: list[Path | str]) -> list[Path | None]:
+    """The folder of each seed's run, none of which may replace a source; None for the next free one in runs/."""
     if args.force and args.out is None:
         raise UserError("--force replaces the run in --out; name it with --out")
     if args.out is None:
@@ -124,7 +126,7 @@ def _outs(args: argparse.Namespace) -> list[Path | None]:
     if args.seeds > 1:
         outs = [Path(args.out) / f"seed-{args.seed + number}" for number in range(args.seeds)]
     for out in outs:
-        check_target(out, force=args.force)
+        check_target(out, force=args.force, sources=sources)
     return outs
 
 
@@ -162,6 +164,10 @@ def _resume(args: argparse.Namespace) -> int:
     if wrong := [name for name, value in given.items() if value is not None]:
         raise UserError(f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --data)")
     folder = Path(args.resume)
+    if (done := concluded(find_run(args.resume))) is not None:
+        print(f"{folder} is finished, after step {done['steps']}; its numbers:", file=sys.stderr)
+        print_json(done)
+        return 0
     trainer = open_run(args.resume, data=[args.data] if args.data else None)
     if not trainer.config.task:
         raise UserError(f"{folder} is not a fine-tuned run; go on with it by minigpt train --resume {folder}")

@@ -28,9 +28,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from minigpt import plot  # matplotlib takes a second to import
+    from minigpt.commands.abilities import PLOT
     from minigpt.train.run_folder import find_run
 
-    folder = find_run(args.run_folder)
+    folder = find_run(args.run_folder, PLOT)
     path = folder / "curves.png" if args.out is None else Path(only_text("--out", args.out))
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path} does not end in .png, and PNG is what is written")

@@ -32,11 +32,12 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from minigpt.api import load
     from minigpt.backend import get_backend
+    from minigpt.commands.abilities import WRITE
     from minigpt.config import SampleConfig
     from minigpt.families import make_objective
     from minigpt.train.run_folder import find_model
 
-    loaded = load(find_model(args.run_folder), backend=get_backend(args.backend).name)
+    loaded = load(find_model(args.run_folder, WRITE), backend=get_backend(args.backend).name)
     given = {name: getattr(args, name) for name in ("prompt", "tokens", "temperature", "top_k", "top_p", "beams")}
     defaults = vars(loaded.config.sample)
     s = SampleConfig(**(defaults | {name: value for name, value in given.items() if value is not None}))

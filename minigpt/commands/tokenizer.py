@@ -94,6 +94,9 @@ def run_train(args: argparse.Namespace) -> int:
         raise UserError(f"{out} exists already: choose another --out, or replace it with --force")
     if not out.parent.is_dir():
         raise UserError(f"cannot write {out}: the folder {out.parent} does not exist")
+    for file in args.files:
+        if out.exists() and Path(file).exists() and out.samefile(file):
+            raise UserError(f"--out {out} is one of the texts to learn from; choose another")
     tokenizer = _train(args, _options(args))
     tokenizers.save(tokenizer, out)
     if args.json:

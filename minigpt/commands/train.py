@@ -38,7 +38,7 @@ from minigpt.train.run_folder import (
     locked,
     rewrite_config,
 )
-from minigpt.train.trainer import Trainer
+from minigpt.train.trainer import Result, Trainer, finished_result
 
 DEFAULT_PRESET = "tiny"
 
@@ -86,7 +86,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     resumed = args.resume is not None
-    trainer = _resumed(args) if resumed else _fresh(args)
+    if resumed:
+        _check_resuming(args)
+        done = None if args.data else finished_result(find_run(args.resume), args.steps)
+        if done is not None:
+            longer = f"minigpt train --resume {shlex.quote(str(done.run))} --steps {2 * done.steps}"
+            print(f"{done.run} is finished; use --steps to go on, such as: {longer}", file=sys.stderr)
+            return _say(args, done)
+    trainer = open_run(args.resume, steps=args.steps, data=args.data) if resumed else _fresh(args)
     with locked(trainer.run):
         trainer.resume(latest_checkpoint(trainer.run))
         if resumed:
@@ -95,6 +102,11 @@ def run(args: argparse.Namespace) -> int:
         with stop_on_signals() as should_stop:
             result = trainer.train(should_stop=should_stop)
         _draw_curves(result.run)
+    return _say(args, result)
+
+
+def _say(args: argparse.Namespace, result: Result) -> int:
+    """Print what a run came to, and how to go on with it; the command's exit status."""
     finished = result.sample is not None
     folder = shlex.quote(str(result.run))
     if not finished:
@@ -140,7 +152,7 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     backend = get_backend(config.train.backend)
     folder = None if args.out is None else _out_folder(args.out)
     if folder:
-        check_target(folder, force=args.force)
+        check_target(folder, force=args.force, sources=config.data.sources)
     special = objective_class(config.family, config.task).special_tokens(config)
     tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources), special)
     config = _completed(config, tokenizer.vocab_size)
@@ -182,8 +194,8 @@ def _lasting(source: str) -> str:
     return str(Path(source).resolve()) if Path(source).exists() else source
 
 
-def _resumed(args: argparse.Namespace) -> Trainer:
-    """Open a run to go on with."""
+def _check_resuming(args: argparse.Namespace) -> None:
+    """Raise UserError for arguments that make another run than the one that is to go on."""
     given = {"--out": args.out, "--force": args.force or None, "--seed": args.seed, "--set": args.settings or None}
     given |= {"--tokenizer": args.tokenizer, "--backend": args.backend, "a preset": args.preset}
     wrong = [name for name, value in given.items() if value is not None]
@@ -191,7 +203,6 @@ def _resumed(args: argparse.Namespace) -> Trainer:
         raise UserError(
             f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --steps, --data)"
         )
-    return open_run(args.resume, steps=args.steps, data=args.data)
 
 
 def open_run(name: str, *, steps: int | None = None, data: list[str] | None = None) -> Trainer:

@@ -10,6 +10,7 @@ from typing import Any
 from minigpt.api import load
 from minigpt.backend import get_backend
 from minigpt.commands import COMMANDS
+from minigpt.commands.abilities import CONTINUE
 from minigpt.commands.common import add_run_argument, figure_path, new_parser, print_json
 from minigpt.commands.task_arguments import add_task_arguments, described, find_task, read_task
 from minigpt.errors import UserError
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--force replaces the picture in --out; name it with --out")
     path = None if args.out is None else figure_path(args.out, force=args.force)
     settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
-    folder = find_run(args.run_folder) if args.checkpoints else find_model(args.run_folder)
+    folder = (find_run if args.checkpoints else find_model)(args.run_folder, CONTINUE)
     loaded = load(folder, backend=backend)
     check_causal(loaded)
     tasks = read_tasks(args)

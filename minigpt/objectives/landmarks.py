@@ -33,7 +33,9 @@ class Landmarks(NamedTuple):
         return {"ngram": self.ngram, "floor": self.floor, "share": self.share(loss)}
 
     def sentence(self, loss: float) -> str:
-        return f"{ORDER}-grams {self.ngram:.4f}, floor {self.floor:.4f}: {self.share(loss):.1%} of the way"
+        share = self.share(loss)
+        where = f"{share:.1%} of the way" if share >= 0 else f"not yet as good as {ORDER}-grams"
+        return f"{ORDER}-grams {self.ngram:.4f}, floor {self.floor:.4f}: {where}"
 
 
 class Surveyor:

@@ -23,7 +23,7 @@ from minigpt.tasks import TASKS
 from minigpt.tasks.files import MissingPart
 from minigpt.tasks.metrics import check_packages, reference
 from minigpt.train.best import best_so_far
-from minigpt.train.checkpoint import latest_checkpoint
+from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
 from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
 from minigpt.train.trainer import Result, Trainer
@@ -116,10 +116,23 @@ def conclude(trainer: Trainer, seconds: float) -> Outcome:
     best = best_so_far(trainer.run, c.train.best)
     step = trainer.step if best is None else best.step
     outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, trainer.step, seconds)
-    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step}
+    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": trainer.step}
     write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
     write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
     return outcome
+
+
+def concluded(run: Path) -> dict[str, Any] | None:
+    """The numbers of a run that was trained and measured to its end; None where there is something left to do."""
+    path = run / RESULT_FILE
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # it is measured again
+        return None
+    done = isinstance(kept, dict) and kept.get("steps") == load_state(latest_checkpoint(run))["step"]
+    return kept if done else None
 
 
 def _tuned(trainer: Trainer, loaded: Loaded, pool: Any) -> Any:

@@ -55,6 +55,15 @@ class RunLog:
                 os.truncate(self.run / name, positions[name])
 
 
+def last_sample(run: Path, step: int) -> str | None:
+    """The text that was written after this step, if it is the last one in the samples, and whole."""
+    path = run / SAMPLES
+    samples = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    head = f"--- step {step} ---\n"
+    at = samples.rfind(head)
+    return samples[at + len(head) : -2] if at >= 0 and samples.endswith("\n\n") else None
+
+
 def read_log(run: Path) -> list[dict]:
     """Return the log's lines; one that a kill cut short, or that is no log line at all, is left out."""
     path = run / LOG

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from minigpt import tokenizers
 from minigpt.config import RunConfig, build_config, config_to_toml, read_toml
@@ -33,12 +35,19 @@ def next_run(preset: str) -> Path:
     return RUNS / f"{stem}{1 + max(taken, default=0)}"
 
 
-def check_target(path: Path, *, force: bool) -> None:
+def check_target(path: Path, *, force: bool, replaces: bool = True, sources: Iterable[Path | str] = ()) -> None:
     """Refuse a folder that is in use, before any work is done.
 
+    Args:
+        replaces: whether the command has --resume and --force, to advise them.
+        sources: what the new run is made from, which must not be replaced by it.
     Raises:
-        UserError: the folder exists and neither is empty nor is a run that `force` allows to be replaced.
+        UserError: the folder exists and neither is empty nor is a run that `force` allows to be replaced; or one of
+            the sources is the folder, or lies in it.
     """
+    for source in map(Path, sources):
+        if source.exists() and source.resolve().is_relative_to(path.resolve()):
+            raise UserError(f"--out {path} is what the new run is made from, or holds it ({source}); choose another")
     if path.resolve() == Path.cwd():
         raise UserError("--out names the folder that you are in; name one that does not exist yet")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -46,7 +55,8 @@ def check_target(path: Path, *, force: bool) -> None:
     if not is_run(path):
         raise UserError(f"{path} exists and is not a run of minigpt; choose another --out")
     if not force:
-        raise UserError(f"{path} exists: continue it with --resume {path}, or replace it with --force")
+        advice = f"continue it with --resume {path}, or replace it with --force" if replaces else "choose another --out"
+        raise UserError(f"{path} exists: {advice}")
 
 
 def create_run(
@@ -109,24 +119,56 @@ def _replace(run: Path, unfinished: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def find_run(name: str | None) -> Path:
-    """Return the run folder called `name` (a path, or a name in runs/); by default the newest in runs/."""
+class Ability(NamedTuple):
+    """What a command needs of a run that it picks itself.
+
+    Attributes:
+        what: in words that follow "can": "write".
+        has: whether a run can, by its folder and configuration.
+    """
+
+    what: str
+    has: Callable[[Path, RunConfig], bool]
+
+
+def newest_run(ability: Ability) -> Path:
+    """The newest run in runs/ that can do what is asked, and a line on stderr that says which one it is.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = [path for path in RUNS.glob("*") if not path.name.startswith(".") and is_run(path)]
+    if not runs:
+        raise UserError("there is no run in runs/ yet; train one with `minigpt train`, or give a run's folder")
+    for run in sorted(runs, key=lambda path: (path / CONFIG_FILE).stat().st_mtime_ns, reverse=True):
+        with contextlib.suppress(UserError):  # a damaged one is not what is looked for
+            if ability.has(run, load_config(run)):
+                print(f"{run}: the newest run that can {ability.what}", file=sys.stderr)
+                return run
+    raise UserError(f"none of the {len(runs)} runs in runs/ can {ability.what}; name another model")
+
+
+def find_run(name: str | None, ability: Ability | None = None) -> Path:
+    """Return the run folder called `name` (a path, or a name in runs/).
+
+    Args:
+        ability: of the newest run in runs/ that may be taken where there is no name.
+    """
+    if name is None and ability is not None:
+        return newest_run(ability)
     if name is None:
-        runs = [p for p in RUNS.glob("*") if not p.name.startswith(".") and is_run(p)]
-        if not runs:
-            raise UserError("there is no run in runs/ yet; train one with `minigpt train`, or give a run's folder")
-        return max(runs, key=lambda p: (p / CONFIG_FILE).stat().st_mtime_ns)
+        raise UserError("no run is named; give a run's folder")
     for path in (Path(name), RUNS / name):
         if is_run(path):
             return path
     raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG_FILE} and checkpoints)")
 
 
-def find_model(name: str | None) -> Path:
+def find_model(name: str | None, ability: Ability | None = None) -> Path:
     """The run called `name`, as `find_run`, or the path of another model that `minigpt.load` may open."""
     if name is not None and Path(name).exists() and not is_run(Path(name)):
         return Path(name)
-    return find_run(name)
+    return find_run(name, ability)
 
 
 def load_config(run: Path) -> RunConfig:

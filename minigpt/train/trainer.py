@@ -34,9 +34,10 @@ from minigpt.train.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from minigpt.train.log import RunLog, read_log
+from minigpt.train.log import RunLog, last_sample, read_log
 from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.ramp import passes, step_rows
+from minigpt.train.run_folder import load_config
 from minigpt.train.scaling import LossScale
 from minigpt.train.schedule import learning_rate
 from minigpt.train.shards import ShardPool
@@ -294,18 +295,40 @@ class Trainer:
 
     def _result(self, *, finished: bool) -> Result:
         lines = read_log(self.run)
-        losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
-        evaluated = [line for line in lines if "val_loss" in line][-1:] if finished else []
-        placed = [{name: line[name] for name in ("ngram", "floor", "share")} for line in evaluated if "floor" in line]
-        return Result(
-            self.run,
-            self.step,
-            math.fsum(losses) / len(losses) if losses else None,
-            evaluated[0]["val_loss"] if evaluated else None,
-            self.tokens_per_second() or None,
-            self._sample if finished else None,
-            placed[0] if placed else None,
-        )
+        evaluated = [line for line in lines if "val_loss" in line][-1] if finished else None
+        sample = self._sample if finished else None
+        return _result_of(self.run, self.step, lines, evaluated, sample, self.tokens_per_second() or None)
+
+
+def finished_result(run: Path, steps: int | None = None) -> Result | None:
+    """What a run came to that has done all its steps, and evaluated and sampled after the last one; else None.
+
+    Args:
+        steps: how many are asked for now, where it is not left to the run's configuration.
+    """
+    last, checkpoints = load_config(run).train.steps, checkpoint_paths(run)
+    if steps not in (None, last) or not checkpoints or load_state(checkpoints[-1])["step"] != last:
+        return None
+    lines, text = read_log(run), last_sample(run, last)
+    evaluated = [line for line in lines if line["step"] == last and "val_loss" in line]
+    return _result_of(run, last, lines, evaluated[-1], text) if evaluated and text is not None else None
+
+
+def _result_of(
+    run: Path, step: int, lines: list[dict], evaluated: dict | None, sample: str | None, speed: float | None = None
+) -> Result:
+    """Put together from the log what a run came to."""
+    losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
+    placed = evaluated is not None and "floor" in evaluated
+    return Result(
+        run,
+        step,
+        math.fsum(losses) / len(losses) if losses else None,
+        evaluated["val_loss"] if evaluated else None,
+        speed,
+        sample,
+        {name: evaluated[name] for name in ("ngram", "floor", "share")} if placed else None,
+    )
 
 
 def check_same_text(dataset: Any, state: dict[str, Any], run: Path) -> None:

@@ -1,5 +1,7 @@
 """The command line as a newcomer meets it: every mistake gets one sentence and a non-zero exit, and nothing is lost."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -344,3 +346,73 @@ main(["bench", "--help"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == "set()", done.stderr
     assert done.stdout.startswith("minigpt 0.") and "usage: minigpt bench" in done.stdout
+
+
+def test_the_newest_run_that_can_do_it_is_taken_and_named(run, tmp_path, monkeypatch, capsys):
+    """A classifier does not write, a run without checkpoints is not averaged, one without a log is not plotted."""
+    monkeypatch.chdir(tmp_path)
+    for place, name in enumerate(("old", "writes", "classifier", "damaged")):
+        copy = tmp_path / "runs" / name
+        shutil.copytree(run, copy)
+        os.utime(copy / "config.toml", (1000 + place, 1000 + place))
+    runs = tmp_path / "runs"
+    config = (runs / "classifier" / "config.toml").read_text()
+    config = 'task = "rte"\n' + config[: config.index("[objective]")] + config[config.index("[data]") :]
+    (runs / "classifier" / "config.toml").write_text(config)
+    os.utime(runs / "classifier" / "config.toml", (1002, 1002))
+    (runs / "damaged" / "config.toml").write_text("[")
+    for command in (["sample", "--tokens", "3"], ["eval", "--data", tmp_path / "t.txt"], ["average", "--last", "2"]):
+        (tmp_path / "t.txt").write_text("3 plus 4 is 7.\n")
+        if command[0] == "average":
+            shutil.rmtree(runs / "classifier" / "checkpoints" / "step-5")
+        assert main([str(word) for word in command]) == 0
+        assert "runs/writes: the newest run that can" in capsys.readouterr().err
+    assert main(["average", "--last", "9"]) == 2
+    assert "can be averaged: it has 9 checkpoints; name another model" in capsys.readouterr().err
+    for name in ("classifier", "damaged", "writes", "writes-average"):
+        (runs / name / "log.jsonl").unlink(missing_ok=True)
+    assert json_of(capsys, "plot", "--json")["run"] == "runs/old"
+
+
+def test_a_finished_run_says_so_at_once(run, capsys, monkeypatch):
+    """Nothing is evaluated again, and nothing changes; --steps goes on."""
+    assert main(["train", "--resume", str(run), "--steps", "12"]) == 0
+    expected = capsys.readouterr().out
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        patch.setattr("minigpt.train.trainer.Trainer.__init__", None)  # it is not even made
+        assert main(["train", "--resume", str(run)]) == 0
+        shown = capsys.readouterr()
+        assert f"is finished; use --steps to go on, such as: minigpt train --resume {run} --steps 24" in shown.err
+        assert shown.out == re.sub(r", [\d,]+ tokens/s", "", expected)
+        assert json_of(capsys, "train", "--resume", run, "--json")["steps"] == 12
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    (run / "samples.txt").write_text("")  # killed before it wrote its last sample: it looks again
+    assert main(["train", "--resume", str(run)]) == 0
+    assert "resuming at step 12" in capsys.readouterr().err and (run / "samples.txt").read_text()
+
+
+def test_no_run_replaces_what_it_is_made_from(error, trained, run, tmp_path):
+    text = tmp_path / "new" / "texts"
+    shutil.copytree(run, tmp_path / "other")  # average has neither --resume nor --force to advise
+    taken = error("average", run, "--last", "2", "--out", tmp_path / "other")
+    assert f"{tmp_path / 'other'} exists: choose another --out" in taken
+    assert "is what the new run is made from" in error("average", run, "--last", "2", "--out", run)
+    for out in (run, run.parent):
+        assert "is what the new run is made from, or holds it" in error(
+            "finetune", run, "--task", "rte", "--out", out, "--force"
+        )
+    shutil.copytree(run, text.parent)
+    text.write_text("3 plus 4 is 7.\n" * 99)
+    made = error("train", "--data", text, "--out", text.parent, "--force", "--steps", "1")
+    assert "is what the new run is made from" in made and text.exists()
+    assert "is one of the texts to learn from" in error(
+        "tokenizer", "train", text, "--out", text, "--force", "--vocab-size", "300"
+    )
+    assert text.read_text().startswith("3 plus 4")
+
+
+def test_text_that_the_locale_could_not_read(error):
+    good, bad = b"caf\xc3\xa9".decode("ascii", "surrogateescape"), b"caf\xe9".decode("ascii", "surrogateescape")
+    assert "--out is good UTF-8, but this locale's encoding is" in error("train", "--out", good)
+    assert "--out is not valid UTF-8 text" in error("train", "--out", bad)

@@ -74,7 +74,7 @@ def test_eval_insists_on_the_text_of_the_run(error, trained, run, tmp_path):
     config = run / "config.toml"
     moved = tmp_path / "moved.txt"
     config.write_text(config.read_text().replace(str(trained[0]), str(moved)))
-    for command in (["eval", run], ["train", "--resume", run]):
+    for command in (["eval", run], ["train", "--resume", run, "--steps", "30"]):
         assert f"is no longer at {moved}; give its new place with --data" in error(*command)
     moved.write_text(trained[0].read_text() + "1 plus 1 is 2.\n")
     assert "the text is not the one that" in error("eval", run)
