@@ -18,7 +18,7 @@ from minigpt.errors import UserError
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 
-_NEEDS_CUPY = "in minigpt's folder, install the extra that fits your driver: pip install '.[cuda12]' or '.[cuda13]'"
+_NEEDS_CUPY = "in the clone, install the extra that fits your driver: pip install '.[cuda12]' or '.[cuda13]'"
 
 # Words in an error that trying CuPy ends in, and what helps; the first that occurs counts.
 _REMEDIES = (
@@ -29,7 +29,7 @@ _REMEDIES = (
     (
         ("nvrtc", "cannot open source file", "cannot open shared object", "cuda_path", "headers", "builtins"),
         "parts of the CUDA toolkit are missing or of another version; the extra brings them along: "
-        "pip uninstall CuPy, then pip install '.[cuda12]' or '.[cuda13]' in minigpt's folder",
+        "uninstall CuPy, then, in the clone, pip install '.[cuda12]' or '.[cuda13]'",
     ),
     (("out of memory", "memory allocation"), "another program holds the GPU's memory: end it, or take another GPU"),
 )

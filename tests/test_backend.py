@@ -63,7 +63,7 @@ def test_a_broken_cupy_is_reported_as_such(monkeypatch, tmp_path):
     "raised, sentence",
     {
         "AttributeError(\"module 'numpy' has no attribute 'AxisError'\")": "for another version of which it was made",
-        "ValueError('numpy.dtype size changed, may indicate binary incompatibility')": "upgrade CuPy: in minigpt's",
+        "ValueError('numpy.dtype size changed, may indicate binary incompatibility')": "upgrade CuPy: in the clone",
         "RuntimeError('CuPy failed to load libcuda.so.1\\nand more')": "import (CuPy failed to load libcuda.so.1); in",
     }.items(),
 )

@@ -1,6 +1,7 @@
 """The README tells the truth: its commands, presets, files and line numbers exist."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from minigpt.commands import COMMANDS
 from minigpt.config import preset_names
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README_PATH = ROOT / "README.md"
+README = README_PATH.read_text(encoding="utf-8")
 
 
 def test_the_line_where_dk_is_computed():
@@ -55,3 +57,19 @@ def test_both_commands_are_marked_for_the_machines_that_run_them():
     for name, end in [("train", ".venv/bin/minigpt train"), ("test", ".venv/bin/python -m pytest")]:
         (line,) = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README).groups()
         assert line.endswith(end)
+
+
+def test_extras_are_installed_from_the_clone():
+    """The package is on no index, and "minigpt" there is somebody else's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == "minigpt-from-scratch" and project["scripts"] == {"minigpt": "minigpt.cli:main"}
+    extras = project["optional-dependencies"]
+    assert set(extras["tasks"]) <= set(extras["notebooks"]) and set(extras["tasks"]) <= set(extras["test"])
+    listed = set((ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n"))
+    assert {*project["dependencies"], *extras["notebooks"], "pytest", "hypothesis"} <= listed
+    files = [README_PATH, *(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "minigpt").rglob("*.py")]
+    files += (ROOT / "minigpt").rglob("*.md")
+    wrong = [path for path in files if re.search(r"minigpt\[\w", path.read_text(encoding="utf-8"))]
+    assert wrong == []
+    named = {name for path in files for name in re.findall(r"\.\[(\w+)\]", path.read_text(encoding="utf-8"))}
+    assert named <= set(extras) and "tasks" in named

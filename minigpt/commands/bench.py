@@ -55,7 +55,7 @@ def check_torch(against: list[str]) -> None:
         try:
             import torch  # noqa: F401
         except ImportError:
-            raise UserError("comparing with PyTorch needs it: pip install 'minigpt[parity]'") from None
+            raise UserError("comparing with PyTorch needs it: in the clone, pip install '.[parity]'") from None
 
 
 def _named(names: dict[str, str]) -> str:

@@ -77,7 +77,7 @@ def _check_torch() -> None:
     try:
         import torch  # noqa: F401
     except ImportError:
-        raise UserError("comparing with PyTorch needs it: pip install torch") from None
+        raise UserError("comparing with PyTorch needs it: in the clone, pip install '.[parity]'") from None
 
 
 def _print(results: dict[str, Any], device: str, dtype: str, ceilings: dict[str, Ceiling]) -> None:

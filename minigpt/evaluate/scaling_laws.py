@@ -223,7 +223,7 @@ def solver() -> Any:
     try:
         from scipy.optimize import least_squares
     except ImportError:
-        raise UserError("fitting a law with N and D needs scipy: pip install 'minigpt[tasks]'") from None
+        raise UserError("fitting a law with N and D needs scipy: in the clone, pip install '.[tasks]'") from None
     return least_squares
 
 

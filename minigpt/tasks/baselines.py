@@ -69,7 +69,7 @@ def sklearn_modules() -> list[Any]:
     try:
         return [import_module(f"sklearn.{name}") for name in names]
     except ImportError:
-        raise UserError('counting words needs scikit-learn; pip install "minigpt[tasks]" brings it') from None
+        raise UserError('counting words needs scikit-learn; in the clone, pip install ".[tasks]" brings it') from None
 
 
 def count_words(train: Sequence[Example], test: Sequence[Example], view: str) -> float:

@@ -1,6 +1,6 @@
 """How well predictions agree with references, how sure that is, and what no skill would score.
 
-The metrics are those of scikit-learn, SciPy, sacrebleu and rouge-score (`pip install "minigpt[tasks]"`). Beside each
+The metrics are those of scikit-learn, SciPy, sacrebleu and rouge-score (`pip install ".[tasks]"`). Beside each
 value stands the interval that holds 95% of its values on bootstrap samples (as many examples, drawn with replacement:
 Efron 1979), and a baseline: what the most frequent answer, or chance, comes to on the same references. All values are
 shares from 0 to 1, but for BLEU, which is a percentage, and perplexity.
@@ -277,4 +277,4 @@ def _package(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise UserError(f'this metric needs the package {name}; pip install "minigpt[tasks]" brings it') from None
+        raise UserError(f'this metric needs {name}; in the clone, pip install ".[tasks]" brings it') from None

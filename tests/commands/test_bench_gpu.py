@@ -56,7 +56,7 @@ def test_attention_on_a_gpu(dtype, small_card, capsys):
 def test_attention_on_a_cpu_against_pytorch_is_refused_without_it(monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     assert main(["bench", "attention", "--shape", "1x1x8x16", "--against", "torch"]) == 2
-    assert "pip install torch" in capsys.readouterr().err
+    assert "pip install '.[parity]'" in capsys.readouterr().err
 
 
 def test_attention_on_a_cpu(capsys):

@@ -229,7 +229,7 @@ def test_plot_needs_something_to_plot_and_somewhere_to_put_it(error, run, tmp_pa
 def test_no_gpu(error, run, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cupy", None)  # importing it fails, as where it is not installed
     for command in (["train"], ["sample", run], ["eval", run]):
-        assert "the cupy backend cannot run: CuPy is not installed; in minigpt's folder, install" in error(
+        assert "the cupy backend cannot run: CuPy is not installed; in the clone, install" in error(
             *command, "--backend", "cupy"
         )
     monkeypatch.setenv("MINIGPT_BACKEND", "cuda")

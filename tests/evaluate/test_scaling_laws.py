@@ -143,6 +143,6 @@ def test_what_cannot_be_fitted(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", no_scipy)
-    with pytest.raises(UserError, match=r"needs scipy: pip install 'minigpt\[tasks\]'"):
+    with pytest.raises(UserError, match=r"needs scipy: in the clone, pip install '.\[tasks\]'"):
         fit_joint(points, 0.53)
     assert math.isfinite(fit_power(points, "compute", 0.53).exponent)  # a line needs no scipy

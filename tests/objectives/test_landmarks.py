@@ -61,6 +61,7 @@ def test_the_share_is_0_at_the_n_grams_and_1_at_the_floor():
     assert [marks.share(loss) for loss in (1.5, 0.5, 0.75, 2.0)] == [0.0, 1.0, 0.75, -0.5]
     assert marks.values(0.75) == {"ngram": 1.5, "floor": 0.5, "share": 0.75}
     assert marks.sentence(0.75) == "5-grams 1.5000, floor 0.5000: 75.0% of the way"
+    assert marks.sentence(7.2) == "5-grams 1.5000, floor 0.5000: not yet as good as 5-grams"  # an untrained model
 
 
 SMALL = [
