@@ -53,6 +53,9 @@ def add_parser(subparsers: Any) -> None:
         "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
     )
     parser.add_argument(
+        "--pattern", metavar="REGEX", help="how the tokenizer cuts text into words, where its file does not say it"
+    )
+    parser.add_argument(
         "--skip",
         action="append",
         default=[],
@@ -68,12 +71,14 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     target = Path(args.target)
     check_absent(target)
+    if args.pattern is not None and args.tokenizer in (None, "none"):
+        raise UserError("--pattern says how the file given with --tokenizer cuts text, and there is none")
     source = find_model(args.source)
     loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
     if args.to != "run" and not isinstance(loaded.model, FAMILIES[loaded.config.family][1]):
         raise UserError(f"{source} has a head for {loaded.config.task}; convert writes models as they are pretrained")
     if args.tokenizer not in (None, "none"):
-        loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer))
+        loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer, pattern=args.pattern))
         check_fit(loaded.tokenizer, loaded.config.model.vocab_size)
     WRITERS[args.to](target, loaded)
     values = {

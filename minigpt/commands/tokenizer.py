@@ -1,11 +1,11 @@
-"""`minigpt tokenizer`: train a tokenizer, encode and decode with one, and see where it cuts a text."""
+"""`minigpt tokenizer`: train or convert a tokenizer, encode and decode with one, and see where it cuts a text."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from minigpt.files import read_pieces, read_text
 from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import tokenizer_path
-from minigpt.tokenizers.pretokens import PATTERNS, line_blocks
+from minigpt.tokenizers.patterns import PATTERNS
+from minigpt.tokenizers.pretokens import line_blocks
 
 SPECIAL = {"allowed": {"allowed": "all"}, "forbidden": {"forbidden": "all"}, "ignored": {}}
 COLOURS = (44, 42, 45, 46, 43)  # backgrounds: neighbours must differ, and black letters be legible on each
@@ -33,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
     )
     kinds = parser.add_subparsers(metavar="WHAT", required=True)
     _add_train(kinds)
+    _add_convert(kinds)
     _add_encode(kinds)
     _add_decode(kinds)
     _add_show(kinds)
@@ -47,11 +49,30 @@ def _add_train(kinds: Any) -> None:
     train.add_argument("--out", default="tokenizer.json", metavar="PATH", help="file or folder; tokenizer.json")
     train.add_argument("--special", action="append", default=[], metavar="NAME", help="a special token; repeatable")
     train.add_argument("--min-frequency", type=at_least(0), metavar="N", help="merge only pairs seen N times")
-    train.add_argument("--pattern", metavar="REGEX", help="bpe: how text is cut into words: gpt2, llama3 or a regex")
+    names = ", ".join(PATTERNS)
+    train.add_argument("--pattern", metavar="REGEX", help=f"bpe: how text is cut into words: {names} or a regex")
     train.add_argument("--cased", action="store_true", help="wordpiece: keep capital letters and accents")
     train.add_argument("--score", choices=("count", "likelihood"), help="wordpiece: which pair to merge first")
     train.add_argument("--force", action="store_true", help="replace an existing file")
     train.set_defaults(run=run_train)
+
+
+def _add_convert(kinds: Any) -> None:
+    example = "minigpt tokenizer convert ranks.tiktoken --pattern cl100k --out tokenizer.json"
+    convert = new_parser(kinds, "convert", "write a tokenizer of any format as tokenizer.json", example)
+    _add_tokenizer(convert)
+    convert.add_argument("--out", default="tokenizer.json", metavar="PATH", help="file or folder; tokenizer.json")
+    convert.add_argument("--force", action="store_true", help="replace an existing file")
+    convert.set_defaults(run=run_convert)
+
+
+def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("tokenizer", metavar="TOKENIZER", help="a tokenizer file, or a folder that holds one")
+    parser.add_argument(
+        "--pattern",
+        metavar="REGEX",
+        help=f"how text is cut into words, where the file does not say it: {', '.join(PATTERNS)} or a regex",
+    )
 
 
 def _add_encode(kinds: Any) -> None:
@@ -62,7 +83,7 @@ def _add_encode(kinds: Any) -> None:
 
 def _add_decode(kinds: Any) -> None:
     decode = new_parser(kinds, "decode", "turn token ids into text", "minigpt tokenizer decode t.json 15496 995")
-    decode.add_argument("tokenizer", metavar="TOKENIZER", help="a tokenizer file, or a folder that holds one")
+    _add_tokenizer(decode)
     decode.add_argument("ids", metavar="ID", nargs="*", help="token ids; by default they are read from stdin")
     decode.set_defaults(run=run_decode)
 
@@ -75,7 +96,7 @@ def _add_show(kinds: Any) -> None:
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tokenizer", metavar="TOKENIZER", help="a tokenizer file, or a folder that holds one")
+    _add_tokenizer(parser)
     parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; by default it is read from stdin")
     parser.add_argument("--file", metavar="FILE", help="read the text from a file")
     parser.add_argument(
@@ -87,6 +108,17 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(args: argparse.Namespace) -> int:
+    out = _out(args, args.files, "one of the texts to learn from")
+    return _save(_train(args, _options(args)), out, args)
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    out = _out(args, [args.tokenizer], "the tokenizer that is converted")
+    return _save(tokenizers.load(args.tokenizer, pattern=args.pattern), out, args)
+
+
+def _out(args: argparse.Namespace, sources: Sequence[str], what: str) -> Path:
+    """The file that --out means, looked at before any work is done for it; it must be none of the sources."""
     if not args.out or (args.out.endswith(("/", os.sep)) and not Path(args.out).is_dir()):
         raise UserError(f"--out {args.out!r} names neither a file nor a folder that exists")
     out = tokenizer_path(args.out)
@@ -94,10 +126,12 @@ def run_train(args: argparse.Namespace) -> int:
         raise UserError(f"{out} exists already: choose another --out, or replace it with --force")
     if not out.parent.is_dir():
         raise UserError(f"cannot write {out}: the folder {out.parent} does not exist")
-    for file in args.files:
-        if out.exists() and Path(file).exists() and out.samefile(file):
-            raise UserError(f"--out {out} is one of the texts to learn from; choose another")
-    tokenizer = _train(args, _options(args))
+    if out.exists() and any(Path(source).exists() and out.samefile(source) for source in sources):
+        raise UserError(f"--out {out} is {what}; choose another")
+    return out
+
+
+def _save(tokenizer: Tokenizer, out: Path, args: argparse.Namespace) -> int:
     tokenizers.save(tokenizer, out)
     if args.json:
         print_json({"tokenizer": str(out), "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size})
@@ -121,10 +155,6 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(f"--{name.replace('_', '-')} means nothing for a {args.kind} tokenizer")
     if args.vocab_size and args.kind not in fits:
         raise UserError(f"--vocab-size means nothing for a {args.kind} tokenizer")
-    if "pattern" in given:
-        if args.pattern.isalnum() and args.pattern not in PATTERNS:
-            raise UserError(f"there is no pattern called {args.pattern!r}: {', '.join(PATTERNS)}, or write a regex")
-        given["pattern"] = PATTERNS.get(args.pattern, args.pattern)
     if "cased" in given:
         given["cased"] = False
     if "special" in given and args.kind == "wordpiece":
@@ -169,7 +199,7 @@ def _size(file: str) -> int:
 
 
 def run_encode(args: argparse.Namespace) -> int:
-    tokenizer, text = tokenizers.load(args.tokenizer), _text(args)
+    tokenizer, text = tokenizers.load(args.tokenizer, pattern=args.pattern), _text(args)
     special = SPECIAL[args.special]
     if args.json:
         ids, offsets = tokenizer.encode_with_offsets(text, **special)
@@ -180,7 +210,7 @@ def run_encode(args: argparse.Namespace) -> int:
 
 
 def run_decode(args: argparse.Namespace) -> int:
-    tokenizer = tokenizers.load(args.tokenizer)
+    tokenizer = tokenizers.load(args.tokenizer, pattern=args.pattern)
     words = args.ids or _stdin().split()
     try:
         text = tokenizer.decode([int(word) for word in words])
@@ -196,7 +226,7 @@ def run_decode(args: argparse.Namespace) -> int:
 
 
 def run_show(args: argparse.Namespace) -> int:
-    tokenizer, text = tokenizers.load(args.tokenizer), _text(args)
+    tokenizer, text = tokenizers.load(args.tokenizer, pattern=args.pattern), _text(args)
     ids, offsets = tokenizer.encode_with_offsets(text, **SPECIAL[args.special])
     if args.json:
         spans = zip(ids, offsets, strict=True)

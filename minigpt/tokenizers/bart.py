@@ -52,8 +52,8 @@ def read_dictionary(path: str | Path) -> list[str]:
         UserError: the file cannot be read, or is not such a dictionary.
     """
     symbols = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        symbol, space, count = line.rpartition(" ")
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
+        symbol, space, count = line.removesuffix("\r").rpartition(" ")
         if not space or not count.isdigit():
             raise UserError(f"{path} is damaged: line {number} should be a symbol and a count")
         symbols.append(symbol)

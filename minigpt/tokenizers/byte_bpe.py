@@ -14,7 +14,8 @@ from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
-from minigpt.tokenizers.pretokens import GPT2_PATTERN, PreTokenizer
+from minigpt.tokenizers.patterns import GPT2_PATTERN
+from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 18  # words and chunks remembered; beyond that a cache starts afresh

@@ -6,11 +6,12 @@ The name of a file says what it is where its content does not: vocab.json and me
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from minigpt.errors import UserError
-from minigpt.files import write_atomically
+from minigpt.files import read_bytes, write_atomically
 from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, tokenizer_path
 from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.char import CharTokenizer
@@ -19,56 +20,87 @@ from minigpt.tokenizers.readers import (
     read_gpt1,
     read_gpt2,
     read_json,
-    read_tiktoken,
     read_vocab_bpe,
     read_vocab_txt,
 )
 from minigpt.tokenizers.sentencepiece import SentencePieceBPE
 from minigpt.tokenizers.sentencepiece_files import read_model, read_tokenizer_bin
+from minigpt.tokenizers.tiktoken_files import read_tiktoken
 
 SIMPLE = {"char": CharTokenizer, "byte": ByteTokenizer}
 
-# Vocabulary and merges files that belong together, and their reader.
-PAIRS: list[tuple[str, str, Callable[[Path, Path], Tokenizer]]] = [
-    ("encoder.json", "vocab.bpe", read_gpt2),
-    ("vocab.json", "merges.txt", read_gpt2),
-    ("encoder_bpe_40000.json", "vocab_40000.bpe", read_gpt1),
-]
+# Vocabulary and merges files that belong together.
+GPT2_FILES = [("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt")]
+GPT1_FILES = ("encoder_bpe_40000.json", "vocab_40000.bpe")
 SINGLE: dict[str, Callable[[Path], Tokenizer]] = {
-    ".bpe": read_vocab_bpe,
     ".txt": read_vocab_txt,
-    ".tiktoken": read_tiktoken,
     ".model": lambda path: SentencePieceBPE(read_model(path)),
     ".bin": lambda path: SentencePieceBPE(read_tokenizer_bin(path)),
+}
+# Files that do not say how text is cut into words, so that it may have to be named.
+WITHOUT_PATTERN: dict[str, Callable[[Path, str | None], Tokenizer]] = {
+    ".bpe": read_vocab_bpe,
+    ".tiktoken": read_tiktoken,
 }
 FOLDER_FILES = (TOKENIZER_FILE, "encoder.json", "vocab.json", "encoder_bpe_40000.json", "tokenizer.model")
 FOLDER_FILES += ("tokenizer.bin", "vocab.txt", "vocab.bpe")
 
 
-def load(path: str | Path) -> Tokenizer:
+def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
     """Open the tokenizer in `path`: a file, or a folder that holds one.
 
     It may be a tokenizer.json (ours or Hugging Face's), encoder.json + vocab.bpe or vocab.json + merges.txt (either
     file names both), vocab.bpe alone, vocab.txt, a .tiktoken file, a SentencePiece .model, or llama2.c's
     tokenizer.bin.
 
+    Args:
+        pattern: how text is cut into words (a name such as "cl100k", or a regular expression), for a file of byte-level
+            BPE that does not say it: .tiktoken, merges.txt, vocab.bpe.
+
     Raises:
-        UserError: there is no such file, it is damaged, or it needs something that minigpt does not do.
+        UserError: there is no such file, it is damaged, it needs something that minigpt does not do, its pattern has to
+            be named, or one is named and the file says its own.
     """
     if not str(path):
         raise UserError("the name of the tokenizer file is empty")
     path = _file_in(Path(path))
-    for vocab, merges, read in PAIRS:
-        if path.name not in (vocab, merges):
-            continue
-        both = path.with_name(vocab), path.with_name(merges)
-        if all(p.exists() for p in both):
-            return read(*both)
-        if path.exists() and path.name != "vocab.bpe":
-            missing = next(p for p in both if not p.exists())
-            raise UserError(f"{path} is one of two files, and the other, {missing}, does not exist")
+    if both := _pair(path, GPT1_FILES):
+        _no_pattern(path, pattern)
+        return read_gpt1(*both)
+    for names in GPT2_FILES:
+        if both := _pair(path, names):
+            return read_gpt2(*both, pattern)
+    if read_ranks := (read_tiktoken if _is_llama3(path) else WITHOUT_PATTERN.get(path.suffix)):
+        return read_ranks(path, pattern)
+    _no_pattern(path, pattern)
     read_one = SINGLE.get(path.suffix)
     return read_one(path) if read_one else _load_json(path)
+
+
+def _pair(path: Path, names: tuple[str, str]) -> tuple[Path, Path] | None:
+    """The two files of these names, if `path` is one of them and cannot be read alone."""
+    if path.name not in names:
+        return None
+    both = path.with_name(names[0]), path.with_name(names[1])
+    if all(p.exists() for p in both):
+        return both
+    if path.exists() and path.name != "vocab.bpe":
+        missing = next(p for p in both if not p.exists())
+        raise UserError(f"{path} is one of two files, and the other, {missing}, does not exist")
+    return None
+
+
+def _no_pattern(path: Path, pattern: str | None) -> None:
+    if pattern is not None:
+        raise UserError(f"{path} needs no pattern: it says itself how text is cut, or cuts it in its kind's own way")
+
+
+def _is_llama3(path: Path) -> bool:
+    """Whether a file called .model holds lines of base64 and ranks, as Llama 3's does, and no SentencePiece model."""
+    if path.suffix != ".model":
+        return False
+    start = read_bytes(path)[:400]
+    return re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", start) is not None
 
 
 def save(tokenizer: Tokenizer, path: str | Path) -> Path:

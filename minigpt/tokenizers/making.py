@@ -15,6 +15,7 @@ from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.char import CharTokenizer
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.loading import load
+from minigpt.tokenizers.patterns import resolve_pattern
 from minigpt.tokenizers.pretokens import line_blocks
 from minigpt.tokenizers.wordpiece import WordPiece
 
@@ -32,7 +33,8 @@ def train(kind: str, texts: Texts, vocab_size: int | None = None, **options) -> 
         texts: text files, or text. A Path is a file; in a list, so is a string that names an existing file; an
             iterator of strings is one long text in pieces, which may be cut anywhere.
         vocab_size: how many tokens; for the kinds that have a choice.
-        options: what the kind's `train` takes: `special_tokens`, `min_frequency`, `progress`, for "bpe" `pattern`, for
+        options: what the kind's `train` takes: `special_tokens`, `min_frequency`, `progress`, for "bpe" `pattern` (a
+            name of `patterns.PATTERNS` or a regular expression), for
             "wordpiece" `score` and `words` (a BertWords) or `lower`, for "gpt" `words` (a GPTWords).
 
     Raises:
@@ -46,6 +48,8 @@ def train(kind: str, texts: Texts, vocab_size: int | None = None, **options) -> 
         return CharTokenizer.train(_blocks(texts)) if kind == "char" else ByteTokenizer()
     if vocab_size is None:
         raise UserError(f"a {kind} tokenizer needs a vocabulary size: write {kind}:4096, for instance")
+    if "pattern" in options:
+        options["pattern"] = resolve_pattern(options["pattern"])
     if "lower" in options:
         options["words"] = BertWords(lower=options.pop("lower"))
     return SIZED[kind].train(_blocks(texts), vocab_size, **options)

@@ -1,8 +1,8 @@
 """Cut a text into pre-tokens, the words that byte-level BPE never merges across.
 
 The pattern is a regular expression; text that it leaves unmatched is a pre-token too, so nothing is lost. For the
-patterns of GPT-2 and Llama 3 there is a fast path that cuts at spaces first, so that each distinct stretch of text
-meets the regular expression only once; a test holds it to the plain one.
+patterns of GPT-2, Llama 3 and cl100k there is a fast path that cuts at spaces first, so that each distinct stretch of
+text meets the regular expression only once; a test holds it to the plain one.
 
 What counts as a letter or a number is what the `regex` package's edition of Unicode says. Another library with another
 edition can cut differently at characters that were assigned in between, and nowhere else.
@@ -16,17 +16,11 @@ from collections.abc import Iterable, Iterator
 import regex
 
 from minigpt.errors import UserError
-
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-PATTERNS = {"gpt2": GPT2_PATTERN, "llama3": LLAMA3_PATTERN}
+from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that
-# space, so a text may be cut there and the parts be matched on their own. Both match every character.
-_CUT_AT_SPACES = frozenset({GPT2_PATTERN, LLAMA3_PATTERN})
+# space, so a text may be cut there and the parts be matched on their own. They match every character.
+_CUT_AT_SPACES = frozenset({GPT2_PATTERN, LLAMA3_PATTERN, CL100K_PATTERN})
 
 _WHITE = "\t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 STICKY = "\0"  # stands for a space at which the text may not be cut

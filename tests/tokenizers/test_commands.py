@@ -60,7 +60,7 @@ def test_train_options(minigpt):
     words = tokenizers.load("w.json")
     assert not words.words.lower and words.special_tokens["[X]"] == 5
     assert minigpt(*train, "--pattern", "llama3", "--out", "p.json")[0] == 0
-    assert tokenizers.load("p.json").pattern == tokenizers.pretokens.LLAMA3_PATTERN
+    assert tokenizers.load("p.json").pattern == tokenizers.patterns.LLAMA3_PATTERN
     assert minigpt(*train, "--kind", "char", "--out", "c.json")[0] == 0
     assert tokenizers.load("c.json").characters == "".join(sorted(set(SAMPLE)))
     assert minigpt(*train, "--kind", "gpt", "--vocab-size", 170, "--min-frequency", 3, "--out", "g.json")[0] == 0

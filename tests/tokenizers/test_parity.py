@@ -11,12 +11,15 @@ import tiktoken
 import tokenizers as hf
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tiktoken_ext import openai_public
 
 from minigpt import tokenizers as ours
 from minigpt.tokenizers import BertWords, GPTWords, WordPiece
-from minigpt.tokenizers.pretokens import GPT2_PATTERN, LLAMA3_PATTERN, PreTokenizer
+from minigpt.tokenizers.patterns import GPT2_PATTERN, LLAMA3_PATTERN
+from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.readers import read_gpt1, read_vocab_bpe
 from minigpt.tokenizers.sentencepiece_files import write_tokenizer_bin
+from minigpt.tokenizers.tiktoken_files import PUBLISHED, read_tiktoken, write_ranks
 
 from .texts import CORPORA, PIECES, SAMPLE, TEXTS, UNICODE, corpus, real_file
 
@@ -103,6 +106,36 @@ def test_llama3_pattern_as_in_tiktoken():
         assert tokenizer.encode(text) == theirs.encode_ordinary(text)
 
     check()
+
+
+@pytest.mark.parametrize("name", ["r50k_base", "p50k_base", "cl100k_base", "o200k_base"])
+def test_published_vocabularies_are_tiktokens(name, tmp_path, monkeypatch):
+    """The checksum, special tokens and pattern of each, all as tiktoken has them; the ranks here are learned."""
+    known = next(p for p in PUBLISHED.values() if p.name == name)
+    learned = ours.train("bpe", [real_file("corpora", "botchan.txt")], 2000, pattern=known.pattern)
+    asked = []
+    monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda url, expected_hash: asked.append(expected_hash))
+    described = getattr(openai_public, name)()
+    assert PUBLISHED[asked[0]] is known and described["special_tokens"] == known.special_tokens
+    assert known.ranks + 1 == described.get("explicit_n_vocab", known.ranks + 1)
+    path = tmp_path / "t.tiktoken"
+    path.write_text(write_ranks(_ranks(learned)), encoding="utf-8")
+    tokenizer = read_tiktoken(path, known.pattern, known.special_tokens)
+    special = known.special_tokens
+    theirs = tiktoken.Encoding(
+        name, pat_str=described["pat_str"], mergeable_ranks=_ranks(learned), special_tokens=special
+    )
+
+    @settings(PLAIN, max_examples=2000)
+    @given(st.one_of(TEXTS, st.lists(st.sampled_from([*PIECES, *special, "12345", "'RE", "aB", "/\n"])).map("".join)))
+    def check(text):
+        assert tokenizer.encode(text) == theirs.encode_ordinary(text)
+        ids = theirs.encode(text, allowed_special="all")
+        assert tokenizer.encode(text, allowed="all") == ids and tokenizer.decode(ids) == theirs.decode(ids)
+
+    check()
+    text = corpus("wikitext2_valid")[:300_000]
+    assert tokenizer.encode(text) == theirs.encode_ordinary(text)
 
 
 def _ranks(tokenizer) -> dict[bytes, int]:

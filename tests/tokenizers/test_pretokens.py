@@ -6,17 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt.tokenizers.merge import Merges, merge_long, merge_short
-from minigpt.tokenizers.pretokens import LLAMA3_PATTERN, PATTERNS, PreTokenizer, line_blocks, lines
+from minigpt.tokenizers.patterns import LLAMA3_PATTERN, PATTERNS
+from minigpt.tokenizers.pretokens import PreTokenizer, line_blocks, lines
 from minigpt.tokenizers.sentencepiece_merge import _merge_long, _merge_short
 
 from .texts import TEXTS, TRICKY
 
 CUTTERS = {name: PreTokenizer(pattern) for name, pattern in PATTERNS.items()}
+CHUNKED = [CUTTERS[name] for name in ("gpt2", "llama3", "cl100k")]
 
 
 @given(TEXTS)
 def test_chunks_give_the_words_of_the_plain_pattern(text):
-    for cutter in CUTTERS.values():
+    for cutter in CHUNKED:
         chunks = cutter.chunks(text)
         if "\0" in text or "\1" in text:
             assert chunks is None
@@ -26,7 +28,7 @@ def test_chunks_give_the_words_of_the_plain_pattern(text):
 
 @given(st.text(alphabet=" \n\t\r\x85\u3000ab'1!é", max_size=40))
 def test_chunks_agree_on_white_space(text):
-    for cutter in CUTTERS.values():
+    for cutter in CHUNKED:
         assert [word for chunk in cutter.chunks(text) for word in cutter.chunk_words(chunk)] == cutter.words(text)
 
 

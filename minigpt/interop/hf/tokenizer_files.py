@@ -9,7 +9,6 @@ from minigpt import tokenizers
 from minigpt.files import write_atomically
 from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
 from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf
-from minigpt.tokenizers.readers import read_gpt1, read_vocab_json
 
 # What tokenizers call the tokens of each role, the likeliest name first.
 ROLES = {
@@ -28,10 +27,6 @@ def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer | None:
     found = tokenizers.find_file(folder)
     if found is None:
         return None
-    merges = folder / "merges.txt"
-    if found.name == "vocab.json" and merges.exists() and any(t.endswith("</w>") for t in read_vocab_json(found)):
-        # two tokenizers have files of these names; this one is GPT's
-        return without_new_tokens(read_gpt1(found, merges, rule="hf"), vocab_size)
     return without_new_tokens(tokenizers.load(folder), vocab_size)
 
 
