@@ -86,7 +86,9 @@ def encode_documents(files: Sequence[Path], tokenizer: Tokenizer, form: str, tex
     Raises:
         UserError: a file is not UTF-8, or there is no sentence in any of them.
     """
-    key = hashlib.sha256(f"{text_fingerprint}\n{fingerprint(tokenizer)}\n{form}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(
+        f"{shards.ENCODING}\n{text_fingerprint}\n{fingerprint(tokenizer)}\n{form}".encode()
+    ).hexdigest()[:32]
     folder = corpora.cache_folder() / "tokens"
     paths = [folder / f"{key}-{part}.bin" for part in ("ids", "sentences", "documents")]
     dtypes = [shards.token_dtype(tokenizer.vocab_size), _OFFSETS, _OFFSETS]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from minigpt.data import text
 from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers.pretokens import lines
 
 END_OF_TEXT = "<|endoftext|>"
 BLANK = "\n"  # the separator that stands for any number of blank lines
@@ -64,15 +65,23 @@ def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | Non
 
 
 def paragraphs(files: Sequence[Path]) -> Iterator[str]:
-    """Yield what stands between blank lines, each without the line break at its end."""
+    """Yield what stands between blank lines, each without the line break at its end and otherwise as it is.
+
+    Only a line feed ends a line, and a line is blank if nothing but spaces and tabs (and a carriage return at its end)
+    are in it: form feeds, vertical tabs, U+0085, U+2028 and their like are text.
+    """
     for path in files:
-        lines: list[str] = []
+        found: list[str] = []
         for piece in text.read_with_progress([path], "encoding"):
-            for line in piece.splitlines():
-                if line.strip():
-                    lines.append(line)
-                elif lines:
-                    yield "\n".join(lines)
-                    lines = []
-        if lines:
-            yield "\n".join(lines)
+            for line in lines(piece):
+                if line.strip(" \t\r\n"):
+                    found.append(line)
+                elif found:
+                    yield _without_break("".join(found))
+                    found = []
+        if found:
+            yield _without_break("".join(found))
+
+
+def _without_break(document: str) -> str:
+    return document.removesuffix("\n").removesuffix("\r") if document.endswith("\n") else document

@@ -9,6 +9,7 @@ which is then made anew.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from minigpt.data.documents import Documents, document_pieces
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
 from minigpt.tokenizers import Tokenizer, fingerprint
+from minigpt.tokenizers.streaming import Part, encode_part, regroup
+
+ENCODING = 2  # counts the changes of ids that the same text and tokenizer file give: older shards are made anew
 
 
 def token_dtype(vocab_size: int) -> np.dtype:
@@ -59,24 +63,29 @@ def open_numbers(path: Path, dtype: np.dtype) -> np.ndarray | None:
 
 
 def write_shard(path: Path, pieces: Iterable[str | None], tokenizer: Tokenizer, end: int | None = None) -> None:
-    """Encode the pieces into `path`.
+    """Encode the texts in `pieces` into `path`, one after the other; the pieces may be cut anywhere.
 
     Args:
-        end: the id that is written for a piece that is None, where a document ends.
+        pieces: those of a text, then None where it ends, then those of the next.
+        end: the id that is written for each None; none if it is None.
     """
     dtype = token_dtype(tokenizer.vocab_size)
 
     def encoded() -> Iterator[np.ndarray]:
-        characters = 0
-        for piece in pieces:
-            try:
-                yield np.asarray([end] if piece is None else tokenizer.encode(piece), dtype=dtype)
-            except UserError as error:
-                where = f", counted from character {characters} of the text" if characters else ""
-                raise UserError(f"{error}{where}") from None
-            characters += len(piece or "")
+        ends = np.asarray([] if end is None else [end], dtype=dtype)
+        for is_end, group in itertools.groupby(pieces, key=lambda piece: piece is None):
+            for part in group if is_end else regroup(group, tokenizer.last_cut):
+                yield ends if is_end else np.asarray(_encode(tokenizer, part), dtype=dtype)
 
     write_numbers(path, encoded())
+
+
+def _encode(tokenizer: Tokenizer, part: Part) -> list[int]:
+    try:
+        return encode_part(tokenizer, part)
+    except UserError as error:
+        where = part.start - len(part.before)
+        raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
 
 
 def encode_files(
@@ -84,10 +93,12 @@ def encode_files(
 ) -> np.ndarray:
     """Return the files' token ids as a memory-mapped array, encoding them only if the cache does not hold them.
 
+    They are `tokenizer.encode` of each file's (or document's) text, one after the other.
+
     Args:
         documents: how the text falls into documents, if each is to be followed by an end-of-text token.
     """
-    name = f"{text_fingerprint}\n{fingerprint(tokenizer)}"
+    name = f"{ENCODING}\n{text_fingerprint}\n{fingerprint(tokenizer)}"
     if documents:
         name += f"\n{documents.end}\n{documents.separator}"
     key = hashlib.sha256(name.encode()).hexdigest()[:32]
@@ -97,7 +108,7 @@ def encode_files(
         if documents:
             write_shard(path, document_pieces(files, documents.separator), tokenizer, documents.end)
         else:
-            write_shard(path, text.read_with_progress(files, "encoding"), tokenizer)
+            write_shard(path, text.whole_files(files, "encoding"), tokenizer)
         ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
         if ids is None:
             raise UserError(f"the token file {path} was changed while it was written; try again")

@@ -74,6 +74,19 @@ def read_with_progress(files: Sequence[Path], what: str) -> Iterator[str]:
             bar.update(len(piece.encode("utf-8")))
 
 
+def whole_files(files: Sequence[Path], what: str) -> Iterator[str | None]:
+    """Yield the files' text in pieces cut anywhere, and None where a file with text ends, with a progress bar."""
+    total = sum(file.stat().st_size for file in files)
+    with progress_bar(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
+        for path in files:
+            if not path.stat().st_size:
+                continue
+            for piece in read_file(path, _PIECE, encoding="utf-8-sig"):
+                yield piece
+                bar.update(len(piece.encode("utf-8")))
+            yield None
+
+
 def fingerprint(files: Sequence[Path]) -> str:
     """SHA-256 of the files' bytes and lengths, in order: two texts with the same fingerprint are the same."""
     digest = hashlib.sha256()

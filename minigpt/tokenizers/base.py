@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
+
+import regex
 
 from minigpt.errors import UserError
 from minigpt.tokenizers.special import SpecialTokens
@@ -24,7 +27,8 @@ class Tokenizer(Protocol):
     `vocab_size` is one more than the largest id. `encode` raises `UserError` on text that it cannot represent;
     `decode` accepts any sequence of valid ids. `encode_with_offsets` also gives each token's span of characters,
     (start, end) with the end excluded. `special_tokens` maps names to ids; they are found in a text only where
-    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back.
+    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back. `last_cut` is the last place at
+    which a text that begins like this one may be cut (`streaming` says what that means), 0 if there is none.
     """
 
     kind: str
@@ -46,6 +50,8 @@ class Tokenizer(Protocol):
     def token(self, i: int) -> str: ...
 
     def byte_count(self, ids: Iterable[int]) -> int: ...
+
+    def last_cut(self, text: str) -> int: ...
 
     def to_json(self) -> dict: ...
 
@@ -106,6 +112,10 @@ class BaseTokenizer:
         """How many UTF-8 bytes of text the ids stand for (of the text that decoding gives back)."""
         return len(self.decode(ids).encode("utf-8"))
 
+    def last_cut(self, text: str) -> int:
+        """By default a text may be cut nowhere, which is always right."""
+        return 0
+
     def _encode(self, text: str) -> list[int]:
         raise NotImplementedError
 
@@ -136,6 +146,17 @@ def utf8(text: str) -> bytes:
             f"character U+{ord(text[error.start]):04X} at position {error.start} is half of a surrogate pair, "
             "which no UTF-8 text can contain"
         ) from None
+
+
+def last_match(pattern: re.Pattern[str] | regex.Pattern[str], text: str) -> int:
+    """The last place at which a pattern of lookarounds alone matches, 0 if there is none. Looks at the end first."""
+    reach = 1 << 10
+    while True:
+        start = max(len(text) - reach, 0)
+        places = [match.start() for match in pattern.finditer(text, start)]
+        if start == 0 or places:
+            return places[-1] if places else 0
+        reach *= 8
 
 
 def tokenizer_path(path: str | Path) -> Path:

@@ -7,9 +7,11 @@ Hugging Face's (tokenizers 0.23), which most published models are used with.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 from minigpt.tokenizers.aligned import Aligned
+from minigpt.tokenizers.white_space import WHITE
 
 RULES = ("hf", "google")
 
@@ -28,7 +30,8 @@ class BertWords:
 
     Args:
         lower: lower-case, and remove accents (the uncased models).
-        rule: "google" or "hf"; the differences are control characters, one CJK range, and Σ at the end of a word.
+        rule: "google" or "hf"; the differences are control characters, one CJK range, Σ at the end of a word, and,
+            where the text is not cleaned, U+001C to U+001F, which are white space to Python and not to Rust.
         strip_accents: None follows `lower`.
         split_cjk: make every CJK ideograph a word.
         clean: drop control characters and make all white space a space.
@@ -52,9 +55,13 @@ class BertWords:
     def words(self, text: str) -> list[str]:
         """The words of `text`, normalized."""
         text = self._normalize("".join(map(self._change, text)))
-        if text.isascii():
+        if text.isascii() and (self.clean or self.rule == "google"):  # nothing that only Python counts as white space
             return text.translate(_SPACED).split()
-        return [word for word, _, _ in _cut(text)]
+        return [word for word, _, _ in self._cut(text)]
+
+    def last_cut(self, text: str) -> int:
+        """Where a text may be cut (see `streaming`): words end at a space and at a line feed under every rule."""
+        return max(text.rfind(" "), text.rfind("\n"), 0)
 
     def words_with_spans(self, text: str) -> tuple[Aligned, list[tuple[str, int, int]]]:
         """The normalized text, aligned, and its words as (word, start, end) of that text."""
@@ -65,7 +72,7 @@ class BertWords:
             aligned = aligned.decompose().map(_without_accents)
         if self.rule == "hf" and self.lower:
             aligned = aligned.map(str.lower)
-        return aligned, list(_cut(aligned.text))
+        return aligned, list(self._cut(aligned.text))
 
     def _normalize(self, text: str) -> str:
         if text.isascii():
@@ -91,6 +98,22 @@ class BertWords:
             return f" {c} "
         return c
 
+    def _cut(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Yield (word, start, end): words end at white space, and every punctuation mark is a word."""
+        is_space = str.isspace if self.rule == "google" else WHITE.__contains__  # Python's, or Rust's
+        start = 0
+        for i, c in enumerate(text):
+            space = is_space(c)
+            if not space and not is_punctuation(c):
+                continue
+            if start < i:
+                yield text[start:i], start, i
+            if not space:
+                yield c, i, i + 1
+            start = i + 1
+        if start < len(text):
+            yield text[start:], start, len(text)
+
     def _is_cjk(self, code: int) -> bool:
         low, high = _CJK_OTHER[self.rule]
         return low <= code <= high or any(a <= code <= b for a, b in _CJK)
@@ -110,19 +133,3 @@ def _without_accents(c: str) -> str:
 
 
 _SPACED = {code: f" {chr(code)} " for code in range(33, 127) if is_punctuation(chr(code))}
-
-
-def _cut(text: str):
-    """Yield (word, start, end): words end at white space, and every punctuation mark is a word."""
-    start = 0
-    for i, c in enumerate(text):
-        space = c.isspace()
-        if not space and not is_punctuation(c):
-            continue
-        if start < i:
-            yield text[start:i], start, i
-        if not space:
-            yield c, i, i + 1
-        start = i + 1
-    if start < len(text):
-        yield text[start:], start, len(text)

@@ -28,6 +28,10 @@ class ByteTokenizer(BaseTokenizer):
         """One for each id, also where a character was cut in two."""
         return len(check_ids(ids, self.vocab_size))
 
+    def last_cut(self, text: str) -> int:
+        """Every character stands alone."""
+        return len(text)
+
     def token(self, i: int) -> str:
         """The token with id `i`, as people write it: the character, or <0xHH> for a byte that shows nothing."""
         return chr(i) if 33 <= i < 127 else f"<0x{i:02X}>"

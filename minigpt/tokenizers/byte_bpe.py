@@ -167,6 +167,10 @@ class ByteBPE(BaseTokenizer):
             start += len(word)
         return ids, offsets
 
+    def last_cut(self, text: str) -> int:
+        """No token reaches over the end of a pre-token; where those end is known of the patterns that have names."""
+        return self.pretokenizer.last_cut(text)
+
     def forget(self) -> None:
         """Empty the caches of words, as if nothing had been encoded yet."""
         self._words.clear()

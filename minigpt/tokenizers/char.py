@@ -47,6 +47,10 @@ class CharTokenizer(BaseTokenizer):
         """Return the characters of `ids`; an id outside the vocabulary is a ValueError."""
         return "".join(self.characters[i] for i in check_ids(ids, self.vocab_size))
 
+    def last_cut(self, text: str) -> int:
+        """Every character stands alone."""
+        return len(text)
+
     def token(self, i: int) -> str:
         """The character with id `i`."""
         return self.characters[i]

@@ -14,6 +14,7 @@ from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.streaming import regroup
 
 END = "</w>"
 UNKNOWN = "<unk>"
@@ -73,16 +74,18 @@ class GPTBPE(BaseTokenizer):
         min_frequency: int = 0,
         progress: Callable[[int], object] = lambda n: None,
     ) -> GPTBPE:
-        """Learn a vocabulary of `vocab_size` tokens. Ids are <unk>, the special tokens, the characters in code-point
-        order, the same with </w>, then the merges in creation order.
+        """Learn a vocabulary of `vocab_size` tokens from a text in pieces, which may be cut anywhere.
+
+        Ids are <unk>, the special tokens, the characters in code-point order, the same with </w>, then the merges in
+        creation order.
 
         Raises:
             UserError: `vocab_size` leaves no room for the characters of the text, or there is no text.
         """
         words = words or GPTWords()
         counts: Counter[str] = Counter()
-        for block in blocks:
-            counts.update(words.words(block))
+        for part in regroup(blocks, words.last_cut):
+            counts.update(words.words(part.before + part.text)[len(words.words(part.before)) :])
         if not counts:
             raise UserError("there is no text to train a tokenizer on")
         inside = sorted({c for w in counts for c in w})
@@ -145,6 +148,10 @@ class GPTBPE(BaseTokenizer):
         special = self.special.ids
         text = "".join(s + " " if s in special else s.replace(END, " ") for s in strings)
         return text.replace("\n ", "\n").removesuffix(" ")
+
+    def last_cut(self, text: str) -> int:
+        """No token reaches from one word into the next."""
+        return self.words.last_cut(text)
 
     def token(self, i: int) -> str:
         """The token with id `i`."""

@@ -11,14 +11,18 @@ import re
 
 from minigpt.errors import UserError
 from minigpt.tokenizers.aligned import Aligned
+from minigpt.tokenizers.base import last_match
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.white_space import WHITE
 
 RULES = ("gpt", "hf")
 
-# Text standardisation: some typographic characters, then the white space.
+# Text standardisation: some typographic characters, then the white space, which is Python's (the original is Python),
+# spelt out because other readers of our files mean less by \s. A run is matched from its beginning only, in one go.
 REPLACED = {"—": "-", "–": "-", "―": "-", "…": "...", "´": "'"}
-SPACE_AT_BREAK = r"\s*\n\s*"  # becomes " \n ": a line end is a token of its own
-OTHER_SPACE = r"[^\S\n]+"  # becomes one space
+_LINE_WHITE = WHITE.replace("\n", "") + "\x1c\x1d\x1e\x1f"
+SPACE_AT_BREAK = f"(?<![\n{_LINE_WHITE}])[\n{_LINE_WHITE}]*\n[\n{_LINE_WHITE}]*"  # becomes " \n ": a break is a token
+OTHER_SPACE = f"[{_LINE_WHITE}]+"  # becomes one space
 # Runs of one of these marks are tokens; the original put spaces around them.
 RUNS = r"-+|~+|!+|\"+|;+|\?+|\++|,+|\)+|\(+|\\+|/+|\*+|\[+|\]+|\}+|\{+|\|+|_+"
 # What is left between spaces: contractions come apart, and marks leave the beginning and the end of a word.
@@ -32,6 +36,8 @@ WORD = (
     rf"|\w(?:(?!(?i:{CLITICS})(?!\w))(?:\w|[.'’:&@](?=\w)))*"
     r"|\S"
 )
+
+_BEFORE_SPACE = re.compile(r"(?<=\S)(?=\s)")
 
 
 class GPTWords:
@@ -64,6 +70,12 @@ class GPTWords:
         text = "".join(REPLACED.get(c, c) for c in text) if not text.isascii() else text
         text = self._space.sub(" ", self._break.sub(" \n ", text)).strip()
         return [word.lower() for word in self._word.findall(text)]
+
+    def last_cut(self, text: str) -> int:
+        """Where a text may be cut (see `streaming`): no word reaches over white space. ftfy may change anything."""
+        if self._fix:
+            return 0
+        return self._bert.last_cut(text) if self._bert else last_match(_BEFORE_SPACE, text)
 
     def words_with_spans(self, text: str) -> tuple[Aligned, list[tuple[str, int, int]]]:
         """The normalized text, aligned, and its words as (word, start, end) of that text."""

@@ -16,16 +16,23 @@ from collections.abc import Iterable, Iterator
 import regex
 
 from minigpt.errors import UserError
-from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN
+from minigpt.tokenizers.base import last_match
+from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
+from minigpt.tokenizers.white_space import WHITE
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that
 # space, so a text may be cut there and the parts be matched on their own. They match every character.
 _CUT_AT_SPACES = frozenset({GPT2_PATTERN, LLAMA3_PATTERN, CL100K_PATTERN})
 
-_WHITE = "\t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+# Under every pattern with a name a pre-token ends before a space that follows something else, before white space that
+# follows a letter or a digit, and after a line feed between something that is not white space and a letter or a digit.
+_KNOWN = frozenset(PATTERNS.values())
+_CUT = regex.compile(r"(?<=\S)(?= )|(?<=[\p{L}\p{N}])(?=\s)|(?<=\S\n)(?=[\p{L}\p{N}])")
+
+_WHITE = WHITE.replace(" ", "")
 STICKY = "\0"  # stands for a space at which the text may not be cut
 LINE = "\1"  # stands at the beginning of a chunk that has no space in front of it
-_CUT = f"\n {LINE}"
+_LINE_CUT = f"\n {LINE}"
 
 
 class PreTokenizer:
@@ -59,6 +66,10 @@ class PreTokenizer:
             words.append(text[position:])
         return words
 
+    def last_cut(self, text: str) -> int:
+        """Where a text may be cut (see `streaming`). Of a pattern without a name nothing is known: nowhere."""
+        return last_match(_CUT, text) if self.pattern in _KNOWN else 0
+
     def chunks(self, text: str) -> list[str] | None:
         """Cut `text` where that is harmless, or return None if the pattern or the text forbids it.
 
@@ -71,11 +82,11 @@ class PreTokenizer:
             return None
         white = [c for c in _WHITE if c in text]
         text = _bind_spaces(LINE + text, white)
-        text = text.replace("\n", _CUT)
+        text = text.replace("\n", _LINE_CUT)
         for c in (*white, STICKY):  # no cut where white space follows the line feed,
             text = text.replace(f" {LINE}{c}", c)
         for c in (*white, STICKY, " "):  # nor where it precedes it
-            text = text.replace(c + _CUT, c + "\n")
+            text = text.replace(c + _LINE_CUT, c + "\n")
         return text.split(" ")
 
     def chunk_words(self, chunk: str) -> list[str]:
@@ -108,7 +119,7 @@ class PreTokenizer:
     def _line_chunks(self, block: str) -> list[str]:
         """Chunks such that no pre-token reaches over the end of a line: every line feed is a cut."""
         white = [c for c in _WHITE if c != "\n" and c in block]
-        return _bind_spaces(LINE + block, white).replace("\n", _CUT).split(" ")
+        return _bind_spaces(LINE + block, white).replace("\n", _LINE_CUT).split(" ")
 
 
 def _bind_spaces(text: str, white: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from minigpt.tokenizers.aligned import Aligned
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
 from minigpt.tokenizers.sentencepiece_files import (
     BYTE,
     CONTROL,
@@ -26,6 +26,7 @@ from minigpt.tokenizers.sentencepiece_merge import merge_by_score
 from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 18
+_BEFORE_SPACE = re.compile(f"(?<=[^ {SPACE}])(?= )")
 
 
 class SentencePieceBPE(BaseTokenizer):
@@ -135,6 +136,15 @@ class SentencePieceBPE(BaseTokenizer):
                     self._cache.clear()
                 found = self._cache[word] = merge_by_score(word, self.scores, self._unused)
             yield from found
+
+    def last_cut(self, text: str) -> int:
+        """Before a space that follows something else, where no piece reaches from one word into the next.
+
+        Without bytes and without a piece ▁, an unknown space would be one token with an unknown character before it.
+        """
+        if self._across_words or not (self.has_bytes or SPACE in self._ids):
+            return 0
+        return last_match(_BEFORE_SPACE, text)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`: bytes joined (U+FFFD for each that is not UTF-8), control pieces left out, and the

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from minigpt.errors import UserError
+from minigpt.tokenizers.white_space import WHITE
 
 
 class SpecialTokens:
@@ -48,27 +49,20 @@ class SpecialTokens:
         forbidden = self.select(forbidden) - allowed
         position = 0
         if allowed or forbidden:
-            for match in self._pattern(allowed | forbidden).finditer(text):
-                name, (start, end) = match[match.lastindex], match.span()
+            names = sorted(allowed | forbidden, key=len, reverse=True)
+            for match in re.finditer("|".join(map(re.escape, names)), text):
+                name, (start, end) = match[0], match.span()
                 if name in forbidden:
                     raise UserError(
-                        f"the text contains the special token {name} at position {match.start(match.lastindex)}: "
+                        f"the text contains the special token {name} at position {start}: "
                         "allow it, ignore it, or remove it"
                     )
+                if name in self.absorb_left:
+                    while start > position and text[start - 1] in WHITE:
+                        start -= 1
                 if start > position:
                     yield position, start, None
                 yield start, end, self.ids[name]
                 position = end
         if position < len(text):
             yield position, len(text), None
-
-    def _pattern(self, names: Collection[str]) -> re.Pattern[str]:
-        def alternatives(some: Collection[str]) -> str:
-            return "|".join(re.escape(n) for n in sorted(some, key=len, reverse=True))
-
-        plain = [n for n in names if n not in self.absorb_left]
-        absorbing = [n for n in names if n in self.absorb_left]
-        parts = [f"({alternatives(plain)})"] if plain else []
-        if absorbing:
-            parts.append(rf"\s*({alternatives(absorbing)})")
-        return re.compile("|".join(reversed(parts)))

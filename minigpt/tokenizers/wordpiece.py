@@ -144,6 +144,10 @@ class WordPiece(BaseTokenizer):
         )
         return text[1:]
 
+    def last_cut(self, text: str) -> int:
+        """No piece reaches from one word into the next."""
+        return self.words.last_cut(text)
+
     def token(self, i: int) -> str:
         """The token with id `i`."""
         return self._tokens.get(i, "")

@@ -227,6 +227,30 @@ def test_hugging_face_opens_our_files(made, kind):
         assert tokenizer.encode(text) == theirs.encode(text, add_special_tokens=False).ids
 
 
+def test_white_space_is_the_same_there(made):
+    """U+001C to U+001F, which Python counts as white space and Rust does not."""
+    for kind in ("gpt", "gpt hf", "bpe", "wordpiece"):
+        tokenizer, theirs = made[kind]
+        for c in map(chr, [*range(1, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x2010), 0x2028, 0x2029, 0x3000]):
+            text = f"a{c}b {c} the{c}\n{c}cat {c}{c}"
+            assert tokenizer.encode(text) == theirs.encode(text, add_special_tokens=False).ids, (kind, c)
+
+
+@pytest.mark.parametrize("rule", [{"clean": False}, {"clean": False, "split_cjk": False}, {"strip_accents": True}])
+def test_words_of_uncleaned_texts(rule):
+    """Which characters end words is what Rust calls white space and punctuation."""
+    words = BertWords(lower=False, **rule)
+    theirs = hf.normalizers.BertNormalizer(
+        clean_text=words.clean, handle_chinese_chars=words.split_cjk, strip_accents=words.strip_accents, lowercase=False
+    )
+    cut, different = hf.pre_tokenizers.BertPreTokenizer(), []
+    for c in CODE_POINTS:
+        text = f"a{c}b"
+        if words.words(text) != [word for word, _ in cut.pre_tokenize_str(theirs.normalize_str(text))]:
+            different.append(c)
+    assert all(unicodedata.ucd_3_2_0.category(c) == "Cn" or c in "\u1885\u1886\u1734" for c in different)
+
+
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece", "wordpiece cased", "gpt hf"])
 def test_offsets_are_hugging_faces(made, kind):
     tokenizer, theirs = made[kind]
