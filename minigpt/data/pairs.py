@@ -14,6 +14,8 @@ from minigpt.errors import UserError
 from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
+_BLANK = " \t\r"  # around the texts of a line; any other character, U+0085 and U+2028 among them, is text
+
 
 class Pairs(NamedTuple):
     """P pairs of token ids, one text after the other.
@@ -64,7 +66,7 @@ def read_pairs(files: Sequence[Path], form: str) -> Iterator[tuple[str, str]]:
     if form == "aligned" and len(files) != 2:
         raise UserError(f"aligned pairs are two files, sources and targets; --data names {len(files)}")
     for path, number, sides in _aligned(files) if form == "aligned" else _tabbed(files):
-        sides = [side.strip() for side in sides]
+        sides = [side.strip(_BLANK) for side in sides]
         if len(sides) != 2 or any(sides) != all(sides):
             what = "is no source, tab and target" if form == "tsv" else "is empty in one of the two files"
             raise UserError(f"line {number} of {path} {what}")
@@ -75,7 +77,7 @@ def read_pairs(files: Sequence[Path], form: str) -> Iterator[tuple[str, str]]:
 def _tabbed(files: Sequence[Path]) -> Iterator[tuple[Path, int, list[str]]]:
     for path in files:
         for number, line in enumerate(_lines(path), start=1):
-            yield path, number, line.split("\t") if line.strip() else ["", ""]
+            yield path, number, line.split("\t") if line.strip(_BLANK) else ["", ""]
 
 
 def _aligned(files: Sequence[Path]) -> Iterator[tuple[Path, int, list[str]]]:

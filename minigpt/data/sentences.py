@@ -7,7 +7,8 @@ A plain text says neither where a document ends nor where a sentence does. It is
     stories      a line is a paragraph; a line right after it begins the next document, while a blank line in between
                  goes on with the same one (the format in which TinyStories is kept)
 
-In every form nothing but white space is lost: the sentences, one after the other, are the text.
+In every form nothing but white space (Unicode's, which is less than Python's) is lost: the sentences, one after the
+other, are the text. A line ends at a line feed alone, and is blank if only spaces and tabs are in it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
+from minigpt.tokenizers.white_space import WHITE
+
 LONGEST = 16  # sentences to a document in the form "paragraphs": a book without blank lines becomes many documents
 _BLOCK = 1 << 16  # characters after which a paragraph is cut at the end of a line
 
 # A sentence ends at . ! ? … and the quotes and brackets that close after it, before white space; but not where a small
 # letter follows ("Stop!" he said), nor at the full stop of a title or an initial. CJK full stops need no space.
+_WHITE = f"[{WHITE}]"
 _CLOSING = "\"'”’»)\\]」』"
 _END = re.compile(
     rf"""(?: (?<!\b[A-Z])(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)\. | [!?…] )
-         [.!?…]* \s? [{_CLOSING}]* (?: (?<=\s) | \s+ ) (?=[^\sa-z])
-       | [。！？]+ [{_CLOSING}]* (?=\S)""",
+         [.!?…]* {_WHITE}? [{_CLOSING}]* (?: (?<={_WHITE}) | {_WHITE}+ ) (?=[^{WHITE}a-z])
+       | [。！？]+ [{_CLOSING}]* (?=[^{WHITE}])""",
     re.VERBOSE,
 )
 _STOPS = tuple(".!?…。！？")
@@ -34,12 +38,12 @@ _STOPS = tuple(".!?…。！？")
 def split_sentences(text: str) -> list[str]:
     """Cut a paragraph after each of its sentences, without the white space between them."""
     ends = [0, *(match.end() for match in _END.finditer(text)), len(text)]
-    return [part for a, b in itertools.pairwise(ends) if (part := text[a:b].strip())]
+    return [part for a, b in itertools.pairwise(ends) if (part := text[a:b].strip(WHITE))]
 
 
 def split_documents(pieces: Iterable[str], form: str) -> Iterator[list[str]]:
     """Yield the documents of one file, given in pieces of whole lines, as lists of sentences; none is empty."""
-    lines = (line.strip() for piece in pieces for line in piece.removesuffix("\n").split("\n"))
+    lines = (line.strip(" \t\r") for piece in pieces for line in piece.removesuffix("\n").split("\n"))
     return (document for document in FORMS[form](lines) if document)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
+from functools import cached_property
 
 from minigpt.tokenizers.aligned import Aligned
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
@@ -151,14 +152,14 @@ class SentencePieceBPE(BaseTokenizer):
         dummy prefix taken off.
         """
         vocabulary, parts = self.vocabulary, []
-        pending, at_start = b"", True
+        pending, at_start = bytearray(), True
         for i in check_ids(ids, self.vocab_size):
             if i in self._bytes:
                 pending += self._bytes[i]
                 continue
             if pending:
                 parts.append(pending.decode("utf-8", "replace_each"))
-                pending, at_start = b"", False
+                pending, at_start = bytearray(), False
             kind, piece = vocabulary.types[i], vocabulary.pieces[i]
             if kind == CONTROL:
                 continue
@@ -177,6 +178,16 @@ class SentencePieceBPE(BaseTokenizer):
             at_start = at_start and not piece
         parts.append(pending.decode("utf-8", "replace_each"))
         return "".join(parts)
+
+    def byte_count(self, ids: Iterable[int]) -> int:
+        """How many bytes of text the ids stand for, in the middle of a text: the first one's space is counted."""
+        return sum(map(self._lengths.__getitem__, check_ids(ids, self.vocab_size)))
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        surface = {CONTROL: "", UNKNOWN: self.vocabulary.unknown_surface, BYTE: "b"}
+        kinds = zip(self.vocabulary.pieces, self.vocabulary.types, strict=True)
+        return [len(surface.get(kind, piece.replace(SPACE, " ")).encode("utf-8")) for piece, kind in kinds]
 
     def token(self, i: int) -> str:
         """The piece with id `i`."""

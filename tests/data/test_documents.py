@@ -1,5 +1,7 @@
 """Packed documents: boundaries where they belong, and nowhere else; the tokens between them give the text back."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,8 +10,12 @@ from hypothesis import strategies as st
 from minigpt import tokenizers
 from minigpt.data import shards, text
 from minigpt.data.dataset import make_tokenizer
-from minigpt.data.documents import END_OF_TEXT, document_pieces, documents
+from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents, paragraphs
 from minigpt.errors import UserError
+from minigpt.evaluate.loss import text_bytes
+from minigpt.tokenizers import SentencePieceBPE
+
+from ..tokenizers.texts import little_llama
 
 SEPARATOR = "<|endoftext|>"
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), max_size=12)
@@ -57,6 +63,34 @@ def test_only_whole_lines_separate_and_carriage_returns_do_not_hide_them(tmp_pat
     assert encoded([path]) == ["a <|endoftext|> b\r\n", "c\n"]
     (tmp_path / "u").write_text("a\n***\nb\n")
     assert list(document_pieces([tmp_path / "u"], "***")) == ["a\n", None, "b\n", None]
+
+
+OTHER_BREAKS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # what else Python calls the end of a line
+
+
+def test_only_line_feeds_end_lines_and_documents_come_back_as_they_were(tmp_path):
+    first = f"one{OTHER_BREAKS}two\r\n{OTHER_BREAKS}\r\nthree\r"
+    (tmp_path / "a").write_bytes(f"\r\n{first}\r\n \t\r\n\n\nfour\n".encode())
+    assert list(document_pieces([tmp_path / "a"], BLANK)) == [first, None, "four", None]
+    assert encoded([tmp_path / "a"], BLANK) == [first, "four"]
+    for content in (f"x{OTHER_BREAKS}\r\n\ry", f"{OTHER_BREAKS}\n", "\r\n \r\n"):
+        (tmp_path / "b").write_bytes(content.encode())
+        assert encoded([tmp_path / "b"]) == [content]
+
+
+def test_bits_per_byte_are_of_the_files_own_bytes(tmp_path):
+    """Of a text all bytes but those of its first token are predicted."""
+    path = tmp_path / "t"
+    path.write_bytes(f"a\r\nb {OTHER_BREAKS} é日 🙂\u0301\n\n  the cat\r\n".encode() * 50)
+    for tokenizer in (byte_bpe(), tokenizers.ByteTokenizer(), SentencePieceBPE(little_llama())):
+        ids = shards.encode_files([path], tokenizer, text.fingerprint([path]))
+        first = tokenizer.byte_count(ids[:1].tolist()) - (tokenizer.kind == "sentencepiece")  # with its own space
+        assert text_bytes(tokenizer, ids[1:]) == os.path.getsize(path) - first
+    parts = documents(byte_bpe(), BLANK)
+    ids = shards.encode_files([path], byte_bpe(), text.fingerprint([path]), parts)
+    breaks = path.read_bytes().count(b"\n\n") + 2  # \n\n between two documents, \r\n after the last
+    blank = len(path.read_bytes()) - sum(len(d.encode()) for d in paragraphs([path]))
+    assert text_bytes(byte_bpe(), ids[ids != parts.end]) == os.path.getsize(path) - blank and blank <= 2 * breaks
 
 
 def test_a_document_longer_than_a_piece_is_one(tmp_path, monkeypatch):

@@ -59,3 +59,11 @@ def test_nothing_but_white_space_is_lost(form, text, cut):
     documents = list(split_documents([text[:at], text[at:]], form))
     assert "".join("".join(s.split()) for d in documents for s in d) == "".join(text.split())
     assert all(s == s.strip() != "" for d in documents for s in d) and all(documents)
+
+
+def test_only_line_feeds_end_lines_and_only_white_space_is_lost():
+    """U+001C to U+001F are white space to Python alone; form feeds and their like end no line and no document."""
+    for c in "\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029":
+        assert list(split_documents([f"a{c}b.\n{c}\nc\r\n \t\r\nd\n"], "sentences")) == [[f"a{c}b.", c, "c"], ["d"]]
+    assert split_sentences("One.\x1c Two.\x1d") == ["One.\x1c Two.\x1d"]
+    assert split_sentences("One.\u2028Two.") == ["One.", "Two."]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
 from minigpt.files import read_bytes
 from minigpt.tasks.files import Row
+
+_SPACES = re.compile("[ \t\r\n]+")  # all that is white space in XML
 
 
 @dataclass
@@ -41,7 +44,7 @@ def elements(path: Path, name: str) -> list[Element]:
     def end(tag: str) -> None:
         if inside:
             tag, pieces = inside.pop()
-            found[-1].texts.setdefault(tag, []).append(" ".join("".join(pieces).split()))
+            found[-1].texts.setdefault(tag, []).append(_SPACES.sub(" ", "".join(pieces)).strip(" "))
 
     def characters(text: str) -> None:
         if inside:
