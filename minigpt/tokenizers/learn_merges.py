@@ -10,13 +10,14 @@ import contextlib
 import gc
 import heapq
 import operator
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from minigpt.errors import UserError
 
 MAX_SYMBOLS = 0x110000  # as many as there are characters to stand for them
+LONG = 64  # symbols from which a word's pairs are counted before each is noted, once
 
 
 @dataclass
@@ -100,9 +101,14 @@ def index_pairs(words: Mapping[str, int]):
     counts: dict[str, int] = defaultdict(int)
     where: dict[str, list[int]] = defaultdict(list)
     for i, w in enumerate(text):
-        n = weight[i]
-        for pair in map(operator.add, w, w[1:]):
-            counts[pair] += n
+        n, pairs = weight[i], map(operator.add, w, w[1:])
+        if len(w) < LONG:
+            for pair in pairs:
+                counts[pair] += n
+                where[pair].append(i)  # twice for a word that has it twice, which costs little
+            continue
+        for pair, times in Counter(pairs).items():
+            counts[pair] += n * times
             where[pair].append(i)
     queue = [(-counts[pair], pair, places) for pair, places in where.items()]
     heapq.heapify(queue)
@@ -125,7 +131,7 @@ def replace_pair(
         n = weight[i]
         text[i] = merged = word.replace(pair, new)
         if len(word) - len(merged) > 1:
-            _replace_several(word, pair, new, at, i, n, counts, fresh)
+            _replace_several(word, pair, new, i, n, counts, fresh)
             continue
         if at:
             counts[word[at - 1 : at + 1]] -= n
@@ -140,15 +146,30 @@ def replace_pair(
 
 
 def _replace_several(
-    word: str, pair: str, new: str, at: int, i: int, n: int, counts: dict[str, int], fresh: dict[str, list[int]]
+    word: str, pair: str, new: str, i: int, n: int, counts: dict[str, int], fresh: dict[str, list[int]]
 ) -> None:
-    """Account for several occurrences in word number `i`, one by one: what arises at one may go at the next."""
-    while at >= 0:
-        if at:
-            counts[word[at - 1 : at + 1]] -= n
-            fresh[word[at - 1] + new].append(i)
-        if at + 2 < len(word):
-            counts[word[at + 1 : at + 3]] -= n
-            fresh[new + word[at + 2]].append(i)
-        word = word[:at] + new + word[at + 2 :]
-        at = word.find(pair, at + 1)
+    """Account for several occurrences in word number `i`, from left to right: what arises at one may go at the next.
+
+    Two that touch, as in a run of one letter, have no other symbol between them: the one on the left is `new` by then,
+    the one on the right still begins with pair[0].
+    """
+    between = word.split(pair)  # the stretches before, between and after the occurrences
+    last = len(between) - 2
+    for k in range(last + 1):
+        left = between[k][-1:] or (new if k else "")
+        right = between[k + 1][:1] or (pair[0] if k < last else "")
+        if left:
+            counts[left + pair[0]] -= n
+            _note(left + new, i, n, counts, fresh)
+        if right:
+            counts[pair[1] + right] -= n
+            _note(new + right, i, n, counts, fresh)
+
+
+def _note(pair: str, i: int, n: int, counts: dict[str, int], fresh: dict[str, list[int]]) -> None:
+    """A pair has arisen in word number `i`: the first one there is counted later, with all places; others now."""
+    places = fresh[pair]
+    if places and places[-1] == i:
+        counts[pair] += n
+    else:
+        places.append(i)
