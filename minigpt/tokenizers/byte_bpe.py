@@ -14,7 +14,7 @@ from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
-from minigpt.tokenizers.patterns import GPT2_PATTERN
+from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 
@@ -79,7 +79,7 @@ class ByteBPE(BaseTokenizer):
         progress: Callable[[int], object] = lambda n: None,
     ) -> ByteBPE:
         """Learn a vocabulary of `vocab_size` tokens from the lines of `blocks`, pieces of text that are whole lines
-        (`pretokens.line_blocks` makes them from any pieces).
+        (`pretokens.line_blocks` makes them from any pieces). The pattern is a name or an expression (`patterns`).
 
         Ids are the special tokens, then the 256 bytes in the order of their mapped characters, then the merges in
         creation order (`learn_merges` says which comes first). Memory grows with the distinct words of the text.
@@ -94,6 +94,7 @@ class ByteBPE(BaseTokenizer):
                 f"a vocabulary of {vocab_size} tokens is too small for byte-level BPE: the 256 bytes and "
                 f"{len(special_tokens)} special tokens need at least {len(tokens)}"
             )
+        pattern = resolve_pattern(pattern)
         counts = PreTokenizer(pattern).count(blocks)
         if not counts:
             raise UserError("there is no text to train a tokenizer on")

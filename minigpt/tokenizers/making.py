@@ -15,11 +15,12 @@ from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.char import CharTokenizer
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.loading import load
-from minigpt.tokenizers.patterns import resolve_pattern
 from minigpt.tokenizers.pretokens import line_blocks
 from minigpt.tokenizers.wordpiece import WordPiece
 
 SIZED = {"bpe": ByteBPE, "gpt": GPTBPE, "wordpiece": WordPiece}
+_ANY = ("special_tokens", "min_frequency", "progress")
+OPTIONS = {"bpe": (*_ANY, "pattern"), "gpt": (*_ANY, "words"), "wordpiece": (*_ANY, "score", "words", "lower")}
 KINDS = {"char": CharTokenizer, "byte": ByteTokenizer, **SIZED}
 
 Texts = str | Path | Iterable[str | Path]
@@ -48,11 +49,22 @@ def train(kind: str, texts: Texts, vocab_size: int | None = None, **options) -> 
         return CharTokenizer.train(_blocks(texts)) if kind == "char" else ByteTokenizer()
     if vocab_size is None:
         raise UserError(f"a {kind} tokenizer needs a vocabulary size: write {kind}:4096, for instance")
-    if "pattern" in options:
-        options["pattern"] = resolve_pattern(options["pattern"])
+    _check(kind, vocab_size, options)
     if "lower" in options:
         options["words"] = BertWords(lower=options.pop("lower"))
     return SIZED[kind].train(_blocks(texts), vocab_size, **options)
+
+
+def _check(kind: str, vocab_size: object, options: dict[str, object]) -> None:
+    """What the command line refuses is refused here, too."""
+    for name in options:
+        if name not in OPTIONS[kind]:
+            raise UserError(f"a {kind} tokenizer has no option {name!r}; it has {', '.join(OPTIONS[kind])}")
+    if type(vocab_size) is not int:
+        raise UserError(f"a vocabulary size is a whole number, not {vocab_size!r}")
+    special = options.get("special_tokens", ())
+    if isinstance(special, str) or not all(isinstance(name, str) for name in special):
+        raise UserError(f"special_tokens should be a list of names, not {special!r}")
 
 
 def from_spec(spec: str, texts: Callable[[], Iterable[str]], **options) -> Tokenizer:

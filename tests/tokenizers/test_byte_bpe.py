@@ -225,3 +225,14 @@ def test_special_tokens_outside_the_vocabulary_are_saved_with_it():
     trained = tokenizers.train("bpe", iter(["some text, and some more\n"]), 280)
     tokenizer = tokenizers.ByteBPE(trained.vocab, trained.merges, special_tokens={"<s>": 400, "<mask>": 500})
     assert tokenizer.to_json()["model"]["vocab"].items() >= {"<s>": 400, "<mask>": 500}.items()
+
+
+def test_what_a_mask_swallows():
+    """White space of Unicode, none of what another special token covers; as in tokenizers 0.23 with lstrip."""
+    bpe = tokenizers.train("bpe", iter([SAMPLE]), 300)
+    special = {"<mask>": 300, "</s>": 301}
+    masked = tokenizers.ByteBPE(bpe.vocab, bpe.merges, special_tokens=special, absorb_left=["<mask>"])
+    ids, offsets = masked.encode_with_offsets("a \u3000<mask> </s>\n<mask>\x1c<mask>", allowed="all")
+    space, separator = masked.encode(" "), masked.encode("\x1c")
+    assert ids == [*masked.encode("a"), 300, *space, 301, 300, *separator, 300]
+    assert offsets == [(0, 1), (1, 9), (9, 10), (10, 14), (14, 21), (21, 22), (22, 28)]

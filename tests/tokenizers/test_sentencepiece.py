@@ -159,3 +159,12 @@ def test_models_of_other_kinds_are_refused(tmp_path):
     path.write_bytes(model_file(little_llama(), charsmap=b"xx"))
     with pytest.raises(UserError, match=r't\.model normalizes text by the rule "nmt_nfkc"'):
         read_model(path)
+
+
+def test_bytes_are_counted_token_by_token():
+    """Wherever the ids are cut, the counts of the parts add up to the text's bytes and the space in front of it."""
+    text = "the cat é日🙂\r\n  a"
+    ids = TOKENIZER.encode(text)
+    for cut in range(len(ids)):
+        assert TOKENIZER.byte_count(ids[:cut]) + TOKENIZER.byte_count(ids[cut:]) == len(text.encode()) + 1
+    assert TOKENIZER.byte_count([1, 2]) == 0

@@ -95,10 +95,27 @@ def test_converting_writes_what_the_file_did_not_say(ranks, tmp_path, monkeypatc
 def test_python_takes_the_names_that_the_command_line_takes():
     for name, pattern in PATTERNS.items():
         assert tokenizers.train("bpe", iter([SAMPLE]), 260, pattern=name).pattern == pattern
+        assert tokenizers.ByteBPE.train(iter([SAMPLE]), 260, pattern=name).pattern == pattern
         assert tokenizers.from_spec("bpe:260", lambda: iter([SAMPLE]), pattern=name).pattern == pattern
     for name, message in {"llama4": "there is no pattern called 'llama4'", "": "the pattern is empty"}.items():
         with pytest.raises(UserError, match=message):
             tokenizers.train("bpe", iter([SAMPLE]), 260, pattern=name)
+
+
+@pytest.mark.parametrize(
+    "kind, size, options, message",
+    [
+        ("bpe", 260, {"score": "count"}, "a bpe tokenizer has no option 'score'; it has special_tokens"),
+        ("wordpiece", 260, {"pattern": "gpt2"}, "a wordpiece tokenizer has no option 'pattern'"),
+        ("bpe", 0, {}, "a vocabulary of 0 tokens is too small"),
+        ("bpe", "4096", {}, "a whole number, not '4096'"),
+        ("bpe", 300, {"special_tokens": "<|x|>"}, "should be a list of names"),
+        ("gpt", 300, {"special_tokens": [""]}, "empty name"),
+    ],
+)
+def test_python_refuses_what_the_command_line_refuses(kind, size, options, message):
+    with pytest.raises(UserError, match=message):
+        tokenizers.train(kind, iter([SAMPLE]), size, **options)
 
 
 def test_words_of_the_newer_patterns():

@@ -139,3 +139,14 @@ def test_bert_ids():
     assert bert.special_tokens == {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103}
     assert tokens(bert, "Unaffable [MASK]") == ["una", "##ffa", "##ble", "[", "mask", "]"]
     assert bert.encode("a [MASK]", allowed="all")[-1] == 103
+
+
+def test_white_space_is_rusts_or_pythons():
+    """BertPreTokenizer of tokenizers 0.23 and BERT's own whitespace_tokenize, on text that is not cleaned."""
+    uncleaned = {rule: BertWords(lower=False, rule=rule, clean=False) for rule in ("hf", "google")}
+    for c in "\x1c\x1d\x1e\x1f":
+        assert uncleaned["hf"].words(f"a{c}b") == [f"a{c}b"] and uncleaned["google"].words(f"a{c}b") == ["a", "b"]
+        assert uncleaned["hf"].words(f"é{c}b") == [word for word, *_ in uncleaned["hf"].words_with_spans(f"é{c}b")[1]]
+        assert BertWords().words(f"a{c}b") == ["ab"]  # cleaning drops control characters
+    for c in "\x0b\x0c\x85\u2028\u2029\u3000":
+        assert uncleaned["hf"].words(f"a{c}b") == uncleaned["google"].words(f"a{c}b") == ["a", "b"]
