@@ -6,7 +6,7 @@ gpt_bpe, gpt_words   GPT's BPE
 wordpiece            BERT's, with its basic tokenizer (bert_words) and its trainer (wordpiece_train)
 sentencepiece        Llama's
 learn_merges, merge  how BPE is learned and applied; pretokens cuts text into words for it
-pairs                sentence pairs with special tokens and type ids
+template, pairs      the special tokens around a text or a pair, and their type ids
 readers, hf_read, sentencepiece_files, hf_write, loading    the files
 """
 
@@ -20,7 +20,7 @@ from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.loading import find_file, load, save
 from minigpt.tokenizers.making import KINDS, from_spec, train
-from minigpt.tokenizers.pairs import LAYOUTS, Encoded, encode_pair
+from minigpt.tokenizers.pairs import LAYOUTS, Encoded, encode_pair, encode_text
 from minigpt.tokenizers.sentencepiece import SentencePieceBPE
 from minigpt.tokenizers.wordpiece import WordPiece
 
@@ -39,6 +39,7 @@ __all__ = [
     "Tokenizer",
     "WordPiece",
     "encode_pair",
+    "encode_text",
     "find_file",
     "fingerprint",
     "from_spec",

@@ -16,6 +16,7 @@ import regex
 
 from minigpt.errors import UserError
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.template import NOTHING, Template
 
 TOKENIZER_FILE = "tokenizer.json"
 Offsets = list[tuple[int, int]]
@@ -27,12 +28,14 @@ class Tokenizer(Protocol):
     `vocab_size` is one more than the largest id. `encode` raises `UserError` on text that it cannot represent;
     `decode` accepts any sequence of valid ids. `encode_with_offsets` also gives each token's span of characters,
     (start, end) with the end excluded. `special_tokens` maps names to ids; they are found in a text only where
-    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back. `last_cut` is the last place at
+    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back. `encode` adds no special token;
+    `template` says which the original puts around a text, and `encode_text` does. `last_cut` is the last place at
     which a text that begins like this one may be cut (`streaming` says what that means), 0 if there is none.
     """
 
     kind: str
     vocab_size: int
+    template: Template
 
     @property
     def special_tokens(self) -> dict[str, int]: ...
@@ -65,6 +68,7 @@ class BaseTokenizer:
     """
 
     special = SpecialTokens({})
+    template = NOTHING
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -74,7 +78,7 @@ class BaseTokenizer:
     def encode(
         self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
     ) -> list[int]:
-        """Return the token ids of `text`.
+        """Return the token ids of `text` alone; nothing is added around it.
 
         Raises:
             UserError: the text contains a forbidden special token or something that the vocabulary cannot represent.

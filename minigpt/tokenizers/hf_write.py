@@ -13,6 +13,7 @@ from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece_files import SPACE, USER_DEFINED
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.template import template_to_json
 
 if TYPE_CHECKING:
     from minigpt.tokenizers.byte import ByteTokenizer
@@ -105,7 +106,7 @@ def byte_bpe_to_json(tokenizer: ByteBPE) -> dict:
         bpe_model(vocab, tokenizer.merges, ignore_merges=tokenizer.whole_words),
         tokenizer.special,
         pre_tokenizer=pre_tokenizer,
-        post_processor=dict(byte_level),
+        post_processor=template_to_json(tokenizer) or dict(byte_level),
         decoder=dict(byte_level),
     )
 
@@ -149,16 +150,9 @@ def wordpiece_to_json(tokenizer: WordPiece) -> dict:
         tokenizer.special,
         normalizer=normalizer,
         pre_tokenizer={"type": "BertPreTokenizer"},
-        post_processor=_bert_template(tokenizer.special.ids),
+        post_processor=template_to_json(tokenizer),
         decoder={"type": "WordPiece", "prefix": tokenizer.prefix, "cleanup": False},
     )
-
-
-def _bert_template(ids: dict[str, int]) -> dict | None:
-    """[CLS] a [SEP] b [SEP] with types 0 0 0 1 1, which Hugging Face's encode adds when it is asked to."""
-    if not {"[CLS]", "[SEP]"} <= ids.keys():
-        return None
-    return {"type": "BertProcessing", "sep": ["[SEP]", ids["[SEP]"]], "cls": ["[CLS]", ids["[CLS]"]]}
 
 
 def gpt_bpe_to_json(tokenizer: GPTBPE) -> dict:
@@ -191,6 +185,7 @@ def gpt_bpe_to_json(tokenizer: GPTBPE) -> dict:
         tokenizer.special,
         normalizer=normalizer,
         pre_tokenizer=pre_tokenizer,
+        post_processor=template_to_json(tokenizer),
         decoder={"type": "BPEDecoder", "suffix": "</w>"},
     )
 
@@ -233,6 +228,7 @@ def sentencepiece_to_json(tokenizer: SentencePieceBPE) -> dict:
         model,
         tokenizer.special,
         normalizer={"type": "Sequence", "normalizers": steps},
+        post_processor=template_to_json(tokenizer),
         decoder={"type": "Sequence", "decoders": decoders},
     )
     data["added_tokens"] += [

@@ -25,7 +25,16 @@ from minigpt.tokenizers.readers import (
 )
 from minigpt.tokenizers.sentencepiece import SentencePieceBPE
 from minigpt.tokenizers.sentencepiece_files import read_model, read_tokenizer_bin
+from minigpt.tokenizers.template import begin_end_template, read_template
 from minigpt.tokenizers.tiktoken_files import read_tiktoken
+
+
+def read_llama2c(path: Path) -> SentencePieceBPE:
+    """llama2.c's tokenizer.bin, whose program puts BOS before a prompt and knows no other special tokens in it."""
+    tokenizer = SentencePieceBPE(read_tokenizer_bin(path))
+    tokenizer.template = begin_end_template(tokenizer.vocabulary.roles["bos"], None, plain=True)
+    return tokenizer
+
 
 SIMPLE = {"char": CharTokenizer, "byte": ByteTokenizer}
 
@@ -35,7 +44,7 @@ GPT1_FILES = ("encoder_bpe_40000.json", "vocab_40000.bpe")
 SINGLE: dict[str, Callable[[Path], Tokenizer]] = {
     ".txt": read_vocab_txt,
     ".model": lambda path: SentencePieceBPE(read_model(path)),
-    ".bin": lambda path: SentencePieceBPE(read_tokenizer_bin(path)),
+    ".bin": read_llama2c,
 }
 # Files that do not say how text is cut into words, so that it may have to be named.
 WITHOUT_PATTERN: dict[str, Callable[[Path, str | None], Tokenizer]] = {
@@ -143,7 +152,9 @@ def _load_json(path: Path) -> Tokenizer:
             simple = data["model"].get("minigpt", {})  # what a character's or a byte's file is in Hugging Face's form
             if "minigpt" in simple:
                 return SIMPLE[simple["minigpt"]].from_json(simple)
-            return from_hf(data)
+            tokenizer = from_hf(data)
+            tokenizer.template = read_template(data.get("post_processor"), tokenizer.vocab_size)
+            return tokenizer
     except UserError as error:
         raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
     except ValueError as error:

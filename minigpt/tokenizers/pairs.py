@@ -4,6 +4,9 @@ bert      [CLS] a [SEP]           [CLS] a [SEP] b [SEP]             types 0 for 
 bart      <s> a </s>              <s> a </s> b </s>                 as in fairseq, whose GLUE recipe uses one separator
 bart-hf   <s> a </s>              <s> a </s></s> b </s>             as in Hugging Face's BART and RoBERTa
 gpt       _start_ a _classify_    _start_ a _delimiter_ b _classify_
+
+`encode_pair` follows such a layout; `encode_text` does what the tokenizer's own template says, as transformers does
+with the same files.
 """
 
 from __future__ import annotations
@@ -83,6 +86,29 @@ def encode_pair(
         for i, span in tokens:
             _append(result, i, n if form.types else 0, n, span)
     special(form.end, len(parts) - 1)
+    return result
+
+
+def encode_text(tokenizer: Tokenizer, first: str, second: str | None = None) -> Encoded:
+    """The ids of a text, or of a pair, with the special tokens that the original adds.
+
+    What a caller of transformers knows as `tokenizer(first, second)`: `ids` are its `input_ids`, `type_ids` its
+    `token_type_ids`. `offsets` are characters of the text that the token comes from, which `parts` names.
+
+    Raises:
+        UserError: a text has a character that the vocabulary cannot represent.
+    """
+    template = tokenizer.template
+    allowed = () if template.plain else "all"
+    texts = {"A": first} if second is None else {"A": first, "B": second}
+    encoded = {name: tokenizer.encode_with_offsets(text, allowed=allowed) for name, text in texts.items()}
+    result = Encoded([], [], [], [])
+    for part in template.single if second is None else template.pair:
+        ids, offsets = encoded[part.text] if part.text else (list(part.ids), [(0, 0)] * len(part.ids))
+        result.ids += ids
+        result.type_ids += [part.type_id] * len(ids)
+        result.parts += [{"A": 0, "B": 1}.get(part.text)] * len(ids)
+        result.offsets += offsets
     return result
 
 

@@ -11,6 +11,7 @@ from minigpt.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.template import bert_template
 from minigpt.tokenizers.wordpiece_train import learn_pieces
 
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -50,6 +51,8 @@ class WordPiece(BaseTokenizer):
         if special_tokens is None:
             special_tokens = {name: vocab[name] for name in BERT_SPECIAL if name in vocab}
         self.special = SpecialTokens(special_tokens)
+        if {"[CLS]", "[SEP]"} <= self.special.ids.keys():
+            self.template = bert_template(self.special.ids["[CLS]"], self.special.ids["[SEP]"])
         self.longest_word = LONGEST_WORD[self.words.rule] if longest_word is None else longest_word
         self.vocab_size = 1 + max(*self.vocab.values(), *self.special.ids.values(), 0)
         self._tokens = {i: s for s, i in self.vocab.items()} | {i: s for s, i in self.special.ids.items()}

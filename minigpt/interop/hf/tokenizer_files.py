@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigpt import tokenizers
 from minigpt.files import write_atomically
+from minigpt.interop.hf.special_files import folder_template
 from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
 from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf
 
@@ -22,8 +23,19 @@ ROLES = {
 }
 
 
-def read_tokenizer(folder: Path, vocab_size: int) -> Tokenizer | None:
-    """The tokenizer of the folder, for a model with so many embeddings; None if none of its files is one."""
+def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "") -> Tokenizer | None:
+    """The tokenizer of the folder, for a model with so many embeddings; None if none of its files is one.
+
+    Args:
+        model_type: of its config.json; "" where the folder is not Hugging Face's and nothing is added to a text.
+    """
+    tokenizer = _open(folder, vocab_size)
+    if tokenizer is not None and model_type:
+        tokenizer.template = folder_template(folder, tokenizer, model_type)
+    return tokenizer
+
+
+def _open(folder: Path, vocab_size: int) -> Tokenizer | None:
     found = tokenizers.find_file(folder)
     if found is None:
         return None
@@ -35,9 +47,11 @@ def without_new_tokens(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
     if not isinstance(tokenizer, GPTBPE):
         return tokenizer
     known = {name: i for name, i in tokenizer.special_tokens.items() if i < vocab_size}
-    return GPTBPE(
+    fitting = GPTBPE(
         tokenizer.vocab, tokenizer.merges, special_tokens=known, words=tokenizer.words, unknown=tokenizer.unknown
     )
+    fitting.template = tokenizer.template
+    return fitting
 
 
 def roles(tokenizer: Tokenizer | None) -> dict[str, str]:

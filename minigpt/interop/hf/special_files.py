@@ -1,0 +1,58 @@
+"""Which special tokens AutoTokenizer adds to a text, by what lies in a folder.
+
+A tokenizer.json says it itself, unless the folder is opened by a class that sets its own template (BERT's, RoBERTa's,
+which is BART's too). Where there are only the older files, tokenizer_config.json's add_bos_token and add_eos_token do;
+beside a tokenizer.json transformers ignores the two. Measured with transformers 5.23.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minigpt.interop.keys import read_json
+from minigpt.tokenizers import TOKENIZER_FILE, Tokenizer
+from minigpt.tokenizers.template import Template, begin_end_template, bert_template, roberta_template
+
+# The class that transformers takes for a kind of model where no file names one, and how our classes are called.
+BY_MODEL = {"bert": "BertTokenizer", "bart": "RobertaTokenizer", "gpt2": "GPT2Tokenizer"}
+ALIASES = {"BartTokenizer": "RobertaTokenizer"}
+DEFAULTS = {
+    "BertTokenizer": {"cls_token": "[CLS]", "sep_token": "[SEP]"},
+    "RobertaTokenizer": {"cls_token": "<s>", "sep_token": "</s>"},
+    "GPT2Tokenizer": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
+}
+OTHERWISE = {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def folder_template(folder: Path, tokenizer: Tokenizer, model_type: str) -> Template:
+    """The template of a folder's tokenizer, whose own is what its tokenizer.json says, if it has one.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    settings = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+    name = settings.get("tokenizer_class") or _read(folder / "config.json").get("tokenizer_class")
+    name = (name if isinstance(name, str) else BY_MODEL.get(model_type, "")).removesuffix("Fast")
+    name = ALIASES.get(name, name)
+    roles = DEFAULTS.get(name, OTHERWISE) | settings
+    ids = {role: _id(tokenizer, roles.get(role)) for role in ("bos_token", "eos_token", "cls_token", "sep_token")}
+    makers = {"BertTokenizer": bert_template, "RobertaTokenizer": roberta_template}
+    if name in makers and None not in (ids["cls_token"], ids["sep_token"]):
+        return makers[name](ids["cls_token"], ids["sep_token"])
+    if (folder / TOKENIZER_FILE).exists():
+        return tokenizer.template
+    added = [ids[f"{role}_token"] if settings.get(f"add_{role}_token") is True else None for role in ("bos", "eos")]
+    return begin_end_template(*added)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file says; null is as good as absent."""
+    values = read_json(path) if path.exists() else {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _id(tokenizer: Tokenizer, token: Any) -> int | None:
+    """The id of a special token, given as a text or as an object with its `content`."""
+    name = token.get("content") if isinstance(token, dict) else token
+    return tokenizer.special_tokens.get(name) if isinstance(name, str) else None
