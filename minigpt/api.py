@@ -7,7 +7,8 @@ ignored and shifted inside for causal models.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,29 +16,38 @@ from typing import Any
 import numpy as np
 
 from minigpt import tokenizers
-from minigpt.adapters import ADAPTERS
-from minigpt.adapters.generation import SEARCHES, generation_settings, greedy, sampling
+from minigpt.adapters import ADAPTERS, seq2seq
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
 from minigpt.families import make_model, make_objective
 from minigpt.fast import team
+from minigpt.generation_settings import Generation, generation, is_setting
 from minigpt.interop.opening import open_model
-from minigpt.interop.token_roles import read_ids
+from minigpt.interop.token_roles import read_generation, read_ids
 from minigpt.params import Parameters
+from minigpt.prompting import own_settings, text_settings, written
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers.template import begin_end_template, roberta_template
 from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
 from minigpt.train.run_folder import find_run, is_run, load_config
+
+# What the texts of our own runs stand between in training, where their tokenizer does not say it.
+OWN_TEMPLATES = {
+    "bart": lambda c: roberta_template(c.bos, c.eos),
+    "transformer": lambda c: begin_end_template(None, c.eos),
+}
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`.
 
-    `.ids` are those of the tokens that begin, end and pad a text, under Hugging Face's names, as far as they are known.
+    `.ids` are those of the tokens that begin, end and pad a text, under Hugging Face's names, as far as they are known;
+    `.generation` are the other settings that a model of another implementation came with, None for a run of our own.
     """
 
     model: Any
@@ -45,6 +55,7 @@ class Loaded:
     tokenizer: Tokenizer | None
     config: RunConfig
     ids: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] | None = None
 
     @property
     def text(self) -> Tokenizer:
@@ -102,15 +113,8 @@ class Loaded:
         input_ids: Any,
         attention_mask: Any = None,
         *,
-        max_new_tokens: int = 20,
-        do_sample: bool = False,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
         seed: int = 0,
-        eos_token_id: int | Sequence[int] | None = None,
-        pad_token_id: int | None = None,
-        **inputs: Any,
+        **settings: Any,
     ) -> np.ndarray:
         """Continue rows of ids as `generate()` of transformers does: prompts and what follows, (B, T + new).
 
@@ -118,26 +122,28 @@ class Loaded:
 
         Args:
             input_ids, attention_mask: (B, T); a decoder-only model's prompts are padded on the left.
-            do_sample: draw each token, each row with its own draws, instead of taking the most probable one.
-            eos_token_id: the id or ids that end a row; None takes the model's own (`.ids`), () lets none end it.
-            pad_token_id: what follows in a row that has ended; None takes the model's own, else an id that ends.
-            inputs: further arrays, as for `logits`; and the settings of a search: `num_beams`, `length_penalty`,
-                `early_stopping`, `no_repeat_ngram_size`, `min_length`, `forced_bos_token_id`, `forced_eos_token_id`.
+            seed: of what is drawn; each row has its own draws.
+            settings: those of `minigpt.generation_settings.Generation`, such as `max_new_tokens`, `do_sample`,
+                `num_beams`, `repetition_penalty` or `eos_token_id` (() lets no row end). They win over the model's own
+                (`.generation` and `.ids`), and these over transformers' defaults: at most 20 new tokens, the most
+                probable one each time. Also further arrays, as for `logits`.
 
         Raises:
-            UserError: the rows do not fit the context or are padded otherwise.
+            UserError: the rows do not fit the context or are padded otherwise, or a setting is one that is not
+                computed.
         """
-        search = {name: inputs.pop(name) for name in SEARCHES if name in inputs}
-        if search and do_sample:
-            raise UserError(f"do_sample draws tokens, so {', '.join(search)} cannot be given with it")
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        choose = sampling(seed, temperature, top_k, top_p) if do_sample else greedy
-        given = {"eos_token_id": eos_token_id, "pad_token_id": pad_token_id}
-        ids = {**self.ids, **{name: value for name, value in given.items() if value is not None}}
-        if not do_sample:  # what the model's own ids force, a search does
-            search = {name: value for name, value in self.ids.items() if name in SEARCHES} | search
-        settings = generation_settings(max_new_tokens, ids, search)
-        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, choose, settings)
+        given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **settings)
+        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, self.settings(**given), seed)
+
+    def settings(self, **given: Any) -> Generation:
+        """The settings of generation: those given, the model's own, transformers' defaults.
+
+        Raises:
+            UserError: one of them is not computed.
+        """
+        ids = self.ids or self._adapter.known_ids(self.model)
+        return generation(self.generation or {}, ids, given)
 
     def _arrays(self, **inputs: Any) -> dict[str, Array]:
         """The inputs that were given, on the model's backend.
@@ -181,22 +187,41 @@ class Loaded:
         self,
         prompt: str = "",
         *,
-        max_new_tokens: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
         seed: int = 0,
         **settings: Any,
     ) -> str:
         """What the model makes of `prompt`: its continuation, or what the family's objective lets it write.
 
+        The prompt gets the special tokens that the original adds (docs/special-tokens.md).
+
         Args:
-            settings: further ones of `minigpt.config.SampleConfig`.
+            max_new_tokens: by default as many as the model's own settings say, else 200.
+            temperature: 0 takes the most probable token each time, any other draws; by default what the model's own
+                settings say, else 1.
+            settings: further ones of `minigpt.generation_settings.Generation`, such as `top_k`, `top_p`, `num_beams` or
+                `repetition_penalty`; for runs of our own those of `minigpt.config.SampleConfig`.
         """
-        settings |= {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        sample = dataclasses.replace(self.config.sample, prompt=prompt, tokens=max_new_tokens, **settings)
-        objective = make_objective(dataclasses.replace(self.config, sample=sample), self.text)
-        return "".join(objective.sample(self.model, self.params, sample, seed)).removeprefix(prompt)
+        given = {"max_new_tokens": max_new_tokens, "temperature": temperature, **settings}
+        if self.generation is None:  # not what the run's own samples draw from
+            given = {"top_k": 0, "top_p": 1.0} | given
+        return "".join(self.pieces(prompt, given, seed, tokens=200, drawing=1.0)).removeprefix(prompt)
+
+    def pieces(self, prompt: str, given: Mapping[str, Any], seed: int, *, tokens: int, drawing: float) -> Iterator[str]:
+        """The text of `generate` as it comes: a continuation begins with the prompt.
+
+        Args:
+            given: settings, None where nothing is said.
+            tokens, drawing: how many tokens and which temperature, where neither `given` nor the model says it.
+        """
+        if self.generation is None or self.config.task or self.model.family == "bert":
+            sample = own_settings(self.config.sample, given, tokens, drawing)
+            sample = dataclasses.replace(sample, prompt=prompt)
+            objective = make_objective(dataclasses.replace(self.config, sample=sample), self.text)
+            return objective.sample(self.model, self.params, sample, seed)
+        found = written(self, prompt, text_settings(self, given, tokens, drawing), seed)
+        return found if self._adapter is seq2seq else itertools.chain([prompt], found)
 
 
 def load(
@@ -229,7 +254,7 @@ def load(
     if opened.tokenizer:
         check_fit(opened.tokenizer, opened.config.model.vocab_size)
     params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
-    return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids)
+    return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids, opened.generation)
 
 
 def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
@@ -244,7 +269,12 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
         check_fit(tokenizer, config.model.vocab_size)
         check_tokenizer(state, tokenizer, run)
     params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))
-    return Loaded(model, params, tokenizer, config, read_ids(run))
+    written_elsewhere = read_generation(run)
+    if tokenizer is not None and written_elsewhere is None and config.family in OWN_TEMPLATES:
+        tokenizer.template = OWN_TEMPLATES[config.family](config.model)
+    adapter = ADAPTERS.get(config.family)  # a family that is added to the trainer alone has none
+    ids = read_ids(run) or (adapter.known_ids(model) if adapter else {})
+    return Loaded(model, params, tokenizer, config, ids, written_elsewhere)
 
 
 def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:

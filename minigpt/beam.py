@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from minigpt.backend import backend_of
 from minigpt.errors import UserError
 from minigpt.params import Parameters
+from minigpt.processors import Process, forbid_end, forbid_repeats, force, process
 
 _WORST = -1e9  # below every score, and still a number
 PENALTIES: dict[str, Callable[[float, float], float]] = {
@@ -74,14 +76,24 @@ class Hypothesis(NamedTuple):
 
 
 def generate(
-    model: Any, params: Parameters, state: Any, prompt: Any, search: Search, *, eos: int, vocab_size: int | None = None
+    model: Any,
+    params: Parameters,
+    state: Any,
+    prompt: Any,
+    search: Search,
+    *,
+    eos: int | Sequence[int],
+    vocab_size: int | None = None,
+    steps: Sequence[Process] = (),
+    count: int = 1,
 ) -> list[Hypothesis]:
-    """Continue every row of `prompt` and return its best text.
+    """Continue every row of `prompt` and return its best text, or its `count` best ones one after the other.
 
     Args:
         state: what `model.start` returned for the batch.
         prompt: (B, P) the decoder's first tokens; an encoder–decoder has one, its start token.
-        eos: the id of end-of-text.
+        eos: the id of end-of-text, or all that end one; () lets every text go on to `max_length`.
+        steps: what else happens to the scores, after what `search` forbids (see `minigpt.processors`).
         vocab_size: only ids below it are considered.
     Raises:
         UserError: there is no room for a new token below `max_length`, or the model's scores are not finite.
@@ -99,31 +111,24 @@ def generate(
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), state
 
-    run = _greedy if search.beams == 1 else _beam
-    return run(log_probabilities, state, prompt, search, eos)
+    ends = np.atleast_1d(eos).astype(int).tolist()
+    steps = [*constraints(search, ends), *steps]
+    if search.beams == 1:
+        return _greedy(log_probabilities, state, prompt, search, ends, steps)
+    return _beam(log_probabilities, state, prompt, search, ends, steps, count)
 
 
-def constrain(scores: np.ndarray, texts: np.ndarray, search: Search, eos: int) -> np.ndarray:
-    """Rule out (−∞) the next tokens (R, V) that `search` forbids after the texts (R, n)."""
-    scores, length = scores.copy(), texts.shape[1]
+def constraints(search: Search, ends: Sequence[int]) -> list[Process]:
+    """What `search` itself forbids and forces."""
+    made: list[Process] = []
     if search.no_repeat_ngram:
-        for row, text in zip(scores, texts.tolist(), strict=True):
-            row[repeating_tokens(text, search.no_repeat_ngram)] = -np.inf
-    if length < search.min_length:
-        scores[:, eos] = -np.inf
-    for token, at in ((search.forced_bos, 1), (search.forced_eos, search.max_length - 1)):
-        if token is not None and length == at:
-            scores[...] = -np.inf
-            scores[:, token] = 0.0  # certain: the score stays what it was
-    return scores
-
-
-def repeating_tokens(text: Sequence[int], n: int) -> list[int]:
-    """The tokens that would complete an n-gram which `text` already contains."""
-    if len(text) < n:
-        return []
-    ending = text[len(text) - n + 1 :]
-    return [text[i + n - 1] for i in range(len(text) - n + 1) if text[i : i + n - 1] == ending]
+        made.append(partial(forbid_repeats, size=search.no_repeat_ngram))
+    if search.min_length:
+        made.append(partial(forbid_end, length=search.min_length, ends=ends))
+    for token, length in ((search.forced_bos, 1), (search.forced_eos, search.max_length - 1)):
+        if token is not None:
+            made.append(partial(force, length=length, ids=(token,)))
+    return made
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:
@@ -136,19 +141,21 @@ def best(scores: np.ndarray, count: int) -> np.ndarray:
     return np.stack(chosen)
 
 
-def _greedy(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: int) -> list[Hypothesis]:
+def _greedy(
+    step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: Sequence[int], steps: Sequence[Process]
+) -> list[Hypothesis]:
     """Always the most probable token; each row ends at its first end-of-text, or at the maximal length."""
     texts, scores = prompt, np.zeros(len(prompt))
     ends = np.full(len(prompt), search.max_length)
     ids = prompt
     while texts.shape[1] < search.max_length and (ends > texts.shape[1]).any():
         log_probs, state = step(ids, state)
-        log_probs = constrain(log_probs, texts, search, eos)
+        log_probs = process(log_probs, texts, steps)
         ids = log_probs.argmax(axis=1)[:, None]
         running = ends > texts.shape[1]
         scores[running] += np.take_along_axis(log_probs, ids, axis=1)[running, 0]
         texts = np.concatenate([texts, ids], axis=1)
-        ends[running & (ids[:, 0] == eos)] = texts.shape[1]
+        ends[running & np.isin(ids[:, 0], eos)] = texts.shape[1]
     found = []
     for text, score, end in zip(texts.tolist(), scores, ends, strict=True):
         found.append(Hypothesis(text[:end], float(search.penalize(score, end - prompt.shape[1]))))
@@ -169,9 +176,10 @@ class _Pool(NamedTuple):
         keep = best(both[2], self.scores.shape[1])
         return _Pool(*(_take(x, keep) for x in both))
 
-    def best_of_each(self) -> list[Hypothesis]:
-        """The best text of each row."""
-        firsts = zip(self.texts[:, 0], self.lengths[:, 0], self.scores[:, 0], strict=True)
+    def best_of_each(self, count: int) -> list[Hypothesis]:
+        """The `count` best texts of each row."""
+        texts = self.texts[:, :count].reshape(-1, self.texts.shape[2])
+        firsts = zip(texts, self.lengths[:, :count].ravel(), self.scores[:, :count].ravel(), strict=True)
         return [Hypothesis(text[:n].tolist(), float(score)) for text, n, score in firsts]
 
 
@@ -180,7 +188,15 @@ def _take(x: np.ndarray, beams: np.ndarray) -> np.ndarray:
     return x[np.arange(len(x))[:, None], beams]
 
 
-def _beam(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: int) -> list[Hypothesis]:
+def _beam(
+    step: Callable,
+    state: Any,
+    prompt: np.ndarray,
+    search: Search,
+    eos: Sequence[int],
+    steps: Sequence[Process],
+    count: int,
+) -> list[Hypothesis]:
     (rows, start), k = prompt.shape, search.beams
     texts = np.zeros((rows, k, search.max_length), dtype=np.int64)
     texts[:, :, :start] = prompt[:, None]
@@ -193,9 +209,9 @@ def _beam(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: i
     ids = np.repeat(prompt, k, axis=0)
     for length in range(start, search.max_length):  # of the texts so far
         log_probs, state = step(ids, state)  # (B·K, V)
-        log_probs = constrain(log_probs, texts[:, :, :length].reshape(rows * k, length), search, eos)
-        extended, totals, origins = _candidates(log_probs, texts, scores, length)
-        ends = (extended[:, :, length] == eos) | (length + 1 == search.max_length)
+        log_probs = process(log_probs, texts[:, :, :length].reshape(rows * k, length), steps)
+        extended, totals, origins = _candidates(log_probs, texts, scores, length, max(2, 1 + len(eos)) * k)
+        ends = np.isin(extended[:, :, length], eos) | (length + 1 == search.max_length)
         new = _hypotheses(extended, totals, ends, open_rows, length + 1, start, search)
         if search.early_stopping is True:  # a row that has all its hypotheses takes no more
             new.scores[pool.finished.all(axis=1)] += _WORST
@@ -209,19 +225,19 @@ def _beam(step: Callable, state: Any, prompt: np.ndarray, search: Search, eos: i
         ids = texts[:, :, length].reshape(rows * k, 1)
         beams = _take(origins, running) + np.arange(rows)[:, None] * k
         state = state.reorder(beams.reshape(-1))
-    return pool.best_of_each()
+    return pool.best_of_each(count)
 
 
 def _candidates(
-    log_probs: np.ndarray, texts: np.ndarray, scores: np.ndarray, length: int
+    log_probs: np.ndarray, texts: np.ndarray, scores: np.ndarray, length: int, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The 2K best one-token extensions of each row's K texts: the texts, their scores, the beam that each comes from.
+    """The best one-token extensions of each row's K texts: the texts, their scores, the beam that each comes from.
 
-    Twice as many as beams, because at most K of them say end-of-text: so K remain to go on with.
+    `most` is K for every id of end-of-text and K more, because as many may end: so K remain to go on with.
     """
     (rows, k), vocab = scores.shape, log_probs.shape[1]
     totals = log_probs.reshape(rows, k * vocab) + np.repeat(scores, vocab, axis=1)
-    chosen = best(totals, min(2 * k, totals.shape[1]))
+    chosen = best(totals, min(most, totals.shape[1]))
     extended = _take(texts, chosen // vocab)
     extended[:, :, length] = chosen % vocab
     return extended, _take(totals, chosen), chosen // vocab

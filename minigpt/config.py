@@ -192,6 +192,10 @@ class SampleConfig:
     Attributes:
         beams: search with so many beams for the most probable text instead of drawing tokens (encoder–decoders only);
             0 draws.
+        min_p: draw only tokens of at least so many times the largest probability.
+        repetition_penalty: divide the scores of tokens that the text already has (and multiply negative ones); 1 does
+            nothing.
+        no_repeat_ngram: no sequence of so many tokens comes twice; 0 allows it.
         penalty, length_penalty: how the search weighs length, "length" (nᵅ) or "gnmt" (((5 + n)/6)ᵅ), and α: larger
             values favour longer texts.
     """
@@ -204,8 +208,14 @@ class SampleConfig:
     beams: int = 0
     penalty: str = "length"
     length_penalty: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
 
     def __post_init__(self) -> None:
+        _require(0 <= self.min_p <= 1, f"sample.min_p is {self.min_p}; it must be from 0 to 1")
+        _require(self.repetition_penalty > 0, "sample.repetition_penalty must be above 0")
+        _require(self.no_repeat_ngram >= 0, "sample.no_repeat_ngram must not be negative")
         _require(self.tokens >= 1, f"sample.tokens is {self.tokens}; it must be at least 1")
         _require(self.temperature >= 0, f"sample.temperature is {self.temperature}; it must not be negative")
         _require(self.top_k >= 0, f"sample.top_k is {self.top_k}; it must not be negative")

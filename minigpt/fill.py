@@ -10,7 +10,8 @@ import numpy as np
 from minigpt.backend import backend_of
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
-from minigpt.generate import next_token_probabilities
+from minigpt.generate import drawing_probabilities
+from minigpt.generation_settings import generation
 from minigpt.params import Parameters
 from minigpt.run import Run
 
@@ -24,6 +25,7 @@ def fill_in(
     temperature: float = 0.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
     seed: int | Sequence[int] = 0,
     vocab_size: int | None = None,
 ) -> list[int]:
@@ -32,7 +34,7 @@ def fill_in(
     Args:
         ids: one row, with its special tokens.
         blanks: the places to fill.
-        temperature, top_k, top_p: see `minigpt.generate`; temperature 0 takes the most probable token.
+        temperature, top_k, top_p, min_p: see `minigpt.generate`; temperature 0 takes the most probable token.
         vocab_size: choose only ids below it.
     Raises:
         UserError: the model's scores are not finite.
@@ -42,9 +44,10 @@ def fill_in(
     scores = backend.to_host(model.logits(params, backend.asarray(np.asarray([ids])), run)[0])[:, :vocab_size]
     if not np.isfinite(scores).all():
         raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+    g = generation({"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p})
     draw = np.random.default_rng(seed)
     filled = list(ids)
     for blank in blanks:
-        p = next_token_probabilities(scores[blank], temperature=temperature, top_k=top_k, top_p=top_p)
+        p = drawing_probabilities(scores[blank], g)
         filled[blank] = int(draw.choice(len(p), p=p))
     return filled

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from minigpt import truncation
 from minigpt.backend import backend_of
 from minigpt.data.batch import Batch
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
+from minigpt.generation_settings import Generation, generation
 from minigpt.params import Parameters
+from minigpt.processors import Process, process, processors
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
 
@@ -49,6 +52,20 @@ def next_token_probabilities(
     return probabilities
 
 
+def drawing_probabilities(logits: np.ndarray, g: Generation) -> np.ndarray:
+    """The distribution (V,) to draw from, with all of the settings that leave out unlikely tokens."""
+    p = next_token_probabilities(logits, temperature=g.temperature, top_k=g.top_k, top_p=g.top_p)
+    if g.min_p:
+        p = truncation.min_p(p, g.min_p)
+    if g.typical_p < 1:
+        p = truncation.typical(p, g.typical_p)
+    if 0 < g.epsilon_cutoff < 1:
+        p = truncation.epsilon_cutoff(p, g.epsilon_cutoff)
+    if 0 < g.eta_cutoff < 1:
+        p = truncation.eta_cutoff(p, g.eta_cutoff)
+    return p
+
+
 def generate(
     model: Any,
     params: Parameters,
@@ -60,35 +77,74 @@ def generate(
     top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
     vocab_size: int | None = None,
+    **settings: Any,
 ) -> Iterator[int]:
     """Return an iterator over `tokens` new token ids that continue `prompt` (at least one id).
 
     Args:
         vocab_size: draw only ids below it (a tokenizer may have fewer tokens than the model has rows).
+        settings: further ones of `minigpt.generation_settings.Generation`, such as `repetition_penalty` or `min_p`.
     Raises:
         UserError: the prompt is empty or longer than the model's context, a setting is out of range, or the model's
             scores are not finite.
     """
-    context = model.config.context
-    check_prompt(prompt, context)
     if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
         raise UserError("temperature and top_k must not be negative, and top_p must be above 0 and at most 1")
+    drawing = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    return continuation(model, params, prompt, tokens, generation(drawing, settings), seed=seed, vocab_size=vocab_size)
 
-    def continuation() -> Iterator[int]:
-        rng = np.random.default_rng(seed)
-        scores = next_scores(model, params, prompt, tokens)
-        logits = next(scores) if tokens else None
-        for n in range(tokens):
-            logits = logits[:vocab_size]
-            if not np.isfinite(logits).all():
-                raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
-            probabilities = next_token_probabilities(logits, temperature=temperature, top_k=top_k, top_p=top_p)
+
+def continuation(
+    model: Any,
+    params: Parameters,
+    prompt: Sequence[int],
+    tokens: int,
+    g: Generation,
+    *,
+    seed: int | Sequence[int] = 0,
+    vocab_size: int | None = None,
+) -> Iterator[int]:
+    """Return an iterator over at most `tokens` ids that follow `prompt`: as many, or up to the first that ends a text.
+
+    Raises:
+        UserError: see `generate`.
+    """
+    check_prompt(prompt, model.config.context)
+    source = np.array([prompt])
+    limit = model.config.vocab_size if vocab_size is None else vocab_size
+    steps = processors(g, prompt=len(prompt), longest=len(prompt) + tokens, source=source, real=None, vocab_size=limit)
+    return _continuation(model, params, list(prompt), tokens, g, steps, seed, limit)
+
+
+def _continuation(
+    model: Any,
+    params: Parameters,
+    text: list[int],
+    tokens: int,
+    g: Generation,
+    steps: Sequence[Process],
+    seed: int | Sequence[int],
+    limit: int,
+) -> Iterator[int]:
+    rng = np.random.default_rng(seed)
+    scores = next_scores(model, params, text, tokens)
+    logits = next(scores) if tokens else None
+    for n in range(tokens):
+        logits = logits[:limit]
+        if not (g.remove_invalid_values or np.isfinite(logits).all()):
+            raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+        logits = process(logits[None], np.array([text]), steps)[0] if steps else logits
+        if g.do_sample:
+            probabilities = drawing_probabilities(logits, g)
             token = int(rng.choice(len(probabilities), p=probabilities))
-            yield token
-            if n + 1 < tokens:
-                logits = scores.send(token)
-
-    return continuation()
+        else:
+            token = int(logits.argmax())
+        yield token
+        if token in g.eos_token_id:
+            return
+        text.append(token)
+        if n + 1 < tokens:
+            logits = scores.send(token)
 
 
 def next_scores(model: Any, params: Parameters, prompt: Sequence[int], tokens: int) -> Generator[np.ndarray, int, None]:
@@ -129,10 +185,15 @@ def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
         return [0]
 
 
-def text_pieces(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Decode ids as they come. A character may take several: only what can no longer change is handed out."""
-    done: list[int] = []
-    given = ""
+def text_pieces(tokenizer: Tokenizer, ids: Iterable[int], before: Sequence[int] = ()) -> Iterator[str]:
+    """Decode ids as they come. A character may take several: only what can no longer change is handed out.
+
+    Args:
+        before: the ids of the text that they continue, without its special tokens; where there is a text, a space that
+            the first new token begins with is part of what follows.
+    """
+    done = list(before)
+    given = tokenizer.decode(done) if done else ""
     for i in ids:
         done.append(i)
         text = tokenizer.decode(done).rstrip("\ufffd")

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from minigpt.beam import PENALTIES, Search, best, generate, repeating_tokens
+from minigpt.beam import PENALTIES, Search, best, generate
 from minigpt.errors import UserError
 
 EOS, START, VOCAB = 0, 1, 5
@@ -119,14 +119,6 @@ def test_no_ngram_repeats(beams, n):
         grams = [tuple(found.ids[i : i + n]) for i in range(len(found.ids) - n + 1)]
         assert len(set(grams)) == len(grams)
     assert any(len(set(f.ids)) < len(f.ids) for f in plain)
-
-
-def test_repeating_tokens():
-    assert repeating_tokens([1, 2, 3, 1, 2], 3) == [3]
-    assert repeating_tokens([1, 2, 3, 1, 2], 2) == [3]
-    assert repeating_tokens([2, 2], 2) == [2]
-    assert repeating_tokens([1, 2, 1], 1) == [1, 2, 1]
-    assert repeating_tokens([1, 2], 3) == []
 
 
 def test_ties_go_to_the_first():

@@ -5,7 +5,8 @@ An adapter is a module with
     INPUTS                              the names of the arrays that it takes, as Hugging Face's class calls them
     logits(model, params, inputs, run)  the scores; `inputs` maps the names that were given to arrays
     batch(model, inputs)                the batch for the model's `forward`, from the inputs and the labels
-    generate_ids(model, params, inputs, run, choose, settings)   see `minigpt.adapters.generation`
+    known_ids(model)                    the ids that its configuration names, under Hugging Face's names
+    generate_ids(model, params, inputs, run, g, seed)   see `minigpt.adapters.generation`; `g` is a `Generation`
 
 `minigpt.load` finds it by the family of the model.
 """

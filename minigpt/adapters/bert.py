@@ -14,6 +14,7 @@ import numpy as np
 from minigpt.backend import Array, array_module
 from minigpt.data.bert_batch import BertBatch
 from minigpt.errors import UserError
+from minigpt.generation_settings import Generation
 from minigpt.ops import IGNORE
 from minigpt.params import Parameters
 from minigpt.run import Run
@@ -68,8 +69,13 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> BertBatch:
     return BertBatch(ids, types, places, targets, None if pairs is None else pairs.reshape(-1), padding)
 
 
+def known_ids(model: Any) -> dict[str, Any]:
+    """The ids that a model's configuration itself names."""
+    return {}
+
+
 def generate_ids(
-    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Any, settings: Any
+    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, g: Generation, seed: int
 ) -> Array:
     """There is no such thing: BERT sees both sides of what it predicts."""
     raise UserError("BERT does not continue a text; it fills in [MASK] (minigpt sample --prompt, or logits)")

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.adapters.generation import Choose, GenerationSettings, search_ids
+from minigpt.adapters.generation import count_new, generate_rows
 from minigpt.backend import Array, Backend, array_module, backend_of
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
+from minigpt.generation_settings import Generation
 from minigpt.ops import IGNORE
 from minigpt.params import Parameters
+from minigpt.processors import processors
 from minigpt.run import Run
 
 INPUTS = ("input_ids", "attention_mask", "labels")
@@ -39,36 +41,40 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
     return Batch(ids, targets, _key_padding(inputs))
 
 
+def known_ids(model: Any) -> dict[str, Any]:
+    """The ids that a model's configuration itself names."""
+    return {}
+
+
 def generate_ids(
-    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Choose, settings: GenerationSettings
+    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, g: Generation, seed: int
 ) -> np.ndarray:
     """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended."""
-    backend = backend_of(params.flat)
-    ids = backend.to_host(inputs["input_ids"])
-    lengths = _real_lengths(inputs, ids.shape, backend)
-    if (longest := int(lengths.max()) + settings.max_new_tokens) > model.config.context:
-        raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {model.config.context}")
-    # Columns of nothing but padding take no room; but a search's lengths count them, as transformers' do
-    empty, ids = np.split(ids, [0 if settings.search else ids.shape[1] - int(lengths.max())], axis=1)
-    pad = settings.pad if settings.pad is not None else settings.eos[0] if settings.eos else 0
-    key_padding = None
-    if (lengths < ids.shape[1]).any():
-        key_padding = backend.asarray(np.arange(ids.shape[1]) >= ids.shape[1] - lengths[:, None])
-    prompt = Batch(backend.asarray(ids), backend.asarray(ids), key_padding)
-    state = model.start(params, prompt, ids.shape[1] + settings.max_new_tokens, run)
-    if settings.search:
-        if len(settings.eos) != 1:
-            raise UserError("a search needs to know the one id that ends a text: give eos_token_id")
-        return search_ids(model, params, state, ids, settings, eos=settings.eos[0], pad=pad)
-    text, alive, rows = ids, np.ones(len(ids), dtype=bool), np.arange(len(ids))
-    for step in range(settings.max_new_tokens):
-        scores, state = model.step(params, backend.asarray(text if step == 0 else text[:, -1:]), state)
-        chosen = np.where(alive, choose(backend.to_host(scores), rows), pad)
-        text = np.concatenate([text, chosen[:, None]], axis=1)
-        alive &= ~np.isin(chosen, settings.eos)
-        if not alive.any():
-            break
-    return np.concatenate([empty, text], axis=1)
+    backend, context = backend_of(params.flat), model.config.context
+    if g.do_sample:
+        inputs = {name: np.repeat(backend.to_host(x), g.num_return_sequences, axis=0) for name, x in inputs.items()}
+    text = backend.to_host(inputs["input_ids"])
+    lengths = _real_lengths(inputs, text.shape, backend)
+    new = count_new(g, text.shape[1], context)
+    if (longest := int(lengths.max()) + new) > context:
+        raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {context}")
+    real = np.arange(text.shape[1]) >= text.shape[1] - lengths[:, None]
+    real = None if real.all() else real
+    steps = processors(
+        g,
+        prompt=text.shape[1],
+        longest=text.shape[1] + new,
+        source=text,
+        real=real,
+        vocab_size=model.config.vocab_size,
+    )
+    # Columns of nothing but padding take no room; but the settings' lengths count them, and a search reads them
+    first = text if g.num_beams > 1 else text[:, text.shape[1] - int(lengths.max()) :]
+    key_padding = None if real is None else real[:, text.shape[1] - first.shape[1] :]
+    shared = backend.asarray(first)
+    batch_ = Batch(shared, shared, None if key_padding is None or key_padding.all() else backend.asarray(key_padding))
+    state = model.start(params, batch_, first.shape[1] + new, run)
+    return generate_rows(model, params, state, text, first, g, steps, new=new, seed=seed)
 
 
 def _real_lengths(inputs: Mapping[str, Array], shape: tuple[int, int], backend: Backend) -> np.ndarray:

@@ -1,75 +1,95 @@
-"""What generating from ids has in common for all families: when a row ends, and how the next token is chosen."""
+"""What generating from ids has in common for all families: how long, how the next token is chosen, when a row ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minigpt import beam
+from minigpt.backend import backend_of
 from minigpt.beam import Search
 from minigpt.data.batch import pad_rows
 from minigpt.errors import UserError
-from minigpt.generate import next_token_probabilities
+from minigpt.generate import drawing_probabilities
+from minigpt.generation_settings import Generation
 from minigpt.params import Parameters
+from minigpt.processors import Process, process
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (b, V) and the rows' numbers (b,) to ids (b,)
+DEFAULT_NEW = 20  # tokens, where nobody says how many; transformers' default
 
 
-SEARCHES = {  # what their generate() calls the settings of a search, and what `minigpt.beam.Search` does
-    "num_beams": "beams",
-    "length_penalty": "length_penalty",
-    "early_stopping": "early_stopping",
-    "no_repeat_ngram_size": "no_repeat_ngram",
-    "min_length": "min_length",
-    "forced_bos_token_id": "forced_bos",
-    "forced_eos_token_id": "forced_eos",
-}
+def count_new(g: Generation, prompt: int, context: int) -> int:
+    """How many tokens may follow `prompt` of them: max_new_tokens, else up to max_length, else 20 if they fit.
 
-
-class GenerationSettings(NamedTuple):
-    """How far a row goes: at most `max_new_tokens`, until one of `eos`; then follows `pad` (None: nobody said what).
-
-    `search` holds the settings of `minigpt.beam.Search` that were given; with any of them the row is searched for.
+    Raises:
+        UserError: that is none.
     """
-
-    max_new_tokens: int
-    eos: tuple[int, ...]
-    pad: int | None
-    search: Mapping[str, Any]
-
-
-def generation_settings(max_new_tokens: int, ids: Mapping[str, Any], search: Mapping[str, Any]) -> GenerationSettings:
-    """Put together what `generate_ids` was given.
-
-    Args:
-        ids: of the tokens that end and pad a text, as far as they are known; search: the settings of a search. Both
-            have the names that Hugging Face uses.
-    """
-    if max_new_tokens < 1:
-        raise UserError(f"max_new_tokens is {max_new_tokens}; it must be at least 1")
-    eos = ids.get("eos_token_id", ())
-    ends = (eos,) if isinstance(eos, int) else tuple(eos)
-    return GenerationSettings(
-        max_new_tokens, ends, ids.get("pad_token_id"), {SEARCHES[name]: value for name, value in search.items()}
-    )
+    if g.max_new_tokens is not None:
+        return g.max_new_tokens
+    longest = g.max_length if g.max_length is not None else min(prompt + DEFAULT_NEW, context)
+    if longest <= prompt:
+        raise UserError(f"the prompt has {prompt} tokens, which leaves no room below {longest}: give max_new_tokens")
+    return longest - prompt
 
 
-def search_ids(
+def generate_rows(
     model: Any,
     params: Parameters,
     state: Any,
-    prompt: np.ndarray,
-    settings: GenerationSettings,
+    text: np.ndarray,
+    unread: np.ndarray,
+    g: Generation,
+    steps: Sequence[Process],
     *,
-    eos: int,
-    pad: int,
+    new: int,
+    seed: int,
 ) -> np.ndarray:
-    """Search for the best text of every row: (B, P) to (B, P + new), padding after a row's end."""
-    longest = prompt.shape[1] + settings.max_new_tokens
-    search = Search(**({"beams": 1, "max_length": longest} | settings.search))
-    found = beam.generate(model, params, state, prompt, search, eos=eos)
+    """Continue every row: (B, P) to (B, P + new), or to where the last row ends; padding after a row's end.
+
+    Args:
+        text: what the settings see, padding included.
+        unread: (B, T) its last columns, which the model reads first.
+        steps: what happens to the scores (see `minigpt.processors`).
+    """
+    if g.num_beams > 1:
+        return _searched(model, params, state, text, g, steps, new)
+    backend, rows = backend_of(params.flat), np.arange(len(text))
+    choose = sampling(seed, g) if g.do_sample else greedy
+    pad = padding(g)
+    alive = np.ones(len(text), dtype=bool)
+    for _ in range(new):
+        scores, state = model.step(params, backend.asarray(unread), state)
+        chosen = choose(process(backend.to_host(scores), text, steps), rows)
+        unread = np.where(alive, chosen, pad)[:, None]
+        text = np.concatenate([text, unread], axis=1)
+        alive &= ~np.isin(unread[:, 0], g.eos_token_id)
+        if not alive.any():
+            break
+    return text
+
+
+def padding(g: Generation) -> int:
+    """What follows in a row that has ended."""
+    return g.pad_token_id if g.pad_token_id is not None else g.eos_token_id[0] if g.eos_token_id else 0
+
+
+def _searched(
+    model: Any, params: Parameters, state: Any, text: np.ndarray, g: Generation, steps: Sequence[Process], new: int
+) -> np.ndarray:
+    """The best texts of every row; transformers' search takes a padding id of 0 for none."""
+    search = Search(
+        beams=g.num_beams,
+        length_penalty=g.length_penalty,
+        early_stopping=g.early_stopping,
+        max_length=text.shape[1] + new,
+    )
+    found = beam.generate(
+        model, params, state, text, search, eos=g.eos_token_id, steps=steps, count=g.num_return_sequences
+    )
+    pad = g.eos_token_id[0] if g.eos_token_id and not g.pad_token_id else padding(g)
     return pad_rows([np.asarray(hypothesis.ids) for hypothesis in found], pad)
 
 
@@ -78,7 +98,7 @@ def greedy(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return scores.argmax(axis=-1)
 
 
-def sampling(seed: int, temperature: float, top_k: int, top_p: float) -> Choose:
+def sampling(seed: int, g: Generation) -> Choose:
     """Draw each row's token with a generator of its own, so that its neighbours do not matter."""
     generators: dict[int, np.random.Generator] = {}
 
@@ -86,7 +106,7 @@ def sampling(seed: int, temperature: float, top_k: int, top_p: float) -> Choose:
         chosen = np.empty(len(rows), dtype=np.int64)
         for n, row in enumerate(rows.tolist()):
             draw = generators.setdefault(row, np.random.default_rng([seed, row]))
-            p = next_token_probabilities(scores[n], temperature=temperature, top_k=top_k, top_p=top_p)
+            p = drawing_probabilities(scores[n], g)
             chosen[n] = draw.choice(len(p), p=p)
         return chosen
 

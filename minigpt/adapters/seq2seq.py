@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.adapters.generation import Choose, GenerationSettings, search_ids
+from minigpt.adapters.generation import count_new, generate_rows
 from minigpt.backend import Array, backend_of
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.errors import UserError
+from minigpt.generation_settings import Generation
 from minigpt.params import Parameters
+from minigpt.processors import processors
 from minigpt.run import Run
 
 INPUTS = ("input_ids", "attention_mask", "decoder_input_ids", "labels")
@@ -40,26 +42,30 @@ def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run
     return model.logits(params, batch(model, inputs), run)
 
 
+def known_ids(model: Any) -> dict[str, Any]:
+    """The ids that a model's configuration itself names."""
+    c = model.config
+    return {"eos_token_id": c.eos, "pad_token_id": c.pad, "decoder_start_token_id": c.start}
+
+
 def generate_ids(
-    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, choose: Choose, settings: GenerationSettings
+    model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, g: Generation, seed: int
 ) -> np.ndarray:
     """Write about every row, from the decoder's start token on: (B, S) to (B, 1 + new), padding after a row's end."""
     c, backend = model.config, backend_of(params.flat)
-    if settings.max_new_tokens >= c.context:
-        raise UserError(
-            f"{settings.max_new_tokens} new tokens and the decoder's start do not fit a context of {c.context}"
-        )
-    ends, rows = settings.eos or (c.eos,), np.arange(len(inputs["input_ids"]))
-    pad = c.pad if settings.pad is None else settings.pad
-    state = model.start(params, batch(model, inputs), settings.max_new_tokens + 1, run)
-    text, alive = np.full((len(rows), 1), c.start), np.ones(len(rows), dtype=bool)
-    if settings.search:
-        return search_ids(model, params, state, text, settings, eos=ends[0], pad=pad)
-    for _ in range(settings.max_new_tokens):
-        scores, state = model.step(params, backend.asarray(text[:, -1:]), state)
-        chosen = np.where(alive, choose(backend.to_host(scores), rows), pad)
-        text = np.concatenate([text, chosen[:, None]], axis=1)
-        alive &= ~np.isin(chosen, ends)
-        if not alive.any():
-            break
-    return text
+    if g.do_sample:
+        inputs = {name: np.repeat(backend.to_host(x), g.num_return_sequences, axis=0) for name, x in inputs.items()}
+    new = count_new(g, 1, c.context)
+    if new >= c.context:
+        raise UserError(f"{new} new tokens and the decoder's start do not fit a context of {c.context}")
+    source = backend.to_host(inputs["input_ids"])
+    steps = processors(g, prompt=1, longest=1 + new, source=source, real=None, vocab_size=c.vocab_size)
+    state = model.start(params, batch(model, {name: backend.asarray(x) for name, x in inputs.items()}), new + 1, run)
+    text = np.full((len(source), 1), decoder_start(g, c.start))
+    return generate_rows(model, params, state, text, text, g, steps, new=new, seed=seed)
+
+
+def decoder_start(g: Generation, otherwise: int) -> int:
+    """What the decoder begins with; transformers takes the beginning of a text where no file names it."""
+    named = (i for i in (g.decoder_start_token_id, g.bos_token_id) if i is not None)
+    return next(named, otherwise)

@@ -20,7 +20,7 @@ from minigpt.errors import UserError
 from minigpt.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
-from minigpt.interop.token_roles import write_ids
+from minigpt.interop.token_roles import write_generation
 from minigpt.models import FAMILIES
 from minigpt.tokenizers import fingerprint
 from minigpt.train.checkpoint import save_checkpoint
@@ -117,12 +117,16 @@ def _write_run(target: Path, loaded: Loaded) -> None:
 
     with new_folder(target) as beside:
         fill_run(beside, loaded.config, tokenizer, first_checkpoint)
-        if loaded.ids:
-            write_ids(beside, loaded.ids)
+        if loaded.generation is not None:
+            write_generation(beside, loaded.ids, loaded.generation)
 
 
 def _write_hf(target: Path, loaded: Loaded) -> None:
-    write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids)
+    settings = OUR_SETTINGS if loaded.generation is None else loaded.generation
+    write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, settings)
+
+
+OUR_SETTINGS = {"top_k": 0}  # runs of ours draw from all tokens, transformers by default from the 50 most probable
 
 
 def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:

@@ -13,6 +13,7 @@ from minigpt.data.batch import Batch
 from minigpt.data.documents import END_OF_TEXT
 from minigpt.dispatch import operations
 from minigpt.evaluate.scoring import check_causal, first_ids
+from minigpt.generation_settings import Generation
 from minigpt.run import Run
 
 _ROWS = 64  # of a batch
@@ -50,7 +51,7 @@ def write(
     tokens = min(tokens, max(loaded.model.config.context // 2, 1))
     room, begin = loaded.model.config.context - tokens, first_ids(loaded)
     rows = [[*begin, *loaded.text.encode(prompt.rstrip(" "))][-room:] for prompt in prompts]
-    choose = greedy if top_k == 1 else sampling(seed, 1.0, top_k, 1.0)
+    choose = greedy if top_k == 1 else sampling(seed, Generation(do_sample=True, top_k=top_k))
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # rows of like length share a batch
     written = [""] * len(rows)
     for first in range(0, len(order), _ROWS):

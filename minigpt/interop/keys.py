@@ -10,6 +10,7 @@ from typing import Any
 
 from minigpt.errors import UserError
 from minigpt.files import read_text
+from minigpt.generation_settings import is_setting
 
 MOST_LAYERS = 10_000  # beyond any model, and little enough that a damaged file cannot keep us busy
 
@@ -143,7 +144,8 @@ class Keys:
             if name not in self._asked:
                 self.fixed(name, *values)
         for name in self._values:
-            if name not in self._asked and name not in HARMLESS and name not in harmless:
+            known = name in self._asked or name in HARMLESS or name in harmless
+            if not known and not is_setting(name):  # settings of generation are judged when something is generated
                 raise self.refusal(name, "minigpt does not know this key, and so not what the model computes")
 
     def _required(self, name: str, default: Any) -> Any:

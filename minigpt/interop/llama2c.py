@@ -34,6 +34,9 @@ _SIZES = struct.Struct("<7i")
 _VERSION_1 = struct.Struct("<Ii7iB")
 _VERSION_1_BYTES = 256
 _BASE, _EPS = 10000.0, 1e-5  # of the rotation and the norms; llama2.c has them in its code, not in the file
+# Its program begins every text with id 1 and stops where the model says it again; id 2, </s>, it goes on after.
+IDS = {"bos_token_id": 1, "eos_token_id": 1}
+SETTINGS = {"top_k": 0}  # it draws from all tokens
 _ORDERS = (
     ("tokens", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w2", "w3", "final_norm", "cos", "sin", "output"),
     ("norm1", "norm2", "final_norm", "tokens", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "output"),

@@ -13,14 +13,15 @@ from minigpt.errors import UserError
 from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
-from minigpt.interop.token_roles import read_ids
+from minigpt.interop.keys import read_json
+from minigpt.interop.token_roles import read_generation, read_ids
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
 
 
 class Opened(NamedTuple):
-    """A model, its parameters on the CPU, its tokenizer if there is one, a run's configuration around it, and the ids
-    of the tokens that begin, end and pad a text, as far as they are known.
+    """A model, its parameters on the CPU, its tokenizer if there is one, a run's configuration around it, the ids of
+    the tokens that begin, end and pad a text, as far as they are known, and its other settings of generation.
     """
 
     model: Any
@@ -28,6 +29,7 @@ class Opened(NamedTuple):
     tokenizer: Tokenizer | None
     config: RunConfig
     ids: dict[str, Any]
+    generation: dict[str, Any]
 
 
 def open_model(
@@ -49,15 +51,19 @@ def open_model(
         UserError: it is none of them, it is damaged, or it needs something that minigpt does not do.
     """
     ids: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if (path / reading.CONFIG).exists():
         model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
-        found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+        model_type = read_json(path / reading.CONFIG)["model_type"]
+        found = read_tokenizer(path, model.config.vocab_size, model_type) if tokenizer else None
         ids = read_ids(path, reading.CONFIG)
+        settings = read_generation(path, reading.CONFIG) or {}
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
         found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
     elif path.is_file():
         model, params = llama2c.read_model(path, dtype)
+        ids, settings = dict(llama2c.IDS), dict(llama2c.SETTINGS)
         beside = path.with_name("tokenizer.bin")
         found = tokenizers.load(beside) if tokenizer and beside.exists() else None
     else:
@@ -73,4 +79,4 @@ def open_model(
         data=DataConfig(tokenizer=str(path)),
         train=TrainConfig(dtype=str(params.flat.dtype), workers=available_cores()),
     )
-    return Opened(model, params, found, config, ids)
+    return Opened(model, params, found, config, ids, settings)

@@ -1,7 +1,8 @@
-"""The ids that generation needs to know: which begin, end and pad a text. Hugging Face has a file for them.
+"""What Hugging Face's generation_config.json says: the ids that begin, end and pad a text, and how a text is written.
 
-A folder's generation_config.json says them, or where there is none its config.json. A run that a folder became keeps
-the file, so that they are not lost on the way back.
+A folder without the file says it in its config.json, as old ones do. A run that a folder became keeps the file, so that
+nothing is lost on the way back. Values are kept as they are, and judged when something is generated (see
+`minigpt.generation_settings`): a model with a setting that we do not compute can still be opened.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from minigpt.errors import UserError
 from minigpt.files import write_atomically
+from minigpt.generation_settings import is_setting
 from minigpt.interop.keys import read_json
 
 FILE = "generation_config.json"
@@ -24,29 +26,51 @@ NAMES = (
     "forced_bos_token_id",
     "forced_eos_token_id",
 )
+SEVERAL = ("eos_token_id", "forced_eos_token_id")
 
 
 def read_ids(folder: Path, fallback: str | None = None) -> dict[str, Any]:
-    """Role -> id, or list of ids, for the roles that are filled.
+    """Role -> id, or list of ids, for the roles that are filled. A negative id is no token's, and fills none.
 
     Args:
         fallback: the file that says them where there is no file for generation.
     Raises:
-        UserError: the file is damaged, or an id is something else than a number from 0 on.
+        UserError: the file is damaged, or an id is something else than a whole number.
     """
-    path = folder / FILE
-    if not path.exists():
-        if fallback is None:
-            return {}
-        path = folder / fallback
-    values = read_json(path)
-    found = {name: values[name] for name in NAMES if values.get(name) is not None}
-    for name, value in found.items():
-        several = isinstance(value, list) and name == "eos_token_id"
+    path, values = _read(folder, fallback)
+    if values.get("force_bos_token_to_be_generated") is True and path.name != FILE:  # how BART's old files say it
+        values = {"forced_bos_token_id": values.get("bos_token_id")} | values
+    found = {}
+    for name in NAMES:
+        value = values.get(name)
+        if value is None or (type(value) is int and value < 0):
+            continue
+        several = isinstance(value, list) and name in SEVERAL
         if not all(type(i) is int and i >= 0 for i in (value if several else [value])):
             raise UserError(f"{path}: {name} is {json.dumps(value)[:80]}, but it must be a token's id")
+        found[name] = value
     return found
 
 
-def write_ids(folder: Path, ids: Mapping[str, Any]) -> None:
-    write_atomically(folder / FILE, json.dumps(dict(ids), indent=2) + "\n")
+def read_generation(folder: Path, fallback: str | None = None) -> dict[str, Any] | None:
+    """The other settings of generation, as they stand in the file; None where there is no such file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path, values = _read(folder, fallback)
+    if not path.exists():
+        return None
+    return {name: x for name, x in values.items() if is_setting(name) and name not in NAMES and x is not None}
+
+
+def _read(folder: Path, fallback: str | None) -> tuple[Path, dict[str, Any]]:
+    path = folder / FILE
+    if not path.exists() and fallback is not None:
+        path = folder / fallback
+    return path, read_json(path) if path.exists() else {}
+
+
+def write_generation(folder: Path, ids: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Write both to the file."""
+    write_atomically(folder / FILE, json.dumps({**ids, **settings}, indent=2) + "\n")

@@ -17,7 +17,7 @@ from minigpt.evaluate.loss import Score
 from minigpt.fill import fill_in
 from minigpt.measures import means
 from minigpt.params import Parameters
-from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers import Tokenizer, encode_text
 
 if TYPE_CHECKING:
     from minigpt.config import RunConfig, SampleConfig
@@ -133,7 +133,9 @@ class BertObjective:
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
     ) -> Iterator[str]:
         """The prompt with every [MASK] filled in; without a prompt, some validation examples and their fillings."""
-        how = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p, "seed": seed}
+        if settings.repetition_penalty != 1 or settings.no_repeat_ngram:
+            raise UserError("repetition_penalty and no_repeat_ngram are for models that continue a text; BERT fills in")
+        how = {name: getattr(settings, name) for name in ("temperature", "top_k", "top_p", "min_p")} | {"seed": seed}
         if settings.prompt:
             ids = self._prompt(settings.prompt)
             filled = self._filled(model, params, ids, how)
@@ -148,17 +150,16 @@ class BertObjective:
             yield f"{self._marked(ids, filled, truth)}\n"
 
     def _prompt(self, prompt: str) -> list[int]:
-        """The ids of a prompt between [CLS] and [SEP].
+        """The ids of a prompt with the tokens that the tokenizer puts around it, [CLS] and [SEP].
 
         Raises:
             UserError: there is no [MASK] in it, or it is longer than the context.
         """
-        inner = self.tokenizer.encode(prompt, allowed=[_MASK])
-        if self.special.mask not in inner:
+        ids = encode_text(self.tokenizer, prompt).ids
+        if self.special.mask not in ids:
             raise UserError(
                 f'the prompt has no {_MASK}: write it where BERT is to fill something in, as in "a {_MASK}."'
             )
-        ids = [self.special.cls, *inner, self.special.sep]
         if len(ids) > self.config.model.context:
             raise UserError(
                 f"the prompt has {len(ids)} tokens with [CLS] and [SEP], but the model's context is "
@@ -180,7 +181,9 @@ class BertObjective:
             right = self.tokenizer.token(truth[place]) if truth and place in truth else None
             said = self.tokenizer.token(after)
             words.append(f"[{said}]" if right in (None, said) else f"[{said}/{right}]")
-        return " ".join(words[1:-1]).replace(" ##", "")
+        around = (self.special.cls, self.special.sep)
+        start, stop = ids[:1] == [around[0]], len(ids) - (ids[-1:] == [around[1]])
+        return " ".join(words[start:stop]).replace(" ##", "")
 
 
 def _listed(values: dict[str, float]) -> str:

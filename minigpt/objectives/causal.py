@@ -227,6 +227,9 @@ class CausalObjective:
                 top_p=settings.top_p,
                 seed=[*seeds, number] if number else seed,
                 vocab_size=self.tokenizer.vocab_size,
+                min_p=settings.min_p,
+                repetition_penalty=settings.repetition_penalty,
+                no_repeat_ngram_size=settings.no_repeat_ngram,
             )
 
         first = begun(self._prompt(settings.prompt), settings.tokens, 0)  # refuses a prompt before it is shown

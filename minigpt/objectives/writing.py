@@ -12,8 +12,10 @@ from minigpt.backend import backend_of
 from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.dispatch import operations
 from minigpt.errors import UserError
-from minigpt.generate import next_token_probabilities
+from minigpt.generate import drawing_probabilities
+from minigpt.generation_settings import generation
 from minigpt.params import Parameters
+from minigpt.processors import process, processors
 from minigpt.run import Run
 from minigpt.tokenizers import Tokenizer
 
@@ -68,22 +70,24 @@ def write(
     batch = Seq2SeqBatch(backend.asarray(np.array([source])), backend.asarray(np.array([[c.start]])))
     run = Run(ops=operations("auto", backend))
     state = model.start(params, batch, longest, run)
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    drawing = {name: getattr(settings, name) for name in names} | {"no_repeat_ngram_size": settings.no_repeat_ngram}
+    g = generation(drawing)
+    steps = processors(g, prompt=1, longest=longest, source=np.array([source]), real=None, vocab_size=vocab_size)
     if settings.beams:
         search = beam.Search(settings.beams, settings.length_penalty, settings.penalty, max_length=longest)
         start = np.array([[c.start]])
-        found = beam.generate(model, params, state, start, search, eos=c.eos, vocab_size=vocab_size)
+        found = beam.generate(model, params, state, start, search, eos=c.eos, vocab_size=vocab_size, steps=steps)
         yield from found[0].ids[1:]
         return
-    rng, token = np.random.default_rng(seed), c.start
+    rng, text = np.random.default_rng(seed), [c.start]
     for _ in range(longest - 1):
-        logits, state = model.step(params, backend.asarray(np.array([[token]])), state)
+        logits, state = model.step(params, backend.asarray(np.array([text[-1:]])), state)
         scores = backend.to_host(logits[0])[:vocab_size]
         if not np.isfinite(scores).all():
             raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
-        p = next_token_probabilities(
-            scores, temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p
-        )
-        token = int(rng.choice(len(p), p=p))
-        yield token
-        if token == c.eos:
+        p = drawing_probabilities(process(scores[None], np.array([text]), steps)[0], g)
+        text.append(int(rng.choice(len(p), p=p)))
+        yield text[-1]
+        if text[-1] == c.eos:
             return

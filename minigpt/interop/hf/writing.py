@@ -15,7 +15,7 @@ from minigpt.files import new_folder, write_atomically
 from minigpt.interop.hf.families import family_of
 from minigpt.interop.hf.tokenizer_files import special_ids, write_tokenizer
 from minigpt.interop.tables import their_tensors
-from minigpt.interop.token_roles import NAMES, write_ids
+from minigpt.interop.token_roles import NAMES, write_generation
 from minigpt.interop.weight_files import SINGLE, file_pieces
 from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
@@ -27,12 +27,13 @@ def write_model(
     params: Parameters,
     tokenizer: Tokenizer | None,
     ids: Mapping[str, Any] = MappingProxyType({}),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write `model` to `folder`, which must not be there yet; it appears whole or not at all.
 
     Args:
         ids: of the tokens that begin, end and pad a text (see `minigpt.interop.token_roles`), where they are known
-            from elsewhere than the tokenizer.
+            from elsewhere than the tokenizer; settings: the others of generation.
 
     Raises:
         UserError: Hugging Face's class cannot express the model, or the folder exists or cannot be written.
@@ -50,7 +51,7 @@ def write_model(
     tensors = their_tensors(family.table(model), params)
     with new_folder(folder) as beside:
         write_atomically(beside / "config.json", json.dumps(config, indent=2) + "\n")
-        write_ids(beside, {name: value for name, value in config.items() if name in NAMES})
+        write_generation(beside, {name: value for name, value in config.items() if name in NAMES}, settings)
         write_atomically(beside / SINGLE, file_pieces(tensors))
         if tokenizer:
             write_tokenizer(beside, tokenizer, model.config.context)
