@@ -9,13 +9,15 @@ import argparse
 import difflib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from minigpt import __version__
 from minigpt.commands import COMMANDS
 from minigpt.cores import available_cores
-from minigpt.errors import UserError
+from minigpt.errors import UserError, UserNotice
 
 
 class _Parser(argparse.ArgumentParser):
@@ -63,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _keep_to_quota()
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
-        status = args.run(args)
+        with warnings.catch_warnings():
+            _show_notices()
+            status = args.run(args)
         sys.stdout.flush()
         return status
     except UserError as error:
@@ -95,6 +99,20 @@ def _keep_to_quota() -> None:
     if cores < (os.cpu_count() or 1):
         for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(name, str(cores))
+
+
+def _show_notices() -> None:
+    """Our own warnings are one line without the place in the code; others look as always."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UserNotice):
+            print(f"minigpt: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.simplefilter("always", UserNotice)
+    warnings.showwarning = show
 
 
 def _make_streams_safe() -> None:

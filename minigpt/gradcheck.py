@@ -300,9 +300,9 @@ def _gpt_case(name: str, *, padded: bool = False, train: bool = False, **config:
     return _causal_case(name, model, padded=padded, train=train)
 
 
-def _llama_case(name: str, *, padded: bool = False, **config: Any) -> ModelCase:
+def _llama_case(name: str, *, padded: bool = False, train: bool = False, **config: Any) -> ModelCase:
     shape = {"layers": 2, "heads": 4, "width": 8, "feed_forward": 5, "rope_base": 10.0} | config  # D = 2
-    return _causal_case(name, Llama(LlamaConfig(vocab_size=7, context=6, **shape)), padded=padded)
+    return _causal_case(name, Llama(LlamaConfig(vocab_size=7, context=6, **shape)), padded=padded, train=train)
 
 
 MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
@@ -311,11 +311,13 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "gpt2-no-bias": lambda: _gpt_case("gpt2-no-bias", bias=False, activation="gelu_erf"),
     "gpt2-padded": lambda: _gpt_case("gpt2-padded", padded=True, activation="relu"),
     "gpt2-dropout": lambda: _gpt_case("gpt2-dropout", train=True, dropout=0.2),
+    "gpt2-untied": lambda: _gpt_case("gpt2-untied", tied=False),
     "gpt3": lambda: _gpt_case("gpt3", window=2),
     "llama": lambda: _llama_case("llama"),
     "llama-grouped": lambda: _llama_case("llama-grouped", heads=6, kv_heads=3, width=12),
     "llama-one-kv-head": lambda: _llama_case("llama-one-kv-head", kv_heads=1, rope_layout="interleaved"),
     "llama-tied": lambda: _llama_case("llama-tied", kv_heads=2, tied=True, padded=True),
+    "llama-dropout": lambda: _llama_case("llama-dropout", kv_heads=2, train=True, attention_dropout=0.3),
     "llama-wide-heads": lambda: _llama_case(
         "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
     ),

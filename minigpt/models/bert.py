@@ -44,7 +44,8 @@ class BertConfig:
         feed_forward: F; 0 means 4 C.
         token_types: how many kinds of segments there are.
         pairs: whether the model also learns next-sentence prediction, for which it has a pooler and a second head.
-        activation: "gelu_erf" (the first release, and Hugging Face) or "gelu_tanh" (the released code since).
+        activation: "gelu_erf" (the first release, and Hugging Face), "gelu_tanh" (the released code since), "relu",
+            "silu" or "tanh".
         dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
             probabilities.
         norm_eps: ε of the norms.
@@ -53,6 +54,8 @@ class BertConfig:
             (Hugging Face's).
         attention_init: "normal" (BERT's), or "comparing": the first layer starts by looking for the same token in the
             other segment (ours, for sentence pairs of little text; see `minigpt.models.comparing`).
+        headless: whether the heads of both tasks are missing, as in most published encoders: the model gives states,
+            for embeddings, and predicts nothing. `pairs` then says whether it has the pooler.
     """
 
     vocab_size: int = 0
@@ -70,6 +73,7 @@ class BertConfig:
     init_std: float = 0.02
     truncated_init: bool = True
     attention_init: str = "normal"
+    headless: bool = False
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
@@ -79,7 +83,7 @@ class BertConfig:
                 raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
         if self.context < 5:
             raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
-        if self.token_types < 2 and self.pairs:
+        if self.token_types < 2 and self.pairs and not self.headless:
             raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
         if self.attention_init not in ("normal", "comparing"):
             raise UserError(f'model.attention_init is {self.attention_init!r}; choose "normal" or "comparing"')
@@ -89,8 +93,8 @@ class BertConfig:
             raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
         if self.width % self.heads:
             raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
-        if self.activation not in ("gelu_erf", "gelu_tanh", "relu"):
-            raise UserError(f"model.activation is {self.activation!r}; choose from gelu_erf, gelu_tanh, relu")
+        if self.activation not in ops.ELEMENTWISE:
+            raise UserError(f"model.activation is {self.activation!r}; choose from {', '.join(ops.ELEMENTWISE)}")
         for name in ("dropout", "attention_dropout"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
@@ -187,6 +191,7 @@ class BertBody:
         run: Run,
         token_types: Array | None = None,
         key_padding: Array | None = None,
+        layers: int | None = None,
     ) -> tuple[Array, BodyCache]:
         """Token ids (B, T) to the last layer's states (B, T, C).
 
@@ -194,6 +199,7 @@ class BertBody:
             token_types: (B, T) the segment of each token; None means that all are of type 0.
             key_padding: (B, T), True at real tokens, which are the only ones that any token looks at; None when all
                 are. States at padding mean nothing.
+            layers: stop behind so many blocks; None goes to the end.
         """
         c = self.config
         if token_types is None:
@@ -205,7 +211,7 @@ class BertBody:
         x, c_norm = norm_forward(x, params, "embedding_norm", self.block, run)
         x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
         c_blocks, mask = [], ops.Mask(key_padding=key_padding)
-        for layer in range(c.layers):
+        for layer in range(c.layers if layers is None else layers):
             site = 1 + layer * SITES_PER_BLOCK
             x, cache = block_forward(x, params.scope(f"blocks.{layer}"), self.block, run, site, mask)
             c_blocks.append(cache)
@@ -268,12 +274,22 @@ class Bert(BertBody):
 
     def head_specs(self) -> list[ParameterSpec]:
         c = self.config
+        if c.headless:
+            return []
         specs = [
             *self.linear_specs("masked.dense", c.width, c.width),
             *norm_specs("masked.norm", self.block),
             ParameterSpec("masked.bias", (c.vocab_size,)),  # of the output layer, whose weights are the embedding's
         ]
         return specs + self.linear_specs("pairs", c.width, 2) if c.pairs else specs
+
+    def check_heads(self) -> None:
+        """Raise UserError where the heads are missing."""
+        if self.config.headless:
+            raise UserError(
+                "this BERT is an encoder without the heads that predict tokens and sentence pairs (cls.*); its "
+                'hidden_states and embed work, and load(…, fresh=["cls."]) starts such heads anew'
+            )
 
     def masked_forward(self, params: Parameters, x: Array, places: Array | None, run: Run) -> tuple[Array, MaskedCache]:
         """Scores of every possible token at some places: states (B, T, C) to (B, P, V).
@@ -282,7 +298,10 @@ class Bert(BertBody):
 
         Args:
             places: (B, P) in each row; None means everywhere.
+        Raises:
+            UserError: the model has no such head.
         """
+        self.check_heads()
         shape, c_gather = x.shape, None
         if places is not None:
             start = array_module(places).arange(len(x))[:, None] * x.shape[1]  # of each row in x as a table
@@ -327,6 +346,7 @@ class Bert(BertBody):
         token_types: Array | None = None,
     ) -> Array:
         """Scores of "B follows A" and "it does not": (B, T) to (B, 2)."""
+        self.check_heads()
         x, _ = self.body_forward(params, ids, run, token_types, key_padding)
         return linear_forward(self.pooler_forward(params, x, run)[0], params, "pairs", run)[0]
 

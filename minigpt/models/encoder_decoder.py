@@ -75,8 +75,8 @@ def check_shape(c: Any) -> None:
         raise UserError(f"model.vocab_size is {c.vocab_size}; it must not be negative")
     if c.width % c.heads:
         raise UserError(f"model.width {c.width} is not a multiple of model.heads {c.heads}")
-    if c.activation not in ("relu", "gelu_erf", "gelu_tanh", "silu"):
-        raise UserError(f"model.activation is {c.activation!r}; choose from relu, gelu_erf, gelu_tanh, silu")
+    if c.activation not in ops.ELEMENTWISE:
+        raise UserError(f"model.activation is {c.activation!r}; choose from {', '.join(ops.ELEMENTWISE)}")
     for name in ("dropout", "attention_dropout", "activation_dropout", "label_smoothing"):
         if not 0.0 <= getattr(c, name) < 1.0:
             raise UserError(f"model.{name} is {getattr(c, name)}; it must be at least 0 and below 1")
@@ -169,12 +169,12 @@ class EncoderDecoder:
         run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
 
     def encode_forward(
-        self, params: Parameters, source: Array, padding: Array | None, run: Run
+        self, params: Parameters, source: Array, padding: Array | None, run: Run, layers: int | None = None
     ) -> tuple[Array, StackCache]:
-        """Source ids (B, S) to the memory (B, S, C)."""
+        """Source ids (B, S) to the memory (B, S, C), or to the states behind so many layers."""
         x, c_embedding = self.embed_forward(params, "encoder", source, run)
         c_blocks = []
-        for layer in range(self.config.encoder_layers):
+        for layer in range(self.config.encoder_layers if layers is None else layers):
             p, site = params.scope(f"encoder.blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
             x, cache = block_forward(x, p, self.block, run, site, ops.Mask(key_padding=padding))
             c_blocks.append(cache)

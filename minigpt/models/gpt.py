@@ -27,6 +27,7 @@ from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState, start_causal, step_blocks
+from minigpt.models.output_layer import check_ends, check_output, output_specs
 from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
@@ -52,6 +53,8 @@ class GPTConfig:
         positions_init: how the learned positions start: "normal" (all GPTs) or "sinusoidal", as the sines and cosines
             of the Transformer, in the size of init_std, with wavelengths up to 2π · context. Looking one token back is
             then a rotation, the same at all positions, so a short training learns it sooner.
+        tied: whether the output layer is the token embedding (all GPTs); else it has a matrix of its own.
+        headless: whether there is no output layer: the model gives states, for embeddings, and predicts nothing.
     """
 
     vocab_size: int = 0
@@ -69,6 +72,8 @@ class GPTConfig:
     init_std: float = 0.02
     scaled_residual_init: bool = True
     positions_init: str = "normal"
+    tied: bool = True
+    headless: bool = False
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
@@ -89,6 +94,7 @@ class GPTConfig:
             raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
+        check_ends(self)
         if self.positions_init not in ("normal", "sinusoidal"):
             raise UserError(f'model.positions_init is {self.positions_init!r}; choose "normal" or "sinusoidal"')
 
@@ -147,7 +153,8 @@ class GPT:
         ]
         for layer in range(c.layers):
             specs += block_specs(f"blocks.{layer}", self.block)
-        return specs + norm_specs("final_norm", self.block) if c.norm == "pre" else specs
+        specs += norm_specs("final_norm", self.block) if c.norm == "pre" else []
+        return specs + output_specs(c)
 
     @property
     def parameter_count(self) -> int:
@@ -171,8 +178,13 @@ class GPT:
         return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
     def output_weight(self, params: Parameters) -> Array:
-        """The output layer's matrix (C, V) among parameters or gradients: a view of the embedding, its twin."""
-        return params["tokens"].T
+        """The output layer's matrix (C, V) among parameters or gradients; a tied one is a view of the embedding.
+
+        Raises:
+            UserError: the model has none.
+        """
+        check_output(self.config)
+        return params["tokens"].T if self.config.tied else params["output"]
 
     def body_forward(
         self,
@@ -181,24 +193,26 @@ class GPT:
         run: Run,
         key_padding: Array | None = None,
         positions: int | Array = 0,
+        layers: int | None = None,
     ) -> tuple[Array, BodyCache]:
         """Token ids (B, T) to the last layer's states (B, T, C).
 
         Args:
             key_padding: (B, T), True at real tokens; None when all are.
             positions: of the first column, or of every token, (B, T) (rows that are padded on the left).
+            layers: stop behind so many blocks, before any final norm; None goes to the end.
         """
         c = self.config
         x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
         x, c_positions = run.ops.position_forward(x, params["positions"], positions=positions)
         x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
         c_blocks = []
-        for layer in range(c.layers):
+        for layer in range(c.layers if layers is None else layers):
             p, site = params.scope(f"blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
             x, cache = block_forward(x, p, self.block, run, site, self.mask(layer, key_padding), positions)
             c_blocks.append(cache)
         c_final = None
-        if c.norm == "pre":
+        if c.norm == "pre" and layers is None:
             x, c_final = norm_forward(x, params, "final_norm", self.block, run)
         return x, BodyCache(c_tokens, c_positions, c_dropout, c_blocks, c_final)
 
@@ -254,7 +268,7 @@ class GPT:
     def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:
         """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
         x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
-        logits, c_output = run.ops.linear_forward(x, self.output_weight(params))  # tied: (B, T, C) @ (C, V)
+        logits, c_output = run.ops.linear_forward(x, self.output_weight(params))  # (B, T, C) @ (C, V)
         loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
         return loss, GPTCache(c_body, c_output, c_loss)
 
@@ -272,9 +286,9 @@ class GPT:
     ) -> None:
         """Add scale times the gradient of the loss to `grads`.
 
-        The tied matrix is reached twice: here as the output layer, and at the end as the embedding.
+        A tied matrix is reached twice: here as the output layer, and at the end as the embedding.
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        first = grads.first("tokens")
+        first = grads.first("tokens" if self.config.tied else "output")
         dx = run.ops.linear_backward(dlogits, cache.output, self.output_weight(grads), first=first)
         self.body_backward(dx, grads, cache.body, run)

@@ -26,6 +26,7 @@ from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState, start_causal, step_blocks
+from minigpt.models.output_layer import check_ends, check_output, output_specs
 from minigpt.ops.rope import LAYOUTS
 from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.run import EVALUATION, Run
@@ -57,9 +58,11 @@ class LlamaConfig:
         rope_factor, rope_low, rope_high, rope_context: Llama 3.1's scaling (see `ops.RopeScaling`); a factor of 1 is
             none.
         norm_eps: ε of the norms; 1e-6 in Llama 1.
+        attention_dropout: the rate on attention probabilities while training (none in Meta's models).
         init_std: standard deviation of initial weights.
         scaled_residual_init: whether the projections that add to the residual stream start at init_std/√(2 L), as
             GPT-2's do (the paper says nothing of it).
+        headless: whether there is no output layer: the model gives states, for embeddings, and predicts nothing.
     """
 
     vocab_size: int = 0
@@ -80,6 +83,8 @@ class LlamaConfig:
     norm_eps: float = 1e-5
     init_std: float = 0.02
     scaled_residual_init: bool = True
+    attention_dropout: float = 0.0
+    headless: bool = False
 
     def __post_init__(self) -> None:
         for name in ("context", "layers", "heads", "width", "rope_context"):
@@ -108,6 +113,9 @@ class LlamaConfig:
             )
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
+        if not 0.0 <= self.attention_dropout < 1.0:
+            raise UserError(f"model.attention_dropout is {self.attention_dropout}; it must be at least 0 and below 1")
+        check_ends(self)
 
     @property
     def rope(self) -> ops.Rope:
@@ -128,6 +136,7 @@ class LlamaConfig:
             norm_eps=self.norm_eps,
             activation="swiglu",
             bias=False,
+            attention_dropout=self.attention_dropout,
             rope=self.rope,
             init_std=self.init_std,
             residual_std=self.init_std * residual_scale,
@@ -163,7 +172,7 @@ class Llama:
         for layer in range(c.layers):
             specs += block_specs(f"blocks.{layer}", self.block)
         specs += norm_specs("final_norm", self.block)
-        return specs if c.tied else [*specs, ParameterSpec("output", (c.width, c.vocab_size), c.init_std)]
+        return specs + output_specs(c)
 
     @property
     def parameter_count(self) -> int:
@@ -182,7 +191,12 @@ class Llama:
         return ops.Mask(causal=True, key_padding=key_padding)
 
     def output_weight(self, params: Parameters) -> Array:
-        """The output layer's matrix (C, V) among parameters or gradients; a tied one is a view of the embedding."""
+        """The output layer's matrix (C, V) among parameters or gradients; a tied one is a view of the embedding.
+
+        Raises:
+            UserError: the model has none.
+        """
+        check_output(self.config)
         return params["tokens"].T if self.config.tied else params["output"]
 
     def body_forward(
@@ -192,12 +206,14 @@ class Llama:
         run: Run,
         key_padding: Array | None = None,
         positions: int | Array = 0,
+        layers: int | None = None,
     ) -> tuple[Array, BodyCache]:
         """Token ids (B, T) to the normalised states after the last layer (B, T, C).
 
         Args:
             key_padding: (B, T), True at real tokens; None when all are.
             positions: of the first column, or of every token, (B, T) (rows that are padded on the left).
+            layers: stop behind so many blocks, before the final norm; None goes to the end.
         Raises:
             ValueError: the text is longer than the context (nothing in the model would notice).
         """
@@ -205,11 +221,13 @@ class Llama:
             raise ValueError(f"{ids.shape[1]} positions do not fit the model's context of {self.config.context} tokens")
         x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
         c_blocks = []
-        for layer in range(self.config.layers):
+        for layer in range(self.config.layers if layers is None else layers):
             p, site = params.scope(f"blocks.{layer}"), layer * SITES_PER_BLOCK
             x, cache = block_forward(x, p, self.block, run, site, self.mask(layer, key_padding), positions)
             c_blocks.append(cache)
-        x, c_final = norm_forward(x, params, "final_norm", self.block, run)
+        c_final = None
+        if layers is None:
+            x, c_final = norm_forward(x, params, "final_norm", self.block, run)
         return x, BodyCache(c_tokens, c_blocks, c_final)
 
     def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:

@@ -57,9 +57,11 @@ ACTIVATIONS = {
     "swiglu": (swiglu_forward, swiglu_backward),  # takes [gate | up]: twice as many features as it gives
     "tanh": (tanh_forward, tanh_backward),
 }
+ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "swiglu")  # as many features out as in
 
 __all__ = [
     "ACTIVATIONS",
+    "ELEMENTWISE",
     "IGNORE",
     "NO_MASK",
     "DropoutKey",

@@ -29,9 +29,9 @@ CONFIG = BARTConfig(
 
 
 def read(values):
-    keys = Keys(values, "config.json")
+    keys = Keys(values, "config.json", aliases=FAMILY.aliases)
     config = FAMILY.read_config(keys)
-    keys.finish(FAMILY.harmless)
+    assert keys.finish(FAMILY.harmless) == []
     return config
 
 
@@ -41,19 +41,27 @@ def test_written_and_read():
 
 def test_an_old_file_is_read():
     old = {"normalize_before": False, "normalize_embedding": True, "add_bias_logits": False, "classif_dropout": 0.1}
-    assert read(FAMILY.write_config(CONFIG) | old | {"num_hidden_layers": 12, "scale_embedding": False}) == CONFIG
+    assert read(FAMILY.write_config(CONFIG) | old | {"num_hidden_layers": 1, "scale_embedding": None}) == CONFIG
+
+
+def test_an_alias_counts_as_it_does_for_theirs():
+    """transformers 5.23: BartConfig(encoder_layers=1, num_hidden_layers=2).encoder_layers == 2."""
+    assert read(FAMILY.write_config(CONFIG) | {"num_hidden_layers": 2}).encoder_layers == 2
 
 
 @pytest.mark.parametrize(
     "changed, sentence",
     [
+        ({"num_hidden_layers": "6"}, 'num_hidden_layers is "6", but it must be a whole number'),
         ({"decoder_attention_heads": 2}, "decoder_attention_heads is 2, but minigpt has one number for it and encoder"),
         ({"scale_embedding": True}, "scale_embedding is true, but minigpt can only do false"),
         ({"normalize_before": True}, "normalize_before is true"),
         ({"encoder_layerdrop": 0.1}, "encoder_layerdrop is 0.1"),
         ({"is_encoder_decoder": False}, "is_encoder_decoder is false"),
-        ({"activation_function": "swish"}, 'activation_function is "swish"'),
-        ({"vocab_size": None}, "vocab_size is missing"),
+        ({"activation_function": "mish"}, 'activation_function is "mish"'),
+        ({"vocab_size": None}, "vocab_size is null, but it must be a whole number"),
+        ({"encoder_layers": None}, "encoder_layers is null, but it must be a whole number"),
+        ({"dropout": None}, "dropout is null, but it must be a number"),
     ],
 )
 def test_another_model_is_refused(changed, sentence):

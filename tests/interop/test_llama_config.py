@@ -44,6 +44,7 @@ def opened(folder, **changed):
         ({"rope_parameters": NEW}, 5e5, 8.0),
         ({"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", **SCALED}}, 5e5, 8.0),
         ({"rope_theta": 5e5, "rope_scaling": {"type": "llama3", "rope_type": "llama3", **SCALED}}, 5e5, 8.0),
+        ({"rope_parameters": NEW, "rope_theta": None}, 5e5, 8.0),
         ({"rope_parameters": NEW, "rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", **SCALED}}, 5e5, 8.0),
     ],
 )
@@ -51,6 +52,20 @@ def test_spellings_of_the_rotation(folder, changed, base, factor):
     c = opened(folder, **changed).config.model
     assert (c.rope_base, c.rope_factor) == (base, factor)
     assert factor == 1 or (c.rope_low, c.rope_high, c.rope_context) == (1.0, 4.0, 64)
+
+
+@pytest.mark.parametrize(
+    "changed, context",
+    [
+        ({"rope_parameters": NEW | {"original_max_position_embeddings": 32}}, 32),
+        ({"rope_parameters": {k: v for k, v in NEW.items() if not k.startswith("original")}}, 7),  # as it is now
+        ({"rope_parameters": NEW, "original_max_position_embeddings": 16}, 16),  # what stands outside counts
+        ({"original_max_position_embeddings": 16}, 8192),  # nothing is stretched
+    ],
+)
+def test_how_long_the_context_was_before(folder, changed, context):
+    """As transformers 5.23 reads it (standardize_rope_params)."""
+    assert opened(folder, **changed).config.model.rope_context == context
 
 
 @pytest.mark.parametrize(
@@ -77,9 +92,12 @@ def test_spellings_of_the_rotation(folder, changed, base, factor):
         ({"rope_theta": 0}, "rope_base must be above 1"),
         ({"attention_bias": True}, "attention_bias is true, but minigpt can only do false or null"),
         ({"mlp_bias": True}, "mlp_bias is true, but minigpt can only do false or null"),
-        ({"hidden_act": "gelu"}, 'hidden_act is "gelu", but minigpt can only do "silu"'),
-        ({"attention_dropout": 0.1}, "attention_dropout is 0.1, but minigpt can only do 0"),
-        ({"sliding_window": 4096}, "sliding_window is 4096, but minigpt does not know this key"),
+        ({"hidden_act": "gelu"}, 'hidden_act is "gelu", but minigpt has only silu, swish here'),
+        ({"attention_dropout": 1}, "attention_dropout is 1, but it must be a number from 0 on, below 1"),
+        ({"rope_theta": None}, "rope_theta is null, but it must be a number"),
+        ({"rope_parameters": {"rope_theta": None}}, "rope_parameters: rope_theta is null, but it must be a number"),
+        ({"rope_theta": None, "rope_scaling": {"type": "default"}}, "rope_theta is null, but it must be a number"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5, but minigpt can only do 1 or null"),
         ({"num_key_value_heads": 3}, "model.heads 4 is not a multiple of model.kv_heads 3"),
         ({"tie_word_embeddings": True}, "lm_head.weight differs from model.embed_tokens.weight"),
         ({"tie_word_embeddings": "yes"}, 'tie_word_embeddings is "yes", but it must be true or false'),

@@ -251,7 +251,7 @@ def test_what_does_not_fit_is_named(missing, unexpected, sentence):
         ({"context": 4}, "at least 5"),
         ({"width": 9}, "not a multiple of model.heads"),
         ({"token_types": 1}, "sentence pairs need 2"),
-        ({"activation": "swiglu"}, "choose from gelu_erf"),
+        ({"activation": "swiglu"}, "choose from relu"),
         ({"attention_dropout": 1.0}, "model.attention_dropout is 1.0"),
         ({"layers": 0}, "model.layers is 0"),
         ({"norm_eps": 0.0}, "must be positive"),

@@ -9,18 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.backend import Array
+from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import MOST_LAYERS, Keys, words
+from minigpt.interop.keys import MOST_LAYERS, Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
 
-ACTIVATIONS = {
-    "gelu": "gelu_erf",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-}
 SPECIAL = {
     "bos": ("bos_token_id", 0),
     "pad": ("pad_token_id", 1),
@@ -39,7 +33,6 @@ FIXED = {
     "add_final_layer_norm": False,
     "normalize_before": False,
     "normalize_embedding": True,
-    "scale_embedding": False,
     "static_position_embeddings": False,
     "extra_pos_embeddings": 2,
     "is_encoder_decoder": True,
@@ -91,6 +84,7 @@ _HEADS: dict[type, Table] = {
 def read_config(keys: Keys) -> BARTConfig:
     for name, value in FIXED.items():
         keys.fixed(name, value)
+    keys.fixed("scale_embedding", False, None)
     for name in ("encoder_layerdrop", "decoder_layerdrop"):
         keys.fixed(name, 0, 0.0)
     heads, inner = (
@@ -106,7 +100,7 @@ def read_config(keys: Keys) -> BARTConfig:
         width=keys.integer("d_model", 1024),
         feed_forward=inner,
         activation=keys.choice("activation_function", ACTIVATIONS, "gelu"),
-        init_std=keys.number("init_std", 0.02),
+        init_std=keys.number("init_std", 0.02, null=True),
         **{ours: keys.number(theirs, default, below=1) for ours, (theirs, default) in RATES.items()},
         **{ours: keys.integer(theirs, default, least=0) for ours, (theirs, default) in SPECIAL.items()},
     )
@@ -121,7 +115,6 @@ def _equal(keys: Keys, encoder: str, decoder: str, default: int) -> int:
 
 
 def write_config(config: BARTConfig) -> dict[str, Any]:
-    names = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
     return {
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.context,
@@ -130,7 +123,7 @@ def write_config(config: BARTConfig) -> dict[str, Any]:
         "decoder_layers": config.decoder_layers,
         **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), config.heads),
         **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), config.feed_forward),
-        "activation_function": names[config.activation],
+        "activation_function": WRITTEN[config.activation],
         "init_std": config.init_std,
         "is_encoder_decoder": True,
         **{theirs: getattr(config, ours) for ours, (theirs, _) in (RATES | SPECIAL).items()},
@@ -144,6 +137,7 @@ def problems(config: Any) -> list[str]:
 
 FAMILY = Family(
     model_type="bart",
+    config_class="BartConfig",
     architecture="BartForConditionalGeneration",
     family="bart",
     read_config=read_config,
@@ -156,5 +150,10 @@ FAMILY = Family(
         "model.shared.weight",
     ),
     optional=frozenset({"final_logits_bias"}),
-    harmless=words("classif_dropout num_hidden_layers"),
+    harmless=frozenset({"classif_dropout"}),
+    aliases={
+        "encoder_attention_heads": "num_attention_heads",
+        "d_model": "hidden_size",
+        "encoder_layers": "num_hidden_layers",
+    },
 )

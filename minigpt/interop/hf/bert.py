@@ -1,4 +1,4 @@
-"""bert: `BertForPreTraining`, `BertForMaskedLM` without sentence pairs, and the classes with a task's head.
+"""bert: `BertForPreTraining`, `BertForMaskedLM` without sentence pairs, `BertModel`, and classes with a task's head.
 
 Their matrices are (out, in), and queries, keys and values have one each. The output layer of the masked tokens is tied
 to the token embedding, weights and all, so only its bias is saved.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import MOST_LAYERS, Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
 from minigpt.models import BertConfig
 
-ACTIVATIONS = {"gelu": "gelu_erf", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
+PREFIX = "bert."
 
 
 def table(model: Any) -> Table:
@@ -32,7 +33,10 @@ def table(model: Any) -> Table:
         rows |= linear(f"{theirs}.intermediate.dense", f"{ours}.mlp.up")
         rows |= linear(f"{theirs}.output.dense", f"{ours}.mlp.down")
         rows |= norm(f"{theirs}.output.LayerNorm", f"{ours}.norm2")
-    return rows | _heads({spec.name for spec in model.specs})
+    rows |= _heads({spec.name for spec in model.specs})
+    if model.config.headless:  # the bare class has no prefix
+        rows = {name.removeprefix(PREFIX): row for name, row in rows.items()}
+    return rows
 
 
 def _heads(ours: set[str]) -> Table:
@@ -48,14 +52,15 @@ def _heads(ours: set[str]) -> Table:
 
 
 def read_config(keys: Keys) -> BertConfig:
-    """Whether there are sentence pairs the files' tensors say: `BertForMaskedLM` has no pooler for them, and the class
-    that config.json names is not always the one that was saved.
+    """Which heads there are the files' tensors say: `BertForMaskedLM` has no pooler for sentence pairs, `BertModel` no
+    heads at all, and the class that config.json names is not always the one that was saved.
     """
-    keys.fixed("tie_word_embeddings", True)
+    headless = not keys.stores(beginning="cls")
+    keys.fixed("tie_word_embeddings", *([True, False] if headless else [True]))
     keys.fixed("position_embedding_type", "absolute")
     return BertConfig(
         vocab_size=keys.integer("vocab_size"),
-        context=keys.integer("max_position_embeddings"),
+        context=keys.integer("max_position_embeddings", 512),
         layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
         heads=keys.integer("num_attention_heads"),
         width=keys.integer("hidden_size"),
@@ -68,13 +73,14 @@ def read_config(keys: Keys) -> BertConfig:
         norm_eps=keys.number("layer_norm_eps", 1e-12),
         init_std=keys.number("initializer_range", 0.02),
         truncated_init=False,
+        headless=headless,
     )
 
 
 def write_config(config: BertConfig) -> dict[str, Any]:
-    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    saved = "BertForPreTraining" if config.pairs else "BertForMaskedLM"
     return {
-        "architectures": ["BertForPreTraining" if config.pairs else "BertForMaskedLM"],
+        "architectures": ["BertModel" if config.headless else saved],
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.context,
         "num_hidden_layers": config.layers,
@@ -82,7 +88,7 @@ def write_config(config: BertConfig) -> dict[str, Any]:
         "hidden_size": config.width,
         "intermediate_size": config.feed_forward,
         "type_vocab_size": config.token_types,
-        "hidden_act": names[config.activation],
+        "hidden_act": WRITTEN[config.activation],
         "hidden_dropout_prob": config.dropout,
         "attention_probs_dropout_prob": config.attention_dropout,
         "layer_norm_eps": config.norm_eps,
@@ -92,12 +98,14 @@ def write_config(config: BertConfig) -> dict[str, Any]:
 
 FAMILY = Family(
     model_type="bert",
+    config_class="BertConfig",
     architecture="BertForPreTraining",
     family="bert",
     read_config=read_config,
     write_config=write_config,
     table=table,
-    prefix="bert.",
+    prefix=PREFIX,
+    signature="bert.embeddings.word_embeddings.weight",
     tied={
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",

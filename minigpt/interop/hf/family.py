@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from minigpt.interop.keys import Keys
@@ -15,6 +16,7 @@ class Family(NamedTuple):
 
     Attributes:
         model_type: what config.json calls it.
+        config_class: their class for it, which says what keys there are.
         family: our name, a key of `minigpt.models.FAMILIES`.
         table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
         architecture: the class whose folders we read and write.
@@ -28,11 +30,14 @@ class Family(NamedTuple):
         ignored: buffers that some files carry, as a regular expression.
         renamed: old spellings, as a regular expression -> its replacement.
         harmless: keys of config.json that change nothing, beyond those that all families share.
+        aliases: further names of keys (see `minigpt.interop.keys.Keys`).
+        signature: a tensor that only this family has, by which a configuration without a model_type is recognised.
     """
 
     model_type: str
     family: str
     table: Callable[[Any], Table]
+    config_class: str
     architecture: str
     read_config: Callable[[Keys], Any]
     write_config: Callable[[Any], dict[str, Any]]
@@ -44,6 +49,8 @@ class Family(NamedTuple):
     ignored: str = r"(?!)"
     renamed: Mapping[str, str] = {}
     harmless: frozenset[str] = frozenset()
+    aliases: Mapping[str, str] = MappingProxyType({})
+    signature: str = ""
 
     def canonical(self, name: str, table: Table) -> str | None:
         """The name in the table (or among the tied ones) that `name` in a file stands for; None to ignore it.
@@ -52,7 +59,7 @@ class Family(NamedTuple):
         """
         for old, new in self.renamed.items():
             name = re.sub(old, new, name)
-        for candidate in (name, self.prefix + name):
+        for candidate in (name, self.prefix + name, name.removeprefix(self.prefix)):
             if candidate in table or candidate in self.tied:
                 return candidate
         return None if re.fullmatch(self.ignored, name) else name

@@ -6,17 +6,26 @@ from typing import Any
 
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import MOST_LAYERS, Keys, words
-from minigpt.interop.tables import Table, as_is, linear, norm
+from minigpt.interop.tables import Table, as_is, linear, norm, transposed
 from minigpt.models import GPTConfig
 
 PREFIX = "transformer."
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
-ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu"}  # here, and only here, "gelu" is the tanh form
-# How heads that are not language models pool their states; the classes with such heads have tensors that we refuse.
+# Here, and only here, "gelu" is the tanh form.
+ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
+WRITTEN = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+ALIASES = {
+    "n_embd": "hidden_size",
+    "n_positions": "max_position_embeddings",
+    "n_head": "num_attention_heads",
+    "n_layer": "num_hidden_layers",
+}
+# How heads that are not language models pool their states (the classes with such heads have tensors that we refuse),
+# old names of the context and the tokenizer, and "is_decoder", which says nothing of a model that is always causal.
 HARMLESS = words(
     """
-    n_ctx n_special predict_special_tokens summary_activation summary_first_dropout summary_proj_to_labels
-    summary_type summary_use_proj
+    classifier_dropout hidden_dropout is_decoder n_ctx n_special predict_special_tokens summary_activation
+    summary_first_dropout summary_proj_to_labels summary_type summary_use_proj
     """
 )
 
@@ -40,18 +49,30 @@ def table(model: Any) -> Table:
         f"{PREFIX}tokens_embed.weight": ("tokens", as_is),
         f"{PREFIX}positions_embed.weight": ("positions", as_is),
     }
-    return embeddings | blocks(model.config)
+    return bare(embeddings | blocks(model.config) | output(model.config), model.config)
+
+
+def output(config: Any) -> Table:
+    """The output layer, where it is not the embedding."""
+    return {} if config.tied or config.headless else {"lm_head.weight": ("output", transposed)}
+
+
+def bare(rows: Table, config: Any) -> Table:
+    """Without a head the class has no prefix."""
+    return {name.removeprefix(PREFIX): row for name, row in rows.items()} if config.headless else rows
 
 
 def read_shape(keys: Keys) -> dict[str, Any]:
     """The settings that GPT and GPT-2 name alike."""
-    keys.fixed("tie_word_embeddings", True)
+    tied = keys.flag("tie_word_embeddings", True)
     return {
         "vocab_size": keys.integer("vocab_size"),
         "context": keys.integer("n_positions"),
         "layers": keys.integer("n_layer", most=MOST_LAYERS),
         "heads": keys.integer("n_head"),
         "width": keys.integer("n_embd"),
+        "tied": tied,
+        "headless": not tied and not keys.stores(beginning="lm_head"),
         "dropout": keys.equal(*DROPOUTS, default=0.1),
         "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
         "init_std": keys.number("initializer_range", 0.02),
@@ -71,6 +92,7 @@ def write_shape(config: GPTConfig) -> dict[str, Any]:
         "n_layer": config.layers,
         "n_head": config.heads,
         "n_embd": config.width,
+        "tie_word_embeddings": config.tied,
         **dict.fromkeys(DROPOUTS, config.dropout),
         "layer_norm_epsilon": config.norm_eps,
         "initializer_range": config.init_std,
@@ -78,7 +100,8 @@ def write_shape(config: GPTConfig) -> dict[str, Any]:
 
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
-    return {**write_shape(config), "afn": {ours: theirs for theirs, ours in ACTIVATIONS.items()}[config.activation]}
+    named = {"architectures": ["OpenAIGPTModel"]} if config.headless else {}
+    return {**named, **write_shape(config), "afn": WRITTEN[config.activation]}
 
 
 def problems(config: Any) -> list[str]:
@@ -96,6 +119,7 @@ def problems(config: Any) -> list[str]:
 
 FAMILY = Family(
     model_type="openai-gpt",
+    config_class="OpenAIGPTConfig",
     architecture="OpenAIGPTLMHeadModel",
     family="gpt",
     read_config=read_config,
@@ -107,4 +131,5 @@ FAMILY = Family(
     tied={"lm_head.weight": f"{PREFIX}tokens_embed.weight"},
     ignored=r"(transformer\.)?(position_ids|h\.\d+\.attn\.bias)",
     harmless=HARMLESS,
+    aliases=ALIASES,
 )

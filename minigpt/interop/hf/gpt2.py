@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.gpt import HARMLESS, PREFIX, blocks, read_shape, write_shape
+from minigpt.interop.hf.gpt import ALIASES, HARMLESS, PREFIX, bare, blocks, output, read_shape, write_shape
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, norm
 from minigpt.models import GPTConfig
-
-ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu_erf", "relu": "relu"}
 
 
 def table(model: Any) -> Table:
@@ -18,22 +17,23 @@ def table(model: Any) -> Table:
         f"{PREFIX}wte.weight": ("tokens", as_is),
         f"{PREFIX}wpe.weight": ("positions", as_is),
     }
-    return outer | blocks(model.config) | norm(f"{PREFIX}ln_f", "final_norm")
+    rows = outer | blocks(model.config) | norm(f"{PREFIX}ln_f", "final_norm") | output(model.config)
+    return bare(rows, model.config)
 
 
 def read_config(keys: Keys) -> GPTConfig:
     shape = read_shape(keys)
     keys.fixed("scale_attn_weights", True)
     keys.fixed("scale_attn_by_inverse_layer_idx", False)
-    inner = keys.integer("n_inner", 4 * shape["width"])
+    inner = keys.integer("n_inner", 4 * shape["width"], null=True)
     activation = keys.choice("activation_function", ACTIVATIONS, "gelu_new")
     return GPTConfig(**shape, norm="pre", feed_forward=inner, activation=activation)
 
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
-    names = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     inner = None if config.feed_forward == 4 * config.width else config.feed_forward
-    return {**write_shape(config), "n_inner": inner, "activation_function": names[config.activation]}
+    named = {"architectures": ["GPT2Model"]} if config.headless else {}
+    return {**named, **write_shape(config), "n_inner": inner, "activation_function": WRITTEN[config.activation]}
 
 
 def problems(config: Any) -> list[str]:
@@ -44,6 +44,7 @@ def problems(config: Any) -> list[str]:
 
 FAMILY = Family(
     model_type="gpt2",
+    config_class="GPT2Config",
     architecture="GPT2LMHeadModel",
     family="gpt",
     read_config=read_config,
@@ -56,4 +57,5 @@ FAMILY = Family(
     ignored=r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)",
     # Attention in float32 whatever the weights are in: we compute in one precision throughout.
     harmless=HARMLESS | {"reorder_and_upcast_attn"},
+    aliases=ALIASES,
 )

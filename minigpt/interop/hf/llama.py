@@ -1,4 +1,4 @@
-"""llama: `LlamaForCausalLM`. Its linear layers are (out, in); gate and up are apart, as are q, k and v."""
+"""llama: `LlamaForCausalLM`, and `LlamaModel` alone. Linear layers are (out, in); gate and up, q, k and v are apart."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def table(model: Any) -> Table:
     for layer in range(c.layers):
         names |= _block(f"{PREFIX}layers.{layer}", f"blocks.{layer}", c)
     names |= norm(f"{PREFIX}norm", "final_norm", bias=False)
+    if c.headless:  # the bare class has no prefix
+        return {name.removeprefix(PREFIX): row for name, row in names.items()}
     return names if c.tied else names | {"lm_head.weight": ("output", transposed)}
 
 
@@ -69,19 +71,21 @@ def _halves_first(columns: View, head_width: int) -> View:
 def read_config(keys: Keys) -> LlamaConfig:
     for name in ("attention_bias", "mlp_bias"):
         keys.fixed(name, False, None)
-    keys.fixed("hidden_act", "silu")
-    keys.fixed("attention_dropout", 0)
-    heads = keys.integer("num_attention_heads")
+    keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
+    keys.fixed("partial_rotary_factor", 1, None)
+    heads, tied = keys.integer("num_attention_heads"), keys.flag("tie_word_embeddings", False)
     return LlamaConfig(
         vocab_size=keys.integer("vocab_size"),
         context=keys.integer("max_position_embeddings", 2048),
         layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
         heads=heads,
         width=keys.integer("hidden_size"),
-        kv_heads=keys.integer("num_key_value_heads", heads),
-        head_width=keys.integer("head_dim", 0, least=0),
+        kv_heads=keys.integer("num_key_value_heads", heads, null=True),
+        head_width=keys.integer("head_dim", 0, least=0, null=True),
         feed_forward=keys.integer("intermediate_size"),
-        tied=keys.flag("tie_word_embeddings", False),
+        tied=tied,
+        headless=not tied and not keys.stores(beginning="lm_head"),
+        attention_dropout=keys.number("attention_dropout", 0, below=1, null=True),
         norm_eps=keys.number("rms_norm_eps", 1e-6),
         init_std=keys.number("initializer_range", 0.02),
         scaled_residual_init=False,
@@ -91,27 +95,43 @@ def read_config(keys: Keys) -> LlamaConfig:
 
 def _read_rope(keys: Keys) -> dict[str, Any]:
     """The rotation, which transformers before version 5 spells otherwise; where a file has both they must agree."""
-    base = keys.number("rope_theta", BASE)
-    spelled = {name: _spelled(keys, name, base) for name in ("rope_parameters", "rope_scaling") if keys.get(name)}
-    rope = spelled.get("rope_parameters") or spelled.get("rope_scaling") or {"rope_base": base}
+    spelled = {name: _spelled(keys, name) for name in ("rope_parameters", "rope_scaling") if keys.get(name)}
+    rope = spelled.get("rope_parameters") or spelled.get("rope_scaling") or {"rope_base": _base(keys)}
     if "rope_scaling" in spelled and spelled["rope_scaling"] != rope:
         raise keys.refusal("rope_scaling", "rope_parameters says something else")
-    if keys.get("rope_theta") is not None and rope["rope_base"] != base:
+    if keys.get("rope_theta") is not None and rope["rope_base"] != _base(keys):
         raise keys.refusal("rope_theta", f"rope_parameters says {rope['rope_base']}")
     return rope
 
 
-def _spelled(keys: Keys, name: str, base: float) -> dict[str, Any]:
+def _base(keys: Keys) -> float:
+    """The base beside the spellings. A null is not the default: their class then has no base and cannot compute."""
+    return keys.number("rope_theta", BASE)
+
+
+def _spelled(keys: Keys, name: str) -> dict[str, Any]:
     inner = keys.section(name)
     kind = "type" if inner.get("rope_type") is None else "rope_type"
     kind = inner.choice(kind, {"default": "default", "llama3": "llama3"}, "default")
     inner.get("type")  # some files say it twice, in the old and in the new way
-    rope = {"rope_base": inner.number("rope_theta", base)}
+    inner.fixed("partial_rotary_factor", 1, None)
+    rope = {"rope_base": inner.number("rope_theta") if inner.holds("rope_theta") else _base(keys)}
     if kind == "llama3":
         for theirs, ours in SCALING.items():
-            rope[ours] = inner.integer(theirs) if ours == "rope_context" else inner.number(theirs)
-    inner.finish()
+            if ours == "rope_context":
+                rope[ours] = _old_context(keys, inner, theirs)
+            else:
+                rope[ours] = inner.number(theirs)
+    keys.finish_section(name, inner)
     return rope
+
+
+def _old_context(keys: Keys, inner: Keys, name: str) -> int:
+    """How long the context was before it was stretched: their class looks beside the rotation first, then inside it,
+    and takes what it is now if neither says it.
+    """
+    inside = inner.integer(name, keys.integer("max_position_embeddings", 2048))
+    return keys.integer(name, inside)
 
 
 def write_config(config: LlamaConfig) -> dict[str, Any]:
@@ -119,7 +139,9 @@ def write_config(config: LlamaConfig) -> dict[str, Any]:
     scaling: dict[str, Any] = {"rope_type": "default"}
     if config.rope_factor > 1:
         scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
+    named = {"architectures": ["LlamaModel"]} if config.headless else {}
     return {
+        **named,
         "vocab_size": config.vocab_size,
         "max_position_embeddings": config.context,
         "num_hidden_layers": config.layers,
@@ -131,6 +153,7 @@ def write_config(config: LlamaConfig) -> dict[str, Any]:
         "hidden_act": "silu",
         "rms_norm_eps": config.norm_eps,
         "initializer_range": config.init_std,
+        "attention_dropout": config.attention_dropout,
         "attention_bias": False,
         "mlp_bias": False,
         "tie_word_embeddings": config.tied,
@@ -142,6 +165,7 @@ def write_config(config: LlamaConfig) -> dict[str, Any]:
 
 FAMILY = Family(
     model_type="llama",
+    config_class="LlamaConfig",
     architecture="LlamaForCausalLM",
     family="llama",
     read_config=read_config,
@@ -150,5 +174,5 @@ FAMILY = Family(
     prefix=PREFIX,
     tied={"lm_head.weight": f"{PREFIX}embed_tokens.weight"},
     ignored=r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
-    harmless=words("pretraining_tp"),
+    harmless=words("is_decoder original_max_position_embeddings pretraining_tp"),
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.errors import UserError, warn
 from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import Keys, read_json
+from minigpt.interop.keys import Keys, listed, read_json
 from minigpt.interop.tables import Table
 from minigpt.interop.weight_files import StoredTensor, open_folder
 from minigpt.models import FAMILIES as MODELS
@@ -35,7 +36,7 @@ def read_model(
             fit; the message names the key or the tensor.
     """
     tensors = cache(lambda: open_folder(folder))
-    family, model = read_config(folder / CONFIG, tensors)
+    family, model = read_config(folder / CONFIG, lambda: [*tensors(), *fresh])
     table = family.table(model)
     found = match(family, table, tensors(), folder, skip=skip, fresh=fresh)
     check_shapes(model, table, found)
@@ -43,22 +44,37 @@ def read_model(
     return model, filled(model, table, found, dtype)
 
 
-def read_config(path: Path, tensors: Callable[[], Mapping[str, StoredTensor]]) -> tuple[Family, Any]:
-    """The family and the model that a config.json, and the tensors beside it, describe."""
+def read_config(path: Path, tensors: Callable[[], Iterable[str]]) -> tuple[Family, Any]:
+    """The family and the model that a config.json, and the names of the tensors beside it, describe."""
     values = read_json(path)
-    model_type = values.get("model_type")
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
-        raise UserError(f"{path}: model_type is {model_type!r}, but minigpt has only {', '.join(FAMILIES)}")
-    family = FAMILIES[model_type]
-    keys = Keys(values, path, tensors)
-    keys.get("model_type")
+    family = _family(values, path, tensors)
+    keys = Keys(values, path, tensors, family.aliases)
     try:
         config = family.read_config(keys)
         model = MODELS[family.family][1](config)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    keys.finish(family.harmless)
+    if unknown := keys.finish(family.harmless):
+        warn(f"{path}: not used, as {family.config_class} of transformers has no such keys: {listed(unknown)}")
     return family, model
+
+
+def _family(values: Mapping[str, Any], path: Path, tensors: Callable[[], Iterable[str]]) -> Family:
+    """By its model_type; the oldest files have none, and are recognised by the class they name or by a tensor."""
+    model_type = values.get("model_type")
+    if "model_type" in values:
+        if not isinstance(model_type, str) or model_type not in FAMILIES:
+            raise UserError(f"{path}: model_type is {model_type!r}, but minigpt has only {', '.join(FAMILIES)}")
+        return FAMILIES[model_type]
+    names = values.get("architectures")
+    for family in FAMILIES.values():
+        of_family = re.compile(family.config_class.removesuffix("Config") + "(Model|LMHead|For|DoubleHeads)")
+        if isinstance(names, list) and any(isinstance(name, str) and of_family.match(name) for name in names):
+            return family
+    for family in FAMILIES.values():
+        if family.signature and family.signature in tensors():
+            return family
+    raise UserError(f"{path} has no model_type; write into it which of {', '.join(FAMILIES)} the model is")
 
 
 def match(
