@@ -20,6 +20,7 @@ from minigpt.adapters import ADAPTERS, seq2seq
 from minigpt.backend import Array, backend_of, get_backend
 from minigpt.config import RunConfig
 from minigpt.dispatch import operations
+from minigpt.embedding import embed_rows, encode_texts
 from minigpt.errors import UserError
 from minigpt.families import make_model, make_objective
 from minigpt.fast import team
@@ -90,6 +91,59 @@ class Loaded:
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         with team.of_all_cores():
             return self._adapter.logits(self.model, self.params, arrays, self._run)
+
+    def hidden_states(self, input_ids: Any, attention_mask: Any = None, *, layer: int = -1, **inputs: Any) -> Array:
+        """The states (B, T, C) of every token behind a layer; an encoder–decoder's are its encoder's.
+
+        They are `output_hidden_states` of transformers: of L layers, 0 is what the first one reads, L (or −1) what the
+        last one gives, after the final norm where there is one. States at padding mean nothing.
+
+        Raises:
+            UserError: there is no such layer, or the rows are longer than the context.
+        """
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        depth, tokens = self._adapter.depth(self.model), arrays["input_ids"].shape[1]
+        if not -depth - 1 <= layer <= depth:
+            raise UserError(
+                f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
+            )
+        if tokens > self.model.config.context:
+            raise UserError(f"{tokens} tokens do not fit the model's context of {self.model.config.context}")
+        return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        pooling: str = "mean",
+        normalize: bool = False,
+        layer: int = -1,
+        truncate: bool = False,
+        batch_size: int = 32,
+    ) -> np.ndarray:
+        """A vector for every text, (N, C): what the states of its tokens say together.
+
+        Args:
+            pooling: "mean" of the states of all tokens, the special ones too, as sentence-transformers does; "cls", the
+                first token's; "max", the largest of each number.
+            normalize: whether to divide by the length, so that products of vectors are cosines.
+            layer: behind which the states are taken (see `hidden_states`).
+            truncate: leave out the end of a text that is longer than the context; otherwise that is an error.
+            batch_size: how many texts are computed at a time; it changes nothing else.
+
+        Raises:
+            UserError: a text is too long or gives no tokens, or the model has no tokenizer.
+        """
+        context, family = self.model.config.context, self.model.family
+        rows = encode_texts(self.text, texts, family=family, context=context, truncate=truncate)
+        if not rows:
+            return np.empty((0, self.model.config.width), self.params.flat.dtype)
+        backend = backend_of(self.params.flat)
+
+        def states(ids: np.ndarray, real: np.ndarray) -> np.ndarray:
+            return backend.to_host(self.hidden_states(ids, real, layer=layer))
+
+        return embed_rows(rows, states, pooling=pooling, normalize=normalize, size=max(1, batch_size))
 
     def loss_and_grads(
         self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any

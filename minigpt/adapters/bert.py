@@ -46,6 +46,16 @@ def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run
     return PretrainingLogits(scores, model.pair_logits(params, ids, run, padding, types))
 
 
+def depth(model: Any) -> int:
+    return model.config.layers
+
+
+def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, layer: int) -> Array:
+    """States (B, T, C): 0 what the first layer reads, n what the n-th gives."""
+    ids, types, padding = _common(inputs)
+    return model.body_forward(params, ids, run, types, padding, layers=layer)[0]
+
+
 def batch(model: Any, inputs: Mapping[str, Array]) -> BertBatch:
     """The labelled places of every row, and the labels of the pairs.
 

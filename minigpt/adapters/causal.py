@@ -12,6 +12,7 @@ from minigpt.backend import Array, Backend, array_module, backend_of
 from minigpt.data.batch import Batch
 from minigpt.errors import UserError
 from minigpt.generation_settings import Generation
+from minigpt.models import CausalHead
 from minigpt.ops import IGNORE
 from minigpt.params import Parameters
 from minigpt.processors import processors
@@ -28,6 +29,17 @@ def _key_padding(inputs: Mapping[str, Array]) -> Array | None:
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:
     """Scores (B, T, V) of the next token at every position."""
     return model.logits(params, inputs["input_ids"], run, _key_padding(inputs))
+
+
+def depth(model: Any) -> int:
+    return model.config.layers
+
+
+def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, layer: int) -> Array:
+    """States (B, T, C): 0 what the first layer reads, n what the n-th gives, the last one after the final norm."""
+    body = model.body if isinstance(model, CausalHead) else model
+    layers = None if layer == model.config.layers else layer
+    return body.body_forward(params, inputs["input_ids"], run, _key_padding(inputs), layers=layers)[0]
 
 
 def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:

@@ -37,6 +37,17 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Seq2SeqBatch:
     return Seq2SeqBatch(source, decoder, labels, None if mask is None else mask.astype(bool))
 
 
+def depth(model: Any) -> int:
+    return model.config.encoder_layers
+
+
+def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, layer: int) -> Array:
+    """The encoder's states (B, S, C): 0 what the first layer reads, n what the n-th gives."""
+    mask = inputs.get("attention_mask")
+    padding = None if mask is None else mask.astype(bool)
+    return model.encode_forward(params, inputs["input_ids"], padding, run, layers=layer)[0]
+
+
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:
     """Scores (B, T, V) of the next target token at every position of the decoder."""
     return model.logits(params, batch(model, inputs), run)

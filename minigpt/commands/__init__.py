@@ -4,6 +4,7 @@ COMMANDS = {  # in the order of the help, each with its line there, so that the 
     "train": "train a model and print samples of what it writes",
     "finetune": "train a pretrained model on the examples of a task",
     "sample": "let a trained model write",
+    "embed": "turn texts into vectors, for comparing and finding texts",
     "eval": "measure a model's loss, perplexity and bits per byte on a text",
     "zeroshot": "measure what a model can do on tasks that it was not trained for",
     "fewshot": "measure what a model makes of examples in its context, without training on them",
