@@ -89,6 +89,7 @@ class Loaded:
             inputs: the further arrays that the model's family takes (see `minigpt.adapters`).
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        self._check_length(arrays)
         with team.of_all_cores():
             return self._adapter.logits(self.model, self.params, arrays, self._run)
 
@@ -102,13 +103,12 @@ class Loaded:
             UserError: there is no such layer, or the rows are longer than the context.
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        depth, tokens = self._adapter.depth(self.model), arrays["input_ids"].shape[1]
+        depth = self._adapter.depth(self.model)
         if not -depth - 1 <= layer <= depth:
             raise UserError(
                 f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
             )
-        if tokens > self.model.config.context:
-            raise UserError(f"{tokens} tokens do not fit the model's context of {self.model.config.context}")
+        self._check_length(arrays)
         return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
 
     def embed(
@@ -155,6 +155,7 @@ class Loaded:
                 what the model should say after seeing input_ids[:, :t].
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
+        self._check_length(arrays)
         batch = self._adapter.batch(self.model, arrays)
         with team.of_all_cores():
             loss, cache = self.model.forward(self.params, batch, self._run)
@@ -216,6 +217,12 @@ class Loaded:
             if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
                 raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
         return arrays
+
+    def _check_length(self, arrays: Mapping[str, Array]) -> None:
+        """Raise UserError for rows that are longer than the context."""
+        tokens, context = arrays["input_ids"].shape[1], self.model.config.context
+        if tokens > context:
+            raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
 
     def predict(self, examples: Sequence[Any]) -> list[Any]:
         """What a fine-tuned model answers: the class in words, the score, the option's number, or the text.

@@ -30,6 +30,8 @@ def test_inputs_that_do_not_fit(loaded):
     assert said(loaded.logits, ids, [[1, 1]]) == "attention_mask has shape (1, 2), input_ids (1, 3)"
     assert "takes no token_type_ids: only input_ids, attention_mask" in said(loaded.logits, ids, token_type_ids=ids)
     assert said(loaded.loss_and_grads, ids, labels=[[1, 2]]) == "labels has shape (1, 2), input_ids (1, 3)"
+    for call in (loaded.logits, loaded.loss_and_grads, loaded.hidden_states):
+        assert said(call, [[1] * 9]) == "9 tokens do not fit the model's context of 8"
     assert "prompt and new tokens come to 9, but the model's context is 8" in said(
         loaded.generate_ids, ids, max_new_tokens=6
     )
