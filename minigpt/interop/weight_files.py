@@ -89,10 +89,12 @@ def open_folder(folder: Path) -> dict[str, StoredTensor]:
         return open_file(folder / SINGLE)
     if (folder / INDEX).exists():
         return _open_shards(folder)
-    if any(folder.glob("pytorch_model*.bin")):
+    if pickles := sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in folder.glob(kind)):
         raise UserError(
-            f"{folder} has its weights in pytorch_model.bin, a pickle, which minigpt never opens; "
-            "save them again as safetensors"
+            f"{folder} has its weights in {pickles[0]}, a pickle, which can run code and is never opened here; where "
+            "transformers and torch are installed and you trust the file, write safetensors with python -c "
+            f"'from transformers import AutoModel as M; M.from_pretrained({json.dumps(str(folder))}).save_pretrained(\"new\")' "
+            "(with AutoModelForCausalLM, AutoModelForMaskedLM or AutoModelForSeq2SeqLM for a model that predicts)"
         )
     raise UserError(f"{folder} has no weights: neither {SINGLE} nor {INDEX} is there")
 

@@ -20,7 +20,7 @@ from minigpt.tasks.examples import (
     Translation,
 )
 from minigpt.tasks.files import reader
-from minigpt.tasks.readers import glue, nli, pronouns, reading, stories, texts
+from minigpt.tasks.readers import glue, nli, pronouns, race, reading, stories, texts
 
 
 class Task(NamedTuple):
@@ -101,9 +101,9 @@ TASKS = {
         _task("ax", glue.read_ax, _C, "Does the first sentence entail or contradict the second?", labels=ENTAILMENT),
         _task("snli", nli.read_snli, _C, "Does the caption entail or contradict the hypothesis?", labels=ENTAILMENT),
         _task("story-cloze", stories.read_story_cloze, _M, "Which of two endings belongs to the story?"),
-        _task("race", reading.read_race, _M, "Which of four answers to a question about the article is right?"),
-        _task("race-middle", reading.read_race_middle, _M, "RACE, middle schools: which of four answers is right?"),
-        _task("race-high", reading.read_race_high, _M, "RACE, high schools: which of four answers is right?"),
+        _task("race", race.read_race, _M, "Which of four answers to a question about the article is right?"),
+        _task("race-middle", race.read_race_middle, _M, "RACE, middle schools: which of four answers is right?"),
+        _task("race-high", race.read_race_high, _M, "RACE, high schools: which of four answers is right?"),
         _task("swag", stories.read_swag, _M, "Which of four endings is what happens next?"),
         _task("copa", stories.read_copa, _M, "Which of two is the cause, or the effect, of the premise?"),
         _task("cbt-cn", stories.read_cbt_cn, _M, _BOOKS),

@@ -94,6 +94,22 @@ CASES = (
     ("race-high", "dev", "dev/high/1.txt", json.dumps(RACE | {"options": [["a"]]}), "line 1: question 1 is not a text"),
     ("race-high", "dev", "dev/high/1.txt", json.dumps(RACE | {"answers": []}), "line 1: the numbers of 1 questions"),
     ("race-high", "dev", "dev/high/1.txt", json.dumps({**RACE, "article": None}), "line 1: 'article' is missing"),
+    ("race", "dev", "dev.jsonl", "{}\n", "line 1: 'article' is missing or not text"),
+    ("race", "dev", "dev.jsonl", json.dumps(RACE) + "\n[]\n", "line 2: this is not a JSON object"),
+    (
+        "race",
+        "dev",
+        "dev.jsonl",
+        json.dumps({"article": "A.", "question": "Q?"}),
+        "line 1: 'options' is missing",
+    ),
+    (
+        "race-high",
+        "dev",
+        "dev.jsonl",
+        json.dumps(RACE),
+        "line 1: 'example_id' or 'id' should begin",
+    ),
     ("race-high", "dev", "dev/high/1.txt", '{"article":\n "A.",}', "line 2: this is not JSON"),
     ("squad", "dev", "dev-v1.1.json", '{"data":\n[{"paragraphs": [{"qas": []}]}]}', "line 1: 'context' is missing"),
     (

@@ -209,6 +209,30 @@ def test_race_in_the_order_of_its_files_with_both_kinds_of_questions(tmp_path):
         TASKS["race"].read(tmp_path, "dev")
 
 
+def test_race_as_lines_of_questions_or_of_articles(tmp_path):
+    """One question a line as `example_id, article, question, options, answer`, or one article a line as released."""
+    one = {"article": "A text.", "question": "It is _ .", "options": list("abcd")}
+    rows = [
+        {"example_id": "high19088.txt", **one, "answer": "D"},
+        {"example_id": "middle7.txt", **one, "answer": "A"},
+        {"id": "high3.txt", "article": "B.", "questions": ["Who?", "Why?"], "options": [list("efgh")] * 2}
+        | {"answers": ["B", "C"]},
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    for name, split in [("train.jsonl", "train"), ("validation.jsonl", "dev"), ("RACE/test.jsonl", "test")]:
+        put(tmp_path, name, text)
+        every = TASKS["race"].read(tmp_path, split)
+        assert every[0] == MultipleChoice("A text.", "It is _ .", ("a", "b", "c", "d"), 3)
+        assert [(e.question, e.label) for e in every] == [("It is _ .", 3), ("It is _ .", 0), ("Who?", 1), ("Why?", 2)]
+        assert TASKS["race-middle"].read(tmp_path, split) == every[1:2]
+        assert TASKS["race-high"].read(tmp_path, split) == [every[0], *every[2:]]
+    assert TASKS["race"].read(tmp_path / "train.jsonl", "dev") == every
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match=r"has no test part: there is neither a folder test in it nor test\.jsonl"):
+        TASKS["race"].read(empty, "test")
+
+
 def squad(*questions, context="In May the dog ran."):
     return json.dumps({"version": "1.1", "data": [{"paragraphs": [{"context": context, "qas": list(questions)}]}]})
 

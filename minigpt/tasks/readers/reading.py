@@ -1,62 +1,17 @@
-"""RACE, SQuAD and LAMBADA: passages, and questions about them."""
+"""SQuAD and LAMBADA: passages, and questions about them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from minigpt.errors import UserError
-from minigpt.tasks.examples import LastWord, MultipleChoice, Span
-from minigpt.tasks.files import Row, entry, find, json_file, json_rows, lines, parse_json
+from minigpt.tasks.examples import LastWord, Span
+from minigpt.tasks.files import Row, entry, find, json_rows, lines, parse_json
 
-LETTERS = ("A", "B", "C", "D")
 NEARBY = (0, -1, 1, -2, 2)  # some published answers are said to start a character or two beside their text
-
-
-def read_race(folder: Path, split: str, *, levels: tuple[str, ...] = ("middle", "high")) -> list[MultipleChoice]:
-    """Articles of English exams with several questions each, four options a question; a file for every article.
-
-    A question may be a sentence with a blank, `_`, that the right option fills.
-
-    Args:
-        levels: of which schools.
-    """
-    if folder.is_file():
-        return list(_race_examples(folder))
-    places = [place for place in (folder / split, folder / "RACE" / split) if place.is_dir()]
-    if not places:
-        raise UserError(f"{folder} has no {split} part: there is no folder {split} in it")
-    missing = [level for level in levels if not (places[0] / level).is_dir()]
-    if missing:
-        raise UserError(f"there is no folder {places[0] / missing[0]}")
-    files = [file for level in levels for file in (places[0] / level).glob("*.txt")]
-    return [example for file in sorted(files, key=_race_order) for example in _race_examples(file)]
-
-
-def _race_order(file: Path) -> tuple[str, int, str]:
-    """By level, then by number: 9.txt before 10.txt."""
-    return file.parent.name, int(file.stem) if file.stem.isdecimal() else 0, file.stem
-
-
-def _race_examples(path: Path) -> Iterator[MultipleChoice]:
-    value, row = json_file(path), Row(path, 1, ())
-    article = entry(value, "article", str, row)
-    questions, options, answers = (entry(value, key, list, row) for key in ("questions", "options", "answers"))
-    if not len(questions) == len(options) == len(answers):
-        counts = f"{len(questions)} questions, {len(options)} times options and {len(answers)} answers"
-        raise row.error(f"the numbers of {counts} differ")
-    for number, (question, four, answer) in enumerate(zip(questions, options, answers, strict=True), 1):
-        if not (isinstance(question, str) and _texts(four) and len(four) == 4):
-            raise row.error(f"question {number} is not a text with four options")
-        label = row.choice(answer, LETTERS, f"answer to question {number}")
-        yield MultipleChoice(article.strip(), question.strip(), tuple(option.strip() for option in four), label)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def read_squad(folder: Path, split: str) -> list[Span]:
@@ -141,6 +96,3 @@ def _last_word(text: str, row: Row) -> LastWord:
     if not space:
         raise row.error("the passage has no space, so that no last word can be cut off")
     return LastWord(context, word)
-
-
-read_race_middle, read_race_high = partial(read_race, levels=("middle",)), partial(read_race, levels=("high",))
