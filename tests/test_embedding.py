@@ -102,6 +102,13 @@ def test_what_needs_a_head_says_so(encoder, tmp_path, capsys):
     assert "this BERT is an encoder without the heads" in said and said.count("\n") == 1
 
 
+def test_a_run_of_it(encoder, tmp_path, capsys):
+    """It becomes a run, which says what it is good for and gives the same vectors."""
+    assert main(["convert", str(encoder), str(tmp_path / "run")]) == 0
+    assert f"turn texts into vectors: minigpt embed {tmp_path / 'run'} TEXT" in capsys.readouterr().out
+    assert np.array_equal(minigpt.load(tmp_path / "run").embed(TEXTS), minigpt.load(encoder).embed(TEXTS))
+
+
 def test_the_command(encoder, tmp_path, capsys):
     expected = minigpt.load(encoder).embed(TEXTS, pooling="max", normalize=True)
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS[1:]) + "\n")

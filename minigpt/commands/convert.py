@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
 def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
     if not loaded.tokenizer:
         print("there was no tokenizer; give one with --tokenizer to read and write text", file=sys.stderr)
+    elif args.to == "run" and getattr(loaded.config.model, "headless", False):
+        print(f"It has no head that predicts; turn texts into vectors: minigpt embed {shlex.quote(args.target)} TEXT")
     elif args.to == "run":
         print(f"Let it write: minigpt sample {shlex.quote(args.target)}")
 

@@ -93,7 +93,8 @@ def open_folder(folder: Path) -> dict[str, StoredTensor]:
         raise UserError(
             f"{folder} has its weights in {pickles[0]}, a pickle, which can run code and is never opened here; where "
             "transformers and torch are installed and you trust the file, write safetensors with python -c "
-            f"'from transformers import AutoModel as M; M.from_pretrained({json.dumps(str(folder))}).save_pretrained(\"new\")' "
+            f"'from transformers import AutoModel as M; M.from_pretrained({json.dumps(str(folder))})"
+            '.save_pretrained("new")\' '
             "(with AutoModelForCausalLM, AutoModelForMaskedLM or AutoModelForSeq2SeqLM for a model that predicts)"
         )
     raise UserError(f"{folder} has no weights: neither {SINGLE} nor {INDEX} is there")
