@@ -53,6 +53,7 @@ SEQ2SEQ_CASES: dict[str, Callable[[], ModelCase]] = {
     ),
     "bart": lambda: _bart("bart", dropout=0.0),
     "bart-trained": lambda: _bart("bart-trained", train=True, activation_dropout=0.2, label_smoothing=0.1),
+    "bart-uneven": lambda: _bart("bart-uneven", dropout=0.0, decoder_heads=1, decoder_feed_forward=5),
     "bart-classifier": lambda: _bart(
         "bart-classifier", lambda c: BARTClassifier(c, classes=3), train=True, head_dropout=0.3
     ),

@@ -7,12 +7,14 @@ decoder read the same text.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minigpt.backend import Array, array_module
 from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
 from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.errors import UserError
 from minigpt.measures import Measures
 from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, check_shape
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
@@ -39,6 +41,7 @@ class BARTConfig:
         init_std: standard deviation of initial weights.
         bos, pad, eos: the ids of `<s>`, `<pad>` and `</s>`; a text is `<s> … </s>`.
         start: the id that the decoder starts from, `</s>`.
+        decoder_heads, decoder_feed_forward: the decoder's H and F; 0 means the encoder's (all published BARTs).
     """
 
     vocab_size: int = 0
@@ -60,11 +63,18 @@ class BARTConfig:
     pad: int = 1
     eos: int = 2
     start: int = 2
+    decoder_heads: int = 0
+    decoder_feed_forward: int = 0
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         check_shape(self)
+        for name in ("decoder_heads", "decoder_feed_forward"):
+            if getattr(self, name) < 0:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must not be negative")
+        if self.decoder_heads and self.width % self.decoder_heads:
+            raise UserError(f"model.width {self.width} is not a multiple of model.decoder_heads {self.decoder_heads}")
 
     @property
     def embedding_std(self) -> float:
@@ -84,6 +94,10 @@ class BARTConfig:
             init_std=self.init_std,
             residual_std=self.init_std,
         )
+
+    def decoder_block(self) -> BlockConfig:
+        heads, inner = self.decoder_heads or self.heads, self.decoder_feed_forward or self.feed_forward
+        return dataclasses.replace(self.block(), heads=heads, kv_heads=0, head_width=0, feed_forward=inner)
 
 
 class BARTBody(EncoderDecoder):

@@ -102,7 +102,8 @@ class EncoderDecoder:
         if config.vocab_size < 1:
             raise UserError("model.vocab_size is 0; give the size of the vocabulary")
         self.config = config
-        self.block: BlockConfig = config.block()
+        self.block: BlockConfig = config.block()  # the encoder's
+        self.decoder_block: BlockConfig = config.decoder_block()
         self._decoder_site = 1 + config.encoder_layers * SITES_PER_BLOCK
         self.specs = decayed_first([*self.body_specs(), *self.head_specs()])
 
@@ -114,14 +115,14 @@ class EncoderDecoder:
     def body_specs(self) -> list[ParameterSpec]:
         c = self.config
         specs = [ParameterSpec("tokens", (c.vocab_size, c.width), c.embedding_std)]
-        for side, layers, layer_specs in (
-            ("encoder", c.encoder_layers, block_specs),
-            ("decoder", c.decoder_layers, decoder_block_specs),
+        for side, layers, layer_specs, block in (
+            ("encoder", c.encoder_layers, block_specs, self.block),
+            ("decoder", c.decoder_layers, decoder_block_specs, self.decoder_block),
         ):
             specs += self.position_specs(side)
             specs += norm_specs(f"{side}.norm", self.block) if self.embedding_norm else []
             for layer in range(layers):
-                specs += layer_specs(f"{side}.blocks.{layer}", self.block)
+                specs += layer_specs(f"{side}.blocks.{layer}", block)
         return specs
 
     def position_specs(self, side: str) -> list[ParameterSpec]:
@@ -142,7 +143,7 @@ class EncoderDecoder:
 
     @property
     def head_width(self) -> int:
-        return self.block.head_width
+        return max(self.block.head_width, self.decoder_block.head_width)
 
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: normal weights, zero biases, unit gains."""
@@ -199,7 +200,7 @@ class EncoderDecoder:
         for layer in range(self.config.decoder_layers):
             p = params.scope(f"decoder.blocks.{layer}")
             site = self._decoder_site + 1 + layer * SITES_PER_DECODER_BLOCK
-            x, cache = decoder_block_forward(x, memory, p, self.block, run, site, mask, memory_mask)
+            x, cache = decoder_block_forward(x, memory, p, self.decoder_block, run, site, mask, memory_mask)
             c_blocks.append(cache)
         return x, StackCache(c_embedding, c_blocks)
 
@@ -207,7 +208,7 @@ class EncoderDecoder:
         """Gradients of the decoder; every layer adds what the memory receives into `dmemory` (B, S, C)."""
         for layer in reversed(range(self.config.decoder_layers)):
             g = grads.scope(f"decoder.blocks.{layer}")
-            dx = decoder_block_backward(dx, cache.blocks[layer], g, self.block, run, dmemory)
+            dx = decoder_block_backward(dx, cache.blocks[layer], g, self.decoder_block, run, dmemory)
         self.embed_backward(dx, grads, "decoder", cache.embedding, run)
 
     def body_forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run) -> tuple[Array, BodyCache]:
@@ -272,7 +273,7 @@ class EncoderDecoder:
             batch: its target is not looked at.
             max_len: the largest number of target tokens, the decoder's start included.
         """
-        c, rows = self.block, len(batch.source)
+        c, rows = self.decoder_block, len(batch.source)
         memory, _ = self.encode_forward(params, batch.source, batch.source_padding, run)
         scopes = [params.scope(f"decoder.blocks.{layer}.cross") for layer in range(self.config.decoder_layers)]
         kv = [memory_kv_forward(memory, p, c, run)[0] for p in scopes]
@@ -286,6 +287,6 @@ class EncoderDecoder:
         for layer in range(self.config.decoder_layers):
             p = params.scope(f"decoder.blocks.{layer}")
             append = partial(state.own.append, layer)
-            x = decoder_block_step(x, state.memory[layer], p, self.block, run, memory_mask, append)
+            x = decoder_block_step(x, state.memory[layer], p, self.decoder_block, run, memory_mask, append)
         logits, _ = self.output_forward(params, x[:, -1], run)
         return logits, dataclasses.replace(state, own=state.own.advanced(ids.shape[1]))

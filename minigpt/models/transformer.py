@@ -83,6 +83,9 @@ class TransformerConfig:
             activation_dropout=self.activation_dropout,
         )
 
+    def decoder_block(self) -> BlockConfig:
+        return self.block()
+
 
 class Transformer(EncoderDecoder):
     """A Transformer: configuration, parameter specification, forward and backward. It holds no state."""

@@ -200,7 +200,7 @@ def _encoder_decoder(config: RunConfig, model: Any) -> Description:
     ends = {"norms": int(model.embedding_norm), "embedding_dropout": c.dropout > 0}
     encoder = Stack(c.encoder_layers, model.block, tokens, {Mask(): c.encoder_layers}, remembered=True, **ends)
     causal = {Mask(causal=True): c.decoder_layers}
-    decoder = Stack(c.decoder_layers, model.block, tokens, causal, memory=tokens, **ends)
+    decoder = Stack(c.decoder_layers, model.decoder_block, tokens, causal, memory=tokens, **ends)
     output = Output(c.width * c.vocab_size, tokens, tokens * c.width, logits=c.vocab_size)
     return (encoder, decoder), (output,), tokens
 

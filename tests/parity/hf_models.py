@@ -85,6 +85,14 @@ CASES = {
         ),
         causal=False,
     ),
+    "bart-uneven": Case(
+        "BartForConditionalGeneration",
+        lambda: transformers.BartConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, d_model=12, encoder_layers=2, decoder_layers=1),
+            **dict(encoder_attention_heads=3, decoder_attention_heads=2, encoder_ffn_dim=7, decoder_ffn_dim=9),
+        ),
+        causal=False,
+    ),
     "bert": Case(
         "BertForPreTraining",
         lambda: transformers.BertConfig(

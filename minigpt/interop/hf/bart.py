@@ -87,10 +87,8 @@ def read_config(keys: Keys) -> BARTConfig:
     keys.fixed("scale_embedding", False, None)
     for name in ("encoder_layerdrop", "decoder_layerdrop"):
         keys.fixed(name, 0, 0.0)
-    heads, inner = (
-        _equal(keys, f"encoder_{name}", f"decoder_{name}", default)
-        for name, default in (("attention_heads", 16), ("ffn_dim", 4096))
-    )
+    heads, inner = keys.integer("encoder_attention_heads", 16), keys.integer("encoder_ffn_dim", 4096)
+    decoder_heads, decoder_inner = keys.integer("decoder_attention_heads", 16), keys.integer("decoder_ffn_dim", 4096)
     return BARTConfig(
         vocab_size=keys.integer("vocab_size"),
         context=keys.integer("max_position_embeddings", 1024),
@@ -99,19 +97,13 @@ def read_config(keys: Keys) -> BARTConfig:
         heads=heads,
         width=keys.integer("d_model", 1024),
         feed_forward=inner,
+        decoder_heads=0 if decoder_heads == heads else decoder_heads,
+        decoder_feed_forward=0 if decoder_inner == inner else decoder_inner,
         activation=keys.choice("activation_function", ACTIVATIONS, "gelu"),
         init_std=keys.number("init_std", 0.02, null=True),
         **{ours: keys.number(theirs, default, below=1) for ours, (theirs, default) in RATES.items()},
         **{ours: keys.integer(theirs, default, least=0) for ours, (theirs, default) in SPECIAL.items()},
     )
-
-
-def _equal(keys: Keys, encoder: str, decoder: str, default: int) -> int:
-    """A number that both stacks must agree on."""
-    value = keys.integer(encoder, default)
-    if keys.integer(decoder, default) != value:
-        raise keys.refusal(decoder, f"minigpt has one number for it and {encoder}, which is {value}")
-    return value
 
 
 def write_config(config: BARTConfig) -> dict[str, Any]:
@@ -121,8 +113,10 @@ def write_config(config: BARTConfig) -> dict[str, Any]:
         "d_model": config.width,
         "encoder_layers": config.encoder_layers,
         "decoder_layers": config.decoder_layers,
-        **dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), config.heads),
-        **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), config.feed_forward),
+        "encoder_attention_heads": config.heads,
+        "decoder_attention_heads": config.decoder_heads or config.heads,
+        "encoder_ffn_dim": config.feed_forward,
+        "decoder_ffn_dim": config.decoder_feed_forward or config.feed_forward,
         "activation_function": WRITTEN[config.activation],
         "init_std": config.init_std,
         "is_encoder_decoder": True,
