@@ -134,8 +134,7 @@ class Loaded:
         Raises:
             UserError: a text is too long or gives no tokens, or the model has no tokenizer.
         """
-        context, family = self.model.config.context, self.model.family
-        rows = encode_texts(self.text, texts, family=family, context=context, truncate=truncate)
+        rows = encode_texts(self.text, texts, context=self.model.config.context, truncate=truncate)
         if not rows:
             return np.empty((0, self.model.config.width), self.params.flat.dtype)
         backend = backend_of(self.params.flat)

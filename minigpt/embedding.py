@@ -8,9 +8,7 @@ import numpy as np
 
 from minigpt.data.batch import pad_rows
 from minigpt.errors import UserError
-from minigpt.tokenizers import Tokenizer, encode_pair
-
-_LAYOUTS = {"bert": "bert", "bart": "bart"}  # the families whose texts stand between special tokens
+from minigpt.tokenizers import Tokenizer, encode_text
 
 
 def mean_state(states: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -40,10 +38,8 @@ def unit_length(x: np.ndarray) -> np.ndarray:
     return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
-def encode_texts(
-    tokenizer: Tokenizer, texts: Sequence[str], *, family: str, context: int, truncate: bool
-) -> list[list[int]]:
-    """The ids of every text, with the special tokens that its model expects around it.
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], *, context: int, truncate: bool) -> list[list[int]]:
+    """The ids of every text, with the special tokens that the original puts around it.
 
     Args:
         truncate: leave out the end of a text that is longer than the context; otherwise that is an error.
@@ -56,7 +52,8 @@ def encode_texts(
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
             raise UserError(f"embed takes texts, but number {number} is of the type {type(text).__name__}")
-        ids, own = _encoded(tokenizer, text, family)
+        encoded = encode_text(tokenizer, text)
+        ids, own = encoded.ids, [place for place, part in enumerate(encoded.parts) if part is not None]
         if len(ids) > context and not truncate:
             raise UserError(
                 f"text {number} has {len(ids)} tokens, but the model's context is {context}: shorten it, or truncate"
@@ -66,16 +63,6 @@ def encode_texts(
         dropped = set(own[len(own) - max(0, len(ids) - context) :])
         rows.append([i for place, i in enumerate(ids) if place not in dropped])
     return rows
-
-
-def _encoded(tokenizer: Tokenizer, text: str, family: str) -> tuple[list[int], list[int]]:
-    """The ids of a text with its special tokens, and which places are the text's own."""
-    layout = _LAYOUTS.get(family)
-    if layout is None:
-        ids = tokenizer.encode(text)
-        return ids, list(range(len(ids)))
-    encoded = encode_pair(tokenizer, text, layout=layout)
-    return encoded.ids, [place for place, part in enumerate(encoded.parts) if part is not None]
 
 
 def embed_rows(

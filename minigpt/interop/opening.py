@@ -54,7 +54,7 @@ def open_model(
     settings: dict[str, Any] = {}
     if (path / reading.CONFIG).exists():
         model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
-        model_type = read_json(path / reading.CONFIG)["model_type"]
+        model_type = read_json(path / reading.CONFIG).get("model_type") or model.family  # old files lack it
         found = read_tokenizer(path, model.config.vocab_size, model_type) if tokenizer else None
         ids = read_ids(path, reading.CONFIG)
         settings = read_generation(path, reading.CONFIG) or {}
