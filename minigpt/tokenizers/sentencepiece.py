@@ -27,7 +27,7 @@ from minigpt.tokenizers.sentencepiece_merge import merge_by_score
 from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 18
-_BEFORE_SPACE = re.compile(f"(?<=[^ {SPACE}])(?= )")
+_BEFORE_SPACE = re.compile("(?<=[!-~])(?= )")  # after ASCII: characters that no normalization makes a space
 
 
 class SentencePieceBPE(BaseTokenizer):
