@@ -277,4 +277,6 @@ def _package(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise UserError(f'this metric needs {name}; in the clone, pip install ".[tasks]" brings it') from None
+        raise UserError(
+            f'this metric needs the package {name}; in the clone, pip install ".[tasks]" brings it'
+        ) from None
