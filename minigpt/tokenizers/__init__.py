@@ -4,7 +4,8 @@ char, byte           the simplest ones
 byte_bpe             byte-level BPE: GPT-2, GPT-3, BART (bart), Llama 3, our own models
 gpt_bpe, gpt_words   GPT's BPE
 wordpiece            BERT's, with its basic tokenizer (bert_words) and its trainer (wordpiece_train)
-sentencepiece        Llama's
+sentencepiece        Llama's BPE, and unigram models
+pipeline/            every other tokenizer.json: its steps, one after the other
 learn_merges, merge  how BPE is learned and applied; pretokens cuts text into words for it
 template, pairs      the special tokens around a text or a pair, and their type ids
 readers, hf_read, sentencepiece_files, hf_write, loading    the files
@@ -21,7 +22,8 @@ from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.loading import find_file, load, save
 from minigpt.tokenizers.making import KINDS, from_spec, train
 from minigpt.tokenizers.pairs import LAYOUTS, Encoded, encode_pair, encode_text
-from minigpt.tokenizers.sentencepiece import SentencePieceBPE
+from minigpt.tokenizers.pipeline import Pipeline
+from minigpt.tokenizers.sentencepiece import SentencePieceBPE, SentencePieceUnigram
 from minigpt.tokenizers.wordpiece import WordPiece
 
 __all__ = [
@@ -35,7 +37,9 @@ __all__ = [
     "CharTokenizer",
     "Encoded",
     "GPTWords",
+    "Pipeline",
     "SentencePieceBPE",
+    "SentencePieceUnigram",
     "Tokenizer",
     "WordPiece",
     "encode_pair",

@@ -17,6 +17,7 @@ import regex
 from minigpt.errors import UserError
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.template import NOTHING, Template
+from minigpt.tokenizers.trim import Trim
 
 TOKENIZER_FILE = "tokenizer.json"
 Offsets = list[tuple[int, int]]
@@ -69,6 +70,8 @@ class BaseTokenizer:
 
     special = SpecialTokens({})
     template = NOTHING
+    trim: Trim | None = None  # what takes white space off the offsets
+    post_processor: dict | None = None  # the part of this name in the tokenizer.json that it was read from, if any
 
     @property
     def special_tokens(self) -> dict[str, int]:
@@ -83,7 +86,7 @@ class BaseTokenizer:
         Raises:
             UserError: the text contains a forbidden special token or something that the vocabulary cannot represent.
         """
-        if not allowed and not forbidden:
+        if not allowed and not forbidden and not self.special.always:
             return self._encode(text)
         ids: list[int] = []
         for start, end, special in self.special.split(text, allowed, forbidden):
@@ -102,15 +105,23 @@ class BaseTokenizer:
         """
         ids: list[int] = []
         offsets: Offsets = []
+        added: dict[int, str] = {}  # the text of the tokens that are special, by their place
         for start, end, special in self.special.split(text, allowed, forbidden):
             if special is not None:
+                added[len(ids)] = text[start:end]
                 ids.append(special)
                 offsets.append((start, end))
                 continue
             new_ids, spans = self._encode_with_offsets(text[start:end])
             ids += new_ids
             offsets += [(start + a, start + b) for a, b in spans] if start else spans
-        return ids, offsets
+        return ids, self._trimmed(ids, offsets, added)
+
+    def _trimmed(self, ids: list[int], offsets: Offsets, added: dict[int, str]) -> Offsets:
+        """The offsets without white space, where that is asked for."""
+        if self.trim is None:
+            return offsets
+        return self.trim.trim([added.get(n) or self.token(i) for n, i in enumerate(ids)], offsets)
 
     def byte_count(self, ids: Iterable[int]) -> int:
         """How many UTF-8 bytes of text the ids stand for (of the text that decoding gives back)."""
@@ -119,6 +130,10 @@ class BaseTokenizer:
     def last_cut(self, text: str) -> int:
         """By default a text may be cut nowhere, which is always right."""
         return 0
+
+    def token(self, i: int) -> str:
+        """The token with id `i`, as the vocabulary writes it."""
+        raise NotImplementedError
 
     def _encode(self, text: str) -> list[int]:
         raise NotImplementedError

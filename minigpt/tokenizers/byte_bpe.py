@@ -142,8 +142,8 @@ class ByteBPE(BaseTokenizer):
         if (whole := self._whole.get(data)) is not None:
             return [whole]
         symbols = [self._byte_ids[b] for b in data]
-        if -1 in symbols:
-            raise UserError(f"this tokenizer's vocabulary has no token for the byte 0x{data[symbols.index(-1)]:02X}")
+        if -1 in symbols:  # a byte that the vocabulary lacks has no token, as in Hugging Face's tokenizers
+            symbols = [s for s in symbols if s >= 0]
         return merge_word(symbols, self._merges)
 
     def encode_bytes(self, data: bytes) -> list[int]:

@@ -6,21 +6,23 @@ where other readers skip it.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from minigpt.tokenizers import gpt_words
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
-from minigpt.tokenizers.sentencepiece_files import SPACE, USER_DEFINED
+from minigpt.tokenizers.sentencepiece_files import SPACE, UNIGRAM, USER_DEFINED, SentencePieceVocabulary
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.template import template_to_json
+from minigpt.tokenizers.trim import Trim
 
 if TYPE_CHECKING:
     from minigpt.tokenizers.byte import ByteTokenizer
     from minigpt.tokenizers.byte_bpe import ByteBPE
     from minigpt.tokenizers.char import CharTokenizer
     from minigpt.tokenizers.gpt_bpe import GPTBPE
-    from minigpt.tokenizers.sentencepiece import SentencePieceBPE
+    from minigpt.tokenizers.sentencepiece import SentencePiece, SentencePieceBPE
     from minigpt.tokenizers.wordpiece import WordPiece
 
 
@@ -53,11 +55,11 @@ def added_tokens(special: SpecialTokens) -> list[dict]:
         {
             "id": i,
             "content": name,
-            "single_word": False,
+            "single_word": name in special.single_word,
             "lstrip": name in special.absorb_left,
-            "rstrip": False,
+            "rstrip": name in special.absorb_right,
             "normalized": False,
-            "special": True,
+            "special": name not in special.always,
         }
         for name, i in sorted(special.ids.items(), key=lambda item: item[1])
     ]
@@ -106,9 +108,14 @@ def byte_bpe_to_json(tokenizer: ByteBPE) -> dict:
         bpe_model(vocab, tokenizer.merges, ignore_merges=tokenizer.whole_words),
         tokenizer.special,
         pre_tokenizer=pre_tokenizer,
-        post_processor=template_to_json(tokenizer) or dict(byte_level),
+        post_processor=template_to_json(tokenizer) or byte_level | _trimming(tokenizer.trim),
         decoder=dict(byte_level),
     )
+
+
+def _trimming(trim: Trim | None) -> dict:
+    """What a byte-level post-processor says about offsets."""
+    return {} if trim is None else {"trim_offsets": True, "add_prefix_space": trim.prefix_space}
 
 
 def char_to_hf(tokenizer: CharTokenizer) -> dict:
@@ -151,7 +158,7 @@ def wordpiece_to_json(tokenizer: WordPiece) -> dict:
         normalizer=normalizer,
         pre_tokenizer={"type": "BertPreTokenizer"},
         post_processor=template_to_json(tokenizer),
-        decoder={"type": "WordPiece", "prefix": tokenizer.prefix, "cleanup": False},
+        decoder={"type": "WordPiece", "prefix": tokenizer.prefix, "cleanup": tokenizer.cleanup},
     )
 
 
@@ -194,40 +201,17 @@ def _replace(pattern: dict, content: str) -> dict:
     return {"type": "Replace", "pattern": pattern, "content": content}
 
 
-def sentencepiece_to_json(tokenizer: SentencePieceBPE) -> dict:
-    """A SentencePiece BPE: every way to spell a piece with two others becomes a merge, the highest score first."""
+def sentencepiece_to_json(tokenizer: SentencePiece) -> dict:
+    """A SentencePiece model; under "minigpt" stands all of it, since the format does not say it all."""
     vocabulary = tokenizer.vocabulary
-    vocab = {p: i for i, p in reversed(list(enumerate(vocabulary.pieces)))}
-    steps = []
-    if vocabulary.remove_extra_whitespaces:
-        steps.append({"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""})
-        steps.append({"type": "Replace", "pattern": {"Regex": " +"}, "content": " "})
-    if vocabulary.add_dummy_prefix:
-        steps.append({"type": "Prepend", "prepend": SPACE})
-    steps.append(_replace({"String": " "}, SPACE))
+    model = _unigram_model(tokenizer) if vocabulary.model == UNIGRAM else _bpe_of_scores(tokenizer)
     decoders: list[dict] = [_replace({"String": SPACE}, " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
     if vocabulary.add_dummy_prefix:
         decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
-    model = bpe_model(
-        vocab,
-        _merges_of_scores(tokenizer, vocab),
-        unk_token=vocabulary.pieces[tokenizer.unknown],
-        fuse_unk=True,
-        byte_fallback=tokenizer.has_bytes,
-        minigpt={
-            "pieces": vocabulary.pieces,
-            "scores": vocabulary.scores,
-            "types": vocabulary.types,
-            "add_dummy_prefix": vocabulary.add_dummy_prefix,
-            "remove_extra_whitespaces": vocabulary.remove_extra_whitespaces,
-            "unknown_surface": vocabulary.unknown_surface,
-            "roles": vocabulary.roles,
-        },
-    )
     data = document(
-        model,
+        model | {"minigpt": dataclasses.asdict(vocabulary)},
         tokenizer.special,
-        normalizer={"type": "Sequence", "normalizers": steps},
+        normalizer={"type": "Sequence", "normalizers": _preparing(vocabulary)},
         post_processor=template_to_json(tokenizer),
         decoder={"type": "Sequence", "decoders": decoders},
     )
@@ -238,6 +222,43 @@ def sentencepiece_to_json(tokenizer: SentencePieceBPE) -> dict:
         for entry in added_tokens(SpecialTokens({piece: i}))
     ]
     return data
+
+
+def _preparing(vocabulary: SentencePieceVocabulary) -> list[dict]:
+    """The steps that prepare a text as SentencePiece does."""
+    steps: list[dict] = []
+    if vocabulary.charsmap:
+        steps.append({"type": "Precompiled", "precompiled_charsmap": vocabulary.charsmap})
+    if vocabulary.remove_extra_whitespaces:
+        steps.append(_replace({"Regex": r"\A +| +\z"}, ""))
+        steps.append(_replace({"Regex": " +"}, " "))
+    space = SPACE if vocabulary.escape_whitespaces else " "
+    if vocabulary.add_dummy_prefix:
+        steps.append({"type": "Prepend", "prepend": space})
+    return [*steps, _replace({"String": " "}, space)]
+
+
+def _unigram_model(tokenizer: SentencePiece) -> dict:
+    vocabulary = tokenizer.vocabulary
+    return {
+        "type": "Unigram",
+        "unk_id": tokenizer.unknown,
+        "vocab": [list(entry) for entry in zip(vocabulary.pieces, vocabulary.scores, strict=True)],
+        "byte_fallback": tokenizer.has_bytes,
+    }
+
+
+def _bpe_of_scores(tokenizer: SentencePieceBPE) -> dict:
+    """Every way to spell a piece with two others becomes a merge, the highest score first."""
+    pieces = tokenizer.vocabulary.pieces
+    vocab = {p: i for i, p in reversed(list(enumerate(pieces)))}
+    return bpe_model(
+        vocab,
+        _merges_of_scores(tokenizer, vocab),
+        unk_token=pieces[tokenizer.unknown],
+        fuse_unk=True,
+        byte_fallback=tokenizer.has_bytes,
+    )
 
 
 def _merges_of_scores(tokenizer: SentencePieceBPE, vocab: dict[str, int]) -> list[tuple[str, str]]:

@@ -23,16 +23,17 @@ from minigpt.tokenizers.readers import (
     read_vocab_bpe,
     read_vocab_txt,
 )
-from minigpt.tokenizers.sentencepiece import SentencePieceBPE
-from minigpt.tokenizers.sentencepiece_files import read_model, read_tokenizer_bin
+from minigpt.tokenizers.sentencepiece import from_vocabulary
+from minigpt.tokenizers.sentencepiece_files import SentencePieceVocabulary, read_model, read_tokenizer_bin
 from minigpt.tokenizers.template import begin_end_template, read_template
 from minigpt.tokenizers.tiktoken_files import read_tiktoken
 
 
-def read_llama2c(path: Path) -> SentencePieceBPE:
+def _read_llama2c(path: Path) -> Tokenizer:
     """llama2.c's tokenizer.bin, whose program puts BOS before a prompt and knows no other special tokens in it."""
-    tokenizer = SentencePieceBPE(read_tokenizer_bin(path))
-    tokenizer.template = begin_end_template(tokenizer.vocabulary.roles["bos"], None, plain=True)
+    vocabulary = read_tokenizer_bin(path)
+    tokenizer = _sentencepiece(path, vocabulary)
+    tokenizer.template = begin_end_template(vocabulary.roles["bos"], None, plain=True)
     return tokenizer
 
 
@@ -43,8 +44,8 @@ GPT2_FILES = [("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt")]
 GPT1_FILES = ("encoder_bpe_40000.json", "vocab_40000.bpe")
 SINGLE: dict[str, Callable[[Path], Tokenizer]] = {
     ".txt": read_vocab_txt,
-    ".model": lambda path: SentencePieceBPE(read_model(path)),
-    ".bin": read_llama2c,
+    ".model": lambda path: _sentencepiece(path, read_model(path)),
+    ".bin": _read_llama2c,
 }
 # Files that do not say how text is cut into words, so that it may have to be named.
 WITHOUT_PATTERN: dict[str, Callable[[Path, str | None], Tokenizer]] = {
@@ -141,6 +142,13 @@ def _file_in(path: Path) -> Path:
     if found is None:
         raise UserError(f"there is no tokenizer file in the folder {path}")
     return found
+
+
+def _sentencepiece(path: Path, vocabulary: SentencePieceVocabulary) -> Tokenizer:
+    try:
+        return from_vocabulary(vocabulary)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def _load_json(path: Path) -> Tokenizer:

@@ -1,7 +1,8 @@
-"""SentencePiece's byte-pair encoding with byte fallback: the tokenizer of Llama and Llama 2.
+"""SentencePiece: byte-pair encoding (the tokenizer of Llama and Llama 2) and unigram models, with byte fallback.
 
-A text is not cut into words first: spaces become ▁, one is put in front, and pairs of pieces merge over the whole
-stretch, the highest score first. A character without a piece becomes its UTF-8 bytes.
+A text is not cut into words first: spaces become ▁, one is put in front, and pieces are found over the whole stretch.
+With BPE, pairs of pieces merge, the highest score first; a unigram model takes the most probable pieces. A character
+without a piece becomes its UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -11,27 +12,40 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 
-from minigpt.tokenizers.aligned import Aligned
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
 from minigpt.tokenizers.sentencepiece_files import (
     BYTE,
     CONTROL,
     NORMAL,
     SPACE,
+    UNIGRAM,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
     SentencePieceVocabulary,
+    check_vocabulary,
 )
 from minigpt.tokenizers.sentencepiece_merge import merge_by_score
+from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
+from minigpt.tokenizers.sentencepiece_unigram import BestPieces
 from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 18
 _BEFORE_SPACE = re.compile("(?<=[!-~])(?= )")  # after ASCII: characters that no normalization makes a space
 
 
-class SentencePieceBPE(BaseTokenizer):
-    """A SentencePiece BPE model whose normalization is "identity". The special tokens are its control pieces."""
+def from_vocabulary(vocabulary: SentencePieceVocabulary) -> SentencePiece:
+    """The tokenizer of a vocabulary, of whichever kind it is.
+
+    Raises:
+        ValueError: a part of the vocabulary is damaged.
+    """
+    check_vocabulary(vocabulary)
+    return SentencePieceUnigram(vocabulary) if vocabulary.model == UNIGRAM else SentencePieceBPE(vocabulary)
+
+
+class SentencePiece(BaseTokenizer):
+    """What both kinds of model have in common. The special tokens are the control pieces."""
 
     kind = "sentencepiece"
 
@@ -45,54 +59,26 @@ class SentencePieceBPE(BaseTokenizer):
         self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == BYTE}
         self.has_bytes = len(self._byte_ids) == 256
         self._bytes = {i: bytes([b]) for b, i in self._byte_ids.items()}
-        self.scores = {p: vocabulary.scores[i] for p, i in self._ids.items()}
-        self._unused = {p for p, i in self._ids.items() if types[i] == UNUSED}
-        users = sorted((p for p, i in self._ids.items() if types[i] == USER_DEFINED), key=len, reverse=True)
-        self._frozen = re.compile(f"({'|'.join(map(re.escape, users))})") if users else None
-        self._across_words = any(re.search(f"[^{SPACE}]{SPACE}", p) for p in self._ids)
-        self._words = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
-        self._cache: dict[str, list[str]] = {}
+        self._normalizer = SentencePieceNormalizer(vocabulary)
 
     def _encode(self, text: str) -> list[int]:
-        return [i for i, _ in self._pieces(self._prepare(text))]
+        utf8(text)
+        return [i for i, _ in self._pieces(self._normalizer.text(text))]
 
     def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
-        aligned = self._prepare_aligned(text)
+        utf8(text)
+        prepared, spans = self._normalizer.aligned(text)
         ids: list[int] = []
         offsets: Offsets = []
         position = shared = 0
-        for i, length in self._pieces(aligned.text):
+        for i, length in self._pieces(prepared):
             ids.append(i)
             if i in self._bytes and not length:  # a further byte of the character before
-                offsets.append(aligned.span(shared, shared + 1))
+                offsets.append(spans[shared])
                 continue
-            offsets.append(aligned.span(position, position + length))
+            offsets.append((spans[position][0], spans[position + length - 1][1]))
             shared, position = position, position + length
         return ids, offsets
-
-    def _prepare(self, text: str) -> str:
-        """The text with its spaces escaped and the dummy prefix added. Where white space is removed, a ▁ that the text
-        itself has at its end goes too, as in SentencePiece.
-        """
-        utf8(text)
-        vocabulary = self.vocabulary
-        if vocabulary.remove_extra_whitespaces:
-            text = re.sub(" +", " ", text).strip(" ")
-        text = text.replace(" ", SPACE)
-        if text and vocabulary.add_dummy_prefix:
-            text = SPACE + text
-        return text.rstrip(SPACE) if vocabulary.remove_extra_whitespaces else text
-
-    def _prepare_aligned(self, text: str) -> Aligned:
-        """`_prepare`, aligned."""
-        prepared, aligned = self._prepare(text), Aligned.of(text)
-        if self.vocabulary.remove_extra_whitespaces:
-            aligned = aligned.sub(re.compile("^ +"), "").sub(re.compile(" +"), " ")
-        spans = aligned.spans
-        if prepared and self.vocabulary.add_dummy_prefix:
-            start = spans[0][0]
-            spans = [(start, start), *spans]
-        return Aligned(prepared, spans[: len(prepared)])
 
     def _pieces(self, text: str) -> list[tuple[int, int]]:
         """The (id, number of characters) of each token; of a character's bytes only the first has its length.
@@ -100,8 +86,7 @@ class SentencePieceBPE(BaseTokenizer):
         Unknown characters in a row are one unknown token, unless the vocabulary has bytes to spell them.
         """
         found: list[tuple[int, int]] = []
-        for piece in self._merged(text):
-            i = self._ids.get(piece)
+        for piece, i in self._found(text):
             if i is not None:
                 found.append((i, len(piece)))
             elif self.has_bytes:
@@ -114,38 +99,9 @@ class SentencePieceBPE(BaseTokenizer):
                 found.append((self.unknown, len(piece)))
         return found
 
-    def _merged(self, text: str) -> Iterable[str]:
-        """The merged pieces of a prepared text. User-defined pieces are found first and merge with nothing."""
-        if not self._frozen:
-            yield from self._merged_between(text)
-            return
-        for n, part in enumerate(self._frozen.split(text)):
-            if n % 2:
-                yield part
-            else:
-                yield from self._merged_between(part)
-
-    def _merged_between(self, text: str) -> Iterable[str]:
-        """Where no piece reaches from one word into the next, words merge one by one and are remembered."""
-        if self._across_words:
-            yield from merge_by_score(text, self.scores, self._unused)
-            return
-        for word in self._words.findall(text):
-            found = self._cache.get(word)
-            if found is None:
-                if len(self._cache) >= CACHE_SIZE:
-                    self._cache.clear()
-                found = self._cache[word] = merge_by_score(word, self.scores, self._unused)
-            yield from found
-
-    def last_cut(self, text: str) -> int:
-        """Before a space that follows something else, where no piece reaches from one word into the next.
-
-        Without bytes and without a piece ▁, an unknown space would be one token with an unknown character before it.
-        """
-        if self._across_words or not (self.has_bytes or SPACE in self._ids):
-            return 0
-        return last_match(_BEFORE_SPACE, text)
+    def _found(self, text: str) -> Iterable[tuple[str, int | None]]:
+        """The pieces of a prepared text, and their ids; None for a character that has none."""
+        raise NotImplementedError
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`: bytes joined (U+FFFD for each that is not UTF-8), control pieces left out, and the
@@ -197,6 +153,69 @@ class SentencePieceBPE(BaseTokenizer):
         from minigpt.tokenizers.hf_write import sentencepiece_to_json
 
         return sentencepiece_to_json(self)
+
+
+class SentencePieceBPE(SentencePiece):
+    """A SentencePiece BPE model."""
+
+    def __init__(self, vocabulary: SentencePieceVocabulary):
+        super().__init__(vocabulary)
+        types = vocabulary.types
+        self.scores = {p: vocabulary.scores[i] for p, i in self._ids.items()}
+        self._unused = {p for p, i in self._ids.items() if types[i] == UNUSED}
+        users = sorted((p for p, i in self._ids.items() if types[i] == USER_DEFINED), key=len, reverse=True)
+        self._frozen = re.compile(f"({'|'.join(map(re.escape, users))})") if users else None
+        self._across_words = any(re.search(f"[^{SPACE}]{SPACE}", p) for p in self._ids)
+        self._words = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
+        self._cache: dict[str, list[str]] = {}
+        plain = not vocabulary.charsmap and vocabulary.escape_whitespaces and not any(" " in p for p in users)
+        self._cuts = plain and not self._across_words and (self.has_bytes or SPACE in self._ids)
+
+    def last_cut(self, text: str) -> int:
+        """Before a space that follows something else, where no piece reaches from one word into the next.
+
+        Without bytes and without a piece ▁, an unknown space would be one token with an unknown character before it.
+        Nothing is said of texts that a map changes first.
+        """
+        return last_match(_BEFORE_SPACE, text) if self._cuts else 0
+
+    def _found(self, text: str) -> Iterable[tuple[str, int | None]]:
+        return ((piece, self._ids.get(piece)) for piece in self._merged(text))
+
+    def _merged(self, text: str) -> Iterable[str]:
+        """The merged pieces of a prepared text. User-defined pieces are found first and merge with nothing."""
+        if not self._frozen:
+            yield from self._merged_between(text)
+            return
+        for n, part in enumerate(self._frozen.split(text)):
+            if n % 2:
+                yield part
+            else:
+                yield from self._merged_between(part)
+
+    def _merged_between(self, text: str) -> Iterable[str]:
+        """Where no piece reaches from one word into the next, words merge one by one and are remembered."""
+        if self._across_words:
+            yield from merge_by_score(text, self.scores, self._unused)
+            return
+        for word in self._words.findall(text):
+            found = self._cache.get(word)
+            if found is None:
+                if len(self._cache) >= CACHE_SIZE:
+                    self._cache.clear()
+                found = self._cache[word] = merge_by_score(word, self.scores, self._unused)
+            yield from found
+
+
+class SentencePieceUnigram(SentencePiece):
+    """A SentencePiece unigram model."""
+
+    def __init__(self, vocabulary: SentencePieceVocabulary):
+        super().__init__(vocabulary)
+        self._best = BestPieces(self._ids, vocabulary.scores, vocabulary.types)
+
+    def _found(self, text: str) -> Iterable[tuple[str, int | None]]:
+        return self._best.pieces(text)
 
 
 def _replace_each(error: UnicodeError) -> tuple[str, int]:

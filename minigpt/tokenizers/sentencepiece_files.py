@@ -6,6 +6,7 @@ value, and only four wire types occur. Source: sentencepiece_model.proto and the
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from minigpt.files import read_bytes
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the types of a piece
 SPACE = "▁"
+BPE, UNIGRAM = "bpe", "unigram"  # the kinds of model that can be read
 
 
 @dataclass
@@ -29,34 +31,68 @@ class SentencePieceVocabulary:
     remove_extra_whitespaces: bool = False
     unknown_surface: str = " ⁇ "
     roles: dict[str, int] = field(default_factory=dict)  # "unk", "bos", "eos", "pad" -> id
+    model: str = BPE
+    escape_whitespaces: bool = True
+    charsmap: str = ""  # the precompiled map of characters (`charsmap`), in base64
+
+
+def check_vocabulary(vocabulary: SentencePieceVocabulary) -> None:
+    """Raise ValueError if a part of the vocabulary, which may come from anyone's file, cannot be right."""
+    v = vocabulary
+    kinds: list[tuple[object, type]] = [(v.pieces, list), (v.scores, list), (v.types, list), (v.roles, dict)]
+    kinds += [(v.unknown_surface, str), (v.charsmap, str), (v.add_dummy_prefix, bool), (v.escape_whitespaces, bool)]
+    kinds.append((v.remove_extra_whitespaces, bool))
+    if not all(isinstance(value, kind) for value, kind in kinds) or v.model not in (BPE, UNIGRAM):
+        raise ValueError("a part of its SentencePiece vocabulary has the wrong form")
+    if not len(v.pieces) == len(v.scores) == len(v.types):
+        raise ValueError("its SentencePiece pieces, scores and types are not equally many")
+    for i, (piece, score, kind) in enumerate(zip(v.pieces, v.scores, v.types, strict=True)):
+        if not isinstance(piece, str) or type(score) not in (int, float) or not abs(score) < 3e38:
+            raise ValueError(f"its SentencePiece piece {i} has no text or no score")
+        if type(kind) is not int or not NORMAL <= kind <= BYTE:
+            raise ValueError(f"its SentencePiece piece {i} is of a type that does not exist")
+        if kind == BYTE and not _is_byte(piece):
+            raise ValueError(f"its SentencePiece piece {i} is a byte and not called one")
+    if not all(type(i) is int and 0 <= i < len(v.pieces) for i in v.roles.values()):
+        raise ValueError("its SentencePiece roles are not ids")
+
+
+def _is_byte(piece: str) -> bool:
+    """Whether a piece is called <0x00> to <0xFF>."""
+    return len(piece) == 6 and piece[:3] == "<0x" and piece[5] == ">" and set(piece[3:5]) <= _HEX
+
+
+_HEX = frozenset("0123456789ABCDEFabcdef")
 
 
 def read_model(path: str | Path) -> SentencePieceVocabulary:
     """Read a SentencePiece `.model`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, is not a BPE model, or normalizes text in a way other than
-            "identity".
+        UserError: the file cannot be read, is damaged, or is neither a BPE nor a unigram model.
     """
     data = read_bytes(path)
     try:
-        vocabulary, trainer, normalizer = _parse_model(data)
-    except (ValueError, IndexError, struct.error, TypeError, AttributeError):
+        vocabulary, trainer = _parse_model(data)
+    except (ValueError, IndexError, struct.error, TypeError, AttributeError, KeyError):
         raise UserError(f"{path} is damaged, or not a SentencePiece model") from None
     if not vocabulary.pieces:
         raise UserError(f"{path} is not a SentencePiece model: it has no pieces")
-    if trainer.get(3, 1) != 2:
-        names = {1: "unigram", 3: "word", 4: "char"}
-        raise UserError(f"{path} is a {names.get(trainer.get(3, 1), 'strange')} model: only BPE can be read")
+    kind = trainer.get(3, 1)
+    if kind not in (1, 2):
+        names = {3: "word", 4: "char"}
+        raise UserError(f"{path} is a {names.get(kind, 'strange')} model: only BPE and unigram can be read")
+    vocabulary.model = BPE if kind == 2 else UNIGRAM
     if trainer.get(24):
         raise UserError(f"{path} puts white space at the end of words: only models with it in front can be read")
-    if normalizer.get(2):
-        name = bytes(normalizer.get(1, b"?")).decode("utf-8", "replace")
-        raise UserError(f'{path} normalizes text by the rule "{name}": only "identity" can be read')
+    try:
+        check_vocabulary(vocabulary)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
     return vocabulary
 
 
-def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict, dict]:
+def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict]:
     vocabulary = SentencePieceVocabulary([], [], [])
     trainer: dict = {}
     normalizer: dict = {}
@@ -70,10 +106,10 @@ def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict, dict]:
             trainer = dict(_fields(value))
         elif tag == 3:
             normalizer = dict(_fields(value))
+    vocabulary.charsmap = base64.b64encode(normalizer.get(2, b"")).decode("ascii")
     vocabulary.add_dummy_prefix = bool(normalizer.get(3, 1))
     vocabulary.remove_extra_whitespaces = bool(normalizer.get(4, 1))
-    if not normalizer.get(5, 1):
-        raise ValueError("white space is not escaped")
+    vocabulary.escape_whitespaces = bool(normalizer.get(5, 1))
     if 44 in trainer:
         vocabulary.unknown_surface = trainer[44].decode("utf-8")
     names = {"unk": (45, b"<unk>"), "bos": (46, b"<s>"), "eos": (47, b"</s>"), "pad": (48, b"<pad>")}
@@ -81,7 +117,7 @@ def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict, dict]:
     for role, (tag, default) in names.items():
         if (i := ids.get(trainer.get(tag, default).decode("utf-8"))) is not None:
             vocabulary.roles[role] = i
-    return vocabulary, trainer, normalizer
+    return vocabulary, trainer
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -152,15 +188,17 @@ def read_tokenizer_bin(path: str | Path) -> SentencePieceVocabulary:
 def _type_by_name(i: int, piece: str) -> int:
     if i < 3:
         return (UNKNOWN, CONTROL, CONTROL)[i]
-    return BYTE if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">") else NORMAL
+    return BYTE if _is_byte(piece) else NORMAL
 
 
 def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
     """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it.
 
     Raises:
-        UserError: the tokenizer does not put a space before the text, and the format cannot say so.
+        UserError: the tokenizer is no BPE, normalizes text, or puts no space before it: the format cannot say so.
     """
+    if vocabulary.model != BPE or vocabulary.charsmap:
+        raise UserError("a tokenizer.bin is a BPE that takes texts as they are, and this tokenizer is something else")
     if not vocabulary.add_dummy_prefix:
         raise UserError("a tokenizer.bin always puts a space before the text, and this tokenizer does not")
     tokens = [p.replace(SPACE, " ").encode("utf-8") for p in vocabulary.pieces]

@@ -1,6 +1,7 @@
 """Special tokens: names such as <|endoftext|> that stand for one id and are cut out of a text before it is encoded.
 
 Whether a name in a text means the token is a decision for each call, never a silent one: see `SpecialTokens.split`.
+Only what a file calls an added token without calling it special (a word that a vocabulary got later) is always found.
 """
 
 from __future__ import annotations
@@ -8,22 +9,40 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+import regex
+
 from minigpt.errors import UserError
 from minigpt.tokenizers.white_space import WHITE
+
+_SPACES = regex.compile(r"\s*")
+_WORD = regex.compile(r"\w")  # Unicode's idea of a letter in a word, and above of white space, as Rust has them
 
 
 class SpecialTokens:
     """The names and ids of a tokenizer's special tokens.
 
-    `absorb_left` names the tokens that swallow the white space before them, as BART's and RoBERTa's `<mask>` does:
-    the token then stands for a word together with the space in front of it.
+    Args:
+        ids: name -> id.
+        absorb_left, absorb_right: the tokens that swallow the white space before or after them, as BART's and RoBERTa's
+            `<mask>` does on its left: the token then stands for a word together with the space in front of it.
+        single_word: the tokens that are found only where no letter, digit or underscore touches them.
+        always: the tokens that are found whatever the call says, because they are not special.
     """
 
-    def __init__(self, ids: Mapping[str, int], absorb_left: Collection[str] = ()):
+    def __init__(
+        self,
+        ids: Mapping[str, int],
+        absorb_left: Collection[str] = (),
+        absorb_right: Collection[str] = (),
+        single_word: Collection[str] = (),
+        always: Collection[str] = (),
+    ):
         if "" in ids:
             raise UserError("a special token has an empty name")
         self.ids = dict(ids)
-        self.absorb_left = frozenset(absorb_left)
+        self.absorb_left, self.absorb_right = frozenset(absorb_left), frozenset(absorb_right)
+        self.single_word, self.always = frozenset(single_word), frozenset(always)
+        self._patterns: dict[frozenset[str], re.Pattern[str]] = {}
 
     def select(self, names: Collection[str] | str) -> set[str]:
         """The set that `names` means: "all", or names that must be special tokens."""
@@ -47,22 +66,40 @@ class SpecialTokens:
         """
         allowed = self.select(allowed)
         forbidden = self.select(forbidden) - allowed
+        allowed |= self.always - forbidden
         position = 0
         if allowed or forbidden:
-            names = sorted(allowed | forbidden, key=len, reverse=True)
-            for match in re.finditer("|".join(map(re.escape, names)), text):
+            for match in self._pattern(set(self.ids) if self.always else allowed | forbidden).finditer(text):
                 name, (start, end) = match[0], match.span()
                 if name in forbidden:
                     raise UserError(
                         f"the text contains the special token {name} at position {start}: "
                         "allow it, ignore it, or remove it"
                     )
+                if name not in allowed or (name in self.single_word and _touched(text, start, end)):
+                    continue
                 if name in self.absorb_left:
                     while start > position and text[start - 1] in WHITE:
                         start -= 1
+                if name in self.absorb_right:
+                    end = _SPACES.match(text, end).end()
                 if start > position:
                     yield position, start, None
                 yield start, end, self.ids[name]
                 position = end
         if position < len(text):
             yield position, len(text), None
+
+    def _pattern(self, names: Collection[str]) -> re.Pattern[str]:
+        """The names as one pattern, the longest first; the last few are remembered."""
+        key = frozenset(names)
+        if key not in self._patterns:
+            if len(self._patterns) >= 8:
+                self._patterns.clear()
+            self._patterns[key] = re.compile("|".join(re.escape(n) for n in sorted(key, key=len, reverse=True)))
+        return self._patterns[key]
+
+
+def _touched(text: str, start: int, end: int) -> bool:
+    """Whether a letter of a word stands right before or after."""
+    return bool((start and _WORD.match(text[start - 1])) or (end < len(text) and _WORD.match(text[end])))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from minigpt.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.pipeline.decoders import clean_up
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.template import bert_template
 from minigpt.tokenizers.wordpiece_train import learn_pieces
@@ -28,6 +29,7 @@ class WordPiece(BaseTokenizer):
         words: the basic tokenizer, whose rule ("hf" or "google") also says how long a word may be.
         unknown: the token for a word that cannot be cut.
         longest_word: characters beyond which a word is unknown; by default the rule's own limit.
+        cleanup: decoding leaves out the spaces that English does not write, as before full stops.
 
     Raises:
         UserError: the vocabulary lacks the unknown token.
@@ -44,6 +46,7 @@ class WordPiece(BaseTokenizer):
         unknown: str = "[UNK]",
         prefix: str = "##",
         longest_word: int | None = None,
+        cleanup: bool = False,
     ):
         if unknown not in vocab:
             raise UserError(f"a WordPiece vocabulary needs the token {unknown}, for words that it cannot spell")
@@ -53,6 +56,7 @@ class WordPiece(BaseTokenizer):
         self.special = SpecialTokens(special_tokens)
         if {"[CLS]", "[SEP]"} <= self.special.ids.keys():
             self.template = bert_template(self.special.ids["[CLS]"], self.special.ids["[SEP]"])
+        self.cleanup = cleanup
         self.longest_word = LONGEST_WORD[self.words.rule] if longest_word is None else longest_word
         self.vocab_size = 1 + max(*self.vocab.values(), *self.special.ids.values(), 0)
         self._tokens = {i: s for s, i in self.vocab.items()} | {i: s for s, i in self.special.ids.items()}
@@ -141,11 +145,11 @@ class WordPiece(BaseTokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words of `ids`, joined by spaces, pieces with ## glued on; the spacing of the text is lost."""
         tokens = [self._tokens.get(i, self.unknown) for i in check_ids(ids, self.vocab_size)]
-        text = "".join(
+        parts = [
             t[len(self.prefix) :] if n and t.startswith(self.prefix) and t != self.prefix else f" {t}"
             for n, t in enumerate(tokens)
-        )
-        return text[1:]
+        ]
+        return "".join(map(clean_up, parts) if self.cleanup else parts).removeprefix(" ")
 
     def last_cut(self, text: str) -> int:
         """No piece reaches from one word into the next."""

@@ -157,17 +157,12 @@ def llama_json() -> dict:
     return data
 
 
-@pytest.mark.parametrize("metaspace", [False, True])
-def test_converted_llama_files(tmp_path, metaspace):
-    data = llama_json()
-    if metaspace:
-        data["normalizer"] = None
-        data["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+def test_converted_llama_files(tmp_path):
     path = tmp_path / "tokenizer.json"
-    path.write_text(json.dumps(data), encoding="utf-8")
+    path.write_text(json.dumps(llama_json()), encoding="utf-8")
     loaded, original = tokenizers.load(path), SentencePieceBPE(little_llama())
     for text in ("the cat heat", "  the é\nthe", ""):
-        assert loaded.encode(text) == original.encode(text)
+        assert loaded.encode(text) == original.encode(text) and loaded.decode(loaded.encode(text)) == text
 
 
 def changed(data: dict, *path, value=None, delete=False) -> dict:
@@ -182,6 +177,28 @@ def changed(data: dict, *path, value=None, delete=False) -> dict:
     return data
 
 
+def unigram(vocab: list, **options) -> dict:
+    return changed(B, "model", value={"type": "Unigram", "vocab": vocab, **options})
+
+
+def split(pattern, behavior: str = "Removed") -> dict:
+    return changed(
+        B, "pre_tokenizer", value={"type": "Split", "pattern": pattern, "behavior": behavior, "invert": False}
+    )
+
+
+def metaspace(**options) -> dict:
+    return changed(B, "pre_tokenizer", value={"type": "Metaspace", "replacement": "▁", **options})
+
+
+def charsmap(text: str) -> dict:
+    return changed(B, "normalizer", value={"type": "Precompiled", "precompiled_charsmap": text})
+
+
+def nested(depth: int) -> dict:
+    return {"type": "Sequence", "normalizers": [nested(depth - 1)]} if depth else {"type": "NFC"}
+
+
 B = BPE.to_json()
 P = PIECES.to_json()
 DAMAGED = {
@@ -194,20 +211,34 @@ DAMAGED = {
     "a merge of three": (changed(B, "model", "merges", 0, value=["a", "b", "c"]), "its merge 'a b c' does not fit"),
     "no merges": (changed(B, "model", "merges", delete=True), "'merges' is missing"),
     "a list as model": (changed(B, "model", value=[]), "wrong form"),
-    "unigram": (changed(B, "model", value={"type": "Unigram", "vocab": []}), "of the type Unigram"),
-    "word level": (changed(B, "model", "type", value="WordLevel"), "of the type WordLevel"),
-    "a normalizer": (changed(B, "normalizer", value={"type": "NFC"}), "normalizes text before byte-level BPE"),
-    "a prefix space": (changed(B, "pre_tokenizer", "add_prefix_space", value=True), "puts a space in front"),
-    "single word": (changed(B, "added_tokens", 0, "single_word", value=True), "uses single_word or rstrip"),
-    "no pre-tokenizer": (changed(B, "pre_tokenizer", value=None), "neither byte-level nor GPT's nor SentencePiece's"),
+    "no unigram": (changed(B, "model", value={"type": "Unigram", "vocab": []}), "should be a list of pieces"),
+    "unigram, no score": (unigram([["a", None]]), "'a' has a score that is not a number"),
+    "unigram, no piece": (unigram([[1, 0.0]]), "should be a list of pieces"),
+    "unigram, unknown": (unigram([["a", 0.0]], unk_id=1), "its unk_id is larger than its vocabulary"),
+    "a strange model": (changed(B, "model", "type", value="Markov"), "of the type Markov"),
+    "a strange normalizer": (changed(B, "normalizer", value={"type": "X"}), "its normalizer is of the type X"),
+    "a strange cut": (changed(B, "pre_tokenizer", value={"type": "UnicodeScripts"}), "of the type UnicodeScripts"),
+    "a strange decoder": (changed(B, "decoder", value={"type": "CTC"}), "its decoder is of the type CTC"),
+    "a behavior": (split({"Regex": "a"}, behavior="Chopped"), "its behavior is 'Chopped'"),
+    "a regex": (split({"Regex": "(a"}), r"its regular expression '\(a' cannot be used"),
+    "a deep regex": (split({"Regex": "(" * 9000 + ")" * 9000}), "its regular expression .* cannot be used"),
+    "a long regex": (split({"Regex": "a|" * 100_000}), "has 200000 characters"),
+    "a pattern of nothing": (split({"Glob": "a"}), "'String' is missing"),
+    "no pattern": (split("a"), "wrong form"),
+    "nested": (changed(B, "normalizer", value=nested(30)), "nested too deeply"),
+    "scheme": (metaspace(prepend_scheme="second"), "its prepend_scheme is 'second'"),
+    "two schemes": (metaspace(prepend_scheme="first", add_prefix_space=False), "says otherwise"),
+    "replacement": (metaspace(replacement="__"), "its replacement is not one character"),
+    "split": (metaspace(split="yes"), "its split is neither true nor false"),
+    "no map": (charsmap("?"), "is not base64"),
+    "a short map": (charsmap("AAAA"), "its map of characters is damaged"),
+    "a long map": (charsmap("////fwAAAAA="), "its map of characters is damaged"),
+    "an added number": (changed(B, "added_tokens", 0, "content", value=5), "a name that is not a text"),
+    "a flag": (changed(B, "added_tokens", 0, "lstrip", value="no"), "a property that is neither true nor false"),
     "dropout": (changed(B, "model", "dropout", value=0.1), "uses dropout"),
     "no unknown": (changed(P, "model", "unk_token", value="[X]"), r"needs the token \[X\]"),
-    "a normalizer not BERT's": (changed(P, "normalizer", value={"type": "NFC"}), "its normalizer is not BERT's"),
-    "another cut": (changed(P, "pre_tokenizer", value=None), "its pre-tokenizer is not BERT's"),
     "a rule": (changed(P, "model", "minigpt", value={"rule": "x"}), "unknown rule 'x'"),
     "a kind": ({"minigpt": "nothing"}, "'nothing' is missing or unknown"),
-    "llama without bytes": (changed(llama_json(), "model", "byte_fallback", value=False), "neither byte-level"),
-    "llama, other text": (changed(llama_json(), "normalizer", value={"type": "NFC"}), "prepares text in a way"),
 }
 
 

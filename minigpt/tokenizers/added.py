@@ -1,0 +1,65 @@
+"""The added tokens of tokenizer.json: which of them are special, and how each is found in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from minigpt.tokenizers.special import SpecialTokens
+
+LARGEST_ID = 10_000_000  # ten times the largest published vocabularies; a model has a row for every id below
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """One entry, by its own names. `normalized`: it is looked for after the normalizer, in its normalized form."""
+
+    content: str
+    id: int
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+    normalized: bool = False
+    special: bool = True
+
+
+def is_id(i: object) -> bool:
+    """Whether `i` can be the id of a token."""
+    return type(i) is int and 0 <= i < LARGEST_ID
+
+
+def read_added(entries: list[dict], vocab: Mapping[str, int]) -> list[AddedToken]:
+    """The added tokens. One that the vocabulary has too keeps the vocabulary's id; one without a name is none.
+
+    Raises:
+        ValueError, KeyError, TypeError: an entry is damaged.
+    """
+    found: dict[str, AddedToken] = {}
+    for entry in entries:
+        name, i = entry["content"], entry["id"]
+        if not isinstance(name, str):
+            raise ValueError("one of its added tokens has a name that is not a text")
+        if not is_id(i):
+            raise ValueError(f"its added token {name} has the id {i}, which cannot be right")
+        flags = {flag: entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")}
+        if not all(isinstance(value, bool) for value in flags.values()):
+            raise ValueError(f"its added token {name} has a property that is neither true nor false")
+        if name:
+            found[name] = AddedToken(name, vocab.get(name, i), **flags)
+    seen: set[int] = set()
+    for token in found.values():
+        if token.id in seen:
+            raise ValueError(f"its added token {token.content} has the id {token.id}, which cannot be right")
+        seen.add(token.id)
+    return list(found.values())
+
+
+def special_of(added: list[AddedToken]) -> SpecialTokens:
+    """How the added tokens are found in a text."""
+    return SpecialTokens(
+        {token.content: token.id for token in added},
+        absorb_left=[token.content for token in added if token.lstrip],
+        absorb_right=[token.content for token in added if token.rstrip],
+        single_word=[token.content for token in added if token.single_word],
+        always=[token.content for token in added if not token.special],
+    )

@@ -1,0 +1,131 @@
+"""Byte-pair encoding over the characters of a word, with everything that tokenizer.json can ask of it.
+
+A character that the vocabulary lacks becomes its UTF-8 bytes (`byte_fallback`), else the unknown token, else nothing:
+then the tokens after it report the place where they would be without it, as in Hugging Face's tokenizers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from minigpt.tokenizers.merge import Merges, merge_word
+
+Token = tuple[int, int, int]  # id, and the bytes of the word that it stands for: start, end
+_SPACE = "▁"
+_WORDS = re.compile(f"{_SPACE}*[^{_SPACE}]+|{_SPACE}+")
+
+
+@dataclass
+class BPEOptions:
+    """The options of tokenizer.json's BPE, by its names."""
+
+    unk_token: str | None = None
+    fuse_unk: bool = False
+    byte_fallback: bool = False
+    ignore_merges: bool = False
+    continuing_subword_prefix: str = ""
+    end_of_word_suffix: str = ""
+
+
+class BPE:
+    """BPE from a vocabulary and merges.
+
+    Raises:
+        ValueError: a merge does not fit the vocabulary, or joins bytes or unknown characters.
+    """
+
+    def __init__(self, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], options: BPEOptions):
+        self.vocab, self.options = vocab, options
+        self.unknown = None if options.unk_token is None else vocab.get(options.unk_token)
+        if options.unk_token is not None and self.unknown is None:
+            raise ValueError(f"its vocabulary lacks its unknown token {options.unk_token}")
+        self._bytes = [vocab.get(f"<0x{b:02X}>") for b in range(256)] if options.byte_fallback else []
+        self._single = {i for i in (self.unknown, *self._bytes) if i is not None}
+        prefix = options.continuing_subword_prefix
+        if self._bytes and (prefix or options.end_of_word_suffix):
+            raise ValueError("its BPE has byte_fallback and marks in words, which minigpt does not do together")
+        joined = [(a, b, a + b[len(prefix) :]) for a, b in merges]
+        for a, b, whole in joined:
+            if not all(s in vocab for s in (a, b, whole)):
+                raise ValueError(f"its merge {a} {b!r} does not fit its vocabulary")
+            if {vocab[a], vocab[b]} & self._single:
+                raise ValueError(f"its merge {a} {b!r} joins bytes or unknown characters, which minigpt does not do")
+        self._merges = Merges((vocab[a], vocab[b], vocab[whole]) for a, b, whole in joined)
+        self._lengths = self._byte_lengths()
+        cuts = f"[^{_SPACE}]{_SPACE}"
+        plain = not prefix and not options.end_of_word_suffix
+        self._by_word = plain and _SPACE in vocab and not any(re.search(cuts, whole) for *_, whole in joined)
+        self._remembered: dict[str, list[Token]] = {}
+
+    def _byte_lengths(self) -> dict[int, int]:
+        """How many bytes of a word each token stands for."""
+        prefix, suffix = self.options.continuing_subword_prefix, self.options.end_of_word_suffix
+        return {
+            i: len((s.removeprefix(prefix) if prefix else s).removesuffix(suffix).encode("utf-8", "replace"))
+            for s, i in self.vocab.items()
+        }
+
+    def tokens(self, word: str) -> list[Token]:
+        """The tokens of a word."""
+        if self.options.ignore_merges and (i := self.vocab.get(word)) is not None:
+            return [(i, 0, len(word.encode("utf-8")))]
+        if not self._by_word or _SPACE not in word:
+            return self._merged(word)
+        found: list[Token] = []
+        start = 0
+        for part in _WORDS.findall(word):  # no merge reaches from one of these parts into the next
+            known = self._remembered.get(part)
+            if known is None:
+                if len(self._remembered) >= 1 << 17:
+                    self._remembered.clear()
+                known = self._remembered[part] = self._merged(part)
+            found += [(i, start + a, start + b) for i, a, b in known]
+            start = found[-1][2] if found else 0
+        return found
+
+    def _merged(self, word: str) -> list[Token]:
+        symbols = self._symbols(word)
+        lengths = iter(symbols)
+        found: list[Token] = []
+        end = 0
+        for i in merge_word([i for i, _ in symbols], self._merges):
+            start = end
+            if i in self._single:
+                end += next(lengths)[1]
+            else:
+                while end < start + self._lengths[i]:
+                    end += next(lengths)[1]
+            found.append((i, start, end))
+        return found
+
+    def _symbols(self, word: str) -> list[tuple[int, int]]:
+        """What the merging begins with: (id, number of bytes) of each character."""
+        symbols: list[tuple[int, int]] = []
+        unknown = 0  # bytes of the unknown token that is not written yet
+        prefix, suffix = self.options.continuing_subword_prefix, self.options.end_of_word_suffix
+        for n, c in enumerate(word):
+            length = len(c.encode("utf-8"))
+            name = (prefix if n else "") + c + (suffix if n == len(word) - 1 else "")
+            i = self.vocab.get(name)
+            if i is not None:
+                if unknown:
+                    symbols.append((self.unknown, unknown))
+                    unknown = 0
+                symbols.append((i, length))
+            elif self._bytes and (codes := self._codes(c)):
+                symbols += [(code, 1) for code in codes]
+            elif self.unknown is not None:
+                if unknown and not self.options.fuse_unk:
+                    symbols.append((self.unknown, unknown))
+                    unknown = 0
+                unknown += length
+        if unknown:
+            symbols.append((self.unknown, unknown))
+        return symbols
+
+    def _codes(self, c: str) -> list[int] | None:
+        """The ids of the bytes of a character; None if the vocabulary lacks one of them."""
+        codes = [self._bytes[b] for b in c.encode("utf-8")]
+        return None if None in codes else codes

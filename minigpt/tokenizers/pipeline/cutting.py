@@ -1,0 +1,160 @@
+"""Where a tokenizer cuts a text into the words that its model sees one by one: the pre-tokenizers of tokenizer.json.
+
+Source: Hugging Face's tokenizers 0.23, whose results they give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import regex
+
+from minigpt.tokenizers.pipeline.normalizers import ByteCharacters, normalize
+from minigpt.tokenizers.pipeline.patterns import matches
+from minigpt.tokenizers.pipeline.stretch import Stretch
+
+BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
+PREPEND_SCHEMES = ("always", "first", "never")
+
+
+class Cutter(Protocol):
+    """A step that cuts a stretch into stretches, none of them empty."""
+
+    def cut(self, stretch: Stretch) -> Iterable[Stretch]: ...
+
+
+@dataclass
+class Split:
+    """Cut at the matches of a pattern.
+
+    Attributes:
+        behavior: what becomes of a match: it is "Removed", a word of its own ("Isolated"), glued to the word before
+            ("MergedWithPrevious") or after it ("MergedWithNext"), or one word with the matches beside it
+            ("Contiguous").
+        invert: what the pattern leaves unmatched counts as the matches, and the other way round.
+    """
+
+    pattern: regex.Pattern[str]
+    behavior: str = "Isolated"
+    invert: bool = False
+
+    def cut(self, stretch: Stretch) -> list[Stretch]:
+        return [stretch.slice(start, end) for start, end in self._parts(stretch.text) if start < end]
+
+    def _parts(self, text: str) -> list[tuple[int, int]]:
+        pieces = self._pieces(text)
+        if self.behavior == "Removed":
+            return [(start, end) for start, end, match in pieces if not match]
+        if self.behavior == "Isolated":
+            return [(start, end) for start, end, _ in pieces]
+        if self.behavior == "MergedWithNext":
+            return _glued(pieces[::-1])[::-1]
+        return _glued(pieces) if self.behavior == "MergedWithPrevious" else _contiguous(pieces)
+
+    def _pieces(self, text: str) -> list[tuple[int, int, bool]]:
+        """The text as (start, end, whether it is a match)."""
+        match, pieces, position = not self.invert, [], 0
+        for start, end in matches(self.pattern, text):
+            if position < start:
+                pieces.append((position, start, not match))
+            pieces.append((start, end, match))
+            position = end
+        if position < len(text):
+            pieces.append((position, len(text), not match))
+        return pieces
+
+
+def _glued(pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
+    """Each match, unless one comes right before it, joined with the piece before it in the list."""
+    parts: list[tuple[int, int]] = []
+    after_match = False
+    for start, end, match in pieces:
+        if match and not after_match and parts:
+            parts[-1] = (min(parts[-1][0], start), max(parts[-1][1], end))
+        else:
+            parts.append((start, end))
+        after_match = match
+    return parts
+
+
+def _contiguous(pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
+    """Neighbours of one kind joined."""
+    parts: list[tuple[int, int]] = []
+    before = False
+    for start, end, match in pieces:
+        if match == before and parts:
+            parts[-1] = (parts[-1][0], end)
+        else:
+            parts.append((start, end))
+        before = match
+    return parts
+
+
+@dataclass
+class Metaspace:
+    """Spaces become a visible character, which also goes in front of a text that does not begin with it.
+
+    Attributes:
+        scheme: where it goes in front: of every stretch ("always"), of the one at the very beginning of the text
+            ("first"), so not after a special token, or "never".
+        split: cut before each of these characters.
+    """
+
+    replacement: str = "▁"
+    scheme: str = "always"
+    split: bool = True
+
+    def __post_init__(self) -> None:
+        self._cut = Split(regex.compile(regex.escape(self.replacement)), "MergedWithNext")
+
+    def cut(self, stretch: Stretch) -> list[Stretch]:
+        stretch = Stretch(stretch.text.replace(" ", self.replacement), stretch.start, stretch.spans)
+        here = self.scheme == "always" or (self.scheme == "first" and stretch.start == 0)
+        if here and not stretch.text.startswith(self.replacement):
+            stretch = stretch.prepend(self.replacement)
+        if not self.split:
+            return [stretch]
+        if stretch.spans is None:  # the same cuts, faster
+            first, *others = stretch.text.split(self.replacement)
+            words = [Stretch(self.replacement + word, -1) for word in others]
+            return [Stretch(first, stretch.start), *words] if first else words
+        return self._cut.cut(stretch)
+
+
+@dataclass
+class PrefixSpace:
+    """A space in front of what does not begin with white space, as byte-level BPE's `add_prefix_space` says."""
+
+    def cut(self, stretch: Stretch) -> list[Stretch]:
+        return [stretch if stretch.text.startswith(" ") else stretch.prepend(" ")]
+
+
+@dataclass
+class ToBytes:
+    """Byte-level BPE's last step: the UTF-8 bytes of a word, written as visible characters."""
+
+    def cut(self, stretch: Stretch) -> list[Stretch]:
+        return [normalize(_BYTES, stretch)]
+
+
+@dataclass
+class FixedLength:
+    """Words of so many characters."""
+
+    length: int
+
+    def cut(self, stretch: Stretch) -> list[Stretch]:
+        return [stretch.slice(i, i + self.length) for i in range(0, len(stretch.text), self.length)]
+
+
+_BYTES = ByteCharacters()
+
+
+def cut_all(steps: Iterable[Cutter], stretch: Stretch) -> list[Stretch]:
+    """One step after the other, each on what the one before made."""
+    stretches = [stretch]
+    for step in steps:
+        stretches = [part for whole in stretches for part in step.cut(whole)]
+    return stretches

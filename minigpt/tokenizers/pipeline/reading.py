@@ -1,0 +1,262 @@
+"""Make a pipeline of a parsed tokenizer.json: one table for each part, from a step's type to what makes it.
+
+A step or an option that is not in these tables is refused by its name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import regex
+
+from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.pipeline import cutting, decoders, normalizers
+from minigpt.tokenizers.pipeline.bpe import BPE, BPEOptions
+from minigpt.tokenizers.pipeline.patterns import compile_pattern
+from minigpt.tokenizers.pipeline.precompiled import Precompiled
+from minigpt.tokenizers.pipeline.tokenizer import Model
+from minigpt.tokenizers.pipeline.unigram import Unigram
+from minigpt.tokenizers.pipeline.words import WordLevel, WordPieces
+from minigpt.tokenizers.pretokens import GPT2_PATTERN
+
+Part = Mapping[str, Any]
+_PUNCTUATION = r"[\p{P}$+<=>^`|~]"  # ASCII's symbols count too
+
+
+def read_normalizer(part: Part | None) -> normalizers.Sequence:
+    """The normalizer of a file, perhaps none."""
+    return normalizers.Sequence([_made(p, NORMALIZERS, "normalizer") for p in steps(part, "normalizers")])
+
+
+def read_cutters(part: Part | None) -> list[cutting.Cutter]:
+    """The steps of a file's pre-tokenizer, perhaps none."""
+    return [step for p in steps(part, "pretokenizers") for step in _made(p, CUTTERS, "pre-tokenizer")]
+
+
+def read_decoder(part: Part | None) -> decoders.Decoder | None:
+    """The decoder of a file, perhaps none."""
+    if part is None:
+        return None
+    return decoders.Sequence([_made(p, DECODERS, "decoder") for p in steps(part, "decoders")])
+
+
+def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Model:
+    """The model of a file. `vocab` and `merges` are checked already; a unigram model has its own."""
+    kind = part.get("type") or ("BPE" if "merges" in part else "WordPiece")
+    if kind == "BPE":
+        if part.get("dropout"):
+            raise ValueError("its BPE uses dropout, which minigpt does not do")
+        texts = {name: _optional_text(part, name) for name in _TEXTS}
+        flags = {name: _flag(part, name, False) for name in ("fuse_unk", "byte_fallback", "ignore_merges")}
+        return BPE(vocab, merges, BPEOptions(unk_token=part.get("unk_token"), **texts, **flags))
+    if kind == "Unigram":
+        unknown = part.get("unk_id")
+        if unknown is not None and type(unknown) is not int:
+            raise ValueError("its unk_id is not a number")
+        return Unigram(_scored(part["vocab"]), unknown, _flag(part, "byte_fallback", False))
+    if kind == "WordLevel":
+        return WordLevel(vocab, _text(part, "unk_token"))
+    if kind == "WordPiece":
+        prefix, longest = _text(part, "continuing_subword_prefix"), _number(part, "max_input_chars_per_word")
+        return WordPieces(vocab, _text(part, "unk_token"), prefix, longest)
+    raise ValueError(f"its model is of the type {kind}, which minigpt does not know")
+
+
+_TEXTS = ("continuing_subword_prefix", "end_of_word_suffix")
+
+
+def steps(part: Part | None, plural: str) -> list[Part]:
+    """A part of a file as a list of steps, however deep its sequences are nested (to a limit)."""
+    return [] if part is None else _flat(part, plural, 0)
+
+
+def _flat(part: Part, plural: str, depth: int) -> list[Part]:
+    if depth > 20:
+        raise ValueError(f"its {plural} are nested too deeply")
+    if part["type"] != "Sequence":
+        return [part]
+    return [step for inner in part[plural] for step in _flat(inner, plural, depth + 1)]
+
+
+def _made(part: Part, table: Mapping[str, Callable[[Part], Any]], what: str) -> Any:
+    kind = part["type"]
+    if not isinstance(kind, str) or kind not in table:
+        raise ValueError(f"its {what} is of the type {kind}, which minigpt does not do")
+    return table[kind](part)
+
+
+def _scored(vocab: object) -> list[tuple[str, float]]:
+    """A unigram model's list of pieces with their log-probabilities."""
+    if not isinstance(vocab, list) or not vocab:
+        raise ValueError("its vocabulary should be a list of pieces and their scores")
+    for entry in vocab:
+        if not (isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)):
+            raise ValueError("its vocabulary should be a list of pieces and their scores")
+        if type(entry[1]) not in (int, float) or not abs(entry[1]) < 1e30:
+            raise ValueError(f"its piece {entry[0]!r} has a score that is not a number")
+    return [(piece, float(score)) for piece, score in vocab]
+
+
+def _text(part: Part, name: str) -> str:
+    value = part[name]
+    if not isinstance(value, str):
+        raise ValueError(f"its {name} is not a text")
+    return value
+
+
+def _optional_text(part: Part, name: str) -> str:
+    return "" if part.get(name) is None else _text(part, name)
+
+
+def _flag(part: Part, name: str, default: bool | None = None) -> bool:
+    value = part.get(name, default) if default is not None else part[name]
+    if not isinstance(value, bool):
+        raise ValueError(f"its {name} is neither true nor false")
+    return value
+
+
+def _number(part: Part, name: str) -> int:
+    value = part[name]
+    if type(value) is not int or value < 0:
+        raise ValueError(f"its {name} is not a number from 0 on")
+    return value
+
+
+def _character(part: Part, name: str, default: str | None = None) -> str:
+    value = part.get(name, default) if default is not None else part[name]
+    if not isinstance(value, str) or len(value) != 1:
+        raise ValueError(f"its {name} is not one character")
+    return value
+
+
+def _choice(part: Part, name: str, known: tuple[str, ...], default: str) -> str:
+    value = part.get(name, default)
+    if value not in known:
+        raise ValueError(f"its {name} is {value!r}, not one of {', '.join(known)}")
+    return value
+
+
+def _pattern(part: Part) -> tuple[regex.Pattern[str], str | None]:
+    """The pattern of a step, and the text that it is, if it is one."""
+    pattern = part["pattern"]
+    if "Regex" in pattern:
+        return compile_pattern(_text(pattern, "Regex")), None
+    literal = _text(pattern, "String")
+    return regex.compile(regex.escape(literal)), literal
+
+
+def _replace(part: Part) -> normalizers.Replace:
+    pattern, literal = _pattern(part)
+    return normalizers.Replace(pattern, _text(part, "content"), literal)
+
+
+def _precompiled(part: Part) -> normalizers.Normalizer:
+    text = _text(part, "precompiled_charsmap")
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("its precompiled_charsmap is not base64") from None
+    return Precompiled(data)
+
+
+def _bert(part: Part) -> normalizers.Bert:
+    accents = part.get("strip_accents")
+    return normalizers.Bert(
+        BertWords(
+            lower=_flag(part, "lowercase"),
+            strip_accents=accents if accents is None else _flag(part, "strip_accents"),
+            split_cjk=_flag(part, "handle_chinese_chars"),
+            clean=_flag(part, "clean_text"),
+        )
+    )
+
+
+NORMALIZERS: dict[str, Callable[[Part], normalizers.Normalizer]] = {
+    **{form: lambda part: normalizers.UnicodeForm(part["type"]) for form in ("NFC", "NFD", "NFKC", "NFKD")},
+    "Lowercase": lambda part: normalizers.Lowercase(),
+    "StripAccents": lambda part: normalizers.StripAccents(),
+    "Nmt": lambda part: normalizers.Nmt(),
+    "ByteLevel": lambda part: normalizers.ByteCharacters(),
+    "Strip": lambda part: normalizers.Strip(_flag(part, "strip_left"), _flag(part, "strip_right")),
+    "Prepend": lambda part: normalizers.Prepend(_text(part, "prepend")),
+    "Replace": _replace,
+    "Precompiled": _precompiled,
+    "BertNormalizer": _bert,
+}
+
+
+def scheme_of(part: Part) -> str:
+    """A Metaspace's prepend_scheme; older files have a flag instead."""
+    if "prepend_scheme" not in part and part.get("add_prefix_space") is False:
+        return "never"
+    scheme = _choice(part, "prepend_scheme", cutting.PREPEND_SCHEMES, "always")
+    if part.get("add_prefix_space") is False and scheme != "never":
+        raise ValueError("its add_prefix_space is false and its prepend_scheme says otherwise")
+    return scheme
+
+
+def _metaspace(part: Part) -> list[cutting.Cutter]:
+    replacement = _character(part, "replacement")
+    return [cutting.Metaspace(replacement, scheme_of(part), _flag(part, "split", True))]
+
+
+def _split(part: Part) -> list[cutting.Cutter]:
+    behavior = _choice(part, "behavior", cutting.BEHAVIORS, "")
+    return [cutting.Split(_pattern(part)[0], behavior, _flag(part, "invert"))]
+
+
+def _digits(part: Part) -> list[cutting.Cutter]:
+    behavior = "Isolated" if _flag(part, "individual_digits", False) else "Contiguous"
+    return [cutting.Split(regex.compile(r"\p{N}"), behavior)]
+
+
+def _punctuation(part: Part) -> list[cutting.Cutter]:
+    behavior = _choice(part, "behavior", cutting.BEHAVIORS, "Isolated")
+    return [cutting.Split(regex.compile(_PUNCTUATION), behavior)]
+
+
+def _byte_level(part: Part) -> list[cutting.Cutter]:
+    prefix = [cutting.PrefixSpace()] if _flag(part, "add_prefix_space") else []
+    words = [cutting.Split(regex.compile(GPT2_PATTERN))] if _flag(part, "use_regex", True) else []
+    return [*prefix, *words, cutting.ToBytes()]
+
+
+def _at_white_space() -> cutting.Cutter:
+    return cutting.Split(regex.compile(r"\s"), "Removed")
+
+
+def _fixed_length(part: Part) -> list[cutting.Cutter]:
+    length = _number(part, "length")
+    if not length:
+        raise ValueError("its length is 0")
+    return [cutting.FixedLength(length)]
+
+
+CUTTERS: dict[str, Callable[[Part], list[cutting.Cutter]]] = {
+    "ByteLevel": _byte_level,
+    "Metaspace": _metaspace,
+    "Split": _split,
+    "Digits": _digits,
+    "Punctuation": _punctuation,
+    "Whitespace": lambda part: [cutting.Split(regex.compile(r"\w+|[^\w\s]+"), "Removed", invert=True)],
+    "WhitespaceSplit": lambda part: [_at_white_space()],
+    "BertPreTokenizer": lambda part: [_at_white_space(), cutting.Split(regex.compile(_PUNCTUATION))],
+    "CharDelimiterSplit": lambda part: [
+        cutting.Split(regex.compile(regex.escape(_character(part, "delimiter"))), "Removed")
+    ],
+    "FixedLength": _fixed_length,
+}
+
+DECODERS: dict[str, Callable[[Part], decoders.Decoder]] = {
+    "ByteLevel": lambda part: decoders.ByteLevel(),
+    "Metaspace": lambda part: decoders.Metaspace(_character(part, "replacement"), scheme_of(part)),
+    "WordPiece": lambda part: decoders.WordPiece(_text(part, "prefix"), _flag(part, "cleanup")),
+    "BPEDecoder": lambda part: decoders.BPEDecoder(_text(part, "suffix")),
+    "ByteFallback": lambda part: decoders.ByteFallback(),
+    "Fuse": lambda part: decoders.Fuse(),
+    "Strip": lambda part: decoders.Strip(_character(part, "content"), _number(part, "start"), _number(part, "stop")),
+    "Replace": lambda part: decoders.Replace(_pattern(part)[0], _text(part, "content")),
+}

@@ -1,0 +1,63 @@
+"""A part of a text on its way through a pipeline, whose characters may know where in the original they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Span = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What a part of a text reads by now.
+
+    Attributes:
+        text: the characters.
+        start: where the part begins in the original text.
+        spans: for each character the (start, end) of the original characters it stands for; None where nobody asked
+            for offsets, which is much faster.
+    """
+
+    text: str
+    start: int = 0
+    spans: list[Span] | None = None
+
+    @classmethod
+    def of(cls, text: str, start: int, end: int, *, aligned: bool) -> Stretch:
+        """The characters text[start:end] as they are."""
+        spans = [(i, i + 1) for i in range(start, end)] if aligned else None
+        return cls(text[start:end], start, spans)
+
+    def slice(self, start: int, end: int) -> Stretch:
+        """A part of the part."""
+        if self.spans is None:
+            return Stretch(self.text[start:end], self.start if start == 0 else self.start + start)
+        spans = self.spans[start:end]
+        return Stretch(self.text[start:end], spans[0][0] if spans else self.start, spans)
+
+    def prepend(self, prefix: str) -> Stretch:
+        """With `prefix` in front, which stands for the first character. Nothing is put in front of nothing."""
+        if not self.text:
+            return self
+        spans = None if self.spans is None else [self.spans[0]] * len(prefix) + self.spans
+        return Stretch(prefix + self.text, self.start, spans)
+
+    def changed(self, characters: Sequence[tuple[str, int]], skipped: int = 0) -> Stretch:
+        """Rewrite the text, from a list of (character, change).
+
+        Change 0: the character takes the place of the next old one. Change -n: so it does, and n more old ones vanish.
+        Change 1: it is new, and stands for what the last old character before it stood for. `skipped` old characters
+        vanish at the beginning. Source: `NormalizedString.transform` of Hugging Face's tokenizers.
+        """
+        text = "".join([c for c, _ in characters])
+        if self.spans is None:
+            return Stretch(text, self.start)
+        old, spans, position = self.spans, [], skipped
+        for _, change in characters:
+            if change > 0:
+                spans.append(old[min(position, len(old)) - 1] if position and old else (self.start, self.start))
+            else:
+                spans.append(old[min(position, len(old) - 1)])
+                position += 1 - change
+        return Stretch(text, self.start, spans)
