@@ -28,6 +28,14 @@ def is_id(i: object) -> bool:
     return type(i) is int and 0 <= i < LARGEST_ID
 
 
+def check_utf8(text: str) -> None:
+    """Raise ValueError if a text of a file has half of a surrogate pair in it, which UTF-8 cannot hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("one of its texts has half of a surrogate pair in it, which no text can contain") from None
+
+
 def read_added(entries: list[dict], vocab: Mapping[str, int]) -> list[AddedToken]:
     """The added tokens. One that the vocabulary has too keeps the vocabulary's id; one without a name is none.
 
@@ -39,6 +47,7 @@ def read_added(entries: list[dict], vocab: Mapping[str, int]) -> list[AddedToken
         name, i = entry["content"], entry["id"]
         if not isinstance(name, str):
             raise ValueError("one of its added tokens has a name that is not a text")
+        check_utf8(name)
         if not is_id(i):
             raise ValueError(f"its added token {name} has the id {i}, which cannot be right")
         flags = {flag: entry.get(flag, False) for flag in ("lstrip", "rstrip", "single_word", "normalized", "special")}

@@ -5,7 +5,7 @@ What the file asks for and we do not do is an error that says so: nothing is ski
 
 from __future__ import annotations
 
-from minigpt.tokenizers.added import LARGEST_ID, AddedToken, is_id, read_added, special_of
+from minigpt.tokenizers.added import LARGEST_ID, AddedToken, check_utf8, is_id, read_added, special_of
 from minigpt.tokenizers.base import BaseTokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE
@@ -48,11 +48,13 @@ def _vocab(vocab: dict | list) -> dict[str, int]:
         vocab = {entry[0]: i for i, entry in enumerate(vocab)}
         if not all(isinstance(piece, str) for piece in vocab):
             raise ValueError("its vocabulary should be a list of pieces and their scores")
+        check_utf8("".join(vocab))
         return vocab
     if not isinstance(vocab, dict) or not vocab or not all(map(is_id, vocab.values())):
         raise ValueError(f"its vocabulary should map every token to its id, a whole number below {LARGEST_ID}")
     if len(set(vocab.values())) != len(vocab):
         raise ValueError("two of its tokens have the same id")
+    check_utf8("".join(vocab))
     return vocab
 
 

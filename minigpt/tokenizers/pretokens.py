@@ -18,6 +18,7 @@ import regex
 from minigpt.errors import UserError
 from minigpt.tokenizers.base import last_match
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
+from minigpt.tokenizers.pipeline.patterns import matches
 from minigpt.tokenizers.white_space import WHITE
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that
@@ -46,17 +47,16 @@ class PreTokenizer:
         self.pattern = pattern
         try:
             self._regex = regex.compile(pattern)
-        except regex.error as error:
-            raise UserError(f"the pre-tokenization pattern {pattern!r} is not valid: {error}") from None
+        except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+            raise UserError(f"the pre-tokenization pattern {pattern[:200]!r} is not valid: {error}") from None
         self.cuts_at_spaces = pattern in _CUT_AT_SPACES
 
     def words(self, text: str) -> list[str]:
-        """The pre-tokens of `text`, in order; joined they give it back."""
+        """The pre-tokens of `text`, in order; joined they give it back. A UserError: this takes for ever."""
         if self.cuts_at_spaces:
             return self._regex.findall(text)
         words, position = [], 0
-        for match in self._regex.finditer(text):
-            start, end = match.span()
+        for start, end in matches(self._regex, text):
             if start > position:
                 words.append(text[position:start])
             if end > start:

@@ -12,6 +12,7 @@ from typing import Any
 
 import regex
 
+from minigpt.tokenizers.added import check_utf8
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.pipeline import cutting, decoders, normalizers
 from minigpt.tokenizers.pipeline.bpe import BPE, BPEOptions
@@ -104,6 +105,7 @@ def _text(part: Part, name: str) -> str:
     value = part[name]
     if not isinstance(value, str):
         raise ValueError(f"its {name} is not a text")
+    check_utf8(value)
     return value
 
 
@@ -129,6 +131,7 @@ def _character(part: Part, name: str, default: str | None = None) -> str:
     value = part.get(name, default) if default is not None else part[name]
     if not isinstance(value, str) or len(value) != 1:
         raise ValueError(f"its {name} is not one character")
+    check_utf8(value)
     return value
 
 
