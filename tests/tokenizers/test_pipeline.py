@@ -193,7 +193,8 @@ def test_the_fast_way_and_the_one_with_offsets_agree(data):
     check()
 
 
-# A map of characters as SentencePiece stores it: "ﬁ" (EF AC 81) becomes "fi". Units are offset << 10 | ends << 8 | label.
+# A map of characters as SentencePiece stores it: "ﬁ" (EF AC 81) becomes "fi". Units are offset << 10 | ends << 8 |
+# label.
 def charsmap() -> bytes:
     units = [0] * 1024
     units[0] = 256 << 10  # the root's children are at 256 ^ byte
@@ -248,7 +249,8 @@ def test_a_pattern_that_takes_for_ever_is_stopped(monkeypatch):
         tokenizers.train("bpe", iter(["a" * 60]), 300, pattern="(?:a|a|aa)+$b")
 
 
-# What the two libraries read differently, and what tokenizers 0.23.3 makes of it: pattern, text, text with | for a match.
+# What the two libraries read differently, and what tokenizers 0.23.3 makes of it: pattern, text, text with | for a
+# match.
 ONIGURUMA = [
     ("^", "a\nb\n", "|a\n|b\n"),
     ("$", "a\nb\n", "a|\nb|\n|"),
