@@ -394,7 +394,7 @@ def test_word_level():
 
 
 def characters() -> list[str]:
-    """Every character that Unicode 10 had assigned: what came later the two libraries may know or not."""
+    """Every character that this edition of Unicode has assigned."""
     return [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and unicodedata.category(chr(c)) != "Cn"]
 
 
