@@ -2,9 +2,10 @@
 
 `stored/run` is a run of six steps that an earlier state of the code left. Today's code must open it and go on with it,
 and must write files of the same structure: names, keys, kinds, shapes, and the very bytes of what no rounding touches.
-A format that changes on purpose needs a reader of the old one first; then, in the tests' folder:
+A format that changes on purpose needs a reader of the old one first, which the stored run shows; then:
 
-    python -m tests.train.test_stored_formats        # writes stored/ anew
+    python -m tests.train.test_stored_formats        # describes anew what is written
+    python -m tests.train.test_stored_formats run    # and stores a run of today's code
 """
 
 import hashlib
@@ -148,27 +149,28 @@ def test_a_repeated_run_has_the_stored_losses(written):
     assert ours == pytest.approx(theirs, abs=1e-4)
 
 
-def store() -> None:
-    """Write stored/ anew: the run without its curves, whose bytes depend on matplotlib, and everything's structure."""
+def store(run_too: bool) -> None:
+    """Write structure.json anew, of what today's code leaves; and the stored run itself only if asked to.
+
+    The run is without its curves, whose bytes depend on matplotlib.
+    """
     from minigpt.commands import train as train_command
 
     train_command._draw_curves = lambda run: None
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         run = write(folder)
-        shutil.rmtree(STORED, ignore_errors=True)
         content = {"run": structure(run), "cache": cache_bytes(folder)}
         with tempfile.TemporaryDirectory() as other:
             content["tokenizers"] = tokenizer_bytes(Path(other))
-        shutil.copytree(run, STORED / "run")
-        shutil.rmtree(STORED / "run" / "checkpoints" / "step-5")
-        (STORED / "run" / "lock").unlink(missing_ok=True)
-        config = STORED / "run" / "config.toml"
-        config.write_text(
-            config.read_text(encoding="utf-8").replace(str(folder), os.sep + "elsewhere"), encoding="utf-8"
-        )
         (STORED / "structure.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if run_too:
+            shutil.rmtree(STORED / "run", ignore_errors=True)
+            shutil.copytree(run, STORED / "run", ignore=shutil.ignore_patterns("lock", "step-5"))
+            config = STORED / "run" / "config.toml"
+            settings = config.read_text(encoding="utf-8").replace(str(folder), os.sep + "elsewhere")
+            config.write_text(settings, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(store())
+    sys.exit(store(run_too="run" in sys.argv[1:]))
