@@ -14,6 +14,7 @@ from minigpt.commands import COMMANDS
 
 from ..train.runs import arguments
 from .conftest import json_of
+from .finetuned import write_swag
 
 
 def test_unknown_preset_names_the_nearest(error):
@@ -398,9 +399,10 @@ def test_no_run_replaces_what_it_is_made_from(error, trained, run, tmp_path):
     taken = error("average", run, "--last", "2", "--out", tmp_path / "other")
     assert f"{tmp_path / 'other'} exists: choose another --out" in taken
     assert "is what the new run is made from" in error("average", run, "--last", "2", "--out", run)
+    swag = write_swag(tmp_path / "swag")
     for out in (run, run.parent):
         assert "is what the new run is made from, or holds it" in error(
-            "finetune", run, "--task", "rte", "--out", out, "--force"
+            "finetune", run, "--task", "swag", "--data", swag, "--out", out, "--force"
         )
     shutil.copytree(run, text.parent)
     text.write_text("3 plus 4 is 7.\n" * 99)
