@@ -53,12 +53,10 @@ def test_fast_operations_give_the_same_gradients(name):
 
 
 @pytest.mark.slow("test_every_parameter_has_its_true_gradient: the same at one element and along a direction")
-@pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
 @pytest.mark.parametrize("name", MODEL_CASES)
-def test_every_element_has_its_true_gradient(name, implementation):
-    case = MODEL_CASES[name]()
-    case = dataclasses.replace(case, run=dataclasses.replace(case.run, ops=implementation))
-    for check in case.checks(elements=None):
+def test_every_element_has_its_true_gradient(name):
+    """Of the plain operations, whose gradients the fast ones give to rounding (above)."""
+    for check in MODEL_CASES[name]().checks(elements=None):
         assert check.passed, check
 
 
