@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ("minigpt/ops", "minigpt/blocks", "minigpt/models", "minigpt/data", "minigpt/train/optimizer.py")
 # Where the tests of these stand; the core tier's other folders add minutes and notice nothing more.
 TESTS = ("blocks", "data", "evaluate", "models", "objectives", "ops", "train", "test_*.py")
+ALWAYS = ("tests/train/test_stored_formats.py", "tests/data/test_golden.py")  # whose fixtures execute what no test says
 # Operators that change no value: decorators hold contracts and registrations, which fail at import.
 LEFT_OUT = ("RemoveDecorator", "VariableReplacer", "VariableInserter", "NoOp")
 EQUIVALENT = Path(__file__).with_name("mutants-equivalent.toml")
@@ -168,7 +169,7 @@ def relevant(mutant: Mutant, lines: dict[str, dict[int, set[str]]], seconds: dic
     tests = here.get(mutant.line, set()) - {""}
     if not tests:
         tests = set().union(*here.values()) - {""} if here else set()
-    return sorted((t for t in tests if t in seconds), key=lambda t: seconds[t])
+    return sorted((t for t in tests if t in seconds), key=lambda t: seconds[t]) + list(ALWAYS)
 
 
 def noticed(mutant: Mutant, tests: list[str], tree: Path) -> bool:

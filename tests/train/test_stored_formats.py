@@ -20,6 +20,8 @@ import pytest
 
 from minigpt.api import load
 from minigpt.cli import main
+from minigpt.config import build_config, config_to_toml
+from minigpt.models import FAMILIES
 from minigpt.train.log import read_log
 
 from .runs import train
@@ -94,6 +96,15 @@ def tokenizer_bytes(folder: Path) -> dict[str, str]:
     return found
 
 
+def defaults() -> dict[str, list[str]]:
+    """Every setting of a family's configuration that says nothing: what an older file means where it has no key."""
+    found = {}
+    for family in FAMILIES:
+        config = build_config({"family": family, "model": {"vocab_size": 5}})
+        found[family] = config_to_toml(config).split("\n")
+    return found
+
+
 def cache_bytes(folder: Path) -> dict[str, str]:
     """The names and hashes of the cached token shards."""
     tokens = folder / "cache" / "tokens"
@@ -121,6 +132,13 @@ def test_a_run_is_written_as_ever(written, expected):
 
 def test_tokenizers_are_written_as_ever(tmp_path, expected):
     assert tokenizer_bytes(tmp_path) == expected["tokenizers"]
+
+
+def test_settings_that_a_file_leaves_out_mean_what_they_meant(expected):
+    ours = defaults()
+    assert ours.keys() == expected["defaults"].keys()
+    for family, lines in expected["defaults"].items():
+        assert ours[family] == lines
 
 
 def test_cached_tokens_are_written_as_ever(written, expected):
@@ -160,7 +178,7 @@ def store(run_too: bool) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         run = write(folder)
-        content = {"run": structure(run), "cache": cache_bytes(folder)}
+        content = {"run": structure(run), "cache": cache_bytes(folder), "defaults": defaults()}
         with tempfile.TemporaryDirectory() as other:
             content["tokenizers"] = tokenizer_bytes(Path(other))
         (STORED / "structure.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
