@@ -124,14 +124,14 @@ def check_gradient(
     """Compare `gradient` with the numeric gradient of f at x (float64; x is changed and put back).
 
     Args:
-        elements: at how many elements; None compares all. The random direction always has a share of every one, so a
+        elements: at how many elements, which may be 0; None compares all. The random direction always has a share of every one, so a
             mistake anywhere shows there: `elements` of them say how large it is.
     """
     if x.dtype != np.float64:
         raise TypeError(f"a gradient check needs float64, not {x.dtype}")
     places = None if elements is None or elements >= x.size else telling_places(gradient, elements, seed)
     numeric = numeric_gradient(f, x, places=places)
-    compared = ... if places is None else tuple(np.array(places).T)
+    compared = ... if places is None else tuple(np.array(places, dtype=int).reshape(-1, x.ndim).T)
     largest = np.abs(numeric[compared]).max(initial=0.0)
     error = np.abs(gradient - numeric)[compared].max(initial=0.0) / max(largest, _FLOOR)
     u = random_direction(x.shape, seed)

@@ -52,6 +52,7 @@ def test_the_interval_of_a_median_comes_from_order_statistics():
     assert interval([2.0, 1.0, 4.0]) == (2.0, 1.0, 4.0)
 
 
+@pytest.mark.slow("test_step_for_people: contests between two")
 def test_every_contestant_has_a_slot_in_every_round(undisturbed):
     done = []
     contestants = {"a": Contestant(summer, (2000,)), "b": Contestant(summer, (1000,))}
@@ -73,7 +74,7 @@ def test_a_contestant_that_cannot_be_built_is_named(undisturbed):
         contest({"x": Contestant(impossible, ())}, rounds=1)
 
 
-@pytest.mark.slow("test_every_contestant_has_a_slot_in_every_round")
+@pytest.mark.slow("test_step_for_people: rounds that count")
 def test_disturbed_rounds_do_not_count(monkeypatch):
     """Processor time that nobody here used: every slot looks as if another process had worked through it."""
     busy = itertools.count(0, 1000)

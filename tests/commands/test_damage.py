@@ -100,11 +100,16 @@ def test_weights_that_are_not_finite(error, run):
     assert "its training went wrong" in error("eval", run)
 
 
-def test_output_that_cannot_be_written(run):
-    for redirect, status, message in [(">/dev/full", 2, "No space left on device"), (">&-", 0, ""), ("2>&-", 0, "")]:
-        command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 5 {redirect}"
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-        assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == bool(message)
+FULL = (">/dev/full", 2, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "redirect, status, message", some([FULL, (">&-", 0, ""), ("2>&-", 0, "")], [FULL], "the same on a full device")
+)
+def test_output_that_cannot_be_written(run, redirect, status, message):
+    command = f"'{sys.executable}' -m minigpt sample '{run}' --tokens 5 {redirect}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == bool(message)
 
 
 def test_any_terminal_can_show_any_text(tmp_path, capsys):

@@ -17,6 +17,7 @@ def test_tasks_are_written_and_can_be_read(tmp_path, capsys):
     assert values["tasks"]["rte"] == {"folder": str(tmp_path / "t" / "rte")}
 
 
+@pytest.mark.slow("tasks/test_baselines.py: each of them")
 def test_baselines_stand_beside_chance(tmp_path, capsys):
     names = ["race", "squad", "winograd"]
     values = json_of(

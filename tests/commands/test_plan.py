@@ -51,6 +51,7 @@ def test_what_does_not_fit_is_said(capsys):
     assert "is more than this layout allows" in capsys.readouterr().out
 
 
+@pytest.mark.slow("the plans for other machines in this file")
 def test_this_machine(capsys):
     assert main(["plan", "gpt2-tiny", "--gpu", "cpu"]) == 0
     shown = capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 from minigpt import tokenizers
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
-from minigpt.data.dataset import load_dataset, random_batch
+from minigpt.data.dataset import load_dataset, random_batch, window_batches
 from minigpt.errors import UserError
 from minigpt.ops import IGNORE
 
@@ -90,3 +90,10 @@ def test_split_keeps_rows_in_order_and_counts_targets():
     assert np.array_equal(np.concatenate([p.inputs for _, p in parts]), inputs)
     assert sum(p.counts()["tokens"] for _, p in parts) == batch.counts()["tokens"] == 12
     assert len(Batch(inputs[:2], targets[:2]).split(4)) == 2
+
+
+def test_a_last_window_that_is_whole_goes_with_the_others():
+    """Nine tokens are two windows of four and their targets: one batch of two rows, and ten leave one token over."""
+    assert [make().inputs.tolist() for make in window_batches(np.arange(9), 2, 4)] == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
+    shapes = [make().inputs.shape for make in window_batches(np.arange(10), 2, 4)]
+    assert shapes == [(2, 4), (1, 1)]

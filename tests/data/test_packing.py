@@ -95,3 +95,11 @@ def test_blank_lines_separate_documents(tmp_path):
     a.write_text("\n\none\ntwo\n\n \t\n\nthree\n")
     b.write_text("four")
     assert list(document_pieces([a, b], BLANK)) == ["one\ntwo", None, "three", None, "four", None]
+
+
+def test_a_text_without_a_single_end_is_one_document_cut_off():
+    ids = np.arange(5, dtype=np.uint8)
+    packed, nothing = pack(ids, END, 3)
+    assert packed.row_count == 2 and nothing.row_count == 0
+    assert packed_batch([(packed, 0)]).targets.tolist() == [[0, 1, 2]]
+    assert packed_batch([(packed, 1)]).targets[0, :2].tolist() == [3, 4]

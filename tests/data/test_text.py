@@ -112,3 +112,17 @@ def test_a_wrong_download_is_not_kept(monkeypatch):
     with pytest.raises(UserError, match="did not give tinyshakespeare"):
         corpora.corpus_file("tinyshakespeare")
     assert not (corpora.cache_folder() / "tinyshakespeare.txt").exists()
+
+
+def test_the_corpus_s_name_changes_with_the_programs_that_write_it(tmp_path, monkeypatch):
+    """Another program, or a changed one, gives another digest; what is no program does not count."""
+    monkeypatch.setattr(corpora.resources, "files", lambda package: tmp_path)
+    (tmp_path / "a.py").write_text("x = 1\n")
+    first = corpora._sources_digest()
+    (tmp_path / "notes.txt").write_text("no program\n")
+    assert corpora._sources_digest() == first
+    (tmp_path / "a.py").write_text("x = 2\n")
+    second = corpora._sources_digest()
+    (tmp_path / "b.py").write_text("")
+    (tmp_path / "b.py").write_text("y = 1\n")
+    assert len({first, second, corpora._sources_digest()}) == 3

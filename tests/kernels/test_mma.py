@@ -130,6 +130,7 @@ def test_large_scores_do_not_overflow():
     assert max(excess(result, q, k, v, dy, scale=1.0).values()) <= 1
 
 
+@pytest.mark.slow("test_no_queries_and_no_keys in test_ladder.py")
 def test_no_rows_and_no_keys():
     attention = Mma(emulation=Emulation())
     for t, s in ((0, 3), (3, 0)):

@@ -30,7 +30,7 @@ def random_batch(rows=5, length=8, vocab=11, seed=0):
 @pytest.mark.parametrize("name", MODEL_CASES)
 def test_every_parameter_has_its_true_gradient(name):
     case = MODEL_CASES[name]()
-    checks = list(case.checks(elements=1))  # the largest, and the direction in which every element has a share
+    checks = list(case.checks(elements=0))  # along the direction in which every element has a share
     assert [check.name for check in checks] == [spec.name for spec in case.model.specs if spec.trained]
     for check in checks:
         assert check.passed, check
@@ -52,7 +52,7 @@ def test_fast_operations_give_the_same_gradients(name):
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-12 * max(1, np.abs(plain).max()))
 
 
-@pytest.mark.slow("test_every_parameter_has_its_true_gradient: the same at one element and along a direction")
+@pytest.mark.slow("test_every_parameter_has_its_true_gradient: the same along a direction")
 @pytest.mark.parametrize("name", MODEL_CASES)
 def test_every_element_has_its_true_gradient(name):
     """Of the plain operations, whose gradients the fast ones give to rounding (above)."""

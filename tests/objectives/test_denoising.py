@@ -124,6 +124,9 @@ def test_copying_an_undamaged_text_is_always_right():
     assert copying.accuracy == 1.0 and copying.loss == 0.0
     nothing = Seq2SeqBatch(batch.source, batch.inputs, np.full_like(batch.targets, IGNORE))
     assert copying_baseline([nothing], vocab_size=50).accuracy == 0.0
+    targets = np.full_like(batch.targets, IGNORE)
+    targets[0, 0] = batch.targets[0, 0]
+    assert copying_baseline([batch._replace(targets=targets)], vocab_size=50).accuracy == 1.0  # of the only one
 
 
 @pytest.mark.slow("train/test_resume.py: the same for GPT")

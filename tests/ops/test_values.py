@@ -62,6 +62,13 @@ def test_cross_entropy_of_uniform_scores_is_log_v():
     assert loss == pytest.approx(math.log(11), rel=1e-15)
 
 
+def test_cross_entropy_of_a_vocabulary_of_one_is_zero():
+    """Also where a row is ignored: no other class is looked up for it."""
+    for implementation in (ops, fast):
+        loss, cache = implementation.cross_entropy_forward(np.array([[3.0], [-2.0]]), np.array([0, ops.IGNORE]))
+        assert loss == 0.0 and (implementation.cross_entropy_backward(1.0, cache) == 0).all()
+
+
 def test_cross_entropy_does_not_overflow():
     logits = np.array([[1e4, 0.0], [-1e4, 1e4]], dtype=np.float32)
     loss, cache = ops.cross_entropy_forward(logits, np.array([0, 0]))

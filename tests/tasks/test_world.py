@@ -98,7 +98,7 @@ def test_counting_words_does_not_solve_it(name):
         assert count_words(examples[:count], examples[count:], view) <= 1 / classes + 0.05, view
 
 
-@pytest.mark.parametrize("name", some(LABELLED, ["story-cloze", "rte", "cola", "sst2"], "the same for four tasks"))
+@pytest.mark.parametrize("name", some(LABELLED, ["rte", "cola"], "the same for two tasks"))
 def test_labels_are_balanced(name):
     examples = drawn(name, 2000)
     options = range(max(e.label for e in examples) + 1)

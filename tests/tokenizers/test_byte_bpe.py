@@ -210,6 +210,7 @@ def test_every_token_of_gpt2_encodes_to_itself():
     assert gpt2.whole_words and bad == []
 
 
+@pytest.mark.slow("test_gpt2_vectors, and texts of hypothesis")
 @pytest.mark.parametrize("name", ["botchan", "wikitext2_valid"])
 def test_corpora_round_trip(name):
     gpt2, text = read_vocab_bpe(real_file("tokenizers", "gpt2", "vocab.bpe")), corpus(name)

@@ -26,6 +26,7 @@ def ranks(tmp_path):
     return path
 
 
+@pytest.mark.slow("the other tests of this file, on small vocabularies")
 def test_gpt2s_ranks_are_recognised(tmp_path):
     """Written from vocab.bpe they are, byte for byte, the published r50k_base.tiktoken."""
     path = tmp_path / "any.tiktoken"
