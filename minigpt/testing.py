@@ -124,8 +124,8 @@ def check_gradient(
     """Compare `gradient` with the numeric gradient of f at x (float64; x is changed and put back).
 
     Args:
-        elements: at how many elements, which may be 0; None compares all. The random direction always has a share of every one, so a
-            mistake anywhere shows there: `elements` of them say how large it is.
+        elements: at how many elements, which may be 0; None compares all. The random direction always has a share of
+            every one, so a mistake anywhere shows there: `elements` of them say how large it is.
     """
     if x.dtype != np.float64:
         raise TypeError(f"a gradient check needs float64, not {x.dtype}")

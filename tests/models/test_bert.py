@@ -261,3 +261,10 @@ def test_what_does_not_fit_is_named(missing, unexpected, sentence):
 def test_impossible_shapes_are_refused(changed, sentence):
     with pytest.raises(UserError, match=sentence):
         small(**changed)
+
+
+def test_sizes_that_cannot_be_are_refused():
+    for settings in ({"vocab_size": -1}, {"token_types": 0, "pairs": False}):
+        with pytest.raises(UserError, match="must not be negative, and model.token_types must be at least 1"):
+            BertConfig(**settings)
+    assert BertConfig(token_types=1, pairs=False).token_types == 1

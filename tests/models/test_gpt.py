@@ -223,3 +223,24 @@ def test_positions_may_start_as_sinusoids():
     np.testing.assert_allclose(waves[1:] / waves[:-1], np.broadcast_to(waves[1] / waves[0], (31, 8)), rtol=1e-12)
     for name in normal:
         assert (params[name] == normal[name]).all() == (name != "positions")
+
+
+@pytest.mark.parametrize("name", MODEL_CASES)
+def test_a_model_draws_with_seed_0_unless_told(name):
+    model = MODEL_CASES[name]().model
+    assert (model.init().flat == model.init(seed=0).flat).all() and (model.init(seed=1).flat != model.init().flat).any()
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL_CASES if "dropout" in name or "trained" in name])
+def test_no_two_draws_of_dropout_share_a_site(name):
+    """Else two layers of one model, or an encoder and its decoder, would drop the same entries."""
+    case, asked = MODEL_CASES[name](), []
+
+    @dataclasses.dataclass(frozen=True)
+    class Counting(Run):
+        def dropout_key(self, site):
+            asked.append(site)
+            return super().dropout_key(site)
+
+    case.model.forward(case.params, case.batch, Counting(**vars(case.run) | {"train": True}))
+    assert len(asked) > 4 and len(set(asked)) == len(asked)

@@ -1,5 +1,6 @@
 """One table over every operation, plain and fast: whatever holds for all of them is tested on all of them."""
 
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,6 +69,17 @@ def test_every_operation_has_a_case():
     backwards = {name.removesuffix("_backward") for name in ops.__all__ if name.endswith("_backward")}
     assert forwards == backwards
     assert {case.operation for case in CASES.values()} == {name.replace("_", "-") for name in forwards}
+
+
+def test_out_is_given_by_name_alone():
+    for module in (ops, fast):
+        for name in dir(module):
+            if name.endswith(("_forward", "_backward")):
+                parameters = inspect.signature(getattr(module, name)).parameters
+                positional = [p.name for p in parameters.values() if p.kind is p.POSITIONAL_ONLY]
+                assert not positional and (
+                    "out" not in parameters or parameters["out"].kind is inspect.Parameter.KEYWORD_ONLY
+                ), name
 
 
 def test_dtype_is_kept(case):

@@ -158,6 +158,11 @@ def test_rope_turns_points_as_complex_numbers(implementation):
         np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), y[1:])  # what a cache holds
 
 
+def test_rope_begins_at_place_0():
+    cos, sin = (x.reshape(3, 2) for x in ops.rope.rope_table(np, 3, 4, ops.Rope(10.0)))
+    assert (cos[0] == 1).all() and (sin[0] == 0).all() and (sin[1] != 0).any()
+
+
 def test_rope_needs_pairs():
     with pytest.raises(ValueError, match="turn pairs of numbers, but a head has 3"):
         ops.rope_forward(np.zeros((1, 1, 1, 3)), ops.Rope())
