@@ -86,7 +86,7 @@ def train(
             raise UserError(
                 f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak"
             )
-        seen, new = step * batch.token_count, batch.token_count
+        seen, new = step * batch.inputs.size, batch.inputs.size
         lr = learning_rate(schedule, step, schedule.steps or steps, tokens=seen, step_tokens=new)
         adamw.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
         log.append(Step(step + 1, loss, lr, norm))

@@ -1,0 +1,62 @@
+"""What the tools count is what is there."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = '''"""A module
+of two lines."""
+
+import math  # one
+
+
+def area(r):  # two
+    """Of a circle."""
+    # what follows is a string, and no docstring
+    text = """three
+four"""
+
+    return (  # five
+        # a comment
+        math.pi * r**2  # six
+    )  # seven
+
+
+class Empty:  # eight
+    "Nothing."
+'''
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_lines_of_code_are_those_without_comments_and_docstrings():
+    lines = tool("lines")
+    assert lines.code_lines(SOURCE) == 8 and lines.code_lines("") == 0 and lines.code_lines('"""Only this."""\n') == 0
+    assert lines.folder_of(lines.PACKAGE / "data/storyworld/text.py") == "data/storyworld"
+    assert lines.folder_of(lines.PACKAGE / "data/batch.py") == "data"
+    assert lines.folder_of(lines.PACKAGE / "cli.py") == ""
+
+
+@pytest.mark.parametrize("file, most", [("train/loop.py", 100), ("tokenizers/plain_bpe.py", 60)])
+def test_what_is_to_be_read_stays_short(file, most):
+    lines = tool("lines")
+    assert lines.code_lines((lines.PACKAGE / file).read_text(encoding="utf-8")) <= most
+
+
+def test_the_functions_of_a_step_are_counted_without_its_evaluation():
+    calls = tool("calls")
+    loop, trainer = calls.loop_step().by_file(), calls.trainer_step("fast").by_file()
+    assert loop["minigpt/train/loop.py"] == ["train"]
+    assert {"attention_forward", "attention_backward"} <= set(loop["minigpt/ops/attention.py"])
+    assert {"attention_forward", "attention_backward"} <= set(trainer["minigpt/fast/attention.py"])
+    assert "window_batches" not in loop["minigpt/data/dataset.py"]
+    assert "minigpt/ops/attention.py" not in trainer and "Trainer._train_step" in trainer["minigpt/train/trainer.py"]
+    assert sum(map(len, loop.values())) < sum(map(len, trainer.values()))

@@ -1,0 +1,113 @@
+"""How much code one training step walks through: the functions that it enters, and the files that they stand in.
+
+    python tools/calls.py               # the counts, for the loop to read and for the trainer
+    python tools/calls.py --list        # and which functions, by file
+
+The step is serial (one worker), of a GPT with one layer and dropout. Evaluation is left out, and so are functions of
+other packages, and comprehensions, which are functions in some versions of Python only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, FrameType
+
+import numpy as np
+from tqdm import tqdm
+
+from minigpt.backend import get_backend
+from minigpt.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from minigpt.families import make_objective
+from minigpt.models import GPT, GPTConfig
+from minigpt.objectives.causal import CausalData
+from minigpt.tokenizers import ByteTokenizer
+from minigpt.train import loop
+from minigpt.train.trainer import Trainer
+
+PACKAGE = Path(__file__).resolve().parents[1] / "minigpt"
+COMPREHENSIONS = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
+MODEL = GPT(GPTConfig(vocab_size=256, layers=1, context=16, width=16, dropout=0.1))
+TOKENS = np.arange(200) % 97
+Step = Callable[[], object]
+
+
+class Tracer:
+    """Notes which functions of the package are entered, except inside those that are left out."""
+
+    def __init__(self, left_out: Callable[..., object] | None = None):
+        self.entered: set[CodeType] = set()
+        self._left_out = left_out.__code__ if left_out is not None else None
+        self._inside = False  # of what is left out
+
+    def trace(self, step: Step) -> None:
+        sys.setprofile(self._note)
+        try:
+            step()
+        finally:
+            sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if code is self._left_out:
+            self._inside = event != "return"
+        elif event == "call" and not self._inside and code.co_name not in COMPREHENSIONS and PACKAGE in parents(code):
+            self.entered.add(code)
+
+    def by_file(self) -> dict[str, list[str]]:
+        """The names of the functions that were entered, under the files that they stand in."""
+        files: dict[str, list[str]] = {}
+        for code in sorted(self.entered, key=lambda code: (code.co_filename, code.co_firstlineno)):
+            name = Path(code.co_filename).relative_to(PACKAGE.parent).as_posix()
+            files.setdefault(name, []).append(code.co_qualname)
+        return files
+
+
+def parents(code: CodeType) -> list[Path]:
+    """The folders that a function's file lies in."""
+    return list(Path(code.co_filename).parents)
+
+
+def loop_step() -> Tracer:
+    """A step of `minigpt.train.loop`, with plain operations."""
+    params, tracer = MODEL.init(seed=0), Tracer(left_out=loop.evaluate)
+    settings = {"steps": 1, "rows": 4, "optimizer": OptimizerConfig(), "schedule": ScheduleConfig()}
+    tracer.trace(lambda: loop.train(MODEL, params, TOKENS, TOKENS, **settings))
+    return tracer
+
+
+def trainer_step(operations: str) -> Tracer:
+    """A step of `minigpt.train.trainer`."""
+    config = RunConfig(model=MODEL.config, train=TrainConfig(steps=1, batch=4, workers=1, operations=operations))
+    objective = make_objective(config, ByteTokenizer())
+    data = CausalData([TOKENS], [TOKENS], "")
+    tracer = Tracer()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(Path(folder), config, MODEL, objective, data, get_backend("numpy"))
+        trainer.start()
+        with trainer.pool() as pool, tqdm(disable=True) as bar:
+            tracer.trace(lambda: trainer._train_step(pool, bar))
+    return tracer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--list", action="store_true", help="name the functions as well")
+    named = parser.parse_args().list
+    traces = {
+        "train/loop.py, plain operations": loop_step(),
+        "train/trainer.py, plain operations": trainer_step("plain"),
+        "train/trainer.py, fast operations": trainer_step("fast"),
+    }
+    for title, tracer in traces.items():
+        files = tracer.by_file()
+        print(f"{title}: {sum(map(len, files.values()))} functions in {len(files)} files")
+        for file, functions in files.items() if named else ():
+            print(f"  {file}: {', '.join(functions)}")
+
+
+if __name__ == "__main__":
+    main()
