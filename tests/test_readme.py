@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from minigpt import __version__
 from minigpt.cli import parse
 from minigpt.commands import COMMANDS
 from minigpt.config import preset_names
@@ -50,13 +51,19 @@ def test_the_tree_names_what_is_there():
     named = set(re.findall(r"[\w.]+/|[\w]+\.py", tree))
     parts = [p for p in (ROOT / "minigpt").iterdir() if not p.name.startswith("__")]
     files = {p.name + "/" if p.is_dir() else p.name for p in parts}
-    assert files - {"errors.py"} - named == set()
+    assert files - {"errors.py", "py.typed"} - named == set()
 
 
 def test_both_commands_are_marked_for_the_machines_that_run_them():
     for name, end in [("train", ".venv/bin/minigpt train"), ("test", ".venv/bin/python -m pytest")]:
         (line,) = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README).groups()
         assert line.endswith(end)
+
+
+def test_the_version_is_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.*)$", citation, re.M).group(1) == project["version"] == __version__
 
 
 def test_extras_are_installed_from_the_clone():
