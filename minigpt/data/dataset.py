@@ -13,6 +13,7 @@ from minigpt import tokenizers
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.documents import Documents
+from minigpt.data.encoded import Tokens
 from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 
@@ -21,12 +22,12 @@ class Dataset(NamedTuple):
     """The tokens to learn from and to validate on.
 
     Attributes:
-        train, validation: the first part and the last part of the ids (memory-mapped).
+        train, validation: the first part and the last part of the text's tokens.
         fingerprint: identifies the text; a run that resumes insists on the same.
     """
 
-    train: np.ndarray
-    validation: np.ndarray
+    train: Any
+    validation: Any
     tokenizer: Tokenizer
     fingerprint: str
 
@@ -66,9 +67,9 @@ def load_dataset(
     if isinstance(tokenizer, str):
         tokenizer = make_tokenizer(tokenizer, files)
     fingerprint = text.fingerprint(files)
-    ids = shards.encode_files(files, tokenizer, fingerprint, documents)
-    split = int(len(ids) * (1.0 - validation_fraction))
-    train, validation = ids[:split], ids[split:]
+    encoded = shards.encode_files(files, tokenizer, fingerprint, documents)
+    split = int(len(encoded.ids) * (1.0 - validation_fraction))
+    train, validation = encoded.part(0, split), encoded.part(split)
     if min(len(train), len(validation)) < context + 1:
         raise UserError(
             f"the text is too short: {_names(files)} gives {len(train)} training and {len(validation)} validation "
@@ -76,6 +77,11 @@ def load_dataset(
             "smaller model.context"
         )
     return Dataset(train, validation, tokenizer, fingerprint)
+
+
+def whole_text(files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None = None) -> Tokens:
+    """All tokens of some files."""
+    return shards.encode_files(files, tokenizer, text.fingerprint(files), documents).part()
 
 
 def check_sources(run: Path, config: Any) -> None:
@@ -96,7 +102,7 @@ def make_tokenizer(spec: str, files: Sequence[Path], special_tokens: Sequence[st
     return tokenizers.from_spec(spec, lambda: text.read_with_progress(files, "reading"), **options)
 
 
-def random_batch(tokens: np.ndarray, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:
+def random_batch(tokens: np.ndarray | Tokens, rows: int, context: int, *, seed: int, step: int, part: int = 0) -> Batch:
     """Draw `rows` windows of `context` tokens at random places, with the following token as target of each.
 
     A pure function of its arguments: the windows of a step are the same whether the run was interrupted or not.
@@ -122,7 +128,9 @@ def window_starts(tokens: int, context: int, limit: int | None) -> list[int]:
     return [context * (full * i // count) for i in range(count)]
 
 
-def window_batches(tokens: np.ndarray, rows: int, context: int, limit: int | None = None) -> list[Callable[[], Batch]]:
+def window_batches(
+    tokens: np.ndarray | Tokens, rows: int, context: int, limit: int | None = None
+) -> list[Callable[[], Batch]]:
     """Cut a text into non-overlapping windows, so that every token is predicted once (the first has none before it).
 
     Returns:

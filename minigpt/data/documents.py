@@ -43,16 +43,18 @@ def documents(tokenizer: Tokenizer, separator: str) -> Documents:
     return Documents(tokenizer.special_tokens[END_OF_TEXT], separator)
 
 
-def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | None]:
-    """Yield the files' text in pieces, and None wherever a document ends. Documents without text are left out."""
-    if separator == BLANK:
-        for document in paragraphs(files):
-            yield from (document, None)
-        return
+def document_pieces(files: Sequence[Path], separator: str, what: str = "encoding") -> Iterator[text.Piece]:
+    """Yield the documents of the files (see `text.Piece`). Those without text are left out."""
     between = re.compile(rf"^{re.escape(separator)}[ \t]*\r?(?:\n|\Z)", re.MULTILINE) if separator else None
     for path in files:
+        if mark := text.mark_bytes(path):
+            yield mark
+        if separator == BLANK:
+            for document in paragraphs([path], what):
+                yield from (document, None)
+            continue
         begun = False
-        for piece in text.read_with_progress([path], "encoding"):
+        for piece in text.read_with_progress([path], what):
             for number, part in enumerate(between.split(piece) if between else [piece]):
                 if number and begun:
                     yield None
@@ -64,7 +66,7 @@ def document_pieces(files: Sequence[Path], separator: str) -> Iterator[str | Non
             yield None
 
 
-def paragraphs(files: Sequence[Path]) -> Iterator[str]:
+def paragraphs(files: Sequence[Path], what: str = "encoding") -> Iterator[str]:
     """Yield what stands between blank lines, each without the line break at its end and otherwise as it is.
 
     Only a line feed ends a line, and a line is blank if nothing but spaces and tabs (and a carriage return at its end)
@@ -72,7 +74,7 @@ def paragraphs(files: Sequence[Path]) -> Iterator[str]:
     """
     for path in files:
         found: list[str] = []
-        for piece in text.read_with_progress([path], "encoding"):
+        for piece in text.read_with_progress([path], what):
             for line in lines(piece):
                 if line.strip(" \t\r\n"):
                     found.append(line)

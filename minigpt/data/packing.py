@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.data.batch import Batch, pad_rows
+from minigpt.data.encoded import EncodedText
 from minigpt.ops import IGNORE
 
 _TOGETHER = 512  # so many documents are packed at a time
@@ -36,6 +37,7 @@ class Packed(NamedTuple):
         numbers: the pieces that these rows hold; others may be those of other rows.
         end: the end-of-text token.
         context: T, the width of a row.
+        text: the text that `ids` are all tokens of, where they come from one.
     """
 
     ids: np.ndarray
@@ -44,6 +46,12 @@ class Packed(NamedTuple):
     rows: list[list[int]]
     end: int
     context: int
+    text: EncodedText | None = None
+
+    def scored_bytes(self) -> int:
+        """How many bytes of the text are predicted in all rows."""
+        start, stop = self.pieces[self.numbers.start], self.pieces[self.numbers.stop]
+        return self.text.scored_bytes(int(start), int(stop), given=False)
 
     @property
     def tokens(self) -> int:
@@ -93,6 +101,12 @@ def packed_batch(rows: Sequence[tuple[Packed, int]]) -> Batch:
     """Rows of one text or several, filled up to the longest."""
     inputs, targets = zip(*(packed.row(number) for packed, number in rows), strict=True)
     return Batch(pad_rows(inputs, rows[0][0].end), pad_rows(targets, IGNORE))
+
+
+def pack_text(text: EncodedText, context: int, fraction: float = 0.0) -> tuple[Packed, Packed]:
+    """Pack a text's documents: see `pack`."""
+    first, last = pack(text.ids, text.documents.end, context, fraction)
+    return first._replace(text=text), last._replace(text=text)
 
 
 def pack(ids: np.ndarray, end: int, context: int, fraction: float = 0.0) -> tuple[Packed, Packed]:

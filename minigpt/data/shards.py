@@ -2,26 +2,36 @@
 
 The file is nothing but ids, little-endian, in the smallest unsigned type that holds the vocabulary. It lies in the
 cache folder under a name made of the text's and the tokenizer's fingerprints: the same text and tokenizer are encoded
-once, and a changed text or tokenizer can never be mistaken for the old one. A checksum beside it tells a damaged file,
-which is then made anew.
+once, and a changed text or tokenizer can never be mistaken for the old one. A description beside it has a checksum,
+which tells a damaged file, and marks (see `encoded.py`); what lacks one of them is made anew.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from minigpt.data import corpora, text
-from minigpt.data.documents import Documents, document_pieces
+from minigpt.data import corpora
+from minigpt.data.documents import Documents
+from minigpt.data.encoded import (
+    BEGINNING,
+    MARK_EVERY,
+    EncodedText,
+    Mark,
+    after,
+    item_tokens,
+    items,
+    pieces_of,
+)
 from minigpt.errors import UserError
 from minigpt.files import make_folder, write_atomically
 from minigpt.tokenizers import Tokenizer, fingerprint
-from minigpt.tokenizers.streaming import Part, encode_part, regroup
 
 ENCODING = 2  # counts the changes of ids that the same text and tokenizer file give: older shards are made anew
 
@@ -32,8 +42,12 @@ def token_dtype(vocab_size: int) -> np.dtype:
     return np.dtype(f"<u{size}")
 
 
-def write_numbers(path: Path, arrays: Iterable[np.ndarray]) -> None:
-    """Write the arrays one after the other into `path`, and what was written into a description beside it."""
+def write_numbers(path: Path, arrays: Iterable[np.ndarray], more: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Write the arrays one after the other into `path`, and what was written into a description beside it.
+
+    Args:
+        more: what else the description says; it may still be growing while the arrays are made.
+    """
     digest, numbers = hashlib.sha256(), 0
 
     def contents() -> Iterator[bytes]:
@@ -45,7 +59,7 @@ def write_numbers(path: Path, arrays: Iterable[np.ndarray]) -> None:
 
     make_folder(path.parent)
     write_atomically(path, contents())
-    description = {"tokens": numbers, "sha256": digest.hexdigest()}
+    description = {"tokens": numbers, "sha256": digest.hexdigest(), **more}
     write_atomically(path.with_suffix(".json"), json.dumps(description))
 
 
@@ -62,36 +76,52 @@ def open_numbers(path: Path, dtype: np.dtype) -> np.ndarray | None:
     return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
 
 
-def write_shard(path: Path, pieces: Iterable[str | None], tokenizer: Tokenizer, end: int | None = None) -> None:
-    """Encode the texts in `pieces` into `path`, one after the other; the pieces may be cut anywhere.
-
-    Args:
-        pieces: those of a text, then None where it ends, then those of the next.
-        end: the id that is written for each None; none if it is None.
-    """
+def write_shard(path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None) -> None:
+    """Encode the files (or their documents, each with its end) into `path`, and note marks in its description."""
     dtype = token_dtype(tokenizer.vocab_size)
-
-    def encoded() -> Iterator[np.ndarray]:
-        ends = np.asarray([] if end is None else [end], dtype=dtype)
-        for is_end, group in itertools.groupby(pieces, key=lambda piece: piece is None):
-            for part in group if is_end else regroup(group, tokenizer.last_cut):
-                yield ends if is_end else np.asarray(_encode(tokenizer, part), dtype=dtype)
-
-    write_numbers(path, encoded())
+    marks = [BEGINNING]
+    write_numbers(path, _encoded(files, tokenizer, documents, marks, dtype), {"marks": marks})
 
 
-def _encode(tokenizer: Tokenizer, part: Part) -> list[int]:
+def _encoded(
+    files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None, marks: list[Mark], dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """Yield the ids; `marks`, which begins with the first, gets the others."""
+    here = marks[0]
+    for item in items(pieces_of(files, documents, "encoding"), tokenizer):
+        try:
+            ids = item_tokens(item, tokenizer, documents)
+        except UserError as error:
+            where = item.start - len(item.before)
+            raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
+        here = after(here, item, len(ids))
+        if here.bytes - marks[-1].bytes >= MARK_EVERY:
+            marks.append(here)
+        if ids:
+            yield np.asarray(ids, dtype=dtype)
+    marks.append(here)
+
+
+def _open_shard(
+    path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None
+) -> EncodedText | None:
+    """What `write_shard` wrote; None if it is not there, is damaged, or comes from a version that noted no marks."""
+    ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
+    if ids is None:
+        return None
     try:
-        return encode_part(tokenizer, part)
-    except UserError as error:
-        where = part.start - len(part.before)
-        raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
+        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        marks = [Mark(*map(int, mark)) for mark in description["marks"]]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return None
+    whole = marks[:1] == [BEGINNING] and marks[-1].tokens == len(ids)
+    return EncodedText(ids, files, tokenizer, documents, marks) if whole else None
 
 
 def encode_files(
     files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str, documents: Documents | None = None
-) -> np.ndarray:
-    """Return the files' token ids as a memory-mapped array, encoding them only if the cache does not hold them.
+) -> EncodedText:
+    """Return the files' token ids, memory-mapped, encoding them only if the cache does not hold them.
 
     They are `tokenizer.encode` of each file's (or document's) text, one after the other.
 
@@ -103,13 +133,10 @@ def encode_files(
         name += f"\n{documents.end}\n{documents.separator}"
     key = hashlib.sha256(name.encode()).hexdigest()[:32]
     path = corpora.cache_folder() / "tokens" / f"{key}.bin"
-    ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
-    if ids is None:
-        if documents:
-            write_shard(path, document_pieces(files, documents.separator), tokenizer, documents.end)
-        else:
-            write_shard(path, text.whole_files(files, "encoding"), tokenizer)
-        ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
-        if ids is None:
+    encoded = _open_shard(path, files, tokenizer, documents)
+    if encoded is None:
+        write_shard(path, files, tokenizer, documents)
+        encoded = _open_shard(path, files, tokenizer, documents)
+        if encoded is None:
             raise UserError(f"the token file {path} was changed while it was written; try again")
-    return ids
+    return encoded

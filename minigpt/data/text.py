@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,10 @@ from minigpt.progress import progress_bar
 from minigpt.tokenizers.pretokens import line_blocks
 
 _PIECE = 1 << 20  # bytes
+
+# What a text of files or documents is given in: a piece of one of them, cut anywhere; None where one ends; and before
+# one begins a number of bytes of the file that count as text and are not read, its byte-order mark.
+Piece = str | int | None
 
 
 def resolve_sources(sources: Sequence[str]) -> list[Path]:
@@ -74,13 +79,21 @@ def read_with_progress(files: Sequence[Path], what: str) -> Iterator[str]:
             bar.update(len(piece.encode("utf-8")))
 
 
-def whole_files(files: Sequence[Path], what: str) -> Iterator[str | None]:
-    """Yield the files' text in pieces cut anywhere, and None where a file with text ends, with a progress bar."""
+def mark_bytes(path: Path) -> int:
+    """How many bytes of a file are the byte-order mark that is not read as text: 3 or none."""
+    with open(path, "rb") as file:
+        return len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+
+
+def whole_files(files: Sequence[Path], what: str) -> Iterator[Piece]:
+    """Yield the text of every file with text, cut anywhere, with a progress bar. See `Piece`."""
     total = sum(file.stat().st_size for file in files)
     with progress_bar(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
         for path in files:
             if not path.stat().st_size:
                 continue
+            if mark := mark_bytes(path):
+                yield mark
             for piece in read_file(path, _PIECE, encoding="utf-8-sig"):
                 yield piece
                 bar.update(len(piece.encode("utf-8")))

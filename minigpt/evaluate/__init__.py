@@ -8,6 +8,6 @@ skill                       the same for all checkpoints of a run
 task_data                   which examples are measured on
 """
 
-from minigpt.evaluate.loss import Score, mean_loss, text_bytes
+from minigpt.evaluate.loss import Score, mean_loss
 
-__all__ = ["Score", "mean_loss", "text_bytes"]
+__all__ = ["Score", "mean_loss"]

@@ -7,13 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from minigpt.backend import Array
 from minigpt.measures import Measures, add_measures, means
 from minigpt.params import Parameters
 from minigpt.run import Run
-from minigpt.tokenizers import Tokenizer
 from minigpt.train.shards import ShardPool, on_device
 
 
@@ -40,8 +37,10 @@ class Score(NamedTuple):
         return math.exp(self.loss) if self.loss < 709 else math.inf
 
     def bits_per_byte(self, text_bytes: int) -> float:
-        """Total −log₂ p of the predicted tokens over the bytes that they stand for: comparable across tokenizers."""
-        return self.loss * self.tokens / math.log(2) / text_bytes
+        """Total −log₂ p of the predicted tokens over the bytes of the text that they are of, as it stands in its file
+        (see `minigpt.data.encoded`): comparable across tokenizers. Infinite where only ends of documents are predicted.
+        """
+        return self.loss * self.tokens / math.log(2) / text_bytes if text_bytes else math.inf
 
 
 def mean_loss(
@@ -80,11 +79,3 @@ def mean_loss(
     for _, measures in results:
         add_measures(total, measures)
     return Score(math.fsum(loss for loss, _ in results), dict(counts), means(total))
-
-
-def text_bytes(tokenizer: Tokenizer, tokens: np.ndarray) -> int:
-    """How many UTF-8 bytes of text the tokens stand for, without holding the text in memory."""
-    return sum(tokenizer.byte_count(tokens[i : i + _SLICE].tolist()) for i in range(0, len(tokens), _SLICE))
-
-
-_SLICE = 1 << 20

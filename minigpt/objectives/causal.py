@@ -12,12 +12,21 @@ import numpy as np
 
 from minigpt.data import shards, text
 from minigpt.data.batch import Batch
-from minigpt.data.dataset import Dataset, load_dataset, random_batch, text_files, window_batch, window_batches
+from minigpt.data.dataset import (
+    Dataset,
+    load_dataset,
+    random_batch,
+    text_files,
+    whole_text,
+    window_batch,
+    window_batches,
+)
 from minigpt.data.documents import BLANK, END_OF_TEXT, documents
+from minigpt.data.encoded import Tokens
 from minigpt.data.mixture import mixture_rows
-from minigpt.data.packing import Packed, pack, packed_batch
+from minigpt.data.packing import Packed, pack_text, packed_batch
 from minigpt.errors import UserError
-from minigpt.evaluate.loss import Score, text_bytes
+from minigpt.evaluate.loss import Score
 from minigpt.evaluate.ngram import KneserNey
 from minigpt.generate import check_prompt, generate, prompt_ids, text_pieces
 from minigpt.objectives.landmarks import Landmarks, Surveyor, floor_of
@@ -64,7 +73,7 @@ class CausalConfig:
             raise UserError("objective.separator is one line; it cannot contain a line break")
 
 
-Text = np.ndarray | Packed  # token ids, of which windows are cut; or documents, packed into rows
+Text = Tokens | Packed  # of which windows are cut; or documents, packed into rows
 
 
 class CausalData(NamedTuple):
@@ -77,7 +86,7 @@ class CausalData(NamedTuple):
 
 def _stream(text: Text) -> np.ndarray:
     """The tokens one after the other."""
-    return text.stream if isinstance(text, Packed) else text
+    return text.stream if isinstance(text, Packed) else text.ids
 
 
 def _length(text: Text) -> int:
@@ -118,22 +127,22 @@ class CausalObjective:
             )
         files = text_files(sources)
         fingerprint = text.fingerprint(files)
-        ids = shards.encode_files(files, self.tokenizer, fingerprint, self.documents)
-        train, validation = pack(ids, self.documents.end, context, fraction)
+        encoded = shards.encode_files(files, self.tokenizer, fingerprint, self.documents)
+        train, validation = pack_text(encoded, context, fraction)
         if not (train.rows and validation.rows):
             raise UserError(
-                f"the text is too short: {len(ids)} tokens are fewer than two rows of {context}; use more text or a "
-                "smaller model.context"
+                f"the text is too short: {len(encoded.ids)} tokens are fewer than two rows of {context}; use more text "
+                "or a smaller model.context"
             )
         return Dataset(train, validation, self.tokenizer, fingerprint)
 
     def read(self, sources: Sequence[str]) -> list[Text]:
         files = text.resolve_sources(sources)
-        tokens = shards.encode_files(files, self.tokenizer, text.fingerprint(files), self.documents)
+        tokens = whole_text(files, self.tokenizer, self.documents)
         if len(tokens) < 2:
             raise UserError(f"{', '.join(sources)} has {len(tokens)} tokens; at least 2 are needed to predict one")
         if self.settings.sampling == "documents":
-            return [pack(tokens, self.documents.end, self.config.model.context)[0]]
+            return [pack_text(tokens.text, self.config.model.context)[0]]
         return [tokens]
 
     def batch(self, data: list[Text], rows: int, *, seed: int, step: int, part: int, first_row: int) -> Batch:
@@ -180,11 +189,12 @@ class CausalObjective:
 
     def report(self, score: Score, data: list[Text]) -> tuple[dict[str, Any], str]:
         """Loss, perplexity and bits per byte: of them the last can be compared across tokenizers."""
-        bits = score.bits_per_byte(sum(self._bytes(_stream(text)[1:]) for text in data))
+        size = sum(text.scored_bytes() for text in data)
+        bits = score.bits_per_byte(size)
         values = {"loss": score.loss, "perplexity": score.perplexity, "bits_per_byte": bits, "tokens": score.tokens}
-        return values, (
+        return values | {"bytes": size}, (
             f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, "
-            f"{bits:.4f} bits per byte, over {score.tokens} tokens"
+            f"{bits:.4f} bits per byte, over {score.tokens} tokens of {size} bytes"
         )
 
     def baseline(
@@ -203,10 +213,6 @@ class CausalObjective:
         return values | {"floor": floor, "share": share}, (
             f"{sentence}\nthe floor of this text: loss {floor:.4f}; the model has gone {share:.1%} of the way there"
         )
-
-    def _bytes(self, tokens: np.ndarray) -> int:
-        """Bytes of text; an end-of-text token is none, though predicting it costs."""
-        return text_bytes(self.tokenizer, tokens if self.documents is None else tokens[tokens != self.documents.end])
 
     def sample(
         self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]

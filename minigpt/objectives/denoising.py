@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt.data import shards, text
+from minigpt.data import text
 from minigpt.data.copying import Copying, copying_baseline
-from minigpt.data.dataset import Dataset, load_dataset, window_batches, window_starts
+from minigpt.data.dataset import Dataset, load_dataset, whole_text, window_batches, window_starts
+from minigpt.data.encoded import Tokens
 from minigpt.data.noising import Noise, denoising_rows, noise_vocabulary
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.errors import UserError
@@ -76,23 +77,19 @@ class DenoisingObjective:
             data.sources, self.tokenizer, validation_fraction=data.validation_fraction, context=self.window
         )
 
-    def read(self, sources: Sequence[str]) -> np.ndarray:
+    def read(self, sources: Sequence[str]) -> Tokens:
         files = text.resolve_sources(sources)
-        tokens = shards.encode_files(files, self.tokenizer, text.fingerprint(files))
+        tokens = whole_text(files, self.tokenizer)
         if not len(tokens):
             raise UserError(f"there is no text in {', '.join(sources)}")
         return tokens
 
-    def batch(
-        self, data: np.ndarray, rows: int, *, seed: int, step: int, part: int, first_row: int = 0
-    ) -> Seq2SeqBatch:
+    def batch(self, data: Tokens, rows: int, *, seed: int, step: int, part: int, first_row: int = 0) -> Seq2SeqBatch:
         draw = np.random.default_rng([seed, step, part])
         starts = draw.integers(0, len(data) - self.window + 1, size=rows)
         return self._batch([self._row(data, start) for start in starts], [seed, step, part])
 
-    def evaluation_batches(
-        self, data: np.ndarray, rows: int, limit: int | None = None
-    ) -> list[Callable[[], Seq2SeqBatch]]:
+    def evaluation_batches(self, data: Tokens, rows: int, limit: int | None = None) -> list[Callable[[], Seq2SeqBatch]]:
         """Windows that do not overlap and, without a limit, cover the text."""
         starts = window_starts(len(data) + 1, self.window, limit)
         groups = [starts[i : i + rows] for i in range(0, len(starts), rows)]
@@ -102,14 +99,14 @@ class DenoisingObjective:
 
         return [partial(make, group) for group in groups]
 
-    def _row(self, data: np.ndarray, start: int) -> np.ndarray:
+    def _row(self, data: Tokens | np.ndarray, start: int) -> np.ndarray:
         return np.concatenate([[self.model.bos], data[start : start + self.window], [self.model.eos]]).astype(np.int64)
 
     def _batch(self, rows: list[np.ndarray], key: Sequence[int]) -> Seq2SeqBatch:
         noisy = denoising_rows(rows, self.config.objective, self.vocabulary, key=key, limit=self.model.context)
         return seq2seq_batch(noisy, rows, pad=self.model.pad, start=self.model.start)
 
-    def copying(self, data: np.ndarray, limit: int | None) -> Copying:
+    def copying(self, data: Tokens, limit: int | None) -> Copying:
         """What plain copying of the damaged text would come to, on the batches that evaluation makes of `data`."""
         batches = self.evaluation_batches(data, self.config.train.batch, limit)
         return copying_baseline((make() for make in batches), self.tokenizer.vocab_size)
@@ -122,7 +119,7 @@ class DenoisingObjective:
             f"and loss {copying.loss:.4f}"
         )
 
-    def report(self, score: Score, data: np.ndarray) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: Tokens) -> tuple[dict[str, Any], str]:
         """The loss of restoring the text, and what plain copying would come to."""
         copying, accuracy = self.copying(data, None), score.measures["accuracy"]
         values = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
@@ -132,10 +129,10 @@ class DenoisingObjective:
         )
 
     def baseline(
-        self, train: np.ndarray, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: np.ndarray
+        self, train: Tokens, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: Tokens
     ) -> tuple[dict[str, Any], str]:
         """What 5-grams counted in the training text make of the same text, without a look at the damaged one."""
-        loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
+        loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
         return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
 
     def sample(

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt.data import shards, text
-from minigpt.data.dataset import Dataset, load_dataset, text_files, window_batches, window_starts
+from minigpt.data import text
+from minigpt.data.dataset import Dataset, load_dataset, text_files, whole_text, window_batches, window_starts
+from minigpt.data.encoded import Tokens
 from minigpt.data.pairs import Pairs, encode_pairs
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.errors import UserError
-from minigpt.evaluate.loss import Score, text_bytes
+from minigpt.evaluate.loss import Score
 from minigpt.evaluate.ngram import KneserNey
 from minigpt.generate import text_pieces
 from minigpt.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
@@ -52,7 +53,7 @@ class SequenceConfig:
 
 
 class SequenceObjective:
-    """See `minigpt.objectives`. Its data are `Pairs`, or arrays of token ids where pairs are made from a text."""
+    """See `minigpt.objectives`. Its data are `Pairs`, or `Tokens` where pairs are made from a text."""
 
     Config = SequenceConfig
 
@@ -82,20 +83,20 @@ class SequenceObjective:
         train, validation = encode_pairs(files, form, self.tokenizer, context - 1).split(data.validation_fraction)
         return Dataset(train, validation, self.tokenizer, f"{form} {text.fingerprint(files)}")
 
-    def read(self, sources: Sequence[str]) -> np.ndarray | Pairs:
+    def read(self, sources: Sequence[str]) -> Tokens | Pairs:
         files = text_files(sources)
         if (form := self._form(files)) != "text":
             pairs = encode_pairs(files, form, self.tokenizer, self.model.context - 1)
             if not pairs.count:
                 raise UserError(f"no pair in {', '.join(sources)} fits the model's context of {self.model.context}")
             return pairs
-        tokens = shards.encode_files(files, self.tokenizer, text.fingerprint(files))
+        tokens = whole_text(files, self.tokenizer)
         if len(tokens) < 2:
             raise UserError(f"{', '.join(sources)} has {len(tokens)} tokens; at least 2 are needed to continue one")
         return tokens
 
     def batch(
-        self, data: np.ndarray | Pairs, rows: int, *, seed: int, step: int, part: int, first_row: int = 0
+        self, data: Tokens | Pairs, rows: int, *, seed: int, step: int, part: int, first_row: int = 0
     ) -> Seq2SeqBatch:
         draw = np.random.default_rng([seed, step, part])
         if isinstance(data, Pairs):
@@ -109,7 +110,7 @@ class SequenceObjective:
         return self._continuations(data, cuts.tolist(), sizes.tolist())
 
     def evaluation_batches(
-        self, data: np.ndarray | Pairs, rows: int, limit: int | None = None
+        self, data: Tokens | Pairs, rows: int, limit: int | None = None
     ) -> list[Callable[[], Seq2SeqBatch]]:
         """All pairs, the shortest first; or windows so that every token but the first is predicted once, from as much
         of what is before it as fits a source.
@@ -130,7 +131,7 @@ class SequenceObjective:
         sources, targets = ([np.append(ids, self.model.eos) for ids in side] for side in sides)
         return self._batch(sources, targets)
 
-    def _continuations(self, data: np.ndarray, cuts: Sequence[int], sizes: Sequence[int]) -> Seq2SeqBatch:
+    def _continuations(self, data: Tokens, cuts: Sequence[int], sizes: Sequence[int]) -> Seq2SeqBatch:
         """Sources of `sizes` tokens that end before `cuts`, and the targets that begin there."""
         t, eos = self.model.context, self.model.eos
         sources = [np.append(data[cut - n : cut].astype(np.int64), eos) for cut, n in zip(cuts, sizes, strict=True)]
@@ -150,28 +151,30 @@ class SequenceObjective:
             f"to {context}"
         )
 
-    def report(self, score: Score, data: np.ndarray | Pairs) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: Tokens | Pairs) -> tuple[dict[str, Any], str]:
         accuracy = score.measures["accuracy"]
         values = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
         sentence = f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, accuracy {accuracy:.4f}"
         if not isinstance(data, Pairs):
-            values["bits_per_byte"] = score.bits_per_byte(text_bytes(self.tokenizer, data[1:]))
+            values["bytes"] = data.scored_bytes()
+            values["bits_per_byte"] = score.bits_per_byte(values["bytes"])
             sentence += f", {values['bits_per_byte']:.4f} bits per byte"
+            return values, f"{sentence}, over {score.tokens} tokens of {values['bytes']} bytes"
         return values, f"{sentence}, over {score.tokens} tokens"
 
     def baseline(
         self,
-        train: np.ndarray | Pairs,
+        train: Tokens | Pairs,
         score: Score,
         batches: Sequence[Callable[[], Seq2SeqBatch]],
-        data: np.ndarray | Pairs,
+        data: Tokens | Pairs,
     ) -> tuple[dict[str, Any], str]:
         """What 5-grams counted in the training text make of the same tokens."""
         if isinstance(train, Pairs) or isinstance(data, Pairs):
             raise UserError("the baseline continues a text; there is none for pairs")
         windows = window_batches(data, _ROWS, self.model.context)
-        loss = KneserNey([train], self.tokenizer.vocab_size).mean_loss(windows)
-        bits = score._replace(loss=loss).bits_per_byte(text_bytes(self.tokenizer, data[1:]))
+        loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(windows)
+        bits = score._replace(loss=loss).bits_per_byte(data.scored_bytes())
         sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
         return {"baseline_loss": loss, "baseline_bits_per_byte": bits}, sentence
 
@@ -189,7 +192,7 @@ class SequenceObjective:
         yield from self._written(model, params, self._example[0].tolist(), settings, seed)
         yield f"\ntarget:  {target}"
 
-    def _first_pair(self, data: np.ndarray | Pairs) -> tuple[np.ndarray, np.ndarray]:
+    def _first_pair(self, data: Tokens | Pairs) -> tuple[np.ndarray, np.ndarray]:
         t = self.model.context
         return data.pair(0) if isinstance(data, Pairs) else (data[: t - 1], data[t - 1 : 2 * t - 1])
 

@@ -49,6 +49,8 @@ class Tokenizer(Protocol):
         self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
     ) -> tuple[list[int], Offsets]: ...
 
+    def encode_untrimmed(self, text: str) -> tuple[list[int], Offsets]: ...
+
     def decode(self, ids: Iterable[int]) -> str: ...
 
     def token(self, i: int) -> str: ...
@@ -103,9 +105,21 @@ class BaseTokenizer:
 
         A character that several tokens share (the bytes of one letter) belongs to each of them.
         """
+        ids, offsets, added = self._located(text, allowed, forbidden)
+        return ids, self._trimmed(ids, offsets, added)
+
+    def encode_untrimmed(self, text: str) -> tuple[list[int], Offsets]:
+        """The ids that `encode(text)` gives, and the characters that each covers, white space among them always."""
+        ids, offsets, _ = self._located(text, (), ())
+        return ids, offsets
+
+    def _located(
+        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str
+    ) -> tuple[list[int], Offsets, dict[int, str]]:
+        """Ids, offsets before any trimming, and the text of the tokens that are special, by their place."""
         ids: list[int] = []
         offsets: Offsets = []
-        added: dict[int, str] = {}  # the text of the tokens that are special, by their place
+        added: dict[int, str] = {}
         for start, end, special in self.special.split(text, allowed, forbidden):
             if special is not None:
                 added[len(ids)] = text[start:end]
@@ -115,7 +129,7 @@ class BaseTokenizer:
             new_ids, spans = self._encode_with_offsets(text[start:end])
             ids += new_ids
             offsets += [(start + a, start + b) for a, b in spans] if start else spans
-        return ids, self._trimmed(ids, offsets, added)
+        return ids, offsets, added
 
     def _trimmed(self, ids: list[int], offsets: Offsets, added: dict[int, str]) -> Offsets:
         """The offsets without white space, where that is asked for."""

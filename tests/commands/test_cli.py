@@ -258,7 +258,7 @@ def test_every_command_has_help_with_an_example(command, capsys):
 def test_json_is_one_object_and_nothing_else(run, trained, tmp_path, capsys):
     result = json_of(capsys, *arguments(trained[0], tmp_path / "new", 3), "--json")
     assert result.keys() == {"run", "steps", "train_loss", "val_loss", "tokens_per_second"} and result["steps"] == 3
-    assert json_of(capsys, "eval", run, "--json").keys() == {"loss", "perplexity", "bits_per_byte", "tokens"}
+    assert json_of(capsys, "eval", run, "--json").keys() == {"loss", "perplexity", "bits_per_byte", "bytes", "tokens"}
     assert len(json_of(capsys, "sample", run, "--json", "--tokens", "5")["text"]) == 5
     assert json_of(capsys, "plot", run, "--json")["figure"].endswith("curves.png")
     assert "cpu" not in json_of(capsys, "info", "--json") and json_of(capsys, "info", "--json")["cores"] >= 1

@@ -19,15 +19,15 @@ def test_split_is_the_first_nine_tenths_and_the_last_tenth(text_file):
     whole = text_file.read_text()
     data = load(text_file)
     cut = int(0.9 * len(whole))
-    assert data.tokenizer.decode(data.train.tolist()) == whole[:cut]
-    assert data.tokenizer.decode(data.validation.tolist()) == whole[cut:]
+    assert data.tokenizer.decode(data.train.ids.tolist()) == whole[:cut]
+    assert data.tokenizer.decode(data.validation.ids.tolist()) == whole[cut:]
 
 
 def test_shards_are_memory_mapped_small_and_reused(text_file, monkeypatch):
     data = load(text_file)
-    assert isinstance(data.train, np.memmap) and data.train.dtype == np.uint8
+    assert isinstance(data.train.ids, np.memmap) and data.train.ids.dtype == np.uint8
     monkeypatch.setattr(shards, "write_shard", None)  # a second time nothing is encoded
-    assert np.array_equal(load(text_file).train, data.train)
+    assert np.array_equal(load(text_file).train.ids, data.train.ids)
 
 
 @pytest.mark.parametrize("size, dtype", [(256, "u1"), (257, "<u2"), (65536, "<u2"), (65537, "<u4")])
@@ -39,7 +39,7 @@ def test_a_changed_text_is_encoded_anew(text_file):
     before = load(text_file)
     text_file.write_text(text_file.read_text().replace("nobody", "anyone"))
     after = load(text_file)
-    assert before.fingerprint != after.fingerprint and not np.array_equal(before.train, after.train)
+    assert before.fingerprint != after.fingerprint and not np.array_equal(before.train.ids, after.train.ids)
 
 
 def test_a_failed_encoding_leaves_no_file(text_file):

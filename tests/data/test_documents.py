@@ -1,7 +1,5 @@
 """Packed documents: boundaries where they belong, and nowhere else; the tokens between them give the text back."""
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,12 +8,8 @@ from hypothesis import strategies as st
 from minigpt import tokenizers
 from minigpt.data import shards, text
 from minigpt.data.dataset import make_tokenizer
-from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents, paragraphs
+from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents
 from minigpt.errors import UserError
-from minigpt.evaluate.loss import text_bytes
-from minigpt.tokenizers import SentencePieceBPE
-
-from ..tokenizers.texts import little_llama
 
 SEPARATOR = "<|endoftext|>"
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), max_size=12)
@@ -28,7 +22,7 @@ def byte_bpe():
 def encoded(paths, separator=SEPARATOR):
     tokenizer = byte_bpe()
     parts = documents(tokenizer, separator)
-    ids = shards.encode_files(paths, tokenizer, text.fingerprint(paths), parts)
+    ids = shards.encode_files(paths, tokenizer, text.fingerprint(paths), parts).ids
     found, end = [], parts.end
     cuts = np.flatnonzero(ids == end)
     for a, b in zip([0, *(cuts + 1)], cuts, strict=False):
@@ -76,21 +70,6 @@ def test_only_line_feeds_end_lines_and_documents_come_back_as_they_were(tmp_path
     for content in (f"x{OTHER_BREAKS}\r\n\ry", f"{OTHER_BREAKS}\n", "\r\n \r\n"):
         (tmp_path / "b").write_bytes(content.encode())
         assert encoded([tmp_path / "b"]) == [content]
-
-
-def test_bits_per_byte_are_of_the_files_own_bytes(tmp_path):
-    """Of a text all bytes but those of its first token are predicted."""
-    path = tmp_path / "t"
-    path.write_bytes(f"a\r\nb {OTHER_BREAKS} é日 🙂\u0301\n\n  the cat\r\n".encode() * 50)
-    for tokenizer in (byte_bpe(), tokenizers.ByteTokenizer(), SentencePieceBPE(little_llama())):
-        ids = shards.encode_files([path], tokenizer, text.fingerprint([path]))
-        first = tokenizer.byte_count(ids[:1].tolist()) - (tokenizer.kind == "sentencepiece")  # with its own space
-        assert text_bytes(tokenizer, ids[1:]) == os.path.getsize(path) - first
-    parts = documents(byte_bpe(), BLANK)
-    ids = shards.encode_files([path], byte_bpe(), text.fingerprint([path]), parts)
-    breaks = path.read_bytes().count(b"\n\n") + 2  # \n\n between two documents, \r\n after the last
-    blank = len(path.read_bytes()) - sum(len(d.encode()) for d in paragraphs([path]))
-    assert text_bytes(byte_bpe(), ids[ids != parts.end]) == os.path.getsize(path) - blank and blank <= 2 * breaks
 
 
 def test_a_document_longer_than_a_piece_is_one(tmp_path, monkeypatch):

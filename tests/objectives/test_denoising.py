@@ -62,7 +62,7 @@ def test_targets_are_the_clean_windows(tokenizer, text_file):
     train = o.load().train
     batch = o.batch(train, 7, seed=1, step=2, part=3)
     assert batch.targets.shape == (7, 16) and (batch.targets[:, 0] == 0).all() and (batch.targets[:, -1] == 2).all()
-    text = train.astype(np.int64).tobytes()
+    text = train.ids.astype(np.int64).tobytes()
     for row in batch.targets[:, 1:-1]:
         assert row.tobytes() in text
     assert (batch.inputs[:, 0] == 2).all() and (batch.inputs[:, 1:] == batch.targets[:, :-1]).all()

@@ -123,7 +123,7 @@ def test_continuations_of_a_text(text_file, tokenizer):
     o = objective(tokenizer, text_file)
     train = o.load().train
     batch = o.batch(train, 9, seed=1, step=0, part=0)
-    text = train.astype(np.int64).tolist()
+    text = train.ids.astype(np.int64).tolist()
     lengths = set()
     for i in range(9):
         source = batch.source[i][batch.source_padding[i]]

@@ -7,6 +7,7 @@ is what that library does by default, and plain `encode(text)` what it does with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -23,6 +24,7 @@ from minigpt.tokenizers.special import SpecialTokens
 
 CACHE_SIZE = 1 << 17  # words remembered
 CACHED_LENGTH = 256  # characters of the longest word that is
+_BYTE = re.compile("<0x[0-9A-F]{2}>")  # a byte of a character that the vocabulary lacks
 
 
 class Model(Protocol):
@@ -69,9 +71,11 @@ class Pipeline(BaseTokenizer):
         self._quiet = {ids[name] for name in parts.quiet if self._shown[ids[name]] in parts.quiet}
         self._early = _part_of(self.special, {name: name for name in ids if name not in parts.late})
         self._late = _part_of(self.special, parts.late)
-        maps = bool(parts.cutters) and isinstance(parts.cutters[-1], ToBytes)
-        self._cutters = parts.cutters[:-1] if maps else parts.cutters  # the last step can wait for the cache to miss
-        self._ids = _Cache(self._mapped_ids if maps else self._word_ids)
+        self._maps = bool(parts.cutters) and isinstance(parts.cutters[-1], ToBytes)
+        self._cutters = (
+            parts.cutters[:-1] if self._maps else parts.cutters
+        )  # the last step can wait for the cache to miss
+        self._ids = _Cache(self._mapped_ids if self._maps else self._word_ids)
         first = [n for n, c in enumerate(parts.cutters) if isinstance(c, Metaspace) and c.scheme == "first"]
         self._counts_places = bool(first) and (first[0] > 0 or bool(parts.late))
 
@@ -91,10 +95,9 @@ class Pipeline(BaseTokenizer):
                 ids += remembered[word.text]
         return ids
 
-    def encode_with_offsets(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> tuple[list[int], Offsets]:
-        """Return the ids that `encode` gives, and the (start, end) of the characters that each stands for."""
+    def _located(
+        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str
+    ) -> tuple[list[int], Offsets, dict[int, str]]:
         utf8(text)
         ids: list[int] = []
         offsets: Offsets = []
@@ -109,7 +112,7 @@ class Pipeline(BaseTokenizer):
                 tokens = self.model.tokens(word.text)
                 ids += [i for i, _, _ in tokens]
                 offsets += _spans(word, tokens)
-        return ids, self._trimmed(ids, offsets, added)
+        return ids, offsets, added
 
     def _parts_of(
         self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str, *, aligned: bool
@@ -149,6 +152,11 @@ class Pipeline(BaseTokenizer):
         if self.parts.decoder is None:
             return " ".join(tokens)
         return "".join(self.parts.decoder.decode(tokens))
+
+    def byte_count(self, ids: Iterable[int]) -> int:
+        """How many bytes the ids stand for, each alone: also where a character is spelled by its bytes."""
+        names = (self._names.get(i, "") for i in check_ids(ids, self.vocab_size))
+        return sum(len(s) if self._maps else 1 if _BYTE.fullmatch(s) else len(s.encode("utf-8")) for s in names)
 
     def token(self, i: int) -> str:
         """The token with id `i`."""
