@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from minigpt.tokenizers.base import Offsets, Tokenizer
 
@@ -11,8 +11,8 @@ def byte_offsets(tokenizer: Tokenizer, text: str) -> Offsets:
     """The (start, end) of the bytes of every token of `tokenizer.encode(text)`: in order, and no byte has two tokens.
 
     The bytes between two of them are those that the tokenizer drops (white space, say). Where tokens share characters,
-    each has its own bytes if theirs together are those of the characters (as where a letter is spelled byte by byte);
-    if not, what is shared belongs to the last.
+    as where a letter is spelled byte by byte, the last of them have their own bytes, if these together are those of the
+    characters, and those before (a space that was put in front) none. Otherwise what is shared is the last one's.
     """
     ids, offsets = tokenizer.encode_untrimmed(text)
     before = [0, *accumulate(len(c.encode("utf-8")) for c in text)]  # bytes before each character
@@ -25,12 +25,17 @@ def byte_offsets(tokenizer: Tokenizer, text: str) -> Offsets:
             reach = max(reach, spans[last][1])
         if last > first:
             lengths = [tokenizer.byte_count([i]) for i in ids[first : last + 1]]
-            start = spans[first][0]
-            if sum(lengths) == reach - start:
-                ends = [start + n for n in accumulate(lengths)]
-                spans[first : last + 1] = zip([start, *ends], ends, strict=False)
+            spans[first : last + 1] = _spelled(lengths, spans[first][0], reach) or spans[first : last + 1]
         first = last + 1
     return _apart(spans)
+
+
+def _spelled(lengths: list[int], start: int, end: int) -> Offsets | None:
+    """The spans of tokens of these lengths, the last of which cover the bytes start … end − 1; None if none do."""
+    edges = [end - after for after in accumulate([0, *reversed(lengths)])][::-1]  # the start of each, and the end
+    if start not in edges:
+        return None
+    return list(pairwise(max(edge, start) for edge in edges))
 
 
 def _apart(spans: Offsets) -> Offsets:
