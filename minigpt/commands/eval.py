@@ -26,7 +26,9 @@ def add_parser(subparsers: Any) -> None:
         "--data",
         action="append",
         metavar="FILE|DIR|NAME",
-        help="the text, all of it; by default the validation part of the text that the run was trained on",
+        help="the text, all of it; by default the validation part of the text that the run was trained on. Bits per "
+        "byte divide by the bytes of the files themselves (what wc -c counts): all of them but those of the first "
+        "token's characters, which nothing stands before, and of the lines between documents",
     )
     parser.add_argument("--split", help="of a fine-tuned model's task, the part to measure: train, dev or test")
     parser.add_argument(
