@@ -265,6 +265,6 @@ def test_impossible_shapes_are_refused(changed, sentence):
 
 def test_sizes_that_cannot_be_are_refused():
     for settings in ({"vocab_size": -1}, {"token_types": 0, "pairs": False}):
-        with pytest.raises(UserError, match="must not be negative, and model.token_types must be at least 1"):
+        with pytest.raises(UserError, match=r"model\.token_types must be at least 1"):
             BertConfig(**settings)
     assert BertConfig(token_types=1, pairs=False).token_types == 1

@@ -115,6 +115,8 @@ def test_copying_by_example():
     assert all(
         bet < -(5 * math.log(a) + 3 * math.log((1 - a) / 10)) / 8 for a in (5 / 8 - 0.01, 5 / 8 + 0.01)
     )  # no other bet is better
+    more = copying_baseline([batch], vocab_size=12).loss - copying.loss  # a twelfth token to be wrong with
+    assert more == pytest.approx(3 / 8 * math.log(11 / 10), rel=1e-9)
 
 
 def test_copying_an_undamaged_text_is_always_right():
