@@ -87,6 +87,7 @@ def _clip_inputs(rng: np.random.Generator) -> Iterator[tuple]:
     for scale in (10.0, 0.01, 1.0):
         yield [scale * rng.standard_normal((2, 3)), 0.1 * scale * rng.standard_normal(4)], 1.0
     yield [rng.standard_normal(5)], 0.25
+    yield [np.zeros((2, 3)), np.zeros(4)], 1.0  # a step at which nothing was to be learned
 
 
 def _clip_each(gradients: Arrays, limit: float) -> list[np.ndarray]:
@@ -95,7 +96,7 @@ def _clip_each(gradients: Arrays, limit: float) -> list[np.ndarray]:
 
 def _clip_always(gradients: Arrays, limit: float) -> list[np.ndarray]:
     norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
-    return [g * limit / norm for g in gradients]
+    return [g * limit / max(norm, 1e-300) for g in gradients]
 
 
 EXERCISES = (
@@ -124,7 +125,7 @@ EXERCISES = (
     ),
     Exercise(
         "one norm for all arrays together, √(Σ g²); only if it is above the limit, everything is multiplied with "
-        "limit/norm.",
+        "limit/norm (a norm of 0 is below every limit).",
         function(
             _clip,
             _clip_inputs,

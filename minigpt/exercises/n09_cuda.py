@@ -40,8 +40,8 @@ def _tile_backward(
     dy: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray, lse: np.ndarray, delta: np.ndarray, scale: float
 ) -> tuple:
     p = np.exp(scale * (q @ k.T) - lse[:, None])
-    dz = scale * p * (dy @ v.T - delta[:, None])
-    return dz @ k, dz.T @ q, p.T @ dy
+    dz = p * (dy @ v.T - delta[:, None])
+    return scale * dz @ k, scale * dz.T @ q, p.T @ dy
 
 
 def _tiles(rng: np.random.Generator) -> Iterator[tuple]:
@@ -119,7 +119,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "P = exp(s Q Kᵀ − L) is normalised already; then the four lines above the picture.",
+        "P = exp(s Q Kᵀ − lse) is normalised already; then the lines under “Backwards without the matrix”.",
         function(
             _tile_backward,
             _tiles,

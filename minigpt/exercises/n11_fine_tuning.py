@@ -33,6 +33,10 @@ def _targets(rng: np.random.Generator) -> Iterator[tuple]:
     targets = rng.integers(0, 9, (5, 8))
     targets[np.arange(8) >= np.array([8, 3, 1, 5, 7])[:, None]] = ops.IGNORE
     yield (targets,)
+    for lengths in ([4, 0, 2], [0, 0]):  # sequences in which nothing is predicted
+        targets = rng.integers(0, 9, (len(lengths), 6))
+        targets[np.arange(6) >= np.array(lengths)[:, None]] = ops.IGNORE
+        yield (targets,)
 
 
 def _choice_backward(h: np.ndarray, w: np.ndarray, labels: np.ndarray) -> tuple:
@@ -66,13 +70,14 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "1/S for the sequence times 1/n_s for the token; n_s counts what is not −100 in a row (keepdims=True).",
+        "1/S for the sequence times 1/n_s for the token; n_s counts what is not −100 in a row (keepdims=True). Where it "
+        "is 0, all weights of the row are 0, and 0/0 is not.",
         function(
             _token_weights,
             _targets,
             mistakes=[
                 Mistake(
-                    lambda t: (t != ops.IGNORE) / (t != ops.IGNORE).sum(),
+                    lambda t: (t != ops.IGNORE) / max((t != ops.IGNORE).sum(), 1),
                     "That is the mean over all tokens, as in pretraining: here each sequence counts the same.",
                 ),
                 Mistake(lambda t: _token_weights(t) * len(t), "The mean over the S sequences is missing."),

@@ -64,6 +64,7 @@ def _summaries(rng: np.random.Generator) -> Iterator[tuple]:
         ("Ben did not find it", "Ben found his kite in the park"),
         ("the the the cat", "the cat met the dog"),
         ("nothing in common", "Ben found his kite"),
+        ("", "Ben found his kite"),  # a model that ends at once
     ):
         yield written.split(), reference.split()
 
@@ -114,7 +115,8 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "common words: for each word the smaller of its two counts; F1 = 2 · common / (length + length).",
+        "common words: for each word the smaller of its two counts; F1 = 2 · common / (length + length), 0 for a text "
+        "without words.",
         function(
             _rouge_1,
             _summaries,

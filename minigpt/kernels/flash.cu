@@ -219,7 +219,7 @@ flash_delta(Problem p, const float* o, View ov, const float* dout, View dov, flo
   if (lane == 0 && i < p.queries) delta[(long long)blockIdx.y * p.queries + i] = sum;
 }
 
-// The tile's A = m P (into `a`) and dZ = P (m dO V^T - delta) s (into `dz`), both from tiles in shared memory:
+// The tile's A = m P (into `a`) and s dZ = s P (m dO V^T - delta) (into `dz`), both from tiles in shared memory:
 // P = exp(s Q K^T - lse) again, instead of reading it from memory.
 __device__ __forceinline__ void recompute(float (&a)[RM][RN], float (&dz)[RM][RN], const Problem& p, const Place& place,
                                           int h, const float* qs, const float* ks, const float* gs, const float* vs,
@@ -242,8 +242,8 @@ __device__ __forceinline__ void recompute(float (&a)[RM][RN], float (&dz)[RM][RN
   }
 }
 
-// dK = sum dZ^T Q and dV = sum A^T dO over all queries of the H / G heads that a key-value head serves; where dq is not
-// null, dQ += dZ K with atomics too. Grid (ceil(S / BC), B G), NT threads.
+// dK = sum s dZ^T Q and dV = sum A^T dO over all queries of the H / G heads that a key-value head serves; where dq is not
+// null, dQ += s dZ K with atomics too. Grid (ceil(S / BC), B G), NT threads.
 extern "C" __global__ void __launch_bounds__(NT)
 flash_backward_keys(Problem p, const float* q, View qv, const float* k, View kv, const float* v, View vv,
                     const unsigned char* padding, const u64* states, const float* dout, View dov, const float* lse,
@@ -253,7 +253,7 @@ flash_backward_keys(Problem p, const float* q, View qv, const float* k, View kv,
   float* vs = ks + BC * DS;  // BC x DS
   float* qs = vs + BC * DS;  // BR x DS
   float* gs = qs + BR * DS;  // BR x DS, dO
-  float* ps = gs + BR * DS;  // BR x PS, A and then dZ
+  float* ps = gs + BR * DS;  // BR x PS, A and then s dZ
   const int tx = threadIdx.x % TX, ty = threadIdx.x / TX, k0 = blockIdx.x * BC;
   const Place place = key_head(p, blockIdx.y, padding, states);
   float dka[CM][DN], dva[CM][DN];
@@ -275,12 +275,12 @@ flash_backward_keys(Problem p, const float* q, View qv, const float* k, View kv,
       scores_transposed_times_rows<CM>(dva, ps, gs, ty, tx);  // O = A V: dV += A^T dO
       __syncthreads();                                         // ps may be overwritten
       store_scores(ps, dz, ty, tx);
-      __syncthreads();                                         // dZ is in
-      scores_transposed_times_rows<CM>(dka, ps, qs, ty, tx);  // Z = s Q K^T: dK += dZ^T Q
+      __syncthreads();                                         // s dZ is in
+      scores_transposed_times_rows<CM>(dka, ps, qs, ty, tx);  // Z = s Q K^T: dK += s dZ^T Q
       if (dq) {
         float dqa[RM][DN];
         zero(dqa);
-        scores_times_rows<RM>(dqa, ps, ks, ty, tx);  // Z = s Q K^T: dQ += dZ K
+        scores_times_rows<RM>(dqa, ps, ks, ty, tx);  // Z = s Q K^T: dQ += s dZ K
 #pragma unroll
         for (int r = 0; r < RM; ++r)
 #pragma unroll
@@ -295,7 +295,7 @@ flash_backward_keys(Problem p, const float* q, View qv, const float* k, View kv,
   store_rows(dv + at(dvv, place.b, 0, place.g), dvv.row, dva, k0, p.keys, ty, tx);
 }
 
-// dQ = dZ K, without atomics. Grid (ceil(T / BR), B H), NT threads.
+// dQ = s dZ K, without atomics. Grid (ceil(T / BR), B H), NT threads.
 extern "C" __global__ void __launch_bounds__(NT)
 flash_backward_queries(Problem p, const float* q, View qv, const float* k, View kv, const float* v, View vv,
                        const unsigned char* padding, const u64* states, const float* dout, View dov, const float* lse,
@@ -305,7 +305,7 @@ flash_backward_queries(Problem p, const float* q, View qv, const float* k, View 
   float* gs = qs + BR * DS;  // BR x DS, dO
   float* ks = gs + BR * DS;  // BC x DS
   float* vs = ks + BC * DS;  // BC x DS
-  float* ps = vs + BC * DS;  // BR x PS, dZ
+  float* ps = vs + BC * DS;  // BR x PS, s dZ
   const int tx = threadIdx.x % TX, ty = threadIdx.x / TX, q0 = blockIdx.x * BR;
   const Place place = query_head(p, blockIdx.y, padding, states);
   const long long row = (long long)blockIdx.y * p.queries;
@@ -321,8 +321,8 @@ flash_backward_queries(Problem p, const float* q, View qv, const float* k, View 
     float a[RM][RN], dz[RM][RN];
     recompute(a, dz, p, place, place.h, qs, ks, gs, vs, lse + row, delta + row, q0, k0, ty, tx);
     store_scores(ps, dz, ty, tx);
-    __syncthreads();                             // dZ is in
-    scores_times_rows<RM>(dqa, ps, ks, ty, tx);  // Z = s Q K^T: dQ += dZ K
+    __syncthreads();                             // s dZ is in
+    scores_times_rows<RM>(dqa, ps, ks, ty, tx);  // Z = s Q K^T: dQ += s dZ K
     __syncthreads();                             // ks, vs and ps may be overwritten
   }
   store_rows(dq + at(dqv, place.b, 0, place.h), dqv.row, dqa, q0, p.queries, ty, tx);

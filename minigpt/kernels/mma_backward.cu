@@ -96,7 +96,7 @@ mma_backward_keys(Problem p, const element* q, View qv, const element* k, View k
           dz[f][c][i] = x * (m * dz[f][c][i] - deltas[t]);  // dZ = P (dP − δ)
         }
     add_product_ab(dv_sum, a, do_tile);  // dV += Aᵀ dO
-    add_product_ab(dk_sum, dz, q_tile);  // dK += dZᵀ Q
+    add_product_ab(dk_sum, dz, q_tile);  // dK/s += dZᵀ Q
 #if defined(ATOMIC_DQ)
     element* dz_tile = reinterpret_cast<element*>(row_numbers + 4 * STREAM);  // (STREAM, OWN)
 #pragma unroll
@@ -203,7 +203,7 @@ mma_backward_queries(Problem p, const element* q, View qv, const element* k, Vie
           const float m = DROPOUT ? dropout(p, state, h, t, s) : 1.f;
           dz[f][n][i] = x * (m * dz[f][n][i] - row_delta[f][i / 2]);  // dZ = P (dP − δ)
         }
-    add_product_ab(dq_sum, dz, k_tiles + buffer);  // dQ += dZ K
+    add_product_ab(dq_sum, dz, k_tiles + buffer);  // dQ/s += dZ K
     __syncthreads();  // everyone is done with this buffer before it is filled again
   }
   cp_async_wait<0>();

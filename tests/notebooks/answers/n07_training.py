@@ -51,7 +51,13 @@ def linear(step, total, warmup, peak, floor):
 
 def clip(gradients, limit):
     norm = math.sqrt(sum(np.sum(g**2) for g in gradients))
-    return [g * min(1.0, limit / norm) for g in gradients]
+    return [g * (limit / norm if norm > limit else 1.0) for g in gradients]
+
+
+def nothing_over_nothing(gradients, limit):
+    norm = np.float64(math.sqrt(sum(np.sum(g**2) for g in gradients)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return [np.where(norm > limit, g * limit / norm, g / norm * norm) for g in gradients]
 
 
 ANSWERS = (
@@ -62,6 +68,7 @@ ANSWERS = (
         (
             lambda gradients, limit: [clip([g], limit)[0] for g in gradients],
             lambda gradients, limit: [np.clip(g, -limit, limit) for g in gradients],
+            nothing_over_nothing,
         ),
     ),
     Answer(1_991_036_928, (497_759_232, 1_493_277_696)),

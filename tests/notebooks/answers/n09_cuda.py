@@ -20,8 +20,8 @@ def merge_to_nan(m1, l1, a1, m2, l2, a2):
 
 def tile_backward(dy, q, k, v, lse, delta, scale):
     p = np.exp(scale * q @ k.T - lse[:, None])
-    dz = p * (dy @ v.T - delta[:, None]) * scale
-    return dz @ k, dz.T @ q, p.T @ dy
+    dz = p * (dy @ v.T - delta[:, None])
+    return scale * dz @ k, scale * dz.T @ q, p.T @ dy
 
 
 def normalised_again(dy, q, k, v, lse, delta, scale):

@@ -7,10 +7,11 @@ def both_orders(a, b, start, delimiter, extract):
     return [[start, *a, delimiter, *b, extract], [start, *b, delimiter, *a, extract]]
 
 
-def token_weights(targets, sequences=True, row=True):
+def token_weights(targets, sequences=True, row=True, empty=0.0):
     counted = (targets != -100).astype(float)
     n = counted.sum(axis=1, keepdims=True) if row else counted.sum()
-    return counted / n / (len(targets) if sequences else 1)
+    weights = np.where(n > 0, counted / np.where(n > 0, n, 1), empty)
+    return weights / (len(targets) if sequences else 1)
 
 
 def choice_backward(h, w, labels, mean=True, sign=1.0, axis=1):
@@ -38,6 +39,8 @@ ANSWERS = (
             lambda targets: token_weights(targets, sequences=False),
             lambda targets: token_weights(targets, sequences=False, row=False),
             lambda targets: token_weights(np.zeros_like(targets)),
+            lambda targets: token_weights(targets, empty=np.nan),
+            lambda targets: token_weights(targets) * len(targets) / max(1, (targets != -100).any(axis=1).sum()),
         ),
     ),
     Answer(

@@ -57,6 +57,7 @@ ANSWERS = (
             lambda a, b: 2 * sum(word in b for word in a) / (len(a) + len(b)),
             lambda a, b: sum(min(a.count(word), b.count(word)) for word in set(a)) / len(b),
             lambda a, b: rouge_1(a, b) ** 0.5,
+            lambda a, b: rouge_1(a, b) if a else math.nan,
         ),
     ),
 )
