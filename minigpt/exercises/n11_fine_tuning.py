@@ -70,8 +70,8 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "1/S for the sequence times 1/n_s for the token; n_s counts what is not −100 in a row (keepdims=True). Where it "
-        "is 0, all weights of the row are 0, and 0/0 is not.",
+        "1/S for the sequence times 1/n_s for the token; n_s counts what is not −100 in a row (keepdims=True). "
+        "Where it is 0, all weights of the row are 0, and 0/0 is not.",
         function(
             _token_weights,
             _targets,
