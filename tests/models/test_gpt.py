@@ -9,6 +9,7 @@ import pytest
 from minigpt import fast, ops
 from minigpt.config import build_config, preset_names, read_preset
 from minigpt.data.batch import Batch
+from minigpt.errors import UserError
 from minigpt.gradcheck import MODEL_CASES, random_parameters
 from minigpt.models import FAMILIES, GPT, GPTConfig
 from minigpt.ops import IGNORE
@@ -244,3 +245,25 @@ def test_no_two_draws_of_dropout_share_a_site(name):
 
     case.model.forward(case.params, case.batch, Counting(**vars(case.run) | {"train": True}))
     assert len(asked) > 4 and len(set(asked)) == len(asked)
+
+
+SIZES = {
+    "gpt": ("context", "layers", "heads", "width", "feed_forward"),
+    "llama": ("context", "layers", "heads", "width"),
+    "bert": ("context", "layers", "heads", "width"),
+    "bart": ("context", "encoder_layers", "decoder_layers", "heads", "width"),
+    "transformer": ("context", "encoder_layers", "decoder_layers", "heads", "width"),
+}
+
+
+@pytest.mark.parametrize("family, name", [(family, name) for family, names in SIZES.items() for name in names])
+def test_sizes_below_what_can_be_are_refused(family, name):
+    with pytest.raises(UserError, match=f"model.{name}"):
+        build_config({"family": family, "model": {name: -1}})
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "window"])
+def test_what_may_be_zero_may_not_be_negative(name):
+    with pytest.raises(UserError, match=f"model.{name} is -1"):
+        GPTConfig(**{name: -1})
+    assert getattr(GPTConfig(**{name: 0}), name) == 0

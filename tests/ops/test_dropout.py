@@ -60,3 +60,8 @@ def test_a_part_of_the_positions_is_drawn_as_in_the_whole(first, last):
     part, cache = ops.dropout_forward(x[:, first:last], 0.4, KEY._replace(position=first))
     assert np.array_equal(part, whole[:, first:last])
     assert np.array_equal(ops.dropout_backward(x[:, first:last], cache), part)
+
+
+def test_a_rate_just_below_one_still_keeps_something():
+    """The threshold is a 32-bit number: 2³² would not fit, and would drop every entry."""
+    assert ops.dropout.drop_threshold(1 - 1e-12) == 2**32 - 1 and ops.dropout.drop_threshold(0.5) == 2**31
