@@ -1,5 +1,7 @@
 """Shards, splits and batches."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,17 @@ def test_a_failed_encoding_leaves_no_file(text_file):
         shards.encode_files([text_file], tokenizer, text.fingerprint([text_file]))
     folder = corpora.cache_folder() / "tokens"
     assert not [p for p in folder.glob(".*")] if folder.exists() else True
+
+
+def test_an_error_says_where_in_the_text(tmp_path, monkeypatch):
+    """The encoder sees pieces; the place is counted from the beginning of the text."""
+    path = tmp_path / "t.txt"
+    path.write_text("abcabcabcabcabcabcabcaX")
+    monkeypatch.setattr(text, "_PIECE", 8)
+    with pytest.raises(UserError) as caught:
+        shards.encode_files([path], tokenizers.CharTokenizer("abc"), "a fingerprint")
+    within, start = map(int, re.search(r"position (\d+).*counted from character (\d+) of", str(caught.value)).groups())
+    assert start > 0 and within + start == 22
 
 
 def test_empty_and_short_texts_are_refused(tmp_path):

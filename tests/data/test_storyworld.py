@@ -273,3 +273,9 @@ def test_articles_and_plurals():
     for index in range(500):
         text = storyworld.document(8, index).text
         assert not re.search(r"\b[Aa] [aeiou]", text) and not re.search(r"\b[Aa]n (?!hour)[^aeiou]", text), text
+
+
+def test_a_text_that_is_none_is_shown_by_its_beginning():
+    with pytest.raises(UserError) as caught:
+        storyworld.log_probability("Q" * 100)
+    assert "Q" * 60 + "'…" in str(caught.value) and "Q" * 61 not in str(caught.value)

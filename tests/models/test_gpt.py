@@ -267,3 +267,25 @@ def test_what_may_be_zero_may_not_be_negative(name):
     with pytest.raises(UserError, match=f"model.{name} is -1"):
         GPTConfig(**{name: -1})
     assert getattr(GPTConfig(**{name: 0}), name) == 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_needs_a_vocabulary(family):
+    config = build_config({"family": family})
+    assert config.model.vocab_size == 0
+    with pytest.raises(UserError, match=r"model\.vocab_size is 0"):
+        FAMILIES[family][1](config.model)
+
+
+@pytest.mark.parametrize("name", [name for name in MODEL_CASES if hasattr(MODEL_CASES[name]().batch, "starts")])
+def test_a_span_is_right_at_either_end(name):
+    """The place with the largest score, of the first and of the last token, each counts."""
+    case = MODEL_CASES[name]()
+    _, cache = case.model.forward(case.params, case.batch, case.run)
+    hits = [
+        cache.scores[row, :, end].argmax() == places[row]
+        for end, places in enumerate((case.batch.starts, case.batch.ends))
+        for row in range(len(places))
+    ]
+    right, count = case.model.measures(cache)["accuracy"]
+    assert right == sum(hits) and count == len(hits)

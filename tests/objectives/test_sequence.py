@@ -194,3 +194,9 @@ def test_reversing_words_is_learned(tsv, tmp_path, capsys):
 def test_what_does_not_fit_is_refused(more, sentence, tsv, tmp_path, capsys):
     assert main([*arguments("transformer-tiny", tsv, tmp_path / "run", 2), *more]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_one_pair_at_least_is_for_validation():
+    pairs = Pairs(np.arange(7), np.arange(7))  # three pairs of a token each
+    train, validation = pairs.split(0.01)
+    assert (train.count, validation.count) == (2, 1) and pairs.split(0.99)[0].count == 1

@@ -65,3 +65,11 @@ def test_a_part_of_the_positions_is_drawn_as_in_the_whole(first, last):
 def test_a_rate_just_below_one_still_keeps_something():
     """The threshold is a 32-bit number: 2³² would not fit, and would drop every entry."""
     assert ops.dropout.drop_threshold(1 - 1e-12) == 2**32 - 1 and ops.dropout.drop_threshold(0.5) == 2**31
+
+
+def test_draws_are_those_that_runs_were_made_with():
+    """A run that resumes drops the same entries as before: the generator's states, and what it keeps of two rows."""
+    key = ops.DropoutKey(1, 2, 3, 4)
+    assert ops.dropout.dropout_states(key, 2) == [10633590883234796973, 4201654297956184964]
+    kept = ops.dropout_forward(np.ones((2, 16)), 0.4, key)[0] > 0
+    assert np.packbits(kept).tolist() == [191, 79, 196, 153]
