@@ -11,7 +11,7 @@ import pytest
 from minigpt.commands import train as train_command
 from minigpt.tasks import metrics
 
-from .tiers import TIERS, Tiers
+from .tiers import TIERS, Tiers, choose_examples
 
 _DRAW_CURVES = train_command._draw_curves
 REAL_DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -26,6 +26,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    choose_examples(config)
     config.pluginmanager.register(Tiers(config), "tiers")
 
 

@@ -6,8 +6,9 @@
     pytest --tier exhaustive    and the full products of all options
     pytest -m parity            one kind alone; an -m of one's own is not narrowed further
 
-Tests on a GPU belong to no tier (`pytest -m gpu`). A slow test names the faster one that suggests what it proves:
-`@pytest.mark.slow("test_values: the same at one size")`.
+Properties, which hypothesis tries on many examples, are tried on a quarter of them in the core, and on all of them by
+`pytest -m properties`. Tests on a GPU belong to no tier (`pytest -m gpu`). A slow test names the faster one that
+suggests what it proves: `@pytest.mark.slow("test_values: the same at one size")`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 TIERS = {  # the markers that each one adds to the tier before
     "core": (),
@@ -36,6 +38,23 @@ ADDS = {
     "exhaustive": "the full products of all options: hours",
     "gpu": "the same code on a GPU",
 }
+
+
+_SHARE = 1.0  # of the examples that a property is tried on; set when the tier is known
+
+
+def examples(count: int) -> int:
+    """How many examples hypothesis tries: all of them in the slow tier and with an -m, a quarter in the core."""
+    return max(5, round(_SHARE * count))
+
+
+def choose_examples(config: pytest.Config) -> None:
+    """Before any test is imported: the core tier tries fewer examples, and the same ones each time."""
+    global _SHARE
+    core = config.option.tier == "core" and not config.option.markexpr
+    _SHARE = 0.25 if core else 1.0
+    settings.register_profile("ours", max_examples=examples(100), derandomize=core, deadline=None)
+    settings.load_profile("ours")
 
 
 def some(values: Iterable[Any], keep: Collection[Any], suggested_by: str) -> list[Any]:
@@ -56,8 +75,11 @@ class Tiers:
         self.config = config
         self.left_out: dict[str, int] = {}
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker("properties")
             for mark in item.iter_markers("slow"):
                 if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
                     raise pytest.UsageError(

@@ -69,6 +69,7 @@ def test_ratios_are_those_of_each_round():
     assert outcome.seconds("a") == (6.0, 2.0, 20.0)
 
 
+@pytest.mark.slow("test_mistakes_are_one_sentence")
 def test_a_contestant_that_cannot_be_built_is_named(undisturbed):
     with pytest.raises(UserError, match="x cannot be timed: ImportError: no such package"):
         contest({"x": Contestant(impossible, ())}, rounds=1)

@@ -112,6 +112,7 @@ def test_output_that_cannot_be_written(run, redirect, status, message):
     assert done.returncode == status and message in done.stderr and done.stderr.count("\n") == bool(message)
 
 
+@pytest.mark.slow("test_output_that_cannot_be_written: the other output")
 def test_any_terminal_can_show_any_text(tmp_path, capsys):
     text = tmp_path / "t.txt"
     text.write_text("Grüße aus 東京 🙂\n" * 40)

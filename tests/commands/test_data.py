@@ -38,6 +38,7 @@ def test_a_missing_package_is_said_before_anything_is_written(tmp_path, error, m
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.slow("tasks/test_baselines.py: what counting refuses")
 def test_words_cannot_be_counted_of_one_class(tmp_path, error):
     arguments = ["data", "tasks", "--task", "sst2", "--out", tmp_path / "t", "--train", "1", "--baselines"]
     assert "needs training examples of two classes; all 1 are of one" in error(*arguments, "--dev", "1", "--test", "1")

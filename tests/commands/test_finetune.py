@@ -116,6 +116,7 @@ def test_it_learns_what_there_is_to_learn(pretrained, tmp_path):
     assert best_so_far(tmp_path / "run", "accuracy").value > 0.9
 
 
+@pytest.mark.slow("test_it_learns_what_there_is_to_learn")
 def test_the_best_checkpoint_is_kept_and_opened(pretrained, rte, tmp_path):
     run = tmp_path / "run"
     flags = ["--epochs", "6", "--set", "schedule.peak=5e-2"]  # far too high: it gets worse
@@ -194,6 +195,7 @@ def test_a_fine_tuned_model_can_be_fine_tuned_again(pretrained, rte, tmp_path, c
     assert sizes[0] == sizes[1]
 
 
+@pytest.mark.slow("test_it_learns_what_there_is_to_learn")
 def test_what_is_new_and_what_is_left_out_is_said(pretrained, rte, tmp_path, capsys):
     assert finetune(pretrained("gpt"), "rte", rte, tmp_path / "a", "--epochs", "1") == 0
     assert "new: head.weight, head.bias, 3 rows of tokens\n" in capsys.readouterr().err

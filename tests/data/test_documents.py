@@ -11,6 +11,8 @@ from minigpt.data.dataset import make_tokenizer
 from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents
 from minigpt.errors import UserError
 
+from ..tiers import examples
+
 SEPARATOR = "<|endoftext|>"
 LINES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\ufeff"), max_size=12)
 
@@ -31,7 +33,7 @@ def encoded(paths, separator=SEPARATOR):
     return found
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(LINES, min_size=1, max_size=4), max_size=4), st.booleans())
 def test_documents_come_back_one_by_one(tmp_path_factory, texts, newline_at_end):
     texts = ["".join(f"{line}\n" for line in lines) for lines in texts]

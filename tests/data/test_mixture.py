@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from minigpt.data.mixture import BLOCK, mixture_rows, quotas
 
+from ..tiers import examples
+
 WEIGHTS = st.lists(st.floats(0.01, 100.0), min_size=1, max_size=6)
 
 
@@ -25,7 +27,7 @@ def test_gpt3_s_weights_sum_to_101_per_cent_and_are_normalised():
     assert quotas([60, 22, 8, 8, 3]) == (594, 218, 79, 79, 30)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(WEIGHTS, st.data())
 def test_no_window_comes_twice_in_an_epoch_and_none_is_left_out(weights, data):
     windows = [data.draw(st.integers(1, 40)) for _ in weights]
@@ -49,7 +51,7 @@ def test_realised_weights_match(rows):
         assert abs(got[corpus] / rows - weight) <= spread + 1e-12
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(st.integers(0, 5000), st.integers(1, 200), st.integers(0, 199))
 def test_rows_do_not_depend_on_how_they_are_asked_for(first, rows, cut):
     windows, weights = [17, 400, 33], [3, 2, 1]

@@ -70,6 +70,7 @@ def test_a_story_with_a_fact_changed_is_refused():
         assert storyworld.derivations(wrong) == 0
 
 
+@pytest.mark.slow("commands/test_data_storyworld.py: entropy beside the mean")
 def test_the_closed_form_is_the_mean_of_minus_log_p():
     found = storyworld.entropy(samples=3000)
     for one in found.values():

@@ -108,6 +108,7 @@ def test_the_launcher_refuses_what_a_kernel_would_misread():
         compiled.launch("reverse", (1,), (64,), (x, x, 64, np.float32(1)))
 
 
+@pytest.mark.slow("test_each_rung_in_every_thread_order: they take structs")
 def test_structs_are_laid_out_as_in_c():
     code = """
     struct Pair { int a; long long b; float c; };

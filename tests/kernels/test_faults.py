@@ -11,7 +11,6 @@ import pytest
 
 from minigpt.kernels.emulator import ORDERS, EmulatedModule, Emulation, sanitizer_environment
 
-from ..tiers import some
 from .attention_cases import BOUND
 from .faults import BARRIER, CLEAN, PRODUCT, SMALL, edited_flash, small
 
@@ -27,6 +26,7 @@ def test_the_barrier_in_its_place_gives_right_values_in_every_order():
     assert all(edited_flash(BARRIER, BARRIER, Emulation(order)) <= BOUND for order in ORDERS)
 
 
+@pytest.mark.slow("test_threads_that_leave_before_a_barrier")
 def test_a_barrier_that_not_all_reach_together():
     with pytest.raises(RuntimeError, match="divergent_barrier: divergent __syncthreads: lines"):
         small("divergent_barrier")
@@ -44,7 +44,7 @@ def test_a_shuffle_without_half_of_its_lanes():
         small("half_warp_shuffle")
 
 
-@pytest.mark.slow("test_a_barrier_that_not_all_reach_together: the line is in the message")
+@pytest.mark.slow("test_threads_that_leave_before_a_barrier: the line is in the message")
 def test_errors_name_the_line():
     with pytest.raises(RuntimeError) as caught:
         EmulatedModule('#line 1 "k.cu"\n' + SMALL).get_function("early_exit")(
@@ -63,7 +63,8 @@ def test_a_copy_that_was_not_waited_for_is_nan():
     assert np.isnan(small("no_wait")[:128]).all()
 
 
-@pytest.mark.parametrize("swapped", some([False, True], [True], "test_ptx: products with the registers in order"))
+@pytest.mark.slow("test_ptx: products with the registers in order")
+@pytest.mark.parametrize("swapped", [False, True])
 def test_swapped_registers_give_a_wrong_product(swapped):
     source = PRODUCT.replace("mma_bf16_16816(c, x, y)", "u32 z[4] = {x[0], x[2], x[1], x[3]}; mma_bf16_16816(c, z, y)")
     rng = np.random.default_rng(0)

@@ -23,10 +23,10 @@ KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
 CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
 
 
-FEW = ["layernorm", "cross-entropy-smoothed"]
+FEW = ["layernorm"]
 
 
-@pytest.fixture(params=some(CASES, FEW, "layernorm and cross-entropy"), name="case")
+@pytest.fixture(params=some(CASES, FEW, "layernorm"), name="case")
 def operation_case(request):
     return CASES[request.param]
 
@@ -48,6 +48,7 @@ test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_b
 test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 
+@pytest.mark.slow("test_dtype_is_kept and test_gradients_are_the_true_ones")
 @pytest.mark.parametrize("dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_type_in_every_thread_order(name, dtype):
@@ -80,7 +81,7 @@ def test_the_kernels_say_what_they_do_not_take():
         operations.cross_entropy_forward(np.ones((1, 3)), np.array([3]))
 
 
-@pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
+@pytest.mark.parametrize("variant", some(["adamw", "openai", "bert", "fairseq"], ["bert"], "one variant"))
 @pytest.mark.parametrize("dtype", some([np.float64, np.float32], [np.float32], "the same in float32"))
 def test_adamw_equals_the_plain_one(variant, dtype):
     config = OptimizerConfig(variant=variant, beta2=0.999, weight_decay=0.3, eps=1e-3)

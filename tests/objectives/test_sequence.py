@@ -166,6 +166,7 @@ def test_a_run_repeats_evaluates_and_writes(form, tsv, text_file, tmp_path, caps
     assert "</s>" not in capsys.readouterr().out
 
 
+@pytest.mark.slow("test_a_run_repeats_evaluates_and_writes")
 def test_reversing_words_is_learned(tsv, tmp_path, capsys):
     """A task that only cross-attention can solve: after little training most target tokens are right."""
     settings = {

@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from minigpt.tasks.files import json_rows, own_split, quoted_rows, tab_rows
 
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+from ..tiers import examples
+
+SETTINGS = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 CHARACTERS = st.characters(exclude_categories=["Cs"])
 FIELD = st.text(st.one_of(CHARACTERS, st.sampled_from('"\u2028\x85\x0b\x0c,\ufeff')), min_size=1)
 IN_TABLE = FIELD.map(lambda text: "".join(c for c in text if c not in "\t\n\r") or "x")

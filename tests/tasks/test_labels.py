@@ -2,11 +2,14 @@
 
 from collections import Counter
 
+import pytest
+
 from minigpt.data import storyworld
 from minigpt.data.storyworld import lists
 from minigpt.tasks.labels import LABELS8, LINES, SIZES, read_labels
 
 
+@pytest.mark.slow("the other tests of this file, on fewer lines")
 def test_the_answer_is_in_the_lines():
     examples = read_labels("", "dev")
     assert len(examples) == SIZES["dev"] and len({(e.lines, e.context) for e in examples}) == len(examples)

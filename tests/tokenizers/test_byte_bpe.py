@@ -14,6 +14,7 @@ from minigpt.tokenizers.merge import merge_word
 from minigpt.tokenizers.pretokens import LLAMA3_PATTERN
 from minigpt.tokenizers.readers import read_vocab_bpe
 
+from ..tiers import examples
 from .texts import SAMPLE, TEXTS, corpus, real_file
 
 TOKENIZER = tokenizers.train("bpe", iter([SAMPLE]), 380, special_tokens=["<|end|>", "<|pad|>"])
@@ -88,7 +89,7 @@ def test_min_frequency_stops_training():
 
 
 @given(st.lists(st.integers(1, 30), max_size=20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_where_the_pieces_are_cut_does_not_matter(lengths):
     pieces, rest = [], SAMPLE[:500]
     for n in lengths:

@@ -7,6 +7,7 @@ from minigpt.tokenizers import WordPiece
 from minigpt.tokenizers.byte_offsets import byte_offsets
 from minigpt.tokenizers.hf_read import from_hf
 
+from ..tiers import examples
 from .test_pipeline import BYTE_LEVEL, PREFIXES, bpe, byte_bpe
 from .test_streaming import KINDS, llama
 from .texts import TEXTS
@@ -46,7 +47,7 @@ def check(text):
             assert not spans or spans[-1][1] == len(data)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(TEXTS)
 def test_spans_are_in_order_and_apart(text):
     check(text)
@@ -54,4 +55,4 @@ def test_spans_are_in_order_and_apart(text):
 
 @pytest.mark.slow("test_spans_are_in_order_and_apart: the same with fewer texts")
 def test_spans_of_many_texts():
-    settings(max_examples=3000, deadline=None, database=None)(given(TEXTS)(check))()
+    settings(max_examples=examples(3000), deadline=None, database=None)(given(TEXTS)(check))()

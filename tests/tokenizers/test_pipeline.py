@@ -16,6 +16,7 @@ from minigpt.tokenizers.pipeline import patterns
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
 from minigpt.tokenizers.sentencepiece_files import UNIGRAM, read_model
 
+from ..tiers import examples
 from .test_sentencepiece import model_file
 from .texts import TEXTS, little_llama
 
@@ -182,7 +183,7 @@ EVERYTHING = [
 def test_the_fast_way_and_the_one_with_offsets_agree(data):
     tokenizer = from_hf(data)
 
-    @settings(max_examples=15)
+    @settings(max_examples=examples(15))
     @given(TEXTS)
     def check(text):
         for allowed in ((), "all"):

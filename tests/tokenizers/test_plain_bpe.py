@@ -12,6 +12,7 @@ from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN
 from minigpt.tokenizers.readers import read_vocab_bpe
 
+from ..tiers import examples
 from .texts import SAMPLE, TEXTS, real_file
 
 # Few letters make many ties, runs such as aaaa, and merges that meet the letters of a special token.
@@ -39,7 +40,7 @@ def test_pairs_are_merged_from_left_to_right(symbols, merged):
 
 
 @given(st.one_of(FEW, WORDS.filter(bool)), SPECIAL)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_both_learn_the_same_from_any_text(text, special):
     ids, merges = plain_bpe.learn(text, 280, special_tokens=special)
     other = fast(text, 280, special_tokens=special)
@@ -48,7 +49,7 @@ def test_both_learn_the_same_from_any_text(text, special):
 
 
 @given(TEXTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_both_give_the_same_ids_to_any_text(text):
     assert plain_bpe.encode(text, *LEARNED) == SAME.encode(text)
 
@@ -65,7 +66,7 @@ def test_both_learn_the_same_from_a_text():
 
 
 @given(st.permutations([*pairwise("abcab"), ("ab", "c"), ("a", "bc"), ("ab", "ab")]), st.text("abcd", max_size=12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_both_apply_merges_that_no_training_made(merges, text):
     """Merges in any order, also of symbols that come later, as in files made by hand; d has no token."""
     vocab = {symbol: i for i, symbol in enumerate(["a", "b", "c", "ab", "bc", "ca", "abc", "abab"])}

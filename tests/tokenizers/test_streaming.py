@@ -11,6 +11,7 @@ from minigpt.tokenizers.patterns import PATTERNS
 from minigpt.tokenizers.sentencepiece_files import USER_DEFINED, SentencePieceVocabulary
 from minigpt.tokenizers.streaming import encode_pieces, regroup
 
+from ..tiers import examples
 from .texts import SAMPLE, TEXTS, little_llama
 
 WIDE = SAMPLE + "".join(map(chr, range(32, 127))) + "ΣσςÀ\u0301日本▁"
@@ -66,13 +67,13 @@ def check(whole: str, sizes: list[int]) -> None:
         assert "".join(part.text for part in regroup(pieces, tokenizer.last_cut)) == whole
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.one_of(EDGES, TEXTS), st.lists(st.integers(0, 6), max_size=40))
 def test_pieces_of_any_sizes(whole, sizes):
     check(whole, sizes)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(EDGES)
 def test_every_piece_one_character(whole):
     check(whole, [1] * len(whole))
@@ -80,7 +81,7 @@ def test_every_piece_one_character(whole):
 
 @pytest.mark.slow("test_every_piece_one_character: the same with fewer texts")
 def test_every_piece_one_character_of_many_texts():
-    @settings(max_examples=20_000, deadline=None, database=None)
+    @settings(max_examples=examples(20_000), deadline=None, database=None)
     @given(st.one_of(EDGES, TEXTS))
     def check_all(whole):
         check(whole, [1] * len(whole))
