@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 TIERS = {  # the markers that each one adds to the tier before
     "core": (),
@@ -75,11 +75,12 @@ class Tiers:
         self.config = config
         self.left_out: dict[str, int] = {}
 
-    @pytest.hookimpl(tryfirst=True)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        if isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
+            item.add_marker("properties")
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-                item.add_marker("properties")
             for mark in item.iter_markers("slow"):
                 if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
                     raise pytest.UsageError(
