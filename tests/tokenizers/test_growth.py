@@ -89,7 +89,7 @@ def cpu_time(work, *arguments) -> float:
     return time.process_time() - start
 
 
-@pytest.mark.slow("test_calls_grow_like_the_text: the calls, which do not see what happens within one")
+@pytest.mark.exhaustive  # by a clock; the calls are counted above
 @pytest.mark.parametrize("kind", KINDS)
 def test_time_grows_like_the_text(kind):
     tries = 5
@@ -113,7 +113,7 @@ def test_merges_of_a_long_run_and_a_long_word():
     assert strings[2:] == ["ab", "aab", "abaab", "abaab" * 2, "aab" * 2, "abaab" * 4, "aab" * 4, "abaab" * 8]
 
 
-@pytest.mark.slow("test_merges_of_a_long_run_and_a_long_word: the same merges at one size")
+@pytest.mark.exhaustive  # by a clock
 @pytest.mark.parametrize("text", ["one letter", "random letters"])
 def test_training_on_one_long_word_grows_like_the_word(text):
     for _ in range(5):
