@@ -155,7 +155,7 @@ def test_a_run_repeats_evaluates_and_writes(form, tsv, text_file, tmp_path, caps
     capsys.readouterr()
     assert main(["eval", str(tmp_path / "a"), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    bits = {"bits_per_byte"} if form == "text" else set()
+    bits = {"bits_per_byte", "bytes"} if form == "text" else set()
     assert values.keys() == {"loss", "perplexity", "tokens", "accuracy"} | bits
     assert values["perplexity"] == pytest.approx(math.exp(values["loss"]))
     assert main(["eval", str(tmp_path / "a"), "--data", str(text)]) == 0

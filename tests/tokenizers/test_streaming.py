@@ -79,7 +79,7 @@ def test_every_piece_one_character(whole):
     check(whole, [1] * len(whole))
 
 
-@pytest.mark.slow("test_every_piece_one_character: the same with fewer texts")
+@pytest.mark.exhaustive
 def test_every_piece_one_character_of_many_texts():
     @settings(max_examples=examples(20_000), deadline=None, database=None)
     @given(st.one_of(EDGES, TEXTS))
