@@ -95,11 +95,13 @@ def filled(settings, free, prompt):
     }
 
 
-@pytest.mark.parametrize("search", SEARCHES)
-@pytest.mark.parametrize("name", SETTINGS)
+# Of two ends that are equally good to force, torch.topk may take either: only the greedy search is compared.
+CASES = [(name, search) for name in SETTINGS for search in SEARCHES]
+CASES = [(name, search) for name, search in CASES if name != "forced to one of two" or search == "greedy"]
+
+
+@pytest.mark.parametrize("name, search", CASES)
 def test_settings(pair, name, search):
-    if name == "forced to one of two" and search != "greedy":
-        pytest.skip("both are as good, and which one torch.topk takes is not defined")
     model, loaded, ids, mask = pair
     prompt = 1 if model.config.is_encoder_decoder else ids.shape[1]
     base = {"max_new_tokens": NEW, "do_sample": False, "pad_token_id": 1, "eos_token_id": None}
