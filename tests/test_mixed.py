@@ -135,6 +135,7 @@ def test_the_scale_halves_at_once_and_doubles_slowly(monkeypatch):
         assert LossScale.of(compute) == LossScale(1.0, 0, False) and LossScale.of(compute).state() is None
 
 
+@pytest.mark.slow("test_models_compute_in_16_bits_and_give_float32_gradients")
 @pytest.mark.parametrize("compute", DTYPES)
 def test_training_follows_the_float32_curve_and_resumes_to_the_same_bits(compute, text_file, tmp_path, capsys):
     assert train(text_file, tmp_path / "full", 12) == 0

@@ -55,6 +55,7 @@ def test_a_run_becomes_a_folder_and_a_run_again(trained, tmp_path, capsys):
     assert after.config.model == expected
 
 
+@pytest.mark.slow("test_a_run_becomes_a_folder_and_a_run_again")
 def test_a_converted_run_can_be_used_like_any_other(trained, source, tmp_path, capsys):
     tokenizers.save(ByteTokenizer(), tmp_path / "tokenizer.json")
     run = str(tmp_path / "run")

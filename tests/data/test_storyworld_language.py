@@ -21,6 +21,7 @@ from minigpt.data.storyworld.language import (
 from minigpt.errors import UserError
 
 
+@pytest.mark.slow("test_golden.py, and the other tests of this file")
 def test_every_translation_can_be_undone():
     seen = {}
     for key in range(3000):

@@ -231,6 +231,7 @@ def test_kills_at_random_moments(reference, tmp_path, kills, steps):
     assert all(ours[name] == theirs[name] for name in theirs)
 
 
+@pytest.mark.slow("test_stopping_and_resuming_gives_the_same_bits, and the kills")
 @pytest.mark.parametrize("number", some([signal.SIGINT, signal.SIGTERM], [signal.SIGINT], "the same with SIGINT"))
 @pytest.mark.parametrize("part", some([0.6, 0.8], [0.6], "the same a little earlier"))
 def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_path, number, part):
