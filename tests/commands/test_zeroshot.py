@@ -62,6 +62,7 @@ def test_all_takes_the_tasks_whose_files_are_there(runs, data, capsys):
     assert "without cola: " in shown.err and "without sst2" not in shown.err
 
 
+@pytest.mark.slow("test_one_task: the same of one checkpoint")
 def test_skill_over_the_checkpoints(runs, data, capsys, tmp_path):
     arguments = ["zeroshot", runs / "powers", "--task", "sst2", "--task", "rte", "--data", data, "--checkpoints"]
     values = json_of(capsys, *arguments, "--json", "--out", tmp_path / "skill.png")

@@ -133,6 +133,7 @@ def test_eval_sets_it_beside_the_model(text_file, tmp_path, capsys):
     assert "baseline_loss" not in json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow("test_eval_sets_it_beside_the_model")
 def test_a_baseline_can_be_drawn_into_the_curves(text_file, tmp_path, capsys):
     from minigpt.plot import training_figure
 

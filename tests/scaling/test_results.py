@@ -39,7 +39,7 @@ def test_sizes_double_and_the_largest_is_twice_the_one_before():
     assert parse_size("2x48") == Size(2, 48) and str(Size(2, 48)) == "2x48"
 
 
-@pytest.mark.slow("test_laws_values_text_and_picture")
+@pytest.mark.slow("commands/test_scaling.py: the same from the command line")
 @pytest.mark.parametrize("floor", [TRUTH.floor, None])
 def test_the_largest_is_predicted_from_the_others(floor):
     found = results.predict_largest(family_points(), NAMES, floor)
@@ -50,6 +50,7 @@ def test_the_largest_is_predicted_from_the_others(floor):
         assert p.interval.low < p.predicted < p.interval.high
 
 
+@pytest.mark.slow("commands/test_scaling.py: the same from the command line")
 def test_laws_values_text_and_picture(tmp_path):
     points = family_points()
     fits = results.fitted_laws(points, TRUTH.floor)

@@ -201,6 +201,7 @@ def test_gpt2_vectors():
     )
 
 
+@pytest.mark.slow("test_gpt2_vectors")
 def test_every_token_of_gpt2_encodes_to_itself():
     gpt2 = read_vocab_bpe(real_file("tokenizers", "gpt2", "vocab.bpe"))
     bad = [
