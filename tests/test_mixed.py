@@ -102,7 +102,7 @@ def test_products_are_summed_in_float32():
         assert y.item() == 4096 and (dweight == 4096).all()
 
 
-@pytest.mark.slow("kernels/test_fused.py: every number type")
+@pytest.mark.slow("kernels/test_fused.py: a fused kernel in two number types")
 def test_fused_kernels_take_16_bits_as_they_are():
     """A whole model, forward and backward, on emulated kernels in bfloat16."""
     case = MODEL_CASES["gpt2"]()

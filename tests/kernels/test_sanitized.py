@@ -32,7 +32,7 @@ def test_kernels_are_clean(sanitizer):
     assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr
 
 
-@pytest.mark.slow("test_faults_show_in_the_values_of_some_order")
+@pytest.mark.slow("test_faults.py: a missing barrier gives wrong values in some order")
 @pytest.mark.parametrize("fault", ["missing-barrier", "missing-sync-after-wait"])
 def test_the_thread_sanitizer_sees_a_barrier_missing_between_asynchronous_copies(fault):
     done = under("thread", fault)
