@@ -20,7 +20,6 @@ from minigpt.params import Parameters
 from minigpt.train.log import read_log
 
 from . import fake_cupy
-from .tiers import some
 from .train.runs import train
 
 
@@ -197,8 +196,9 @@ def test_models_stay_on_the_device(monkeypatch, name):
     np.testing.assert_allclose(device_grads.flat.get(), grads.flat, rtol=1e-13, atol=1e-15)
 
 
-@pytest.mark.parametrize("dtype", some(["float64", "bfloat16"], ["float64"], "the same in float64"))
-@pytest.mark.parametrize("name", some(MODEL_CASES, ["gpt2"], "the same for GPT-2"))
+@pytest.mark.slow("test_models_stay_on_the_device, and test_fused.py for each kernel")
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+@pytest.mark.parametrize("name", MODEL_CASES)
 def test_models_stay_on_the_device_with_kernels(monkeypatch, name, dtype):
     """Fused kernels, alone and in mixed precision: whatever the device path does, it does to device arrays."""
     fake_cupy.install(monkeypatch)

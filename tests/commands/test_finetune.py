@@ -77,7 +77,8 @@ def test_every_family_learns_a_pair(pretrained, rte, tmp_path, capsys, family):
     assert "has a head for rte; convert writes models as they are pretrained" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("family", some(["gpt", "bert"], ["gpt"], "the same for GPT"))
+@pytest.mark.slow("test_it_learns_what_there_is_to_learn, and the heads in tests/models")
+@pytest.mark.parametrize("family", ["gpt", "bert"])
 def test_choices_and_scores(pretrained, tmp_path, capsys, family):
     swag, stsb = write_swag(tmp_path / "swag"), write_stsb(tmp_path / "STS-B")
     values = json_of(

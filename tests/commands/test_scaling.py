@@ -16,7 +16,7 @@ def small(monkeypatch):
     changed = {"_TOKENIZER": "bpe:300", "EVALUATIONS": 4, "WARMUP": 5}
     for name, value in changed.items():
         monkeypatch.setattr(family, name, value)
-    monkeypatch.setattr(results, "_DRAWS", 10)
+    monkeypatch.setattr(results, "_DRAWS", 3)
 
 
 def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, capsys):

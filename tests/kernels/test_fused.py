@@ -41,14 +41,14 @@ def test_every_element_has_its_true_gradient(case):
     table.test_gradients_are_the_true_ones_at_every_element(case)
 
 
-test_dtype_is_kept = table.test_dtype_is_kept
+test_dtype_is_kept = pytest.mark.slow("test_parameter_gradients_accumulate: in float64")(table.test_dtype_is_kept)
 test_inputs_gradient_and_cache_stay_untouched = table.test_inputs_gradient_and_cache_stay_untouched
 test_non_contiguous_inputs_give_the_same = table.test_non_contiguous_inputs_give_the_same
 test_out_receives_what_would_be_allocated = table.test_out_receives_what_would_be_allocated
 test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 
-@pytest.mark.slow("test_dtype_is_kept and test_gradients_are_the_true_ones")
+@pytest.mark.slow("test_gradients_are_the_true_ones: in float64, in one order")
 @pytest.mark.parametrize("dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_number_type_in_every_thread_order(name, dtype):

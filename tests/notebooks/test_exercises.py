@@ -9,6 +9,8 @@ from minigpt.errors import UserError
 from minigpt.exercises import WrongAnswer, check_exercise, checks, exercise_names, find_exercise
 from minigpt.testing import check_exercise as shown_to_readers
 
+from ..tiers import some
+
 NAMES = exercise_names()
 
 
@@ -24,7 +26,9 @@ def test_the_right_answer_is_accepted(name, capsys):
     assert capsys.readouterr().out == f"{name} is right.\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", some(NAMES, set(NAMES) - {"09-cuda/4"}, "test_the_right_answer_is_accepted of 09-cuda/4")
+)
 def test_wrong_answers_are_refused(name):
     assert len(answer(name).wrong) >= 2
     for wrong in answer(name).wrong:

@@ -21,7 +21,7 @@ def test_the_answer_is_in_the_lines():
 
 
 def test_the_whole_list_is_a_document_of_the_world_in_its_split():
-    for e in read_labels("", "dev")[:5]:
+    for e in read_labels("", "dev")[:2]:
         text = "\n".join([*e.lines, f"{e.context} {e.options[e.label]}"])
         assert storyworld.derivations(text) == 1 and storyworld.split_of(text) == "dev"
 
