@@ -222,7 +222,7 @@ def test_models_stay_on_the_device_with_kernels(monkeypatch, name, dtype):
     assert difference <= tolerance * np.linalg.norm(grads.flat)
 
 
-@pytest.mark.slow("test_models_stay_on_the_device_with_kernels")
+@pytest.mark.slow("test_models_stay_on_the_device: with the plain optimizer, see test_fused.py")
 def test_a_whole_run_on_the_device_equals_the_one_on_the_cpu(monkeypatch, text_file, tmp_path, capsys):
     for backend in ("cpu", "gpu"):
         if backend == "gpu":
