@@ -59,9 +59,16 @@ class Scope:
     def scope(self, prefix: str) -> Scope:
         return Scope(self._parameters, f"{self._prefix}{prefix}.")
 
-    def first(self, name: str) -> bool:
-        """See `Parameters.first`."""
-        return self._parameters.first(self._prefix + name)
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self._parameters
+
+    def into(self, name: str) -> Array:
+        """See `Parameters.into`."""
+        return self._parameters.into(self._prefix + name)
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        """See `Parameters.claim`."""
+        return self._parameters.claim(self._prefix + name)
 
 
 class Parameters(Mapping):
@@ -95,9 +102,13 @@ class Parameters(Mapping):
         """View the tensors below `prefix`: `params.scope("blocks.0")["norm1.gain"]`."""
         return Scope(self, f"{prefix}.")
 
-    def first(self, name: str) -> bool:
-        """Whether this tensor's memory holds nothing yet and the caller is to overwrite it (see `Gradients`)."""
-        return False
+    def into(self, name: str) -> Array:
+        """The tensor, for a gradient to be added into."""
+        return self._views[name]
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        """The tensor, and whether it holds nothing yet, so that the caller is to overwrite it (see `Gradients`)."""
+        return self._views[name], False
 
     @property
     def decayed(self) -> int:
@@ -124,8 +135,9 @@ class Gradients(Parameters):
     """Gradients that count as zero without having been set to zero.
 
     Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
-    was written yet. Whoever looks a tensor up gets zeros; an operation that writes the whole of it asks `first` before,
-    and if that says yes it overwrites instead of adding.
+    was written yet. Who adds asks for the tensor with `into`, which fills it with zeros the first time; who writes the
+    whole of it asks with `claim`, and overwrites where that says that nothing was there. `complete` makes all of it
+    valid; before that, looking a tensor up gives what its memory happens to hold.
     """
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
@@ -136,21 +148,21 @@ class Gradients(Parameters):
         """Start anew: every gradient counts as zero."""
         self._unwritten = set(self._views)
 
-    def first(self, name: str) -> bool:
-        unwritten = name in self._unwritten
-        self._unwritten.discard(name)
-        return unwritten
-
-    def __getitem__(self, name: str) -> Array:
-        view = self._views[name]
-        if self.first(name):
+    def into(self, name: str) -> Array:
+        view, fresh = self.claim(name)
+        if fresh:
             view[...] = 0
         return view
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        fresh = name in self._unwritten
+        self._unwritten.discard(name)
+        return self._views[name], fresh
 
     def complete(self) -> None:
         """Make the flat buffer valid: set to zero what nothing was written to."""
         for name in list(self._unwritten):
-            self[name]
+            self.into(name)
 
 
 def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:

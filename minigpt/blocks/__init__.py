@@ -39,6 +39,12 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
+from minigpt.blocks.stack import (
+    decoder_stack_backward,
+    decoder_stack_forward,
+    stack_backward,
+    stack_forward,
+)
 from minigpt.blocks.step import block_step, decoder_block_step
 
 __all__ = [
@@ -56,6 +62,8 @@ __all__ = [
     "decoder_block_forward",
     "decoder_block_specs",
     "decoder_block_step",
+    "decoder_stack_backward",
+    "decoder_stack_forward",
     "linear_backward",
     "linear_forward",
     "linear_specs",
@@ -72,4 +80,6 @@ __all__ = [
     "self_attention_backward",
     "self_attention_forward",
     "self_attention_specs",
+    "stack_backward",
+    "stack_forward",
 ]

@@ -1,7 +1,8 @@
 """The Transformer block: attention and a feed-forward layer, each with a residual connection and a norm.
 
 Pre-norm (GPT-2, Llama): x + f(norm(x)). Post-norm (the first Transformer, GPT, BERT, BART): norm(x + f(x)). f is
-attention, in a decoder with an encoder then attention to the encoder's output, and last the feed-forward layer.
+attention, in a decoder with an encoder then attention to the encoder's output, and last the feed-forward layer. Such an
+f with its norm and residual connection is a sub-layer, as in the Transformer's paper.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from minigpt import ops
 from minigpt.backend import Array
 from minigpt.blocks.attention import (
     AttentionResults,
-    attention_results,
+    CrossAttentionCache,
+    SelfAttentionCache,
     cross_attention_backward,
     cross_attention_forward,
     cross_attention_specs,
@@ -22,6 +24,7 @@ from minigpt.blocks.attention import (
 )
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import (
+    MLPCache,
     mlp_backward,
     mlp_forward,
     mlp_specs,
@@ -29,7 +32,6 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
-from minigpt.blocks.recompute import BlockCache, Kept, backward_of, block_of
 from minigpt.params import ParameterSpec, Scope
 from minigpt.run import Run
 
@@ -47,54 +49,67 @@ def block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-class PairCache(NamedTuple):
-    """Of a sub-layer with its norm and residual connection."""
-
+class AttentionSublayerCache(NamedTuple):
     norm: Any
-    inner: Any
+    attention: SelfAttentionCache
+
+
+class CrossSublayerCache(NamedTuple):
+    norm: Any
+    attention: CrossAttentionCache
+
+
+class MLPSublayerCache(NamedTuple):
+    norm: Any
+    mlp: MLPCache
+
+
+class BlockCache(NamedTuple):
+    attention: AttentionSublayerCache
+    mlp: MLPSublayerCache
+
+
+class DecoderBlockCache(NamedTuple):
+    attention: AttentionSublayerCache
+    cross: CrossSublayerCache
+    mlp: MLPSublayerCache
 
 
 def block_forward(
     x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
-) -> tuple[Array, BlockCache | Kept]:
+) -> tuple[Array, BlockCache]:
     """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
 
     Args:
         site: the number of the block's first dropout site; it has SITES_PER_BLOCK.
         positions: see `qkv_forward`.
     """
-
-    def attention(x: Array, kept: AttentionResults | None) -> tuple[Array, PairCache]:
-        return _attention_forward(x, p, c, run, site, mask, positions, kept)
-
-    def feed_forward(x: Array, run: Run) -> tuple[Array, PairCache]:
-        return _feed_forward_forward(x, p, c, run, site + 2)
-
-    return block_of(attention, feed_forward, lambda cache: attention_results(cache.inner, c, run), x, run)
+    x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask, positions)
+    x, c_mlp = mlp_sublayer_forward(x, p, c, run, site + 2)
+    return x, BlockCache(c_attention, c_mlp)
 
 
-def block_backward(dx: Array, cache: BlockCache | Kept, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """The same parts from the last to the first."""
-
-    def attention_backward(dx: Array, cache: PairCache) -> Array:
-        return _attention_backward(dx, cache, g, c, run)
-
-    def feed_forward_backward(dx: Array, cache: PairCache) -> Array:
-        return _feed_forward_backward(dx, cache, g, c, run)
-
-    return backward_of(attention_backward, feed_forward_backward, dx, cache, run)
+def block_backward(dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """The same two from the last to the first."""
+    dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
+    return attention_sublayer_backward(dx, cache.attention, g, c, run)
 
 
-def _attention_forward(
+def attention_sublayer_forward(
     x: Array,
     p: Scope,
     c: BlockConfig,
     run: Run,
     site: int,
     mask: ops.Mask,
-    positions: int | Array,
-    kept: AttentionResults | None,
-) -> tuple[Array, PairCache]:
+    positions: int | Array = 0,
+    kept: AttentionResults | None = None,
+) -> tuple[Array, AttentionSublayerCache]:
+    """x + attention(norm1(x)), or norm1(x + attention(x)).
+
+    Args:
+        kept: see `self_attention_forward`.
+    """
     attention = p.scope("attention")
     if c.norm == "pre":
         h, c_norm = norm_forward(x, p, "norm1", c, run)
@@ -103,20 +118,21 @@ def _attention_forward(
     else:
         a, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept)
         x, c_norm = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-    return x, PairCache(c_norm, c_attention)
+    return x, AttentionSublayerCache(c_norm, c_attention)
 
 
-def _attention_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """At the sum the gradient flows into both summands."""
+def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """At the sum x + a the gradient flows into both summands."""
     attention = g.scope("attention")
     if c.norm == "pre":
-        dh = self_attention_backward(dx, cache.inner, attention, c, run)  # x + a
+        dh = self_attention_backward(dx, cache.attention, attention, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm1", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
-    return run.ops.add(dx, self_attention_backward(dx, cache.inner, attention, c, run))  # x + a
+    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))
 
 
-def _feed_forward_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, PairCache]:
+def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPSublayerCache]:
+    """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
     mlp = p.scope("mlp")
     if c.norm == "pre":
         h, c_norm = norm_forward(x, p, "norm2", c, run)
@@ -125,16 +141,17 @@ def _feed_forward_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: in
     else:
         m, c_mlp = mlp_forward(x, mlp, c, run, site)
         x, c_norm = norm_forward(run.ops.add(x, m), p, "norm2", c, run)
-    return x, PairCache(c_norm, c_mlp)
+    return x, MLPSublayerCache(c_norm, c_mlp)
 
 
-def _feed_forward_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    """At the sum x + m the gradient flows into both summands."""
     mlp = g.scope("mlp")
     if c.norm == "pre":
-        dh = mlp_backward(dx, cache.inner, mlp, c, run)  # x + m
+        dh = mlp_backward(dx, cache.mlp, mlp, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm2", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
-    return run.ops.add(dx, mlp_backward(dx, cache.inner, mlp, c, run))  # x + m
+    return run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))
 
 
 def decoder_block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -158,8 +175,7 @@ def decoder_block_forward(
     site: int,
     mask: ops.Mask,
     memory_mask: ops.Mask,
-    positions: int | Array = 0,
-) -> tuple[Array, BlockCache | Kept]:
+) -> tuple[Array, DecoderBlockCache]:
     """x (B, T, C) looks at itself, then at the memory (B, S, C), then goes through the feed-forward layer.
 
     Args:
@@ -167,38 +183,22 @@ def decoder_block_forward(
         site: the number of the block's first dropout site; it has SITES_PER_DECODER_BLOCK.
         mask, memory_mask: of self-attention (causal) and of cross-attention (the memory's padding).
     """
-
-    def attention(x: Array, kept: tuple | None) -> tuple[Array, tuple[PairCache, PairCache]]:
-        kept_own, kept_cross = kept or (None, None)
-        x, c_own = _attention_forward(x, p, c, run, site, mask, positions, kept_own)
-        x, c_cross = _cross_forward(x, memory, p, c, run, site + 2, memory_mask, kept_cross)
-        return x, (c_own, c_cross)
-
-    def results(cache: tuple[PairCache, PairCache]) -> tuple[AttentionResults, ...]:
-        return tuple(attention_results(pair.inner, c, run) for pair in cache)
-
-    def feed_forward(x: Array, run: Run) -> tuple[Array, PairCache]:
-        return _feed_forward_forward(x, p, c, run, site + 4)
-
-    return block_of(attention, feed_forward, results, x, run)
+    x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask)
+    x, c_cross = cross_sublayer_forward(x, memory, p, c, run, site + 2, memory_mask)
+    x, c_mlp = mlp_sublayer_forward(x, p, c, run, site + 4)
+    return x, DecoderBlockCache(c_attention, c_cross, c_mlp)
 
 
 def decoder_block_backward(
-    dx: Array, cache: BlockCache | Kept, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+    dx: Array, cache: DecoderBlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
 ) -> Array:
     """Return the gradient of x, and add that of the memory into `dmemory` (B, S, C)."""
-
-    def attention_backward(dx: Array, cache: tuple[PairCache, PairCache]) -> Array:
-        dx = _cross_backward(dx, cache[1], g, c, run, dmemory)
-        return _attention_backward(dx, cache[0], g, c, run)
-
-    def feed_forward_backward(dx: Array, cache: PairCache) -> Array:
-        return _feed_forward_backward(dx, cache, g, c, run)
-
-    return backward_of(attention_backward, feed_forward_backward, dx, cache, run)
+    dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
+    dx = cross_sublayer_backward(dx, cache.cross, g, c, run, dmemory)
+    return attention_sublayer_backward(dx, cache.attention, g, c, run)
 
 
-def _cross_forward(
+def cross_sublayer_forward(
     x: Array,
     memory: Array,
     p: Scope,
@@ -206,23 +206,16 @@ def _cross_forward(
     run: Run,
     site: int,
     mask: ops.Mask,
-    kept: AttentionResults | None,
-) -> tuple[Array, PairCache]:
-    cross = p.scope("cross")
-    if c.norm == "pre":
-        h, c_norm = norm_forward(x, p, "norm_cross", c, run)
-        a, c_cross = cross_attention_forward(h, memory, cross, c, run, site, mask, kept)
-        x = run.ops.add(x, a)
-    else:
-        a, c_cross = cross_attention_forward(x, memory, cross, c, run, site, mask, kept)
-        x, c_norm = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-    return x, PairCache(c_norm, c_cross)
+    kept: AttentionResults | None = None,
+) -> tuple[Array, CrossSublayerCache]:
+    """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""
+    a, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept)
+    x, c_norm = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
+    return x, CrossSublayerCache(c_norm, c_cross)
 
 
-def _cross_backward(dx: Array, cache: PairCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array) -> Array:
-    cross = g.scope("cross")
-    if c.norm == "pre":
-        dh = cross_attention_backward(dx, cache.inner, cross, c, run, dmemory)  # x + a, a from x and the memory
-        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm_cross", c, run))
+def cross_sublayer_backward(
+    dx: Array, cache: CrossSublayerCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+) -> Array:
     dx = norm_backward(dx, cache.norm, g, "norm_cross", c, run)
-    return run.ops.add(dx, cross_attention_backward(dx, cache.inner, cross, c, run, dmemory))  # x + a, from both
+    return run.ops.add(dx, cross_attention_backward(dx, cache.attention, g.scope("cross"), c, run, dmemory))

@@ -20,8 +20,9 @@ def linear_forward(x: Array, p: Scope | Parameters, name: str, run: Run) -> tupl
 
 
 def linear_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, run: Run) -> Array:
-    first = g.first(f"{name}.weight")
-    return run.ops.linear_backward(dy, cache, g[f"{name}.weight"], g.get(f"{name}.bias"), first=first)
+    dweight, first = g.claim(f"{name}.weight")
+    dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
+    return run.ops.linear_backward(dy, cache, dweight, dbias, first=first)
 
 
 def norm_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -37,8 +38,9 @@ def norm_forward(x: Array, p: Scope | Parameters, name: str, c: BlockConfig, run
 
 def norm_backward(dy: Array, cache: Any, g: Scope | Parameters, name: str, c: BlockConfig, run: Run) -> Array:
     if c.norm_kind == "rmsnorm":
-        return run.ops.rmsnorm_backward(dy, cache, g[f"{name}.gain"])
-    return run.ops.layernorm_backward(dy, cache, g[f"{name}.gain"], g.get(f"{name}.bias"))
+        return run.ops.rmsnorm_backward(dy, cache, g.into(f"{name}.gain"))
+    dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
+    return run.ops.layernorm_backward(dy, cache, g.into(f"{name}.gain"), dbias)
 
 
 class MLPCache(NamedTuple):

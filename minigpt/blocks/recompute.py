@@ -3,88 +3,142 @@
 A block's cache is 16 times its input, and a row of a batch cannot be cut as a batch can. So a block on long rows keeps
 only its input and what attention made of it, the one part whose time grows with T² (keeping the dear and small is
 called selective recomputation, Korthikanti et al. 2022, though they keep all but attention). Norms, projections and the
-feed-forward part are computed again. With `run.recompute` a block of any length keeps its input alone.
+feed-forward layer are computed again. With `run.recompute` a block of any length keeps its input alone.
 
-The feed-forward part takes every position by itself; where it will be computed again it works on a tile of positions at
-a time, both ways. Dropout draws are named and not remembered, so they are the same the second time, and so is every bit
-of the activations; the gradients of the feed-forward part's parameters are added up tile by tile.
+The feed-forward layer takes every position by itself; where it will be computed again it works on a tile of positions
+at a time, both ways. Dropout draws are named and not remembered, so they are the same the second time, and so is every
+bit of the activations; the gradients of the feed-forward layer's parameters are added up tile by tile.
+
+The functions here take the place of those of the same names in `minigpt.blocks.block`; `minigpt.blocks.stack` decides
+when.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from minigpt import ops
 from minigpt.backend import Array
+from minigpt.blocks.attention import AttentionResults, attention_results
+from minigpt.blocks.block import (
+    attention_sublayer_backward,
+    attention_sublayer_forward,
+    cross_sublayer_backward,
+    cross_sublayer_forward,
+    mlp_sublayer_backward,
+    mlp_sublayer_forward,
+)
+from minigpt.blocks.config import BlockConfig
+from minigpt.params import Scope
 from minigpt.run import Run
 
 LONG = 2048  # positions of a row from which its blocks keep less
-_TILE = 1024  # positions, of all rows together, that the feed-forward part works on at a time
-
-Part = Callable[..., tuple[Array, Any]]
-
-
-class BlockCache(NamedTuple):
-    attention: Any
-    feed_forward: Any
+_TILE = 1024  # positions, of all rows together, that the feed-forward layer works on at a time
 
 
 class Kept(NamedTuple):
     """What a block's cache is made from again."""
 
     x: Array  # (B, T, C)
-    results: Any  # attention's, or None
-    attention: Part
-    feed_forward: Part
+    results: AttentionResults | None
+    p: Scope
+    site: int
+    mask: ops.Mask
+    positions: int | Array
     run: Run  # of the forward pass: it names the dropout draws
 
 
-def block_of(attention: Part, feed_forward: Part, results: Callable[[Any], Any], x: Array, run: Run) -> Any:
-    """x (B, T, C) through a block: its attention part, then its feed-forward part. Returns y (B, T, C) and the cache.
+class DecoderKept(NamedTuple):
+    """And a decoder block's."""
 
-    Args:
-        attention: (x, results) to (y, cache), where results, unless None, need not be computed again.
-        feed_forward: (x, run) to (y, cache), position by position.
-        results: takes what is worth keeping out of the cache of `attention`.
+    x: Array  # (B, T, C)
+    memory: Array  # (B, S, C)
+    results: tuple[AttentionResults | None, AttentionResults | None]  # of attention to itself and to the memory
+    p: Scope
+    site: int
+    mask: ops.Mask
+    memory_mask: ops.Mask
+    run: Run
+
+
+def keeps_less(x: Array, run: Run) -> bool:
+    """Whether blocks on x (B, T, C) keep less: if asked to, and on long rows.
+
+    Unasked on the CPU only, where products of a tile are as quick as of all positions.
     """
-    y, c_attention = attention(x, None)
-    if not (run.recompute or _is_long(x)):
-        y, c_feed_forward = feed_forward(y, run)
-        return y, BlockCache(c_attention, c_feed_forward)
-    kept = None if run.recompute else results(c_attention)
-    del c_attention
+    return run.recompute or (isinstance(x, np.ndarray) and x.shape[1] >= LONG)
+
+
+def block_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
+) -> tuple[Array, Kept]:
+    y, cache = attention_sublayer_forward(x, p, c, run, site, mask, positions)
+    results = None if run.recompute else attention_results(cache.attention, c, run)
+    del cache  # before the feed-forward layer takes memory
+    return _mlp_in_tiles(y, p, c, run, site + 2), Kept(x, results, p, site, mask, positions, run)
+
+
+def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run) -> Array:
+    k = cache
+    y, c_attention = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.results)
+    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 2)
+    del y
+    return attention_sublayer_backward(dx, c_attention, g, c, run)
+
+
+def decoder_block_forward(
+    x: Array,
+    memory: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: ops.Mask,
+    memory_mask: ops.Mask,
+) -> tuple[Array, DecoderKept]:
+    h, c_own = attention_sublayer_forward(x, p, c, run, site, mask)
+    y, c_cross = cross_sublayer_forward(h, memory, p, c, run, site + 2, memory_mask)
+    results = (None, None)
+    if not run.recompute:
+        results = attention_results(c_own.attention, c, run), attention_results(c_cross.attention, c, run)
+    del h, c_own, c_cross
+    return (
+        _mlp_in_tiles(y, p, c, run, site + 4),
+        DecoderKept(x, memory, results, p, site, mask, memory_mask, run),
+    )
+
+
+def decoder_block_backward(dy: Array, cache: DecoderKept, g: Scope, c: BlockConfig, run: Run, dmemory: Array) -> Array:
+    k = cache
+    own, cross = k.results
+    h, c_own = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, kept=own)
+    y, c_cross = cross_sublayer_forward(h, k.memory, k.p, c, k.run, k.site + 2, k.memory_mask, cross)
+    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 4)
+    del h, y
+    dx = cross_sublayer_backward(dx, c_cross, g, c, run, dmemory)
+    return attention_sublayer_backward(dx, c_own, g, c, run)
+
+
+def _mlp_in_tiles(y: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> Array:
+    """The feed-forward sub-layer, of which nothing is kept: (B, T, C) to (B, T, C)."""
     out = run.ops.empty(y.shape, like=y)
     for part, part_run in _tiles(y, run):
-        out[:, part] = feed_forward(y[:, part], part_run)[0]
-    return out, Kept(x, kept, attention, feed_forward, run)
+        out[:, part] = mlp_sublayer_forward(y[:, part], p, c, part_run, site)[0]
+    return out
 
 
-def backward_of(
-    attention_backward: Callable[[Array, Any], Array],
-    feed_forward_backward: Callable[[Array, Any], Array],
-    dy: Array,
-    cache: BlockCache | Kept,
-    run: Run,
-) -> Array:
-    """dy (B, T, C) through the block backwards: returns dx (B, T, C)."""
-    if isinstance(cache, BlockCache):
-        return attention_backward(feed_forward_backward(dy, cache.feed_forward), cache.attention)
-    y, c_attention = cache.attention(cache.x, cache.results)
+def _mlp_in_tiles_backward(dy: Array, y: Array, p: Scope, g: Scope, c: BlockConfig, run: Run, site: int) -> Array:
+    """Its way back, from the input y (B, T, C) that it had."""
     dx = run.ops.empty(dy.shape, like=dy)
-    for part, part_run in _tiles(y, cache.run):
-        c_feed_forward = cache.feed_forward(y[:, part], part_run)[1]
-        dx[:, part] = feed_forward_backward(dy[:, part], c_feed_forward)
-        del c_feed_forward  # before the next one is made
-    del y
-    return attention_backward(dx, c_attention)
-
-
-def _is_long(x: Array) -> bool:
-    """Whether blocks keep less unasked: on the CPU, where products of a tile are as quick as of all positions."""
-    return isinstance(x, np.ndarray) and x.shape[1] >= LONG
+    for part, part_run in _tiles(y, run):
+        cache = mlp_sublayer_forward(y[:, part], p, c, part_run, site)[1]
+        dx[:, part] = mlp_sublayer_backward(dy[:, part], cache, g, c, run)
+        del cache  # before the next one is made
+    return dx
 
 
 def _tiles(x: Array, run: Run) -> Iterator[tuple[slice, Run]]:

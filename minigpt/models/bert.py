@@ -15,8 +15,6 @@ from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import (
     SITES_PER_BLOCK,
     BlockConfig,
-    block_backward,
-    block_forward,
     block_specs,
     linear_backward,
     linear_forward,
@@ -24,6 +22,8 @@ from minigpt.blocks import (
     norm_backward,
     norm_forward,
     norm_specs,
+    stack_backward,
+    stack_forward,
 )
 from minigpt.data.bert_batch import BertBatch
 from minigpt.errors import UserError
@@ -210,22 +210,18 @@ class BertBody:
         x = run.ops.add(x, types)
         x, c_norm = norm_forward(x, params, "embedding_norm", self.block, run)
         x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
-        c_blocks, mask = [], ops.Mask(key_padding=key_padding)
-        for layer in range(c.layers if layers is None else layers):
-            site = 1 + layer * SITES_PER_BLOCK
-            x, cache = block_forward(x, params.scope(f"blocks.{layer}"), self.block, run, site, mask)
-            c_blocks.append(cache)
+        masks = [ops.Mask(key_padding=key_padding)] * (c.layers if layers is None else layers)
+        x, c_blocks = stack_forward(x, params.scope("blocks"), self.block, run, 1, masks)
         return x, BodyCache(c_tokens, c_positions, c_types, c_norm, c_dropout, c_blocks)
 
     def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
         """Gradient of the last states (B, T, C) back to every parameter of the body."""
-        for layer in reversed(range(self.config.layers)):
-            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), self.block, run)
+        dx = stack_backward(dx, cache.blocks, grads.scope("blocks"), self.block, run)
         dx = run.ops.dropout_backward(dx, cache.dropout)
         dx = norm_backward(dx, cache.norm, grads, "embedding_norm", self.block, run)
-        run.ops.embedding_backward(dx, cache.token_types, grads["token_types"])  # x + types
-        dx = run.ops.position_backward(dx, cache.positions, grads["positions"])
-        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
+        run.ops.embedding_backward(dx, cache.token_types, grads.into("token_types"))  # x + types
+        dx = run.ops.position_backward(dx, cache.positions, grads.into("positions"))
+        run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))
 
     def pooler_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, PoolerCache]:
         """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C)."""
@@ -316,7 +312,7 @@ class Bert(BertBody):
     def masked_backward(self, dlogits: Array, grads: Parameters, cache: MaskedCache, run: Run) -> Array:
         """dlogits (B, P, V) to the gradient of the states (B, T, C), zero where nothing was predicted."""
         _, activation_backward = run.ops.ACTIVATIONS[self.config.activation]
-        dh = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, grads["masked.bias"])
+        dh = run.ops.linear_backward(dlogits, cache.output, grads.into("tokens").T, grads.into("masked.bias"))
         dh = norm_backward(dh, cache.norm, grads, "masked.norm", self.block, run)
         dh = activation_backward(dh, cache.activation)
         dh = linear_backward(dh, cache.dense, grads, "masked.dense", run)

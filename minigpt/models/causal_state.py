@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 
 from minigpt.backend import Array, array_module, backend_of
-from minigpt.blocks import block_step
+from minigpt.blocks import BlockConfig
 from minigpt.data.batch import Batch
 from minigpt.models.key_values import KeyValues, empty_key_values, row_index
 from minigpt.ops import Mask
@@ -53,31 +51,22 @@ class CausalState:
         return CausalState(self.own.reorder(at), real, positions, self.run)
 
 
-def start_causal(model: Any, params: Parameters, batch: Batch, max_len: int, run: Run) -> CausalState:
+def start_causal(
+    block: BlockConfig, layers: int, params: Parameters, batch: Batch, max_len: int, run: Run
+) -> CausalState:
     """The state before anything is read, for `batch`'s rows and padding and up to `max_len` columns.
 
     Raises:
         ValueError: a row is padded elsewhere than on the left.
     """
-    c, rows = model.config, len(batch.inputs)
-    own = empty_key_values(params.flat, model.block, c.layers, rows, max_len)
+    own = empty_key_values(params.flat, block, layers, len(batch.inputs), max_len)
     real = positions = None
     if batch.key_padding is not None:
         padding = backend_of(params.flat).to_host(batch.key_padding).astype(bool)
         if (np.diff(padding.astype(np.int8), axis=1) < 0).any():
             raise ValueError("rows to be continued are padded on the left")
-        whole = np.ones((rows, max_len), dtype=bool)
+        whole = np.ones((len(padding), max_len), dtype=bool)
         whole[:, : padding.shape[1]] = padding
         xp = array_module(params.flat)
         real, positions = xp.asarray(whole), xp.asarray(np.maximum(np.cumsum(whole, axis=1) - 1, 0))
     return CausalState(own, real, positions, run)
-
-
-def step_blocks(model: Any, params: Parameters, x: Array, state: CausalState) -> Array:
-    """The blocks of a decoder-only model for new tokens (R, n, C): the states of each text's last one, (R, C)."""
-    tokens = x.shape[1]
-    for layer in range(model.config.layers):
-        p, append = params.scope(f"blocks.{layer}"), partial(state.own.append, layer)
-        mask = state.masked(model.mask(layer, None), tokens)
-        x = block_step(x, p, model.block, state.run, append, mask, state.next_positions(tokens))
-    return x[:, -1]

@@ -20,17 +20,17 @@ from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
     BlockConfig,
-    block_backward,
-    block_forward,
     block_specs,
-    decoder_block_backward,
-    decoder_block_forward,
     decoder_block_specs,
     decoder_block_step,
+    decoder_stack_backward,
+    decoder_stack_forward,
     memory_kv_forward,
     norm_backward,
     norm_forward,
     norm_specs,
+    stack_backward,
+    stack_forward,
 )
 from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.errors import UserError
@@ -166,25 +166,22 @@ class EncoderDecoder:
         dx = run.ops.dropout_backward(dx, cache.dropout)
         if self.embedding_norm:
             dx = norm_backward(dx, cache.norm, grads, f"{side}.norm", self.block, run)
-        dx = run.ops.position_backward(dx, cache.positions, grads.get(f"{side}.positions"))  # sinusoids learn nothing
-        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
+        learned = f"{side}.positions"  # sinusoids are not
+        dpositions = grads.into(learned) if learned in grads else None
+        dx = run.ops.position_backward(dx, cache.positions, dpositions)
+        run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))
 
     def encode_forward(
         self, params: Parameters, source: Array, padding: Array | None, run: Run, layers: int | None = None
     ) -> tuple[Array, StackCache]:
         """Source ids (B, S) to the memory (B, S, C), or to the states behind so many layers."""
         x, c_embedding = self.embed_forward(params, "encoder", source, run)
-        c_blocks = []
-        for layer in range(self.config.encoder_layers if layers is None else layers):
-            p, site = params.scope(f"encoder.blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
-            x, cache = block_forward(x, p, self.block, run, site, ops.Mask(key_padding=padding))
-            c_blocks.append(cache)
+        masks = [ops.Mask(key_padding=padding)] * (self.config.encoder_layers if layers is None else layers)
+        x, c_blocks = stack_forward(x, params.scope("encoder.blocks"), self.block, run, 1, masks)
         return x, StackCache(c_embedding, c_blocks)
 
     def encode_backward(self, dmemory: Array, grads: Parameters, cache: StackCache, run: Run) -> None:
-        for layer in reversed(range(self.config.encoder_layers)):
-            g = grads.scope(f"encoder.blocks.{layer}")
-            dmemory = block_backward(dmemory, cache.blocks[layer], g, self.block, run)
+        dmemory = stack_backward(dmemory, cache.blocks, grads.scope("encoder.blocks"), self.block, run)
         self.embed_backward(dmemory, grads, "encoder", cache.embedding, run)
 
     def decode_forward(
@@ -196,19 +193,15 @@ class EncoderDecoder:
         """
         x, c_embedding = self.embed_forward(params, "decoder", ids, run)
         mask, memory_mask = ops.Mask(causal=True), ops.Mask(key_padding=padding)
-        c_blocks = []
-        for layer in range(self.config.decoder_layers):
-            p = params.scope(f"decoder.blocks.{layer}")
-            site = self._decoder_site + 1 + layer * SITES_PER_DECODER_BLOCK
-            x, cache = decoder_block_forward(x, memory, p, self.decoder_block, run, site, mask, memory_mask)
-            c_blocks.append(cache)
+        p, c, site = params.scope("decoder.blocks"), self.decoder_block, self._decoder_site + 1
+        layers = self.config.decoder_layers
+        x, c_blocks = decoder_stack_forward(x, memory, p, c, run, site, layers, mask, memory_mask)
         return x, StackCache(c_embedding, c_blocks)
 
     def decode_backward(self, dx: Array, grads: Parameters, cache: StackCache, run: Run, dmemory: Array) -> None:
         """Gradients of the decoder; every layer adds what the memory receives into `dmemory` (B, S, C)."""
-        for layer in reversed(range(self.config.decoder_layers)):
-            g = grads.scope(f"decoder.blocks.{layer}")
-            dx = decoder_block_backward(dx, cache.blocks[layer], g, self.decoder_block, run, dmemory)
+        g = grads.scope("decoder.blocks")
+        dx = decoder_stack_backward(dx, cache.blocks, g, self.decoder_block, run, dmemory)
         self.embed_backward(dx, grads, "decoder", cache.embedding, run)
 
     def body_forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run) -> tuple[Array, BodyCache]:
@@ -258,8 +251,8 @@ class EncoderDecoder:
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
         # logits = x Eᵀ + b: this goes into a view of the embedding's gradient, and b is a constant
-        first = grads.first("tokens")
-        dx = run.ops.linear_backward(dlogits, cache.output, grads["tokens"].T, first=first)
+        dembedding, first = grads.claim("tokens")
+        dx = run.ops.linear_backward(dlogits, cache.output, dembedding.T, first=first)
         self.body_backward(dx, grads, cache.body, run)
 
     def measures(self, cache: Any) -> Measures:

@@ -13,24 +13,12 @@ from typing import Any, NamedTuple
 
 from minigpt import ops
 from minigpt.backend import Array, Backend, array_module
-from minigpt.blocks import (
-    SITES_PER_BLOCK,
-    BlockConfig,
-    block_backward,
-    block_forward,
-    block_specs,
-    norm_backward,
-    norm_forward,
-    norm_specs,
-)
-from minigpt.data.batch import Batch
+from minigpt.blocks import BlockConfig
 from minigpt.errors import UserError
-from minigpt.measures import Measures
-from minigpt.models.causal_state import CausalState, start_causal, step_blocks
-from minigpt.models.output_layer import check_ends, check_output, output_specs
+from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.sinusoid import sinusoid_table
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.run import EVALUATION, Run
+from minigpt.params import Parameters, ParameterSpec
+from minigpt.run import Run
 
 
 @dataclass(frozen=True)
@@ -120,53 +108,25 @@ class GPTConfig:
         )
 
 
-class BodyCache(NamedTuple):
+class EmbeddingCache(NamedTuple):
     tokens: Any
     positions: Any
     dropout: Any
-    blocks: list[Any]
-    final_norm: Any
 
 
-class GPTCache(NamedTuple):
-    body: BodyCache
-    output: Any
-    loss: Any
-
-
-class GPT:
-    """A GPT: configuration, parameter specification, forward and backward. It holds no state."""
+class GPT(DecoderOnly):
+    """A GPT: token and learned position embeddings under the blocks."""
 
     family = "gpt"
+    first_site = 1  # 0 is the embedding's
 
-    def __init__(self, config: GPTConfig):
-        if config.vocab_size < 1:
-            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
-        self.config, self.block = config, config.block()
-        self.specs = decayed_first(self._specs())
-
-    def _specs(self) -> list[ParameterSpec]:
+    def embedding_specs(self) -> list[ParameterSpec]:
         c = self.config
-        specs = [
-            ParameterSpec("tokens", (c.vocab_size, c.width), c.init_std),
-            ParameterSpec("positions", (c.context, c.width), c.init_std),
-        ]
-        for layer in range(c.layers):
-            specs += block_specs(f"blocks.{layer}", self.block)
-        specs += norm_specs("final_norm", self.block) if c.norm == "pre" else []
-        return specs + output_specs(c)
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs)
-
-    @property
-    def head_width(self) -> int:
-        return self.block.head_width
+        return [*super().embedding_specs(), ParameterSpec("positions", (c.context, c.width), c.init_std)]
 
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: normal weights, zero biases, unit gains."""
-        c, params = self.config, initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        c, params = self.config, super().init(seed, dtype, backend)
         if c.positions_init == "sinusoidal":
             xp, positions = array_module(params.flat), params["positions"]
             table = math.sqrt(2) * c.init_std * sinusoid_table(c.context, c.width, base=c.context)  # rms init_std
@@ -177,118 +137,16 @@ class GPT:
         """Every layer is causal; with a window, every second one is banded too."""
         return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
-    def output_weight(self, params: Parameters) -> Array:
-        """The output layer's matrix (C, V) among parameters or gradients; a tied one is a view of the embedding.
-
-        Raises:
-            UserError: the model has none.
-        """
-        check_output(self.config)
-        return params["tokens"].T if self.config.tied else params["output"]
-
-    def body_forward(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run,
-        key_padding: Array | None = None,
-        positions: int | Array = 0,
-        layers: int | None = None,
-    ) -> tuple[Array, BodyCache]:
-        """Token ids (B, T) to the last layer's states (B, T, C).
-
-        Args:
-            key_padding: (B, T), True at real tokens; None when all are.
-            positions: of the first column, or of every token, (B, T) (rows that are padded on the left).
-            layers: stop behind so many blocks, before any final norm; None goes to the end.
-        """
-        c = self.config
-        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
+    def embed_forward(
+        self, params: Parameters, ids: Array, run: Run, positions: int | Array
+    ) -> tuple[Array, EmbeddingCache]:
+        """Token ids (B, T) to embedding + position, (B, T, C)."""
+        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])
         x, c_positions = run.ops.position_forward(x, params["positions"], positions=positions)
-        x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
-        c_blocks = []
-        for layer in range(c.layers if layers is None else layers):
-            p, site = params.scope(f"blocks.{layer}"), 1 + layer * SITES_PER_BLOCK
-            x, cache = block_forward(x, p, self.block, run, site, self.mask(layer, key_padding), positions)
-            c_blocks.append(cache)
-        c_final = None
-        if c.norm == "pre" and layers is None:
-            x, c_final = norm_forward(x, params, "final_norm", self.block, run)
-        return x, BodyCache(c_tokens, c_positions, c_dropout, c_blocks, c_final)
+        x, c_dropout = run.ops.dropout_forward(x, self.config.dropout, run.dropout_key(0))
+        return x, EmbeddingCache(c_tokens, c_positions, c_dropout)
 
-    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
-        """Gradient of the last states (B, T, C) back to every parameter."""
-        c = self.config
-        if c.norm == "pre":
-            dx = norm_backward(dx, cache.final_norm, grads, "final_norm", self.block, run)
-        for layer in reversed(range(c.layers)):
-            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), self.block, run)
+    def embed_backward(self, dx: Array, grads: Parameters, cache: EmbeddingCache, run: Run) -> None:
         dx = run.ops.dropout_backward(dx, cache.dropout)
-        dx = run.ops.position_backward(dx, cache.positions, grads["positions"])
-        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
-
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        positions: int | Array = 0,
-        at: tuple[Array, Array] | None = None,
-    ) -> Array:
-        """Scores of every possible next token at every position: (B, T) to (B, T, V).
-
-        Args:
-            at: rows and columns (N,) of the positions that are wanted; the scores are then (N, V).
-        """
-        x, _ = self.body_forward(params, ids, run, key_padding, positions)
-        if at is not None:
-            x = x[at]  # (N, C): the output layer is a good part of a small model's work
-        return run.ops.linear_forward(x, self.output_weight(params))[0]
-
-    def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:
-        """The state of texts of which nothing was read yet.
-
-        Args:
-            batch: its rows and their padding (on the left) are looked at; the first `step` reads its tokens.
-            max_len: the largest number of columns, padding included.
-        """
-        return start_causal(self, params, batch, max_len, run)
-
-    def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
-        """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
-        run, tokens = state.run, ids.shape[1]
-        x, _ = run.ops.embedding_forward(ids, params["tokens"])  # (R, n, C)
-        x, _ = run.ops.position_forward(x, params["positions"], positions=state.next_positions(tokens))
-        x = step_blocks(self, params, x, state)
-        if self.config.norm == "pre":
-            x, _ = norm_forward(x, params, "final_norm", self.block, run)
-        return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)
-
-    def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, GPTCache]:
-        """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
-        x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
-        logits, c_output = run.ops.linear_forward(x, self.output_weight(params))  # (B, T, C) @ (C, V)
-        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
-        return loss, GPTCache(c_body, c_output, c_loss)
-
-    def measures(self, cache: GPTCache) -> Measures:
-        """The loss says it all."""
-        return {}
-
-    def backward(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        cache: GPTCache,
-        run: Run = EVALUATION,
-        scale: float = 1.0,
-    ) -> None:
-        """Add scale times the gradient of the loss to `grads`.
-
-        A tied matrix is reached twice: here as the output layer, and at the end as the embedding.
-        """
-        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        first = grads.first("tokens" if self.config.tied else "output")
-        dx = run.ops.linear_backward(dlogits, cache.output, self.output_weight(grads), first=first)
-        self.body_backward(dx, grads, cache.body, run)
+        dx = run.ops.position_backward(dx, cache.positions, grads.into("positions"))
+        run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))

@@ -8,28 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, Backend
-from minigpt.blocks import (
-    SITES_PER_BLOCK,
-    BlockConfig,
-    block_backward,
-    block_forward,
-    block_specs,
-    norm_backward,
-    norm_forward,
-    norm_specs,
-)
-from minigpt.data.batch import Batch
+from minigpt.blocks import BlockConfig
 from minigpt.errors import UserError
-from minigpt.measures import Measures
-from minigpt.models.causal_state import CausalState, start_causal, step_blocks
-from minigpt.models.output_layer import check_ends, check_output, output_specs
+from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.rope import LAYOUTS
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.run import EVALUATION, Run
 
 
 def feed_forward_width(width: int, multiplier: float = 1.0, multiple: int = 256) -> int:
@@ -143,156 +127,7 @@ class LlamaConfig:
         )
 
 
-class BodyCache(NamedTuple):
-    tokens: Any
-    blocks: list[Any]
-    final_norm: Any
-
-
-class LlamaCache(NamedTuple):
-    body: BodyCache
-    output: Any
-    loss: Any
-
-
-class Llama:
-    """A Llama: configuration, parameter specification, forward and backward. It holds no state."""
+class Llama(DecoderOnly):
+    """A Llama: its blocks turn queries and keys by their positions, so nothing is added to the embedding."""
 
     family = "llama"
-
-    def __init__(self, config: LlamaConfig):
-        if config.vocab_size < 1:
-            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
-        self.config, self.block = config, config.block()
-        self.specs = decayed_first(self._specs())
-
-    def _specs(self) -> list[ParameterSpec]:
-        c = self.config
-        specs = [ParameterSpec("tokens", (c.vocab_size, c.width), c.init_std)]
-        for layer in range(c.layers):
-            specs += block_specs(f"blocks.{layer}", self.block)
-        specs += norm_specs("final_norm", self.block)
-        return specs + output_specs(c)
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs)
-
-    @property
-    def head_width(self) -> int:
-        return self.block.head_width
-
-    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
-        """Draw initial parameters: normal weights, unit gains."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
-
-    def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
-        """Every layer is causal."""
-        return ops.Mask(causal=True, key_padding=key_padding)
-
-    def output_weight(self, params: Parameters) -> Array:
-        """The output layer's matrix (C, V) among parameters or gradients; a tied one is a view of the embedding.
-
-        Raises:
-            UserError: the model has none.
-        """
-        check_output(self.config)
-        return params["tokens"].T if self.config.tied else params["output"]
-
-    def body_forward(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run,
-        key_padding: Array | None = None,
-        positions: int | Array = 0,
-        layers: int | None = None,
-    ) -> tuple[Array, BodyCache]:
-        """Token ids (B, T) to the normalised states after the last layer (B, T, C).
-
-        Args:
-            key_padding: (B, T), True at real tokens; None when all are.
-            positions: of the first column, or of every token, (B, T) (rows that are padded on the left).
-            layers: stop behind so many blocks, before the final norm; None goes to the end.
-        Raises:
-            ValueError: the text is longer than the context (nothing in the model would notice).
-        """
-        if ids.shape[1] > self.config.context:
-            raise ValueError(f"{ids.shape[1]} positions do not fit the model's context of {self.config.context} tokens")
-        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
-        c_blocks = []
-        for layer in range(self.config.layers if layers is None else layers):
-            p, site = params.scope(f"blocks.{layer}"), layer * SITES_PER_BLOCK
-            x, cache = block_forward(x, p, self.block, run, site, self.mask(layer, key_padding), positions)
-            c_blocks.append(cache)
-        c_final = None
-        if layers is None:
-            x, c_final = norm_forward(x, params, "final_norm", self.block, run)
-        return x, BodyCache(c_tokens, c_blocks, c_final)
-
-    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
-        """Gradient of the last states (B, T, C) back to every parameter."""
-        dx = norm_backward(dx, cache.final_norm, grads, "final_norm", self.block, run)
-        for layer in reversed(range(self.config.layers)):
-            dx = block_backward(dx, cache.blocks[layer], grads.scope(f"blocks.{layer}"), self.block, run)
-        run.ops.embedding_backward(dx, cache.tokens, grads["tokens"])
-
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        positions: int | Array = 0,
-        at: tuple[Array, Array] | None = None,
-    ) -> Array:
-        """Scores of every possible next token at every position: (B, T) to (B, T, V).
-
-        Args:
-            at: rows and columns (N,) of the positions that are wanted; the scores are then (N, V).
-        """
-        x, _ = self.body_forward(params, ids, run, key_padding, positions)
-        if at is not None:
-            x = x[at]  # (N, C): the output layer is a good part of a small model's work
-        return run.ops.linear_forward(x, self.output_weight(params))[0]
-
-    def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:
-        """The state of texts of which nothing was read yet.
-
-        Args:
-            batch: its rows and their padding (on the left) are looked at; the first `step` reads its tokens.
-            max_len: the largest number of columns, padding included.
-        """
-        return start_causal(self, params, batch, max_len, run)
-
-    def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
-        """Read the next tokens (R, n) of every text, and return the scores (R, V) of what may follow them."""
-        run, tokens = state.run, ids.shape[1]
-        x, _ = run.ops.embedding_forward(ids, params["tokens"])  # (R, n, C)
-        x = step_blocks(self, params, x, state)
-        x, _ = norm_forward(x, params, "final_norm", self.block, run)
-        return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)
-
-    def forward(self, params: Parameters, batch: Batch, run: Run = EVALUATION) -> tuple[float, LlamaCache]:
-        """Mean cross-entropy (nats per token) of the batch's targets, and the cache for `backward`."""
-        x, c_body = self.body_forward(params, batch.inputs, run, batch.key_padding)
-        logits, c_output = run.ops.linear_forward(x, self.output_weight(params))  # (B, T, C) @ (C, V)
-        loss, c_loss = run.ops.cross_entropy_forward(logits, batch.targets, denominator=run.denominators.get("tokens"))
-        return loss, LlamaCache(c_body, c_output, c_loss)
-
-    def measures(self, cache: LlamaCache) -> Measures:
-        """The loss says it all."""
-        return {}
-
-    def backward(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        cache: LlamaCache,
-        run: Run = EVALUATION,
-        scale: float = 1.0,
-    ) -> None:
-        """Add scale times the gradient of the loss to `grads`."""
-        dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        dx = run.ops.linear_backward(dlogits, cache.output, self.output_weight(grads))
-        self.body_backward(dx, grads, cache.body, run)

@@ -130,13 +130,16 @@ def test_gradients_count_as_zero_until_written():
     model = GPT(GPTConfig(vocab_size=5, context=3, layers=1, heads=1, width=2))
     flat = np.full(sum(spec.size for spec in model.specs), np.nan)
     grads = Gradients(model.specs, flat)
-    assert grads.first("tokens") and not grads.first("tokens")
-    grads["tokens"][...] = 7.0
-    grads["positions"][0] += 1.0
-    assert grads["positions"].sum() == 2.0
+    tokens, first = grads.claim("tokens")
+    assert first and not grads.claim("tokens")[1]
+    tokens[...] = 7.0
+    grads.into("positions")[0] += 1.0
+    grads.into("positions")[0] += 1.0
+    assert grads["positions"].sum() == 4.0
+    assert np.isnan(grads["final_norm.bias"]).all()  # looking a tensor up changes nothing
     grads.complete()
     assert (grads["tokens"] == 7.0).all() and np.isfinite(flat).all()
-    assert flat.sum() == 7.0 * grads["tokens"].size + 2.0
+    assert flat.sum() == 7.0 * grads["tokens"].size + 4.0
     grads.clear()
-    assert (grads["tokens"] == 0.0).all()
-    assert not model.init().first("tokens")
+    assert (grads.into("tokens") == 0.0).all()
+    assert not model.init().claim("tokens")[1]

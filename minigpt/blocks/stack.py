@@ -1,0 +1,87 @@
+"""Blocks one after another: the body of every model.
+
+Here it is decided whether blocks keep all that their backward pass needs, or less (see `minigpt.blocks.recompute`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minigpt import ops
+from minigpt.backend import Array
+from minigpt.blocks import recompute
+from minigpt.blocks.block import (
+    SITES_PER_BLOCK,
+    SITES_PER_DECODER_BLOCK,
+    BlockCache,
+    DecoderBlockCache,
+    block_backward,
+    block_forward,
+    decoder_block_backward,
+    decoder_block_forward,
+)
+from minigpt.blocks.config import BlockConfig
+from minigpt.params import Scope
+from minigpt.run import Run
+
+StackCache = list[BlockCache] | list[recompute.Kept]
+DecoderStackCache = list[DecoderBlockCache] | list[recompute.DecoderKept]
+
+
+def stack_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, masks: Sequence[ops.Mask], positions: int | Array = 0
+) -> tuple[Array, StackCache]:
+    """Blocks 0, 1, … of the scope, as many as there are masks: (B, T, C) to (B, T, C).
+
+    Args:
+        site: the number of the first block's first dropout site.
+        positions: see `qkv_forward`.
+    """
+    forward = recompute.block_forward if recompute.keeps_less(x, run) else block_forward
+    caches = []
+    for layer, mask in enumerate(masks):
+        x, cache = forward(x, p.scope(str(layer)), c, run, site + layer * SITES_PER_BLOCK, mask, positions)
+        caches.append(cache)
+    return x, caches
+
+
+def stack_backward(dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    for layer in reversed(range(len(caches))):
+        cache = caches[layer]
+        backward = recompute.block_backward if isinstance(cache, recompute.Kept) else block_backward
+        dx = backward(dx, cache, g.scope(str(layer)), c, run)
+    return dx
+
+
+def decoder_stack_forward(
+    x: Array,
+    memory: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    layers: int,
+    mask: ops.Mask,
+    memory_mask: ops.Mask,
+) -> tuple[Array, DecoderStackCache]:
+    """The same of decoder blocks, which all look at one memory (B, S, C)."""
+    forward = recompute.decoder_block_forward if recompute.keeps_less(x, run) else decoder_block_forward
+    caches = []
+    for layer in range(layers):
+        place = site + layer * SITES_PER_DECODER_BLOCK
+        x, cache = forward(x, memory, p.scope(str(layer)), c, run, place, mask, memory_mask)
+        caches.append(cache)
+    return x, caches
+
+
+def decoder_stack_backward(
+    dx: Array, caches: DecoderStackCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+) -> Array:
+    """Return the gradient of x; every layer adds the memory's into `dmemory` (B, S, C)."""
+    for layer in reversed(range(len(caches))):
+        cache = caches[layer]
+        backward = (
+            recompute.decoder_block_backward if isinstance(cache, recompute.DecoderKept) else decoder_block_backward
+        )
+        dx = backward(dx, cache, g.scope(str(layer)), c, run, dmemory)
+    return dx
