@@ -79,3 +79,16 @@ def test_a_text_without_a_sentence_is_refused(tmp_path, tokenizer):
     path.write_text("\n\n \x00 \n")
     with pytest.raises(UserError, match="no sentence"):
         encode(path, tokenizer)
+
+
+def test_the_bar_of_encoding_does_not_stay(tmp_path, tokenizer, monkeypatch):
+    options, right = [], module.progress_bar
+
+    def bar(**keywords):
+        options.append(keywords)
+        return right(**keywords)
+
+    monkeypatch.setattr(module, "progress_bar", bar)
+    (tmp_path / "text.txt").write_text("One. Two.\n\nThree.\n")
+    list(module._read([tmp_path / "text.txt"], "paragraphs"))
+    assert [(o["total"], o["leave"]) for o in options] == [(18, False)]

@@ -113,6 +113,12 @@ def test_rotation_is_a_rotation(tokens, seed):
     assert rotated in [tokens[i:] + tokens[:i] for i in range(len(tokens) + 1)]
 
 
+def test_a_row_of_nothing_but_its_ends_stays():
+    for length in (2, 3):
+        assert rotate_document(np.arange(length), np.random.default_rng(0)).tolist() == list(range(length))
+    assert rotate_document(np.array([7]), np.random.default_rng(0)).tolist()[0] == 7
+
+
 def test_rotation_begins_at_every_token():
     tokens = row(range(5, 12))
     first = Counter(int(rotate_document(tokens, np.random.default_rng(seed))[1]) for seed in range(2000))

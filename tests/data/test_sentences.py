@@ -42,6 +42,12 @@ def test_a_book_without_blank_lines_is_cut_into_documents():
     assert [s for d in split_documents(lines, "paragraphs") for s in d] == [line.strip() for line in lines]
 
 
+def test_a_very_long_paragraph_is_cut_at_the_end_of_a_line():
+    """Where it has 65,536 characters: behind the 110th line of 600, and each part is a row of documents."""
+    paragraph = f"{'Word ' * 119}last.\n" * 119
+    assert [len(d) for d in split_documents([paragraph], "paragraphs")] == [*[LONGEST] * 6, 14, 9]
+
+
 def test_one_sentence_a_line():
     text = "A. B.\nC\n\n\nD\n"
     assert list(split_documents([text], "sentences")) == [["A. B.", "C"], ["D"]]

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from minigpt.data.storyworld import engine
+from minigpt.data.storyworld.measure import Entropy, _all
 
 
 def small(c):
@@ -82,3 +83,10 @@ def test_splitmix_is_the_published_generator():
     c = engine.Drawing(1234567)
     numbers = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert [c.uniform() for _ in numbers] == [(n >> 11) * 2.0**-53 for n in numbers]
+
+
+def test_the_mean_over_all_kinds_weighs_them_by_their_shares():
+    one, two = Entropy(0.25, 10.0, 11.0, 1.0, 40.0), Entropy(0.75, 20.0, 18.0, 2.0, 80.0)
+    whole = _all({"one": one, "two": two})
+    choice = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert whole == pytest.approx((1.0, choice + 17.5, choice + 16.25, math.hypot(0.25, 1.5), 70.0), rel=1e-12)

@@ -45,6 +45,8 @@ def test_word_order_endings_and_agreement():
     anna = Clause(Phrase("Anna"), "find", "future", Phrase("mouse", True, True))
     assert english(anna) == "Anna will find the mice."
     assert invented(anna) == f"Anna {STEMS['mouse']}in ta {STEMS['find']}uk."
+    for clause in (dogs, anna):
+        assert understand(invented(clause)) == clause
     assert english(Clause(Phrase("mouse", True, True), "carry", "present", Phrase("king"))) == "The mice carry a king."
 
 

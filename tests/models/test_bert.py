@@ -268,3 +268,15 @@ def test_sizes_that_cannot_be_are_refused():
         with pytest.raises(UserError, match=r"model\.token_types must be at least 1"):
             BertConfig(**settings)
     assert BertConfig(token_types=1, pairs=False).token_types == 1
+
+
+@pytest.mark.parametrize("name", ["bert-classifier", "bert-choice"])
+def test_scores_of_a_head_are_those_of_its_loss(name):
+    """Cross-entropy of what `logits` gives, by its definition, is the loss of a batch."""
+    case = BERT_CASES[name]()
+    batch, run = case.batch, Run()
+    z = case.model.logits(case.params, batch.inputs, run, batch.key_padding, batch.token_types)  # (B, K)
+    known = batch.labels != IGNORE
+    z, labels = z[known], batch.labels[known]
+    expected = np.mean(np.log(np.exp(z).sum(axis=-1)) - z[np.arange(len(z)), labels])
+    assert case.model.forward(case.params, batch, run)[0] == pytest.approx(expected, rel=1e-12)

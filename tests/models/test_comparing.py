@@ -64,3 +64,16 @@ def test_it_depends_on_the_seed_alone():
 def test_what_cannot_be_is_refused(changed, sentence):
     with pytest.raises(UserError, match=sentence):
         BertConfig(**SHAPE, **changed)
+
+
+def test_how_much_the_weights_change():
+    """Later layers' values and outputs are doubled, positions a tenth, token types a half."""
+    ours = Bert(BertConfig(**SHAPE, attention_init="comparing")).init(seed=4)
+    theirs = Bert(BertConfig(**SHAPE)).init(seed=4)
+    for name, factor in (("blocks.1.attention.out.weight", 2.0), ("positions", 0.1), ("token_types", 0.5)):
+        np.testing.assert_allclose(ours[name], factor * theirs[name], rtol=1e-6)
+    qkv = "blocks.1.attention.qkv.weight"
+    np.testing.assert_allclose(ours[qkv], theirs[qkv] * np.repeat([1.0, 1.0, 2.0], 128), rtol=1e-6)
+    np.testing.assert_allclose(
+        ours["blocks.0.attention.qkv.weight"][:, :128], 5 * theirs["blocks.0.attention.qkv.weight"][:, :128], rtol=1e-6
+    )

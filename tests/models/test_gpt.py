@@ -288,3 +288,10 @@ def test_a_span_is_right_at_either_end(name):
         batch = case.batch._replace(starts=starts, ends=(ends + moved) % length)
         _, cache = case.model.forward(case.params, batch, case.run)
         assert case.model.measures(cache) == {"accuracy": (right, 2 * rows)}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_configurations_cannot_be_changed(family):
+    """What was made from one, a model and its parameters, would not follow."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        FAMILIES[family][0]().width = 8

@@ -190,3 +190,9 @@ def test_a_run_from_text_to_text(text_file, tmp_path, capsys):
     assert isinstance(loaded.model, Llama) and loaded.config.family == "llama"
     assert len(loaded.generate("Line ", max_new_tokens=5)) == 5
     assert main(["eval", str(run), "--json"]) == 0
+
+
+def test_the_rotation_s_base_is_above_one():
+    assert LlamaConfig(rope_base=1.5).rope.base == 1.5
+    with pytest.raises(UserError, match="rope_base must be above 1"):
+        LlamaConfig(rope_base=1.0)

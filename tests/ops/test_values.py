@@ -113,7 +113,7 @@ def test_silu_and_swiglu_by_the_logistic_function(implementation):
     y, _ = implementation.swiglu_forward(np.stack([x, 3 + x], axis=-1))  # one gate beside one number
     np.testing.assert_allclose(y[:, 0], expected * (3 + x), rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="an even number of features, not 3"):
-        implementation.swiglu_forward(np.zeros((2, 3)))
+        implementation.swiglu_forward(np.zeros((2, 4, 3)))
 
 
 @pytest.mark.parametrize("implementation", [ops, fast], ids=["plain", "fast"])
