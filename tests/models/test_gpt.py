@@ -295,3 +295,9 @@ def test_configurations_cannot_be_changed(family):
     """What was made from one, a model and its parameters, would not follow."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         FAMILIES[family][0]().width = 8
+
+
+@pytest.mark.parametrize("name", ["norm_eps", "init_std"])
+def test_sizes_that_must_be_positive(name):
+    with pytest.raises(UserError, match=r"model\.norm_eps and model\.init_std must be positive"):
+        GPTConfig(**{name: 0.0})

@@ -82,6 +82,7 @@ def test_defaults_follow_from_heads_and_width():
         ({"rope_low": 4.0}, "rope_low between 0 and rope_high"),
         ({"context": 0}, "model.context is 0"),
         ({"norm_eps": 0.0}, "model.norm_eps and model.init_std must be positive"),
+        ({"init_std": 0.0}, "model.norm_eps and model.init_std must be positive"),
     ],
 )
 def test_impossible_shapes_are_refused(wrong, message):

@@ -7,6 +7,7 @@ import pytest
 
 from minigpt.config import OptimizerConfig
 from minigpt.params import Parameters, ParameterSpec, decayed_first
+from minigpt.train import optimizer
 from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 from minigpt.train.shards import ShardPool
 
@@ -86,3 +87,16 @@ def test_threads_change_nothing(workers):
             assert global_norm(grads, pool.each_slice) == pytest.approx(global_norm(grads), rel=1e-13)
             second.step(together, grads, LR, scale=0.25, each_slice=pool.each_slice)
     np.testing.assert_array_equal(together.flat, alone.flat)
+
+
+def test_a_buffer_in_pieces_is_updated_like_a_whole_one(monkeypatch):
+    """80,005 numbers in pieces of 16,384, and of all of them: the last piece is shorter, and every number has moved."""
+    g = np.random.default_rng(0).standard_normal(80005)
+    results = []
+    for numbers in (16384, 80005):
+        monkeypatch.setattr(optimizer, "_CHUNK", numbers)
+        params = Parameters(SPECS, np.linspace(-1, 1, 80005))
+        AdamW(params, OptimizerConfig()).step(params, Parameters(SPECS, g.copy()), LR)
+        results.append(params.flat)
+    np.testing.assert_array_equal(*results)
+    assert (results[0] != np.linspace(-1, 1, 80005)).all()
