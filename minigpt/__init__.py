@@ -9,7 +9,7 @@ __all__ = ["Loaded", "load"]
 def __getattr__(name: str) -> Any:
     """Import `load` and `Loaded` when they are first asked for: the command line starts, and stops, sooner."""
     if name in __all__:
-        from minigpt import api
+        from minigpt.interop import loaded
 
-        return getattr(api, name)
+        return getattr(loaded, name)
     raise AttributeError(f"module 'minigpt' has no attribute {name!r}")

@@ -1,1 +1,1 @@
-"""What stands across folders: the backend, generation, planted bugs, the README's claims."""
+"""What stands across folders: what README.md and CONTRIBUTING.md claim, and the tools."""

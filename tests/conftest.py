@@ -8,7 +8,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
-from minigpt.commands import train as train_command
+from minigpt.cli import train as train_command
 from minigpt.tasks import metrics
 
 from .tiers import TIERS, Tiers, choose_examples

@@ -13,7 +13,7 @@ import types
 
 import numpy as np
 
-from minigpt import backend
+from minigpt.core import backend
 from minigpt.kernels.emulator import EmulatedModule
 
 module = types.ModuleType("cupy")

@@ -8,8 +8,8 @@ import pytest
 
 from minigpt import __version__
 from minigpt.cli import parse
-from minigpt.commands import COMMANDS
-from minigpt.config import preset_names
+from minigpt.cli.commands import COMMANDS
+from minigpt.train.config import preset_names
 
 ROOT = Path(__file__).resolve().parents[1]
 README_PATH = ROOT / "README.md"

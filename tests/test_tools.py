@@ -42,7 +42,7 @@ def test_lines_of_code_are_those_without_comments_and_docstrings():
     assert lines.code_lines(SOURCE) == 8 and lines.code_lines("") == 0 and lines.code_lines('"""Only this."""\n') == 0
     assert lines.folder_of(lines.PACKAGE / "data/storyworld/text.py") == "data/storyworld"
     assert lines.folder_of(lines.PACKAGE / "data/batch.py") == "data"
-    assert lines.folder_of(lines.PACKAGE / "cli.py") == ""
+    assert lines.folder_of(lines.PACKAGE / "__main__.py") == ""
 
 
 @pytest.mark.parametrize("file, most", [("train/loop.py", 100), ("tokenizers/plain_bpe.py", 60)])

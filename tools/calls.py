@@ -19,13 +19,13 @@ from types import CodeType, FrameType
 import numpy as np
 from tqdm import tqdm
 
-from minigpt.backend import get_backend
-from minigpt.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
-from minigpt.families import make_objective
+from minigpt.core.backend import get_backend
 from minigpt.models import GPT, GPTConfig
-from minigpt.objectives.causal import CausalData
 from minigpt.tokenizers import ByteTokenizer
 from minigpt.train import loop
+from minigpt.train.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
+from minigpt.train.families import make_objective
+from minigpt.train.objectives.causal import CausalData
 from minigpt.train.trainer import Trainer
 
 PACKAGE = Path(__file__).resolve().parents[1] / "minigpt"

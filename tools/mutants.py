@@ -37,7 +37,8 @@ from cosmic_ray.mutating import mutate_code
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = ("minigpt/ops", "minigpt/blocks", "minigpt/models", "minigpt/data", "minigpt/train/optimizer.py")
 # Where the tests of these stand; the core tier's other folders add minutes and notice nothing more.
-TESTS = ("blocks", "data", "evaluate", "models", "objectives", "ops", "train", "test_*.py")
+TESTS = ("blocks", "core", "data", "evaluate", "fast", "generate", "interop/test_api.py", "interop/test_prompting.py")
+TESTS += ("lab/test_*.py", "models", "ops", "train")
 ALWAYS = ("tests/train/test_stored_formats.py", "tests/data/test_golden.py")  # whose fixtures execute what no test says
 # Operators that change no value: decorators hold contracts and registrations, which fail at import.
 LEFT_OUT = ("RemoveDecorator", "VariableReplacer", "VariableInserter", "NoOp")

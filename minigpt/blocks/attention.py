@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import linear_backward, linear_forward, linear_specs
-from minigpt.params import ParameterSpec, Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import ParameterSpec, Scope
 
 
 def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:

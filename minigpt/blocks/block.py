@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array
 from minigpt.blocks.attention import (
     AttentionResults,
     CrossAttentionCache,
@@ -32,8 +31,9 @@ from minigpt.blocks.layers import (
     norm_forward,
     norm_specs,
 )
-from minigpt.params import ParameterSpec, Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import ParameterSpec, Scope
 
 SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
 SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output

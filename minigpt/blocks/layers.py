@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array
 from minigpt.blocks.config import BlockConfig
-from minigpt.params import Parameters, ParameterSpec, Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import Parameters, ParameterSpec, Scope
 
 
 def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool) -> list[ParameterSpec]:

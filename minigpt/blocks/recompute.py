@@ -22,7 +22,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt import ops
-from minigpt.backend import Array
 from minigpt.blocks.attention import AttentionResults, attention_results
 from minigpt.blocks.block import (
     attention_sublayer_backward,
@@ -33,8 +32,9 @@ from minigpt.blocks.block import (
     mlp_sublayer_forward,
 )
 from minigpt.blocks.config import BlockConfig
-from minigpt.params import Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import Scope
 
 LONG = 2048  # positions of a row from which its blocks keep less
 _TILE = 1024  # positions, of all rows together, that the feed-forward layer works on at a time

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minigpt import ops
-from minigpt.backend import Array
 from minigpt.blocks import recompute
 from minigpt.blocks.block import (
     SITES_PER_BLOCK,
@@ -21,8 +20,9 @@ from minigpt.blocks.block import (
     decoder_block_forward,
 )
 from minigpt.blocks.config import BlockConfig
-from minigpt.params import Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import Scope
 
 StackCache = list[BlockCache] | list[recompute.Kept]
 DecoderStackCache = list[DecoderBlockCache] | list[recompute.DecoderKept]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minigpt import ops
-from minigpt.backend import Array
 from minigpt.blocks.attention import qkv_forward
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import linear_forward, mlp_forward, norm_forward
-from minigpt.params import Scope
-from minigpt.run import Run
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.params import Scope
 
 Append = Callable[[Array, Array], tuple[Array, Array]]
 _CAUSAL = ops.Mask(causal=True)

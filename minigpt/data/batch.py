@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array
+from minigpt.core.backend import Array
 from minigpt.ops import count_targets
 
 

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array
+from minigpt.core.backend import Array
+from minigpt.core.errors import UserError
 from minigpt.data.batch import counted_rows, counted_tokens, pad_rows, split_rows, take_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
 from minigpt.data.sentences import FORMS
-from minigpt.errors import UserError
 from minigpt.ops import IGNORE, count_targets
 from minigpt.tokenizers import Tokenizer
 

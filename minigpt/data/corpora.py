@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from minigpt.errors import UserError
-from minigpt.files import make_folder, write_atomically
+from minigpt.core.errors import UserError
+from minigpt.core.files import make_folder, write_atomically
 
 DEFAULT = "storyworld"
 PYTHON_REFERENCE = "python-reference"

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.documents import Documents
 from minigpt.data.encoded import Tokens
-from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core.errors import UserError
+from minigpt.core.progress import progress_bar
 from minigpt.data import corpora, shards, text
 from minigpt.data.sentences import split_documents
-from minigpt.errors import UserError
-from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer, fingerprint
 
 _OFFSETS = np.dtype("<u4")  # lengths of sentences (in tokens) and of documents (in sentences)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from minigpt.core.errors import UserError
 from minigpt.data import text
-from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.pretokens import lines
 

@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core.errors import UserError
 from minigpt.data import text
 from minigpt.data.documents import Documents, document_pieces
 from minigpt.data.text import Piece
-from minigpt.errors import UserError
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.byte_offsets import byte_offsets
 from minigpt.tokenizers.streaming import Part, encode_part, regroup

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import Tokenizer
 
 _SMALLEST = 1e-7  # the table of span lengths ends with the first probability below it

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core.errors import UserError
+from minigpt.core.progress import progress_bar
 from minigpt.data import text
-from minigpt.errors import UserError
-from minigpt.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 
 _BLANK = " \t\r"  # around the texts of a line; any other character, U+0085 and U+2028 among them, is text

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.data.batch import pad_rows, split_rows, take_rows
 from minigpt.ops import IGNORE, count_targets
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.core.errors import UserError
+from minigpt.core.files import make_folder, write_atomically
 from minigpt.data import corpora
 from minigpt.data.documents import Documents
 from minigpt.data.encoded import (
@@ -29,8 +31,6 @@ from minigpt.data.encoded import (
     items,
     pieces_of,
 )
-from minigpt.errors import UserError
-from minigpt.files import make_folder, write_atomically
 from minigpt.tokenizers import Tokenizer, fingerprint
 
 ENCODING = 2  # counts the changes of ids that the same text and tokenizer file give: older shards are made anew

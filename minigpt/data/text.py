@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_pieces as read_file
+from minigpt.core.progress import progress_bar
 from minigpt.data import corpora
-from minigpt.errors import UserError
-from minigpt.files import read_pieces as read_file
-from minigpt.progress import progress_bar
 from minigpt.tokenizers.pretokens import line_blocks
 
 _PIECE = 1 << 20  # bytes

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.api import Loaded
-from minigpt.backend import backend_of
+from minigpt.core.backend import backend_of
 from minigpt.evaluate.scoring import check_causal, first_ids, log_softmax
 from minigpt.evaluate.writing import ends_of_text, start_rows
+from minigpt.interop.loaded import Loaded
 
 # Our own list of English function words. GPT-2's authors filtered predictions with such a list, which they do not
 # print: a passage of LAMBADA ends with a word that says something.

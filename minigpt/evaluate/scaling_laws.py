@@ -47,7 +47,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 HUBER = 0.03  # of log(L − E): deviations beyond 3% count linearly
 

@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.api import Loaded
-from minigpt.backend import backend_of
+from minigpt.blocks.dispatch import operations
+from minigpt.blocks.run import Run
+from minigpt.core.backend import backend_of
+from minigpt.core.errors import UserError
 from minigpt.data.batch import pad_rows
 from minigpt.data.documents import END_OF_TEXT
-from minigpt.dispatch import operations
-from minigpt.errors import UserError
 from minigpt.fast import team
-from minigpt.run import Run
+from minigpt.interop.loaded import Loaded
 
 RULES = ("sum", "token", "character", "unconditional")
 CAUSAL = ("gpt", "llama")

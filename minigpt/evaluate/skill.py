@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from minigpt.api import load
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, zero_shot
+from minigpt.interop.loaded import load
 from minigpt.train.checkpoint import checkpoint_paths
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks import Example, Task
 from minigpt.tasks.metrics import reference
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minigpt.adapters.generation import Choose, greedy, sampling
-from minigpt.api import Loaded
-from minigpt.backend import backend_of
+from minigpt.blocks.dispatch import operations
+from minigpt.blocks.run import Run
+from minigpt.core.backend import backend_of
 from minigpt.data.batch import Batch
 from minigpt.data.documents import END_OF_TEXT
-from minigpt.dispatch import operations
 from minigpt.evaluate.scoring import check_causal, first_ids
-from minigpt.generation_settings import Generation
-from minigpt.run import Run
+from minigpt.generate.settings import Generation
+from minigpt.interop.adapters.generation import Choose, greedy, sampling
+from minigpt.interop.loaded import Loaded
 
 _ROWS = 64  # of a batch
 
@@ -104,7 +104,7 @@ def start_rows(loaded: Loaded, rows: Sequence[Sequence[int]], tokens: int) -> tu
     ids = np.zeros((len(rows), width), dtype=np.int64)
     real = np.zeros((len(rows), width), dtype=bool)
     for place, keys, row in zip(ids, real, rows, strict=True):
-        row = row or [0]  # nothing at all to start from: as `minigpt.generate.prompt_ids`
+        row = row or [0]  # nothing at all to start from: as `minigpt.generate.sampling.prompt_ids`
         place[-len(row) :], keys[-len(row) :] = row, True
     shared = backend.asarray(ids)
     padding = None if real.all() else backend.asarray(real)

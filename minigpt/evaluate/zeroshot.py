@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.api import Loaded
+from minigpt.core.errors import UserError
 from minigpt.data.sentences import split_sentences
-from minigpt.errors import UserError
 from minigpt.evaluate.last_word import STOP_WORDS, best_word, last_words
 from minigpt.evaluate.scoring import rate_options, score
 from minigpt.evaluate.writing import write
+from minigpt.interop.loaded import Loaded
 from minigpt.tasks import Classification, Example, LastWord, MultipleChoice, Pronoun, Span, Summary, Task, Translation
 from minigpt.tasks import prompts as ask
 from minigpt.tasks.metrics import Score, evaluate_task

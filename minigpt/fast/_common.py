@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast.team import size
 
 _BLOCK = 96 * 1024  # numbers: a block and its scratch stay in a core's second-level cache

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import blocks, rows, settle, target
 from minigpt.fast.team import each
 from minigpt.ops.erf import erf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import blocks, column_sums, rows, settle, target
 from minigpt.fast.team import each, product
 from minigpt.ops.linear import LinearCache

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import ones, settle, target
 from minigpt.fast.team import each
 from minigpt.fast.tiles import Tiles, by_group, slim_tiles

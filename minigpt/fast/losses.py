@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import blocks, ones, rows, settle, target
 from minigpt.fast.team import each
 from minigpt.ops.losses import IGNORE, count_targets

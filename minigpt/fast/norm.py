@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import add_in_order, blocks, column_sums, ones, rows, settle, target
 from minigpt.fast.team import each
 from minigpt.ops.norm import LayerNormCache, RMSNormCache

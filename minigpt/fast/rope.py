@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt import workspace
+from minigpt.core import workspace
 from minigpt.fast._common import blocks, settle
 from minigpt.ops._common import is_offset
 from minigpt.ops.rope import Rope, pairs, rope_table

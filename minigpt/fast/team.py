@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from minigpt.cores import available_cores
+from minigpt.core.cores import available_cores
 
 _LEAST_WORK = 1 << 18  # numbers below which waking a thread costs more than it saves
 _PIECES = 4  # of a product, for each member

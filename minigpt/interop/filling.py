@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.core.params import Parameters
+from minigpt.core.progress import progress_bar
 from minigpt.interop.tables import Table, their_shape
 from minigpt.interop.weight_files import StoredTensor
-from minigpt.params import Parameters
-from minigpt.progress import progress_bar
 
 
 def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.errors import UserError
-from minigpt.files import read_text, unreadable
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_text, unreadable
+from minigpt.core.params import Parameters
 from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf import FAMILIES
 from minigpt.interop.hf.reading import match
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig
-from minigpt.params import Parameters
 
 SHAPES = "params_shapes.json"
 _BLOCK = ("attn.c_attn", "attn.c_proj", "ln_1", "mlp.c_fc", "mlp.c_proj", "ln_2")

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from minigpt.errors import UserError
-from minigpt.files import read_text
-from minigpt.generation_settings import is_setting
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_text
+from minigpt.generate.settings import is_setting
 
 MOST_LAYERS = 10_000  # beyond any model, and little enough that a damaged file cannot keep us busy
 
@@ -27,7 +27,7 @@ def words(text: str) -> frozenset[str]:
 
 # What their configurations carry, and carried, that no forward pass depends on: how the file was written, what is
 # returned beside the result, how it is computed, what fine-tuned heads call their labels, and how generate() assists
-# itself. The other settings of generation are judged when something is generated (`minigpt.generation_settings`).
+# itself. The other settings of generation are judged when something is generated (`minigpt.generate.settings`).
 HARMLESS = words(
     """
     _attn_implementation _attn_implementation_autoset _commit_hash _experts_implementation _name_or_path _num_labels

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.backend import Array
-from minigpt.errors import UserError
-from minigpt.files import unreadable, write_new
+from minigpt.core.backend import Array
+from minigpt.core.errors import UserError
+from minigpt.core.files import unreadable, write_new
+from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
 from minigpt.interop.keys import MOST_LAYERS
 from minigpt.interop.tables import Table, View, as_is, columns, transposed
@@ -27,7 +28,6 @@ from minigpt.interop.weight_files import StoredTensor
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope
 from minigpt.ops.rope import rope_table
-from minigpt.params import Parameters
 
 MAGIC = 0x616B3432
 _SIZES = struct.Struct("<7i")

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigpt import tokenizers
-from minigpt.config import DataConfig, RunConfig, TrainConfig
-from minigpt.cores import available_cores
-from minigpt.errors import UserError
+from minigpt.core.cores import available_cores
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
 from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.keys import read_json
 from minigpt.interop.token_roles import read_generation, read_ids
-from minigpt.params import Parameters
 from minigpt.tokenizers import Tokenizer
+from minigpt.train.config import DataConfig, RunConfig, TrainConfig
 
 
 class Opened(NamedTuple):

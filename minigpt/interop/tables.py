@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from minigpt.backend import Array
+from minigpt.core.backend import Array
 
 View = Callable[[Array], Array]
 Table = dict[str, tuple[str, View]]  # their name -> (our name, the view of ours that is theirs)

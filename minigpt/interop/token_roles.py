@@ -2,7 +2,7 @@
 
 A folder without the file says it in its config.json, as old ones do. A run that a folder became keeps the file, so that
 nothing is lost on the way back. Values are kept as they are, and judged when something is generated (see
-`minigpt.generation_settings`): a model with a setting that we do not compute can still be opened.
+`minigpt.generate.settings`): a model with a setting that we do not compute can still be opened.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
-from minigpt.files import write_atomically
-from minigpt.generation_settings import is_setting
+from minigpt.core.errors import UserError
+from minigpt.core.files import write_atomically
+from minigpt.generate.settings import is_setting
 from minigpt.interop.keys import read_json
 
 FILE = "generation_config.json"

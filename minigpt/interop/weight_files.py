@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
-from minigpt.files import unreadable
+from minigpt.core.errors import UserError
+from minigpt.core.files import unreadable
 from minigpt.interop.keys import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
-from minigpt.errors import UserError
+from minigpt.core.backend import Array, array_module
+from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import MAX_GRID, Module, check_array, module, struct
 from minigpt.ops.attention import NO_MASK, Mask

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt import ops
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import Module, check_array, module
 from minigpt.ops._common import deliver, rows

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.backend import Array
-from minigpt.errors import UserError
+from minigpt.core.backend import Array
+from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import EmulatedModule, Emulation
 from minigpt.kernels.source import read_source
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array
-from minigpt.errors import UserError
+from minigpt.core.backend import Array
+from minigpt.core.errors import UserError
 from minigpt.kernels.attention import Call, output, prepare, results, strided
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import Module, check_array, module

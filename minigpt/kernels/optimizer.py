@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
-from minigpt.config import OptimizerConfig
+from minigpt.core.backend import Array, array_module
+from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.fused import element_define
 from minigpt.kernels.launch import module
-from minigpt.params import Parameters
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.optimizer import AdamW, EachSlice, one_slice
 
 _THREADS = 256

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 SHARED = "shared memory"
 _COLOURS = "cividis"  # from dark to light, for colour-blind readers too

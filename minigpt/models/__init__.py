@@ -10,7 +10,7 @@ an attention head (`head_width`, which decides which kernels can run), and has
     logits(params, …)                              its scores
 
 A head for a task stands on the body of such a model (`bert_heads`, `causal_heads`, and in `bart`). What a model learns
-from stands in `minigpt.objectives`.
+from stands in `minigpt.train.objectives`.
 """
 
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering

@@ -11,16 +11,16 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array, array_module
 from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.data.seq2seq import Seq2SeqBatch
-from minigpt.errors import UserError
-from minigpt.measures import Measures
 from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, check_shape
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import count_targets
-from minigpt.params import Parameters, ParameterSpec
-from minigpt.run import EVALUATION, Run
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import (
     SITES_PER_BLOCK,
     BlockConfig,
@@ -25,12 +24,13 @@ from minigpt.blocks import (
     stack_backward,
     stack_forward,
 )
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array, Backend, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.data.bert_batch import BertBatch
-from minigpt.errors import UserError
-from minigpt.measures import Measures
 from minigpt.models.comparing import begin_comparing
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.run import EVALUATION, Run
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array
 from minigpt.blocks import linear_backward, linear_forward
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.data.batch import counted_rows, counted_tokens, split_rows, take_rows
-from minigpt.measures import Measures
 from minigpt.models.bert import BertBody, BertConfig
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import count_targets
-from minigpt.params import Parameters, ParameterSpec
-from minigpt.run import EVALUATION, Run
 
 
 class ClassificationBatch(NamedTuple):

@@ -13,16 +13,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import SITES_PER_BLOCK, linear_backward, linear_forward, linear_specs
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array, Backend, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
 from minigpt.data.batch import Batch, counted_rows, counted_tokens, split_rows, take_rows
-from minigpt.errors import UserError
-from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import IGNORE, count_targets
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
-from minigpt.run import EVALUATION, Run
 
 HEAD_STD = 0.02
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigpt.backend import Array, array_module, backend_of
 from minigpt.blocks import BlockConfig
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array, array_module, backend_of
+from minigpt.core.params import Parameters
 from minigpt.data.batch import Batch
 from minigpt.models.key_values import KeyValues, empty_key_values, row_index
 from minigpt.ops import Mask
-from minigpt.params import Parameters
-from minigpt.run import Run
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigpt.backend import array_module
-from minigpt.params import Parameters
+from minigpt.core.backend import array_module
+from minigpt.core.params import Parameters
 
 _SHARP, _TOLD, _LOUD = 5.0, 1.5, 2.0
 _POSITIONS, _TYPES = 0.1, 0.5

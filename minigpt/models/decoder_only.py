@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, Backend
 from minigpt.blocks import (
     BlockConfig,
     block_specs,
@@ -22,12 +21,13 @@ from minigpt.blocks import (
     stack_backward,
     stack_forward,
 )
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array, Backend
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.data.batch import Batch
-from minigpt.errors import UserError
-from minigpt.measures import Measures
 from minigpt.models.causal_state import CausalState, start_causal
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.run import EVALUATION, Run
 
 
 class BodyCache(NamedTuple):

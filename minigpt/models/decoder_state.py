@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigpt.backend import Array
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
 from minigpt.models.key_values import KeyValues, row_index
-from minigpt.run import Run
 
 
 @dataclass(frozen=True)

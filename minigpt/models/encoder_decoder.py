@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt import ops
-from minigpt.backend import Array, Backend
 from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
@@ -32,13 +31,14 @@ from minigpt.blocks import (
     stack_backward,
     stack_forward,
 )
+from minigpt.blocks.run import EVALUATION, Run
+from minigpt.core.backend import Array, Backend
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.data.seq2seq import Seq2SeqBatch
-from minigpt.errors import UserError
-from minigpt.measures import Measures
 from minigpt.models.decoder_state import DecoderState
 from minigpt.models.key_values import empty_key_values
-from minigpt.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.run import EVALUATION, Run
 
 
 class EmbeddingCache(NamedTuple):

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.backend import Array, Backend, array_module
 from minigpt.blocks import BlockConfig
-from minigpt.errors import UserError
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array, Backend, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.sinusoid import sinusoid_table
-from minigpt.params import Parameters, ParameterSpec
-from minigpt.run import Run
 
 
 @dataclass(frozen=True)

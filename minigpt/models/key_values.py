@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
 from minigpt.blocks import BlockConfig
+from minigpt.core.backend import Array, array_module
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array
-from minigpt.measures import Measures
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.measures import Measures
 from minigpt.ops import count_targets
-from minigpt.run import Run
 
 
 class LabelCache(NamedTuple):

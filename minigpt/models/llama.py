@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from minigpt import ops
 from minigpt.blocks import BlockConfig
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.rope import LAYOUTS
 

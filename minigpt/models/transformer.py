@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from minigpt.backend import Array, array_module
 from minigpt.blocks import BlockConfig
-from minigpt.errors import UserError
+from minigpt.core.backend import Array, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.models.encoder_decoder import EncoderDecoder, check_shape
 from minigpt.ops import sinusoid_table
-from minigpt.params import Parameters, ParameterSpec
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 
 
 def deliver(y: Array, out: Array | None) -> Array:

@@ -11,7 +11,7 @@ import math
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 from minigpt.ops.softmax import SoftmaxCache, softmax_backward, softmax_forward

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver
 
 _MASK64 = (1 << 64) - 1

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver, is_offset, rows
 
 

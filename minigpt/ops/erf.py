@@ -7,7 +7,7 @@ erf(x) = 1 − exp(−x²) C(x)/D(x). Accurate to 1e-15 in float64 and 2e-7 in f
 
 from __future__ import annotations
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 
 _SPLIT = 0.46875
 _A = (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,

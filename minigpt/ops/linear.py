@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver, rows
 
 
@@ -53,7 +53,7 @@ def linear_backward(
         dy: (…, O).
         dweight: (I, O), added to. A transposed view of another gradient serves for a tied weight.
         dbias: (O,), added to, or None.
-        first: whether dweight holds nothing yet and is overwritten instead (see `minigpt.params.Gradients`).
+        first: whether dweight holds nothing yet and is overwritten instead (see `minigpt.core.params.Gradients`).
     Returns:
         dx (…, I).
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver, rows
 
 IGNORE = -100  # a target that counts for nothing (padding, unmasked positions); the value Hugging Face uses too

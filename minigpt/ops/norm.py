@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minigpt.backend import Array, array_module
+from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver, rows
 
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import (
     Classification,
     Example,

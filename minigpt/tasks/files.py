@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigpt.errors import UserError
-from minigpt.files import unreadable
+from minigpt.core.errors import UserError
+from minigpt.core.files import unreadable
 
 SPLITS = ("train", "dev", "test", "dev-mismatched", "test-mismatched")
 T = TypeVar("T")

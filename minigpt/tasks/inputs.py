@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt.core.errors import UserError
 from minigpt.data.bert_batch import special_ids
-from minigpt.errors import UserError
 from minigpt.tasks.examples import Classification, MultipleChoice, Similarity
 from minigpt.tokenizers import Tokenizer
 

@@ -17,9 +17,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from minigpt.core.errors import UserError
 from minigpt.data import storyworld
 from minigpt.data.storyworld import lists
-from minigpt.errors import UserError
 from minigpt.tasks.registry import Task
 
 LINES = 16  # of a list: the last is asked, the others can be shown

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.answers import exact_match, token_f1
 from minigpt.tasks.examples import Example, LastWord, MultipleChoice, Pronoun, Similarity, Span, Summary, Translation
 from minigpt.tasks.registry import Task

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import (
     Classification,
     Example,

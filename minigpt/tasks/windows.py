@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.ops import IGNORE
 from minigpt.tasks.examples import Span
 from minigpt.tasks.inputs import Inputs, Told

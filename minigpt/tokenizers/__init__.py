@@ -11,12 +11,12 @@ template, pairs      the special tokens around a text or a pair, and their type 
 readers, hf_read, sentencepiece_files, hf_write, loading    the files
 """
 
-from minigpt.tokenizers.bart import read_dictionary, renumber
 from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, fingerprint
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.char import CharTokenizer
+from minigpt.tokenizers.formats.bart import read_dictionary, renumber
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.loading import find_file, load, save

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import regex
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.template import NOTHING, Template
 from minigpt.tokenizers.trim import Trim

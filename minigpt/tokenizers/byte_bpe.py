@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
 from minigpt.tokenizers.learn_merges import learn_merges

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.learn_merges import learn_merges

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.aligned import Aligned
 from minigpt.tokenizers.base import last_match
 from minigpt.tokenizers.bert_words import BertWords

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 MAX_SYMBOLS = 0x110000  # as many as there are characters to stand for them
 LONG = 64  # symbols from which a word's pairs are counted before each is noted, once

@@ -10,23 +10,17 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from minigpt.errors import UserError
-from minigpt.files import read_bytes, write_atomically
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_bytes, write_atomically
 from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, tokenizer_path
 from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.char import CharTokenizer
-from minigpt.tokenizers.hf_read import from_hf
-from minigpt.tokenizers.readers import (
-    read_gpt1,
-    read_gpt2,
-    read_json,
-    read_vocab_bpe,
-    read_vocab_txt,
-)
+from minigpt.tokenizers.formats.hf_read import from_hf
+from minigpt.tokenizers.formats.readers import read_gpt1, read_gpt2, read_json, read_vocab_bpe, read_vocab_txt
+from minigpt.tokenizers.formats.tiktoken_files import read_tiktoken
 from minigpt.tokenizers.sentencepiece import from_vocabulary
 from minigpt.tokenizers.sentencepiece_files import SentencePieceVocabulary, read_model, read_tokenizer_bin
 from minigpt.tokenizers.template import begin_end_template, read_template
-from minigpt.tokenizers.tiktoken_files import read_tiktoken
 
 
 def _read_llama2c(path: Path) -> Tokenizer:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from minigpt.errors import UserError
-from minigpt.files import read_pieces
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_pieces
 from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte import ByteTokenizer

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import regex
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 _CONTRACTION = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"

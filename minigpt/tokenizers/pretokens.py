@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 
 import regex
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import last_match
+from minigpt.tokenizers.oniguruma import matches
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
-from minigpt.tokenizers.pipeline.patterns import matches
 from minigpt.tokenizers.white_space import WHITE
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minigpt.errors import UserError
-from minigpt.files import read_bytes
+from minigpt.core.errors import UserError
+from minigpt.core.files import read_bytes
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the types of a piece
 SPACE = "▁"

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import regex
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.white_space import WHITE
 
 _SPACES = regex.compile(r"\s*")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.pipeline.decoders import clean_up

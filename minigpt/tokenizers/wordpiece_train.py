@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.learn_merges import index_pairs, learn_merges, replace_pair
 
 SCORES = ("count", "likelihood")

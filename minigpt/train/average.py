@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.backend import get_backend
-from minigpt.errors import UserError
-from minigpt.params import Parameters
+from minigpt.core.backend import get_backend
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
 from minigpt.train.checkpoint import checkpoint_paths, load_state, load_weights
 
 

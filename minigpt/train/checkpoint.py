@@ -15,9 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from minigpt.backend import Backend
-from minigpt.errors import UserError
-from minigpt.params import Parameters
+from minigpt.core.backend import Backend
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
 from minigpt.tokenizers import Tokenizer, fingerprint
 from minigpt.train.log import LOG, SAMPLES
 from minigpt.train.optimizer import AdamW

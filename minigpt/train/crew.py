@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.params import Gradients, Parameters
+from minigpt.core.params import Gradients, Parameters
 from minigpt.train.forks import Forks, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, EachSlice, squared_norms
 

@@ -1,6 +1,6 @@
 """Fine-tuning: a pretrained model's weights under a new head, trained on the examples of a task.
 
-The configuration of such a run is made of the pretrained model's own and of a recipe (`minigpt/presets/finetune`); its
+The configuration of such a run is made of the pretrained model's own and of a recipe (presets/finetune); its
 weights are the pretrained ones, with new ones where the task needs them. From there on it is a run like any other: the
 trainer trains it, evaluates it after every epoch and keeps its best checkpoint.
 """
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.config import RunConfig, apply_settings, build_config
-from minigpt.cores import available_cores
-from minigpt.errors import UserError
+from minigpt.core.cores import available_cores
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters, transfer
 from minigpt.models.causal_heads import HEAD_STD
-from minigpt.params import Parameters, transfer
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tasks.inputs import SPECIAL_ROWS
+from minigpt.train.config import RunConfig, apply_settings, build_config
 
 CAUSAL = ("gpt", "llama")
 _HEADS = ("head.", "classifier.", "span.", "masked.", "pairs.", "final_logits_bias")  # what stands on a body; and
@@ -42,7 +42,7 @@ class Recipe(NamedTuple):
 def recipe_for(family: str, width: int, task: str) -> Recipe:
     """The published recipe of a family, or for small models one of their own."""
     name = ("gpt" if family in CAUSAL else family) + ("" if width >= _WIDE else "-tiny")
-    text = (resources.files("minigpt.presets.finetune") / f"{name}.toml").read_text(encoding="utf-8")
+    text = (resources.files("minigpt.train.presets.finetune") / f"{name}.toml").read_text(encoding="utf-8")
     settings = tomllib.loads(text)
     if TASKS[task].kind in (Summary, Translation):
         settings.pop("objective", None)  # λ weighs language against labels, and here is language alone

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 _T = TypeVar("_T")
 _PR_SET_PDEATHSIG = 1  # prctl's number for "send me this signal when who made me ends"

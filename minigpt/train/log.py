@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 LOG, TIMING, SAMPLES = "log.jsonl", "timing.jsonl", "samples.txt"
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt import ops
-from minigpt.config import OptimizerConfig, ScheduleConfig
+from minigpt.blocks.run import Run
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
 from minigpt.data.dataset import random_batch, window_batches
-from minigpt.errors import UserError
 from minigpt.models import GPT, Llama
-from minigpt.params import Parameters
-from minigpt.run import Run
+from minigpt.train.config import OptimizerConfig, ScheduleConfig
 from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 from minigpt.train.schedule import learning_rate
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigpt import workspace
-from minigpt.backend import Array, array_module
-from minigpt.params import Parameters
+from minigpt.core import workspace
+from minigpt.core.backend import Array, array_module
+from minigpt.core.params import Parameters
 
 if TYPE_CHECKING:
-    from minigpt.config import OptimizerConfig
+    from minigpt.train.config import OptimizerConfig
 
 EachSlice = Callable[[int, Callable[[int, int], Any]], list[Any]]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt import tokenizers
-from minigpt.config import RunConfig, build_config, config_to_toml, read_toml
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import Tokenizer
+from minigpt.train.config import RunConfig, build_config, config_to_toml, read_toml
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.toml"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minigpt.config import ScheduleConfig
+from minigpt.train.config import ScheduleConfig
 
 
 def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: int = 0, step_tokens: int = 1) -> float:

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from minigpt import ops, workspace
-from minigpt.backend import Array, array_module
+from minigpt import ops
+from minigpt.blocks.mixed import Lowered, low_dtype
+from minigpt.blocks.run import Run
+from minigpt.core import workspace
+from minigpt.core.backend import Array, array_module
+from minigpt.core.measures import Measures, add_measures
+from minigpt.core.params import Gradients, Parameters
 from minigpt.fast import team
-from minigpt.measures import Measures, add_measures
-from minigpt.mixed import Lowered, low_dtype
-from minigpt.params import Gradients, Parameters
-from minigpt.run import Run
 from minigpt.train.crew import Crew, add_gradients, slices
 from minigpt.train.forks import can_fork
 from minigpt.train.optimizer import AdamW, global_norm
@@ -130,7 +131,7 @@ class ShardPool:
         depend on how they are cut. The returned gradients belong to the pool and are overwritten by the next call.
 
         Args:
-            batches: of any kind that `minigpt.objectives` describes.
+            batches: of any kind that `minigpt.train.objectives` describes.
             to_device: brings arrays to where the model computes; not asked in processes, which compute on NumPy's.
             measures: what the model measures is added into it.
             scale: the gradient (not the returned loss) is multiplied by it.

@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from minigpt.backend import Backend
-from minigpt.config import RunConfig
-from minigpt.dispatch import choose
-from minigpt.errors import UserError
-from minigpt.evaluate.loss import Score, mean_loss
+from minigpt.blocks.dispatch import choose
+from minigpt.blocks.mixed import low_dtype
+from minigpt.core.backend import Backend
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures, means
+from minigpt.core.params import Parameters
+from minigpt.core.progress import progress_bar, write_line
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.optimizer import FusedAdamW
-from minigpt.measures import Measures, means
-from minigpt.mixed import low_dtype
-from minigpt.params import Parameters
-from minigpt.progress import progress_bar, write_line
 from minigpt.tokenizers import fingerprint
 from minigpt.train.best import Best, best_so_far
 from minigpt.train.checkpoint import (
@@ -34,7 +32,9 @@ from minigpt.train.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from minigpt.train.config import RunConfig
 from minigpt.train.log import RunLog, last_sample, read_log
+from minigpt.train.loss import Score, mean_loss
 from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.ramp import passes, step_rows
 from minigpt.train.run_folder import load_config
@@ -54,7 +54,7 @@ class Result(NamedTuple):
     val_loss: float | None
     tokens_per_second: float | None
     sample: str | None
-    landmarks: dict[str, float] | None = None  # of the last evaluation: see `minigpt.objectives.landmarks`
+    landmarks: dict[str, float] | None = None  # of the last evaluation: see `minigpt.train.objectives.landmarks`
 
 
 class Trainer:
@@ -66,7 +66,7 @@ class Trainer:
     """
 
     def __init__(self, run: Path, config: RunConfig, model: Any, objective: Any, dataset: Any, backend: Backend):
-        """Args: `objective` and the `dataset` it loaded are of the model's family (see `minigpt.objectives`)."""
+        """Args: `objective` and the `dataset` it loaded are of the model's family (see `minigpt.train.objectives`)."""
         self.run, self.config, self.model, self.backend = run, config, model, backend
         self.objective, self.dataset = objective, dataset
         c = config.train

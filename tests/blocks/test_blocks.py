@@ -19,9 +19,9 @@ from minigpt.blocks import (
     self_attention_forward,
     self_attention_specs,
 )
-from minigpt.params import initialize
-from minigpt.run import Run
-from minigpt.testing import check_gradients
+from minigpt.blocks.run import Run
+from minigpt.core.params import initialize
+from minigpt.lab.testing import check_gradients
 
 from ..tiers import some
 

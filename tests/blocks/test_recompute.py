@@ -7,11 +7,11 @@ import pytest
 
 from minigpt import fast, ops
 from minigpt.blocks import recompute
+from minigpt.blocks.run import Run
 from minigpt.data.batch import Batch
 from minigpt.fast import attention
-from minigpt.gradcheck import MODEL_CASES
+from minigpt.lab.gradcheck.cases import MODEL_CASES
 from minigpt.models import GPT, GPTConfig
-from minigpt.run import Run
 
 
 def arrays_in(cache, found):

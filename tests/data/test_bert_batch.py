@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids
 from minigpt.data.document_shards import from_lists
 from minigpt.data.masking import continuing_pieces, mask_tokens
-from minigpt.errors import UserError
 from minigpt.ops import IGNORE
 
 VOCAB = tokenizers.WordPiece(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data import corpora, shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import load_dataset, random_batch, window_batches
-from minigpt.errors import UserError
 from minigpt.ops import IGNORE
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data import document_shards as module
 from minigpt.data import text
 from minigpt.data.document_shards import Documents, encode_documents, from_lists
-from minigpt.errors import UserError
 
 TEXT = "One two three. Four five.\nSix.\n\nSeven eight. Nine.\n\n\x00\n\nTen.\n"
 

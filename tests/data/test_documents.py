@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data import shards, text
 from minigpt.data.dataset import make_tokenizer
 from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents
-from minigpt.errors import UserError
 
 from ..tiers import examples
 

@@ -10,7 +10,7 @@ from minigpt.data import corpora, encoded, shards, text
 from minigpt.data.documents import BLANK, END_OF_TEXT, documents
 from minigpt.data.packing import pack_text
 from minigpt.tokenizers.byte_offsets import byte_offsets
-from minigpt.tokenizers.hf_read import from_hf
+from minigpt.tokenizers.formats.hf_read import from_hf
 
 from ..tiers import some
 from ..tokenizers.test_pipeline import bpe

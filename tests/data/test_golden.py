@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.config import apply_settings, build_config, read_preset
 from minigpt.data import storyworld
-from minigpt.families import make_objective
+from minigpt.train.config import apply_settings, build_config, read_preset
+from minigpt.train.families import make_objective
 
 GOLDEN = Path(__file__).with_name("golden.json")
 NAMES = ("Anna", "Bert", "Carl", "Dora", "Emil", "Fred")

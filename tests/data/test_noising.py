@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
+from minigpt.core.errors import UserError
 from minigpt.data.noising import (
     Noise,
     NoiseVocabulary,
@@ -24,7 +25,6 @@ from minigpt.data.noising import (
     rotate_document,
     span_lengths,
 )
-from minigpt.errors import UserError
 
 BOS, PAD, EOS, MASK, STOP = 0, 1, 2, 3, 4
 # 5 … 19 are ordinary; the even ones among them begin a word

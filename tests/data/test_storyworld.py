@@ -7,13 +7,13 @@ from collections import Counter
 
 import pytest
 
+from minigpt.core.errors import UserError
 from minigpt.data import storyworld
 from minigpt.data.storyworld import engine, english, lexicon, lists, reviews
 from minigpt.data.storyworld.endings import consequence, ending
 from minigpt.data.storyworld.facts import Report, Story
 from minigpt.data.storyworld.rendering import all_endings, opposite, pronoun
 from minigpt.data.storyworld.rendering import ending as an_ending
-from minigpt.errors import UserError
 
 from ..tiers import some as some_of
 

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from minigpt.core.errors import UserError
 from minigpt.data import storyworld
 from minigpt.data.storyworld import engine
 from minigpt.data.storyworld.language import (
@@ -18,7 +19,6 @@ from minigpt.data.storyworld.language import (
     translate,
     understand,
 )
-from minigpt.errors import UserError
 
 
 @pytest.mark.slow("test_golden.py, and the other tests of this file")

@@ -2,10 +2,10 @@
 
 import pytest
 
+from minigpt.core.errors import UserError
+from minigpt.core.files import make_folder, write_atomically
 from minigpt.data import corpora, text
 from minigpt.data.storyworld import split_of
-from minigpt.errors import UserError
-from minigpt.files import make_folder, write_atomically
 
 
 def test_pieces_are_the_text_again(tmp_path, monkeypatch):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from minigpt.api import Loaded
-from minigpt.config import RunConfig
+from minigpt.interop.loaded import Loaded
 from minigpt.tokenizers import CharTokenizer
+from minigpt.train.config import RunConfig
 
 
 class BigramModel:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.evaluate.fewshot import DoesNotFit, few_shot
 from minigpt.evaluate.task_data import TaskData
 from minigpt.tasks import TASKS, Classification, LastWord, Similarity, Span, Summary, Translation

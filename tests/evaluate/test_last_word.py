@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.api import Loaded
-from minigpt.config import build_config
 from minigpt.evaluate.last_word import STOP_WORDS, best_word, last_words
 from minigpt.evaluate.scoring import log_softmax
+from minigpt.interop.loaded import Loaded
 from minigpt.models import GPT, GPTConfig
+from minigpt.train.config import build_config
 
 from .scripted import scripted
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.evaluate.scaling_laws import (
     Joint,
     Points,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.api import Loaded
-from minigpt.config import build_config
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.evaluate import scoring
 from minigpt.evaluate.scoring import Row, rate_options, score, score_rows, text_row
+from minigpt.interop.loaded import Loaded
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
+from minigpt.train.config import build_config
 
 from .bigrams import bigrams, sum_log_p
 

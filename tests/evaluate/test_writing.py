@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.api import Loaded
-from minigpt.config import build_config
 from minigpt.evaluate import writing
 from minigpt.evaluate.writing import write
-from minigpt.generate import generate
+from minigpt.generate.sampling import generate
+from minigpt.interop.loaded import Loaded
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
+from minigpt.train.config import build_config
 
 TEXT = "the cat sat on the mat. the dog sat on the cat. a cat ate the bat.\n"
 PROMPTS = ["the cat", "a", "the dog sat on the mat. the cat", "", "bat.", "a cat sat on "]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.evaluate.zeroshot import (
     Settings,
     best_threshold,

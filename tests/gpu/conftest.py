@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from minigpt.backend import cupy_problem
+from minigpt.core.backend import cupy_problem
 from tests import fake_cupy
 from tests.kernels.device import Device
 

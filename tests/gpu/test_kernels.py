@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.config import OptimizerConfig
+from minigpt.blocks.mixed import product
+from minigpt.core.params import Parameters
 from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.mma import Mma
 from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.kernels.reference import Attention, excess
-from minigpt.mixed import product
-from minigpt.params import Parameters
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.optimizer import AdamW
 from tests.kernels import attention_cases, fused_checks, test_mma
 from tests.kernels.covering import pairwise

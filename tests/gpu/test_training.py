@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from minigpt import ops
+from minigpt.blocks.mixed import Lowered, Mixed, low_dtype
 from minigpt.cli import main
-from minigpt.config import OptimizerConfig
-from minigpt.gradcheck import MODEL_CASES
+from minigpt.core.params import Parameters
 from minigpt.kernels.fused import NATIVE, operations_table
-from minigpt.mixed import Lowered, Mixed, low_dtype
-from minigpt.params import Parameters
+from minigpt.lab.gradcheck.cases import MODEL_CASES
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.log import read_log
 from minigpt.train.optimizer import AdamW
 from tests.train.runs import train

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.interop.hf.bart import FAMILY
 from minigpt.interop.keys import Keys
 from minigpt.models import BARTConfig

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import minigpt
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 from ..tiers import examples
 from .files import gpt2_folder

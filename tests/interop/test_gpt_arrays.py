@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigpt
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.interop.hf import to_state_dict
 from minigpt.models import GPT, GPTConfig
 

@@ -7,9 +7,9 @@ import pytest
 
 import minigpt
 from minigpt.cli import main
-from minigpt.errors import UserError
-from minigpt.gradcheck import random_parameters
+from minigpt.core.errors import UserError
 from minigpt.interop import llama2c
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 
 SHAPE = {"vocab_size": 11, "context": 6, "layers": 2, "heads": 4, "kv_heads": 2, "width": 24, "feed_forward": 10}

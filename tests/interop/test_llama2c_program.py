@@ -7,8 +7,8 @@ import pytest
 
 import minigpt
 from minigpt.cli import main
-from minigpt.gradcheck import random_parameters
 from minigpt.interop import llama2c
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Llama, LlamaConfig
 
 from .test_llama2c import reference_logits

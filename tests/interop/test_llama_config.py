@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minigpt
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.interop.hf.writing import write_model
 from minigpt.models import Llama, LlamaConfig
 

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from minigpt.errors import UserNotice
+from minigpt.core.errors import UserNotice
 from minigpt.interop.hf.reading import read_config
 
 from .published_configs import PUBLISHED

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.interop import hf
 from minigpt.interop.tables import columns, their_tensors, transposed
 from minigpt.models import (

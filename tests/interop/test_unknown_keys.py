@@ -7,7 +7,7 @@ import pytest
 
 import minigpt
 from minigpt.cli import main
-from minigpt.errors import UserError, UserNotice
+from minigpt.core.errors import UserError, UserNotice
 from minigpt.interop.hf.writing import write_model
 from minigpt.models import BART, GPT, BARTConfig, Bert, BertConfig, GPTConfig, Llama, LlamaConfig
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.interop import weight_files
 from minigpt.interop.weight_files import file_pieces, open_file
 

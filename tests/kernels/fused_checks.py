@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 
 from minigpt import ops
-from minigpt.params import ParameterSpec
+from minigpt.core.params import ParameterSpec
 
 from .device import EMULATOR
 

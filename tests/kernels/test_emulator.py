@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.kernels import emulator, launch
 from minigpt.kernels.emulator import ORDERS, EmulatedModule, Emulation
 from minigpt.kernels.source import kernel_names, read_source

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.emulator import ORDERS, Emulation
 

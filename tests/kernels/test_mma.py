@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.mma import Mma, backward_tiles, forward_tiles
 from minigpt.kernels.reference import Attention, excess

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from minigpt.blocks.mixed import low_dtype
 from minigpt.kernels.fused import _ELEMENTS
 from minigpt.kernels.mma import ELEMENTS, backward_tiles, forward_tiles
 from minigpt.kernels.source import kernel_names, read_source
-from minigpt.mixed import low_dtype
 
 pytestmark = pytest.mark.nvrtc
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.benchmark.roofline import flash, naive_or_tiled, table
 from minigpt.kernels.attention import Flash, Tiled
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.trace import SHARED, Trace
+from minigpt.lab.benchmark.roofline import flash, naive_or_tiled, table
 
 FOLDER = Path(ops.__file__).resolve().parents[1] / "kernels"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

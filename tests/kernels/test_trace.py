@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.kernels.attention import Flash, Tiled
 from minigpt.kernels.emulator import EmulatedModule, Emulation
 from minigpt.kernels.trace import SHARED, Trace, figure, who
-from minigpt.plot import save_figure
+from minigpt.lab.plot import save_figure
 
 SHIFT = """
 extern "C" __global__ void shift(const float* x, float* y, int n) {

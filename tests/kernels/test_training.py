@@ -3,10 +3,10 @@
 import pytest
 
 from minigpt import fast, ops
-from minigpt.backend import get_backend
+from minigpt.blocks.dispatch import choose
 from minigpt.cli import main
-from minigpt.dispatch import choose
-from minigpt.errors import UserError
+from minigpt.core.backend import get_backend
+from minigpt.core.errors import UserError
 from minigpt.kernels import emulator
 from minigpt.kernels.attention import Flash
 from minigpt.kernels.ladder import RUNGS

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.config import OptimizerConfig
+from minigpt.blocks.run import Run
+from minigpt.core.errors import UserError
+from minigpt.core.params import transfer
 from minigpt.data.bert_batch import BertBatch
-from minigpt.errors import UserError
-from minigpt.gradcheck import MODEL_CASES
-from minigpt.gradcheck_bert import BERT_CASES
+from minigpt.lab.gradcheck.bert import BERT_CASES
+from minigpt.lab.gradcheck.cases import MODEL_CASES
+from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, BertSpans, ClassificationBatch
 from minigpt.ops import IGNORE
-from minigpt.params import transfer
-from minigpt.run import Run
-from minigpt.testing import random_parameters
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 

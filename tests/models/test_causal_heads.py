@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
+from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
-from minigpt.errors import UserError
-from minigpt.gradcheck import MODEL_CASES
+from minigpt.lab.gradcheck.cases import MODEL_CASES
+from minigpt.lab.testing import random_parameters
 from minigpt.models.causal_heads import CausalHead, ExtractBatch
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.ops import IGNORE
-from minigpt.run import Run
-from minigpt.testing import random_parameters
 from minigpt.train.shards import ShardPool
 
 V, T = 11, 9

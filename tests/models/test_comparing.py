@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
-from minigpt.inspect import attention_maps
+from minigpt.core.errors import UserError
+from minigpt.lab.inspect import attention_maps
 from minigpt.models import Bert, BertConfig
 
 SHAPE = {"vocab_size": 400, "context": 64, "layers": 2, "heads": 2, "width": 128, "init_std": 0.05}

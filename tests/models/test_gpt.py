@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.config import build_config, preset_names, read_preset
+from minigpt.blocks.run import Run
+from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
-from minigpt.errors import UserError
-from minigpt.gradcheck import MODEL_CASES, random_parameters
+from minigpt.lab.gradcheck.cases import MODEL_CASES, random_parameters
 from minigpt.models import FAMILIES, GPT, GPTConfig
 from minigpt.ops import IGNORE
-from minigpt.run import Run
+from minigpt.train.config import build_config, preset_names, read_preset
 from minigpt.train.shards import ShardPool
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
 from minigpt.data.batch import Batch
-from minigpt.gradcheck import random_parameters
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
-from minigpt.run import Run
 
 SHAPE = {"vocab_size": 11, "context": 12, "layers": 3, "heads": 4, "width": 8}
 MODELS = {

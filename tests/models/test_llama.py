@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.api import load
+from minigpt.blocks.run import Run
 from minigpt.cli import main
-from minigpt.config import build_config, read_preset
+from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
-from minigpt.errors import UserError
-from minigpt.gradcheck import random_parameters
+from minigpt.interop.loaded import load
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Llama, LlamaConfig
 from minigpt.models.llama import feed_forward_width
-from minigpt.run import Run
+from minigpt.train.config import build_config, read_preset
 from minigpt.train.shards import ShardPool
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.config import OptimizerConfig
+from minigpt.blocks.run import Run
+from minigpt.core.errors import UserError
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
-from minigpt.errors import UserError
-from minigpt.gradcheck import random_parameters
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import (
     BART,
     BARTClassifier,
@@ -20,7 +20,7 @@ from minigpt.models import (
     TransformerConfig,
 )
 from minigpt.ops import IGNORE, sinusoid_table
-from minigpt.run import Run
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 

@@ -5,9 +5,9 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
-from minigpt.exercises import WrongAnswer, check_exercise, checks, exercise_names, find_exercise
-from minigpt.testing import check_exercise as shown_to_readers
+from minigpt.core.errors import UserError
+from minigpt.lab.exercises import WrongAnswer, check_exercise, checks, exercise_names, find_exercise
+from minigpt.lab.testing import check_exercise as shown_to_readers
 
 from ..tiers import some
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from minigpt.exercises import exercise_names
+from minigpt.lab.exercises import exercise_names
 
 from .sources import NOTEBOOKS, read, source, texts
 

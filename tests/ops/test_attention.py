@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.gradcheck import attention_masks
+from minigpt.lab.gradcheck.cases import attention_masks
 
 from ..tiers import some
 

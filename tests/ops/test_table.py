@@ -8,7 +8,7 @@ import pytest
 
 from minigpt import fast, ops
 from minigpt.fast import long_attention
-from minigpt.gradcheck import operation_cases
+from minigpt.lab.gradcheck.cases import operation_cases
 
 CASES = {case.name: case for case in operation_cases()}
 FAST = {case.name: case for case in operation_cases(fast)}

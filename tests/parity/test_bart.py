@@ -6,12 +6,12 @@ import torch
 import transformers
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
-from minigpt.gradcheck import random_parameters
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
 from minigpt.ops import IGNORE
-from minigpt.run import Run
 
 pytestmark = pytest.mark.parity
 

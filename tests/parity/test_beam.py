@@ -5,9 +5,9 @@ import pytest
 import torch
 import transformers
 
-from minigpt.beam import Search, generate
 from minigpt.data.seq2seq import Seq2SeqBatch
-from minigpt.gradcheck import random_parameters
+from minigpt.generate.beam import Search, generate
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import BART, BARTConfig
 
 from .test_bart import BOS, EOS, PAD, VOCAB, hf_model

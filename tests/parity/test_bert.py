@@ -12,13 +12,13 @@ import torch
 import transformers
 
 from minigpt import fast, ops
-from minigpt.adapters import bert as adapter
+from minigpt.blocks.run import Run
+from minigpt.interop.adapters import bert as adapter
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, BertSpans, ClassificationBatch, SpanBatch
 from minigpt.ops import IGNORE
-from minigpt.run import Run
-from minigpt.testing import random_parameters
 
 pytestmark = pytest.mark.parity
 

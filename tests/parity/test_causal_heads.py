@@ -11,13 +11,13 @@ import torch
 import transformers
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
+from minigpt.core.params import Parameters
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.testing import random_parameters
 from minigpt.models.causal_heads import CausalHead, ExtractBatch
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.ops import IGNORE
-from minigpt.params import Parameters
-from minigpt.run import Run
-from minigpt.testing import random_parameters
 
 pytestmark = pytest.mark.parity
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import minigpt
-from minigpt.errors import UserError, UserNotice
+from minigpt.core.errors import UserError, UserNotice
 
 from .hf_models import LLAMA3, VOCAB, our_logits, random_model
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import minigpt
-from minigpt.errors import UserError
-from minigpt.generation_settings import NEUTRAL, ONLY_DRAWING, READ
+from minigpt.core.errors import UserError
+from minigpt.generate.settings import NEUTRAL, ONLY_DRAWING, READ
 
 from .hf_models import VOCAB, random_model
 
@@ -184,8 +184,8 @@ def test_distributions_to_draw_from(setting):
     """Against the warpers that generate() makes, on 40 rows of random scores."""
     from transformers import GenerationConfig
 
-    from minigpt.generate import drawing_probabilities
-    from minigpt.generation_settings import generation
+    from minigpt.generate.sampling import drawing_probabilities
+    from minigpt.generate.settings import generation
 
     scores = 2 * np.random.default_rng(0).standard_normal((40, VOCAB)).astype(np.float32)
     model = random_model("gpt2")

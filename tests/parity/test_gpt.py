@@ -6,12 +6,12 @@ import torch
 import transformers
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
 from minigpt.data.batch import Batch
-from minigpt.gradcheck import random_parameters
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import GPT, GPTConfig
 from minigpt.ops import IGNORE
-from minigpt.run import Run
 
 pytestmark = pytest.mark.parity
 
@@ -117,7 +117,7 @@ def test_single_precision(case, implementation):
 
 def test_initial_training_step_equals_torch_adamw(case):
     """Three updates with clipping and decay, float64: our optimizer on our gradients, torch's on transformers'."""
-    from minigpt.config import OptimizerConfig
+    from minigpt.train.config import OptimizerConfig
     from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 
     model, params, batch = case

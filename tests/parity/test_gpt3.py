@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from minigpt import fast, ops
-from minigpt.gradcheck import random_parameters
+from minigpt.blocks.run import Run
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import GPT, GPTConfig
-from minigpt.run import Run
 
 from .test_gpt import VOCAB, hf_model, hf_results, random_batch, real_positions
 

@@ -8,7 +8,7 @@ import transformers
 import minigpt
 from minigpt import tokenizers
 from minigpt.cli import main
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 from .hf_models import CASES, CONTEXT, VOCAB, random_model, their_tensors
 

@@ -109,7 +109,7 @@ def test_the_double_heads_class_is_read_without_its_second_head(tmp_path):
     theirs = transformers.OpenAIGPTDoubleHeadsModel(config).eval()
     names = their_tensors(saved(theirs, tmp_path / "hf")).keys()
     assert "lm_head.weight" in names and "transformer.tokens_embed.weight" not in names
-    with pytest.raises(minigpt.errors.UserError, match=r"it has multiple_choice_head\.summary\.bias"):
+    with pytest.raises(minigpt.core.errors.UserError, match=r"it has multiple_choice_head\.summary\.bias"):
         minigpt.load(tmp_path / "hf")
     ours = minigpt.load(tmp_path / "hf", dtype="float64", skip=["multiple_choice_head."])
     exact = their_logits(theirs.double(), IDS[:, None])[:, 0]

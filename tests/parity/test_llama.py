@@ -11,12 +11,12 @@ import transformers
 from transformers.models.llama import modeling_llama
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
 from minigpt.data.batch import Batch
-from minigpt.gradcheck import random_parameters
 from minigpt.interop.hf import to_state_dict
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Llama, LlamaConfig
 from minigpt.ops import IGNORE
-from minigpt.run import Run
 
 pytestmark = pytest.mark.parity
 

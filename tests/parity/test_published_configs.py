@@ -11,7 +11,7 @@ import transformers
 
 import minigpt
 from minigpt.cli import main
-from minigpt.errors import UserNotice
+from minigpt.core.errors import UserNotice
 
 from ..interop.published_configs import PUBLISHED, VOCAB, small
 from .hf_models import our_logits, their_logits, their_tensors

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from minigpt import fast, ops
+from minigpt.blocks.run import Run
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
-from minigpt.gradcheck import random_parameters
+from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Transformer, TransformerConfig
 from minigpt.ops import IGNORE
-from minigpt.run import Run
 
 pytestmark = pytest.mark.parity
 

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from minigpt.core.errors import UserError
 from minigpt.data.storyworld.lexicon import GLAD, SMILED
-from minigpt.errors import UserError
 from minigpt.tasks import baselines
 from minigpt.tasks.baselines import count_words, simplest
 from minigpt.tasks.examples import Classification, LastWord, MultipleChoice, Similarity, Span, Summary, Translation

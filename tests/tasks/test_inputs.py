@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.models import BARTConfig, BertConfig, GPTConfig
 from minigpt.tasks import Classification, MultipleChoice, Similarity
 from minigpt.tasks.inputs import INPUTS, told

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks import TASKS
 from tests.tasks.test_readers import CLOZE, MRPC, QQP, STSB, cloze_rows, mnli_header, put, squad
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks import (
     TASKS,
     Classification,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks import TASKS, Classification, LastWord, MultipleChoice, Pronoun, Similarity, Span, Summary
 from minigpt.tasks import Translation as T
 from minigpt.tasks import prompts as ask

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks import TASKS, Classification, LastWord, MultipleChoice, Pronoun, Similarity, Span, Summary
 from minigpt.tasks.examples import Story, Translation
 from minigpt.tasks.readers.stories import gpt_split, read_rocstories

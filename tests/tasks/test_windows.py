@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.models import BARTConfig, BertConfig
 from minigpt.ops import IGNORE
 from minigpt.tasks import Span

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from minigpt.core.errors import UserError
 from minigpt.data.storyworld import derivations, engine, language, lexicon, split_of
-from minigpt.errors import UserError
 from minigpt.tasks import TASKS
 from minigpt.tasks.baselines import count_words
 from minigpt.tasks.examples import Classification, Similarity

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, GPT2_ORDER, SORTED_ORDER
 from minigpt.tokenizers.byte_bpe import made_by_training
+from minigpt.tokenizers.formats.readers import read_vocab_bpe
 from minigpt.tokenizers.merge import merge_word
 from minigpt.tokenizers.pretokens import LLAMA3_PATTERN
-from minigpt.tokenizers.readers import read_vocab_bpe
 
 from ..tiers import examples
 from .texts import SAMPLE, TEXTS, corpus, real_file

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from minigpt.tokenizers import WordPiece
 from minigpt.tokenizers.byte_offsets import byte_offsets
-from minigpt.tokenizers.hf_read import from_hf
+from minigpt.tokenizers.formats.hf_read import from_hf
 
 from ..tiers import examples
 from .test_pipeline import BYTE_LEVEL, PREFIXES, bpe, byte_bpe

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))  # all of Unicode but surrogates, which are not characters
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from minigpt import tokenizers
-from minigpt.commands import bench_tokenizer, tokenizer
-from minigpt.errors import UserError
+from minigpt.cli import bench_tokenizer, tokenizer
+from minigpt.core.errors import UserError
 
 from .texts import SAMPLE
 

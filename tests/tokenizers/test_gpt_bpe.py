@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import GPTBPE, GPTWords
 
 from .texts import SAMPLE, TEXTS, real_file

@@ -3,7 +3,7 @@
 import pytest
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import GPTBPE, ByteBPE, WordPiece, encode_pair
 
 from .texts import real_file

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import Pipeline
+from minigpt.tokenizers import oniguruma as patterns
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
-from minigpt.tokenizers.hf_read import from_hf
-from minigpt.tokenizers.pipeline import patterns
+from minigpt.tokenizers.formats.hf_read import from_hf
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
 from minigpt.tokenizers.sentencepiece_files import UNIGRAM, read_model
 

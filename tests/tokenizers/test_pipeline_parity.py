@@ -10,7 +10,7 @@ import tokenizers as hf
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from minigpt.tokenizers.hf_read import from_hf
+from minigpt.tokenizers.formats.hf_read import from_hf
 
 from .texts import SAMPLE
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from minigpt import tokenizers
 from minigpt.tokenizers import plain_bpe
 from minigpt.tokenizers.byte_bpe import ByteBPE
+from minigpt.tokenizers.formats.readers import read_vocab_bpe
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN
-from minigpt.tokenizers.readers import read_vocab_bpe
 
 from ..tiers import examples
 from .texts import SAMPLE, TEXTS, real_file

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import SentencePieceBPE
 from minigpt.tokenizers.sentencepiece_files import (
     UNUSED,

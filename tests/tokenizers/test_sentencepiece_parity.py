@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt import tokenizers as ours
-from minigpt.tokenizers.hf_read import from_hf
+from minigpt.tokenizers.formats.hf_read import from_hf
 
 from .test_pipeline_parity import ANY, BLANKS, LETTERS, PLAIN, TEXTS, WORDS, check
 

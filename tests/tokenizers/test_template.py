@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import ByteBPE, WordPiece, encode_text
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
 from minigpt.tokenizers.template import (

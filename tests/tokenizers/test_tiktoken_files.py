@@ -9,10 +9,10 @@ import pytest
 
 from minigpt import tokenizers
 from minigpt.cli import main
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
+from minigpt.tokenizers.formats.tiktoken_files import PUBLISHED, Published, read_tiktoken, write_tiktoken
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer
-from minigpt.tokenizers.tiktoken_files import PUBLISHED, Published, read_tiktoken, write_tiktoken
 
 from .texts import SAMPLE, real_file
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from minigpt import tokenizers
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers import BertWords, WordPiece
 
 from .texts import SAMPLE, TEXTS, real_file

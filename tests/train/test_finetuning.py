@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from minigpt.config import apply_settings, build_config, read_preset
-from minigpt.errors import UserError
-from minigpt.families import make_model, objective_class
+from minigpt.core.errors import UserError
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Span, Summary
+from minigpt.train.config import apply_settings, build_config, read_preset
+from minigpt.train.families import make_model, objective_class
 from minigpt.train.finetuning import Request, finetuning_config, recipe_for, start_weights, with_epochs
 
 SHAPE = {"vocab_size": 40, "context": 20, "width": 8, "heads": 2}

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt.cli import main
-from minigpt.config import TrainConfig, build_config, read_preset
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.models import GPT
 from minigpt.train import trainer as trainers
+from minigpt.train.config import TrainConfig, build_config, read_preset
 from minigpt.train.log import read_log
 from minigpt.train.ramp import passes, step_rows
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
-from minigpt.api import load
 from minigpt.cli import main
-from minigpt.config import OptimizerConfig, ScheduleConfig
+from minigpt.core.errors import UserError
 from minigpt.data.dataset import load_dataset
-from minigpt.errors import UserError
-from minigpt.families import make_model
+from minigpt.interop.loaded import load
 from minigpt.models import GPT, GPTConfig
 from minigpt.train import loop
+from minigpt.train.config import OptimizerConfig, ScheduleConfig
+from minigpt.train.families import make_model
 from minigpt.train.log import read_log
 
 from ..tiers import some

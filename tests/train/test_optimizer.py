@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from minigpt.config import OptimizerConfig
-from minigpt.params import Parameters, ParameterSpec, decayed_first
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.train import optimizer
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.optimizer import AdamW, clip_factor, global_norm
 from minigpt.train.shards import ShardPool
 

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from minigpt.api import load
 from minigpt.cli import main
+from minigpt.interop.loaded import load
 from minigpt.train import checkpoint as checkpoints
 from minigpt.train import trainer as trainers
 from minigpt.train.log import read_log
@@ -169,7 +169,7 @@ AT_A_CALL = """
 import os, sys
 from minigpt.cli import build_parser, main
 build_parser("train")  # imports everything, so that what is counted is the run
-from minigpt.commands import train
+from minigpt.cli import train
 from minigpt.train import trainer
 number, limit, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 counts, saving = {"anywhere": 0, "saving": 0}, False

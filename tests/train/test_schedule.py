@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.config import ScheduleConfig, build_config, read_preset
+from minigpt.train.config import ScheduleConfig, build_config, read_preset
 from minigpt.train.schedule import learning_rate
 
 

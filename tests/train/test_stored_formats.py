@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from minigpt.api import load
 from minigpt.cli import main
-from minigpt.config import build_config, config_to_toml
+from minigpt.interop.loaded import load
 from minigpt.models import FAMILIES
+from minigpt.train.config import build_config, config_to_toml
 from minigpt.train.log import read_log
 
 from .runs import train
@@ -172,7 +172,7 @@ def store(run_too: bool) -> None:
 
     The run is without its curves, whose bytes depend on matplotlib.
     """
-    from minigpt.commands import train as train_command
+    from minigpt.cli import train as train_command
 
     train_command._draw_curves = lambda run: None
     with tempfile.TemporaryDirectory() as scratch:

@@ -6,15 +6,15 @@ import math
 import numpy as np
 import pytest
 
-from minigpt.api import load
 from minigpt.cli import main
-from minigpt.config import OptimizerConfig
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import window_batches, window_starts
-from minigpt.evaluate.loss import mean_loss
+from minigpt.interop.loaded import load
 from minigpt.models import GPT, GPTConfig
 from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.config import OptimizerConfig
 from minigpt.train.log import read_log
+from minigpt.train.loss import mean_loss
 from minigpt.train.optimizer import AdamW
 from minigpt.train.shards import ShardPool
 

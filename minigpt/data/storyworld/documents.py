@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from minigpt.core.errors import UserError
 from minigpt.data.storyworld import engine
 from minigpt.data.storyworld.engine import Chooser, Derivation
 from minigpt.data.storyworld.facts import Document
@@ -17,7 +18,6 @@ from minigpt.data.storyworld.reviews import review
 from minigpt.data.storyworld.stories import story
 from minigpt.data.storyworld.summaries import summarised
 from minigpt.data.storyworld.translations import translations
-from minigpt.errors import UserError
 
 # Every kind's program and how many of a hundred documents are of it.
 PROGRAMS = {

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from minigpt.core.errors import UserError
 from minigpt.data.storyworld import engine
 from minigpt.data.storyworld import lexicon as words
 from minigpt.data.storyworld.engine import Chooser
 from minigpt.data.storyworld.english import a, at, capital, past, plural, third
-from minigpt.errors import UserError
 
 FOLK = ("child", "woman", "man", "king", "farmer", "baker", "sailor", "doctor", "singer", "dancer")
 NOUNS = (*words.FOODS, *FOLK)

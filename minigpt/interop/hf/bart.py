@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.backend import Array
+from minigpt.core.backend import Array
 from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import MOST_LAYERS, Keys

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.backend import Array
-from minigpt.errors import UserError
+from minigpt.core.backend import Array
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
 from minigpt.interop.hf import bart, bert, gpt, gpt2, llama
 from minigpt.interop.hf.family import Family
 from minigpt.interop.tables import their_tensors
-from minigpt.params import Parameters
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family for family in (gpt.FAMILY, gpt2.FAMILY, llama.FAMILY, bart.FAMILY, bert.FAMILY)

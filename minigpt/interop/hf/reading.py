@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError, warn
+from minigpt.core.errors import UserError, warn
+from minigpt.core.params import Parameters
 from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
@@ -16,7 +17,6 @@ from minigpt.interop.keys import Keys, listed, read_json
 from minigpt.interop.tables import Table
 from minigpt.interop.weight_files import StoredTensor, open_folder
 from minigpt.models import FAMILIES as MODELS
-from minigpt.params import Parameters
 
 CONFIG = "config.json"
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from minigpt import tokenizers
-from minigpt.files import write_atomically
+from minigpt.core.files import write_atomically
 from minigpt.interop.hf.special_files import folder_template
 from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
 from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from minigpt.core.errors import UserError
+from minigpt.core.files import make_folder
 from minigpt.data.corpora import cache_folder
-from minigpt.errors import UserError
-from minigpt.files import make_folder
 from minigpt.kernels.source import kernel_names, parameter_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import ENTAILMENT, TWO_WAY, Classification, Similarity
 from minigpt.tasks.files import Row, Table, find, own_split, quoted_rows, tab_rows
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import MultipleChoice
 from minigpt.tasks.files import Row, entry, json_file, json_rows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import LastWord, Span
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, parse_json
 

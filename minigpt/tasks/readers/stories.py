@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import MultipleChoice, Story
 from minigpt.tasks.files import Row, Table, entry, find, json_rows, lines, quoted_rows
 from minigpt.tasks.readers.xml import Element, elements

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tasks.examples import Summary, Translation
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, own_split, tab_rows
 

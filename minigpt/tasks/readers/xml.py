@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from minigpt.files import read_bytes
+from minigpt.core.files import read_bytes
 from minigpt.tasks.files import Row
 
 _SPACES = re.compile("[ \t\r\n]+")  # all that is white space in XML

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minigpt.core.errors import UserError
+from minigpt.core.files import new_folder
+from minigpt.core.progress import progress_bar
 from minigpt.data.corpora import cache_folder
 from minigpt.data.storyworld import document
-from minigpt.errors import UserError
-from minigpt.files import new_folder
-from minigpt.progress import progress_bar
 from minigpt.tasks.examples import Classification, Example, Pronoun, Similarity, Summary, Translation
 from minigpt.tasks.world import cloze, entailment, formats, grammar, paraphrase, pronouns, questions, writing
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from minigpt.files import make_folder, write_atomically
+from minigpt.core.files import make_folder, write_atomically
 from minigpt.tasks.examples import (
     ENTAILMENT,
     TWO_WAY,

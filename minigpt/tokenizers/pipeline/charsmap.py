@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 
 LONGEST = 64  # characters of a string; those of the published maps have up to four
 _ROWS = 4096  # units looked at together

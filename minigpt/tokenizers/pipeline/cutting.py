@@ -11,8 +11,8 @@ from typing import Protocol
 
 import regex
 
+from minigpt.tokenizers.oniguruma import matches
 from minigpt.tokenizers.pipeline.normalizers import ByteCharacters, normalize
-from minigpt.tokenizers.pipeline.patterns import matches
 from minigpt.tokenizers.pipeline.stretch import Stretch
 
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")

@@ -14,7 +14,7 @@ from typing import Protocol
 import regex
 
 from minigpt.tokenizers.bert_words import BertWords
-from minigpt.tokenizers.pipeline.patterns import matches
+from minigpt.tokenizers.oniguruma import matches
 from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
 

@@ -14,9 +14,9 @@ import regex
 
 from minigpt.tokenizers.added import check_utf8
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.oniguruma import compile_pattern
 from minigpt.tokenizers.pipeline import cutting, decoders, normalizers
 from minigpt.tokenizers.pipeline.bpe import BPE, BPEOptions
-from minigpt.tokenizers.pipeline.patterns import compile_pattern
 from minigpt.tokenizers.pipeline.precompiled import Precompiled
 from minigpt.tokenizers.pipeline.tokenizer import Model
 from minigpt.tokenizers.pipeline.unigram import Unigram

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from minigpt.errors import UserError
+from minigpt.core.errors import UserError
 from minigpt.tokenizers.pipeline.bpe import Token
 
 UNKNOWN_PENALTY = 10.0  # an unknown character's log-probability is so far below that of the rarest piece

@@ -1,0 +1,183 @@
+"""Mixed precision: weights and activations of 16 bits, with float32 wherever 16 bits would not do.
+
+The parameters of a run stay float32 (the master weights). Each step computes with a copy whose matrices are bfloat16 or
+float16, and with `Mixed` operations: matrix products take 16-bit numbers and sum in float32; norms, softmax, losses and
+everything else are worked out in float32 and rounded when they are stored; gradients of parameters are added up in
+float32. float16 has a narrow range, so its gradients are computed of a scaled loss (see minigpt/train/scaling.py);
+bfloat16 has the range of float32 and needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.core.backend import Array, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
+from minigpt.ops._common import deliver, rows
+
+DTYPES = ("bfloat16", "float16")
+
+
+def low_dtype(name: str) -> np.dtype:
+    """The NumPy dtype of this name, bfloat16 among them.
+
+    Raises:
+        UserError: bfloat16 needs the package ml_dtypes, which is not installed.
+    """
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise UserError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+class Lowered(Parameters):
+    """Parameters whose matrices are 16-bit copies; vectors (biases, gains) are the float32 originals."""
+
+    def __init__(self, master: Parameters, dtype: np.dtype):
+        self.specs = master.specs
+        self.flat = master.flat[: master.decayed].astype(dtype)  # the matrices come first
+        self._views: dict[str, Array] = {}
+        start = 0
+        for spec in self.specs:
+            self._views[spec.name] = master[spec.name]
+            if spec.decays:
+                self._views[spec.name] = self.flat[start : start + spec.size].reshape(spec.shape)
+                start += spec.size
+
+
+class LowCache(NamedTuple):
+    """The float32 cache of an operation whose result was rounded to `dtype`."""
+
+    cache: Any
+    dtype: np.dtype
+
+
+class LinearCache(NamedTuple):
+    x: Array  # (…, I), 16 bits
+    weight: Array  # (I, O), 16 bits
+
+
+def is_low(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "name", None) in DTYPES
+
+
+def raised(x: Any) -> Any:
+    """A 16-bit array as float32; anything else as it is."""
+    return x.astype(np.float32) if is_low(x) else x
+
+
+def lowered(y: Any, dtype: np.dtype | None, out: Any) -> Any:
+    """A result rounded to `dtype` if that is given, into `out` if that is given; tuples part by part."""
+    if isinstance(y, tuple):
+        return tuple(lowered(part, dtype, o) for part, o in zip(y, out or (None,) * len(y), strict=True))
+    if dtype is not None and getattr(y, "shape", ()) != ():
+        y = y.astype(dtype)
+    return deliver(y, out)
+
+
+class Mixed:
+    """The operations of `table` on 16-bit arrays.
+
+    Args:
+        native: names of operations that take 16-bit arrays themselves and are passed on, such as fused kernels.
+    """
+
+    def __init__(self, table: Any, native: Collection[str] = ()):
+        self.table, self.native = table, frozenset(native)
+        pairs = table.ACTIVATIONS.items()
+        self.ACTIVATIONS = {
+            name: pair if f"{name}_forward" in self.native else (_forward(pair[0]), _backward(pair[1]))
+            for name, pair in pairs
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self.table, name)
+        if name.endswith("_forward") and name not in self.native:
+            function = _forward(function)
+        elif name.endswith("_backward") and name not in self.native:
+            function = _backward(function)
+        setattr(self, name, function)
+        return function
+
+    def embedding_forward(
+        self, ids: Array, table: Array, *, scale: float = 1.0, out: Array | None = None
+    ) -> tuple[Array, Any]:
+        """Rows of a 16-bit table are looked up as they are: no float32 copy of the table is made."""
+        y, cache = self.table.embedding_forward(ids, table, scale=scale)
+        return deliver(y.astype(table.dtype, copy=False), out), cache
+
+    def linear_forward(
+        self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+    ) -> tuple[Array, LinearCache]:
+        """y = x W + b; the product of 16-bit numbers with float32 sums."""
+        if not is_low(x):
+            return self.table.linear_forward(x, weight, bias, out=out)
+        y = product(rows(x), weight)  # (N, I) @ (I, O)
+        if bias is not None:
+            y = raised(y) + bias
+        y = y.astype(x.dtype, copy=False).reshape(*x.shape[:-1], weight.shape[1])
+        return deliver(y, out), LinearCache(x, weight)
+
+    def linear_backward(
+        self,
+        dy: Array,
+        cache: Any,
+        dweight: Array,
+        dbias: Array | None = None,
+        *,
+        first: bool = False,
+        out: Array | None = None,
+    ) -> Array:
+        """dx = dy Wᵀ in 16 bits; dW = xᵀ dy and db = Σ_n dy are added in float32."""
+        if not isinstance(cache, LinearCache):
+            return self.table.linear_backward(dy, cache, dweight, dbias, first=first, out=out)
+        x, weight = cache
+        dy_rows = rows(dy)  # (N, O)
+        if first:
+            dweight[...] = 0.0
+        dweight += raised(product(rows(x).T, dy_rows))  # y = x W: (I, N) @ (N, O)
+        if dbias is not None:
+            dbias += raised(dy_rows).sum(axis=0)  # y += b
+        dx = product(dy_rows, weight.T).astype(dy.dtype, copy=False).reshape(x.shape)  # y = x W: (N, O) @ (O, I)
+        return deliver(dx, out)
+
+
+def product(a: Array, b: Array) -> Array:
+    """a @ b for 16-bit matrices, sums in float32.
+
+    On a GPU the tensor cores do just that and round the result to 16 bits. NumPy, which would sum in 16 bits, gets
+    float32 copies to multiply, and the result is float32.
+    """
+    xp = array_module(a, b)
+    return np.matmul(raised(a), raised(b)) if xp is np else xp.matmul(a, b)
+
+
+def _forward(function: Callable) -> Callable:
+    """A forward operation in float32 for 16-bit arrays; its result has their dtype."""
+
+    def forward(*arguments: Any, out: Any = None, **keywords: Any) -> tuple[Any, Any]:
+        dtype = next((x.dtype for x in arguments if is_low(x)), None)
+        y, cache = function(*map(raised, arguments), **{k: raised(v) for k, v in keywords.items()})
+        return lowered(y, dtype, out), LowCache(cache, dtype)
+
+    return forward
+
+
+def _backward(function: Callable) -> Callable:
+    """A backward operation in float32; gradients of activations have the dtype of the forward pass's result."""
+
+    def backward(dy: Any, cache: Any, *gradients: Any, out: Any = None, **keywords: Any) -> Any:
+        dtype = dy.dtype if is_low(dy) else None
+        if isinstance(cache, LowCache):
+            cache, dtype = cache
+        dx = function(raised(dy), cache, *gradients, **keywords)
+        return None if dx is None else lowered(dx, dtype, out)
+
+    return backward

@@ -1,0 +1,135 @@
+"""The command line: one module of this package for each command.
+
+Only the module of the command that is run is imported, so `--version` and `--help` need neither NumPy nor a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from minigpt import __version__
+from minigpt.cli.commands import COMMANDS
+from minigpt.core.cores import available_cores
+from minigpt.core.errors import UserError, UserNotice
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence in the form of all others."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"minigpt: error: {message}; see `{self.prog} --help`\n")
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser of the whole line, which knows the arguments of `command` and of the others the names alone."""
+    parser = _Parser(
+        prog="minigpt",
+        description="How large language models are pretrained, every forward and backward pass written by hand.",
+        epilog="Example: minigpt train   trains the default model in a few minutes and prints samples.",
+    )
+    parser.add_argument("--version", action="version", version=f"minigpt {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, summary in COMMANDS.items():
+        if name == command:
+            import_module(f"{__name__}.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What a line asks for; `.run` does it.
+
+    Raises:
+        UserError: there is no such command.
+        SystemExit: argparse's, for any other mistake, `--help` and `--version`.
+    """
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command is not None and command not in COMMANDS:
+        near = difflib.get_close_matches(command, COMMANDS, 1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {command!r}: {hint}")
+    return build_parser(command).parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
+    _make_streams_safe()
+    _keep_to_quota()
+    try:
+        args = parse(sys.argv[1:] if arguments is None else arguments)
+        with warnings.catch_warnings():
+            _show_notices()
+            status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        print("minigpt: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        _drop_output()
+        return 141
+    except MemoryError as error:
+        return _fail(f"there is not enough memory ({error}); use a smaller model, context or batch")
+    except OSError as error:  # a full disk, a folder without permission, a name too long: wherever it comes up
+        _drop_output()
+        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
+
+
+def _fail(sentence: str) -> int:
+    print(f"minigpt: error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _keep_to_quota() -> None:
+    """BLAS starts a thread for each core of the machine; where a container allows fewer, they would stop each other.
+
+    It reads these variables when NumPy is imported, which no command's parser has done yet; what is set already stays.
+    """
+    cores = available_cores()
+    if cores < (os.cpu_count() or 1):
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(cores))
+
+
+def _show_notices() -> None:
+    """Our own warnings are one line without the place in the code; others look as always."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, UserNotice):
+            print(f"minigpt: {' '.join(str(message).split())}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.simplefilter("always", UserNotice)
+    warnings.showwarning = show
+
+
+def _make_streams_safe() -> None:
+    """Output never fails for its characters, and a closed stdout or stderr is like /dev/null."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    """What is still in stdout's buffer cannot be written; keep Python from trying again on the way out."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        if hasattr(sys.stdout, "fileno"):
+            try:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            except OSError:  # a stream without a file, as in tests
+                return

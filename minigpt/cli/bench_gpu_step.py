@@ -1,0 +1,48 @@
+"""`minigpt bench step --backend cupy`: a training step on a GPU."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from minigpt.blocks.mixed import low_dtype
+from minigpt.cli.common import print_json
+from minigpt.core.backend import get_backend
+from minigpt.core.errors import UserError
+from minigpt.core.progress import progress_bar
+from minigpt.lab.benchmark.events import device_name, measured_ceiling, stated_ceiling
+from minigpt.lab.benchmark.gpu_step import GPU_SHAPES, bench_gpu_step
+
+
+def run_gpu_step(args: argparse.Namespace) -> int:
+    names = args.shape or ["G"]
+    if not set(names) <= set(GPU_SHAPES):
+        raise UserError(f"on a GPU a step is timed at shapes {', '.join(GPU_SHAPES)}")
+    low_dtype(args.dtype)
+    backend = get_backend("cupy")
+    stated = stated_ceiling(backend, args.dtype)
+    ceilings = {"measured": measured_ceiling(backend, args.dtype)} | ({} if stated is None else {"stated": stated})
+    results = {}
+    with progress_bar(total=len(names), unit="shape", leave=False) as bar:
+        for name in names:
+            results[name] = bench_gpu_step(
+                name, backend, args.dtype, repeats=args.repeats, against=args.against, ceilings=ceilings
+            )
+            bar.update()
+    device = device_name(backend)
+    if args.json:
+        measured = {name: ceiling._asdict() for name, ceiling in ceilings.items()}
+        print_json({"shapes": results, "device": device, "dtype": args.dtype, "ceilings": measured})
+        return 0
+    print(f"{device}, {args.dtype}; step = forward + backward + clipping + AdamW, medians")
+    for name, r in results.items():
+        print(f"{name}: {_describe(r)}")
+    return 0
+
+
+def _describe(r: dict[str, Any]) -> str:
+    lines = [f"{r['ms']:.2f} ms ({r['ms_p10']:.2f} to {r['ms_p90']:.2f}), {r['tokens_per_second']:,.0f} tokens/s"]
+    lines[0] += f", pool {r['pool_mb']:,.0f} MB; attention {r['attention']}"
+    lines += [f"   {100 * share:.0f}% of the {name} FLOP/s" for name, share in r["utilisation"].items()]
+    lines += [f"   {r['ratio'][o]:.2f}x {o} ({r['others_ms'][o]:.2f} ms)" for o in r["ratio"]]
+    return "\n".join(lines)

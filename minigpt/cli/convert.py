@@ -1,0 +1,143 @@
+"""`minigpt convert`: models of other implementations become runs; runs become models of theirs, or weights alone."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from minigpt import tokenizers
+from minigpt.cli.commands import COMMANDS
+from minigpt.cli.common import new_parser, print_json
+from minigpt.core.backend import get_backend
+from minigpt.core.errors import UserError
+from minigpt.core.files import check_absent, new_folder
+from minigpt.interop import llama2c
+from minigpt.interop.hf.writing import write_model
+from minigpt.interop.loaded import Loaded, check_fit, load
+from minigpt.interop.token_roles import write_generation
+from minigpt.models import FAMILIES
+from minigpt.tokenizers import fingerprint
+from minigpt.train.checkpoint import save_checkpoint
+from minigpt.train.log import RunLog
+from minigpt.train.run_folder import fill_run, find_model
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "convert",
+        COMMANDS["convert"],
+        "minigpt convert runs/tiny-1 my-model --to hf",
+    )
+    parser.add_argument(
+        "source",
+        metavar="SRC",
+        help="a run, a Hugging Face folder, a model of llama2.c (.bin), or a folder with GPT's released arrays",
+    )
+    parser.add_argument("target", metavar="DST", help="what to write; it must not exist yet")
+    parser.add_argument(
+        "--to",
+        choices=tuple(WRITERS),
+        default="run",
+        help="run: a folder that sample, eval and train --resume take (the default); a run is copied with its weights "
+        "alone; hf: one that transformers opens; llama2c, llama2c-v1: a file of llama2.c, as its run program reads it "
+        "or in version 1",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
+    )
+    parser.add_argument(
+        "--pattern", metavar="REGEX", help="how the tokenizer cuts text into words, where its file does not say it"
+    )
+    parser.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out SRC's tensors whose names begin with this",
+    )
+    parser.add_argument(
+        "--fresh", action="append", default=[], metavar="NAME", help="start the tensors that SRC lacks anew"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    target = Path(args.target)
+    check_absent(target)
+    if args.pattern is not None and args.tokenizer in (None, "none"):
+        raise UserError("--pattern says how the file given with --tokenizer cuts text, and there is none")
+    source = find_model(args.source)
+    loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
+    if args.to != "run" and not isinstance(loaded.model, FAMILIES[loaded.config.family][1]):
+        raise UserError(f"{source} has a head for {loaded.config.task}; convert writes models as they are pretrained")
+    if args.tokenizer not in (None, "none"):
+        loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer, pattern=args.pattern))
+        check_fit(loaded.tokenizer, loaded.config.model.vocab_size)
+    WRITERS[args.to](target, loaded)
+    values = {
+        "target": str(target),
+        "family": loaded.model.family,
+        "parameters": loaded.model.parameter_count,
+        "tokenizer": loaded.tokenizer.kind if loaded.tokenizer else None,
+    }
+    if args.json:
+        print_json(values)
+    else:
+        print(f"{target}: {loaded.model.family}, {loaded.model.parameter_count:,} parameters", end="")
+        print(f", tokenizer {values['tokenizer']}." if loaded.tokenizer else ".")
+        _advise(args, loaded)
+    return 0
+
+
+def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
+    if not loaded.tokenizer:
+        print("there was no tokenizer; give one with --tokenizer to read and write text", file=sys.stderr)
+    elif args.to == "run" and getattr(loaded.config.model, "headless", False):
+        print(f"It has no head that predicts; turn texts into vectors: minigpt embed {shlex.quote(args.target)} TEXT")
+    elif args.to == "run":
+        print(f"Let it write: minigpt sample {shlex.quote(args.target)}")
+
+
+def _write_run(target: Path, loaded: Loaded) -> None:
+    """A run that begins with these weights: neither moments nor logs, and nothing that says what it was trained on."""
+    tokenizer = loaded.tokenizer
+
+    def first_checkpoint(folder: Path) -> None:
+        state = {
+            "data": None,  # it was trained on no text of ours
+            "tokenizer": fingerprint(tokenizer) if tokenizer else None,
+            "positions": RunLog(folder).positions(),
+        }
+        save_checkpoint(folder, 0, loaded.params, None, state, backend=get_backend("numpy"), keep=1)
+
+    with new_folder(target) as beside:
+        fill_run(beside, loaded.config, tokenizer, first_checkpoint)
+        if loaded.generation is not None:
+            write_generation(beside, loaded.ids, loaded.generation)
+
+
+def _write_hf(target: Path, loaded: Loaded) -> None:
+    settings = OUR_SETTINGS if loaded.generation is None else loaded.generation
+    write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, settings)
+
+
+OUR_SETTINGS = {"top_k": 0}  # runs of ours draw from all tokens, transformers by default from the 50 most probable
+
+
+def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:
+    llama2c.write_model(target, loaded.model, loaded.params, version)
+
+
+WRITERS: dict[str, Callable[[Path, Loaded], None]] = {
+    "run": _write_run,
+    "hf": _write_hf,
+    "llama2c": partial(_write_llama2c, 0),
+    "llama2c-v1": partial(_write_llama2c, 1),
+}

@@ -1,0 +1,81 @@
+"""`minigpt data`: texts and tasks that minigpt makes by itself, as files to look at and to learn from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from minigpt.cli.commands import COMMANDS
+from minigpt.cli.common import at_least, new_parser, out_path, print_json
+from minigpt.cli.data_storyworld import add_storyworld
+from minigpt.core.errors import UserError
+from minigpt.core.files import check_absent
+from minigpt.tasks import TASKS
+from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words, simplest, sklearn_modules
+from minigpt.tasks.metrics import check_packages, evaluate_task
+from minigpt.tasks.world import MADE, Sizes, write
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "data",
+        help=COMMANDS["data"],
+        description="Write what the story world offers, to look at or as files.",
+        epilog="Example:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(metavar="WHAT", required=True)
+    add_storyworld(kinds)
+    _add_tasks(kinds)
+
+
+def _add_tasks(kinds: Any) -> None:
+    example = "minigpt data tasks --task story-cloze rte --out tasks --train 5000"
+    tasks = new_parser(kinds, "tasks", "write tasks made from the story world, in the originals' file formats", example)
+    tasks.add_argument("--task", nargs="+", metavar="NAME", help=f"which; by default all: {', '.join(MADE)}")
+    tasks.add_argument("--out", default="tasks", metavar="DIR", help="a folder for each task is made there; tasks")
+    tasks.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="other examples for another seed")
+    for part, size in Sizes()._asdict().items():
+        text = f"how many examples for {part}; {size} by default"
+        tasks.add_argument(f"--{part}", type=at_least(1), default=size, metavar="N", help=text)
+    tasks.add_argument("--baselines", action="store_true", help="also measure chance, counted words, simplest answers")
+    tasks.set_defaults(run=run_tasks)
+
+
+def run_tasks(args: argparse.Namespace) -> int:
+    names = list(dict.fromkeys(args.task or MADE))
+    out = out_path(args.out)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder, in which a folder for each task is made")
+    for name in names:
+        if name not in MADE:
+            raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")
+        check_absent(out / name)
+        if args.baselines:  # what is missing is said before anything is written
+            sklearn_modules()
+            check_packages(TASKS[name].metrics)
+    sizes, written = Sizes(args.train, args.dev, args.test), {}
+    for name in names:
+        folder = write(out / name, name, args.seed, sizes)
+        found = _baselines(name, folder) if args.baselines else {}
+        written[name] = {"folder": str(folder), **({"baselines": found} if args.baselines else {})}
+        if not args.json:
+            print(f"{name:12} {folder}  " + "  ".join(f"{what} {value:.3f}" for what, value in found.items()))
+    if args.json:
+        print_json({"tasks": written})
+    return 0
+
+
+def _baselines(name: str, folder: Path) -> dict[str, float]:
+    """On the test part: chance and classifiers that count words, or the simplest answers, by the headline metric."""
+    task, made = TASKS[name], MADE[name]
+    test = task.read(folder, "test")
+    chance = {"chance": 1 / (len(task.labels) or len(getattr(test[0], "options", getattr(test[0], "candidates", "?"))))}
+    if "train" not in made.parts:
+        return chance
+    train = task.read(folder, "train")
+    if task.kind in COUNTABLE:
+        return chance | {view: count_words(train, test, view) for view in VIEWS}
+    what, predictions = simplest(train, test)
+    return {f"{what} ({score.metric})": score.value for score in evaluate_task(task, predictions, test)}

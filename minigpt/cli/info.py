@@ -1,0 +1,85 @@
+"""`minigpt info`: what this machine offers, and what is missing and why."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from minigpt import __version__
+from minigpt.cli.commands import COMMANDS
+from minigpt.cli.common import new_parser, print_json
+from minigpt.core.backend import cupy_problem, get_backend
+from minigpt.core.cores import available_cores
+from minigpt.core.errors import UserError
+from minigpt.data.corpora import cache_folder
+from minigpt.kernels.emulator import compiler, compiler_problem
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "info",
+        COMMANDS["info"],
+        "minigpt info",
+    )
+    parser.set_defaults(run=run)
+
+
+def _blas() -> str:
+    np.ones((2, 2)) @ np.ones((2, 2))  # so that the library is loaded
+    found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
+    return (
+        ", ".join(f"{lib['internal_api']} {lib['version']}, {lib['num_threads']} threads" for lib in found) or "unknown"
+    )
+
+
+def _gpu() -> str:
+    problem = cupy_problem()
+    if problem:
+        return f"not usable: {problem}"
+    cupy = get_backend("cupy").xp
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return f"CuPy {cupy.__version__}, {name}"
+
+
+def _backend() -> str:
+    try:
+        return get_backend().name
+    except UserError as error:
+        return f"MINIGPT_BACKEND is {os.environ['MINIGPT_BACKEND']!r}, but {error}"
+
+
+def _kernels() -> str:
+    """Where CUDA kernels run, and what is missing where they do not."""
+    gpu, emulator = cupy_problem(), compiler_problem()
+    where = [place for place, problem in (("the GPU", gpu), ("the CPU emulator", emulator)) if not problem]
+    problems = ["not on a GPU (see gpu)"] if gpu else []
+    problems += [f"not emulated: {emulator}"] if emulator else []
+    return "; ".join([f"run on {' and '.join(where)}" if where else "cannot run", *problems])
+
+
+def run(args: argparse.Namespace) -> int:
+    values = {
+        "minigpt": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": available_cores(),
+        "numpy": np.__version__,
+        "blas": _blas(),
+        "gpu": _gpu(),
+        "backend": _backend(),
+        "c++ compiler": "none found" if compiler_problem() else compiler(),
+        "cuda kernels": _kernels(),
+        "cache": str(cache_folder()),
+    }
+    if args.json:
+        print_json(values)
+    else:
+        for name, value in values.items():
+            print(f"{name:<13} {value}")
+    return 0

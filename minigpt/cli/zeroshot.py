@@ -1,0 +1,180 @@
+"""`minigpt zeroshot`: what a pretrained model can do on a task that it was not trained for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from minigpt.cli.abilities import CONTINUE
+from minigpt.cli.commands import COMMANDS
+from minigpt.cli.common import add_run_argument, figure_path, new_parser, print_json
+from minigpt.cli.task_arguments import add_task_arguments, described, find_task, read_task
+from minigpt.core.backend import get_backend
+from minigpt.core.errors import UserError
+from minigpt.core.progress import progress_bar
+from minigpt.evaluate.scoring import RULES, check_causal
+from minigpt.evaluate.skill import Curve, skill_curves
+from minigpt.evaluate.task_data import TaskData
+from minigpt.evaluate.zeroshot import Finding, Settings, can_ask, needs_others, zero_shot
+from minigpt.interop.loaded import load
+from minigpt.tasks import TASKS
+from minigpt.tasks.world import MADE
+from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.run_folder import find_model, find_run
+
+ASKED = {name: task for name, task in TASKS.items() if can_ask(task)}
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = new_parser(
+        subparsers,
+        "zeroshot",
+        COMMANDS["zeroshot"],
+        "minigpt zeroshot runs/tiny-1 --task all --limit 200",
+    )
+    add_run_argument(parser, also="; or any model that convert reads")
+    parser.add_argument(
+        "--task",
+        action="append",
+        required=True,
+        metavar="NAME|all",
+        help=f"one of {', '.join(ASKED)}; repeatable. all: those of the story world, or whose files are in --data",
+    )
+    add_task_arguments(parser)
+    parser.add_argument(
+        "--rule",
+        choices=RULES,
+        help="how the options are compared: by log p, per token, per character, or less that of the option anywhere; "
+        "by default as the task's authors did",
+    )
+    parser.add_argument(
+        "--checkpoints",
+        action="store_true",
+        help="measure all checkpoints of the run, and draw skill against steps; to have enough of them, train with "
+        "--set train.checkpoint_powers=true",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE.png", help="of --checkpoints; by default zeroshot.png in the run's folder"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the picture in --out if there is one")
+    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.out is not None and not args.checkpoints:
+        raise UserError("--out is where --checkpoints draws; give both")
+    if args.force and args.out is None:
+        raise UserError("--force replaces the picture in --out; name it with --out")
+    path = None if args.out is None else figure_path(args.out, force=args.force)
+    settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
+    folder = (find_run if args.checkpoints else find_model)(args.run_folder, CONTINUE)
+    loaded = load(folder, backend=backend)
+    check_causal(loaded)
+    tasks = read_tasks(args)
+    if args.checkpoints:
+        return _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend)
+    findings = []
+    with progress_bar(unit="text", leave=False) as bar:
+        for data in tasks:
+            bar.set_description_str(data.task.name, refresh=False)
+            findings.append(zero_shot(loaded, data.task, data.examples, data.others, settings, on_row=bar.update))
+            if not args.json:
+                bar.clear()
+                print_finding(findings[-1])
+    if args.json:
+        print_json({"run": str(folder), "tasks": {f.task: finding_values(f) for f in findings}})
+    return 0
+
+
+def read_tasks(args: argparse.Namespace) -> list[TaskData]:
+    """The tasks that were asked for; of all, those that the story world has, or whose files are there."""
+    if "all" not in args.task:
+        named = [find_task(name, ASKED) for name in dict.fromkeys(args.task)]
+        return [read_task(args, task, others=needs_others(task)) for task in named]
+    found = []
+    for task in ASKED.values():
+        if args.data is None and task.name not in MADE:
+            continue
+        try:
+            found.append(read_task(args, task, others=needs_others(task)))
+        except UserError as error:
+            print(f"without {task.name}: {error}", file=sys.stderr)
+    if not found:
+        raise UserError(f"no task's files are in {args.data}")
+    return found
+
+
+def print_finding(finding: Finding) -> None:
+    metrics = ", ".join(map(described, finding.scores))
+    print(
+        f"{finding.task}: {metrics} on {finding.scores[0].count} examples; chance {finding.chance:.3f}; {finding.how}"
+    )
+    baseline = finding.scores[0]
+    beside = {f"{baseline.baseline_name}, {baseline.metric}": baseline.baseline} | finding.beside
+    print("    beside: " + "; ".join(f"{name} {value:.3f}" for name, value in beside.items()))
+
+
+def finding_values(finding: Finding) -> dict[str, Any]:
+    scores = {s.metric: {"value": s.value, "low": s.low, "high": s.high} for s in finding.scores}
+    return {
+        "count": finding.scores[0].count,
+        "scores": scores,
+        "chance": finding.chance,
+        "skill": finding.skill,
+        "baseline": {finding.scores[0].baseline_name: finding.scores[0].baseline},
+        "beside": finding.beside,
+        "how": finding.how,
+    }
+
+
+# Over the checkpoints of a run.
+
+
+def _over_checkpoints(
+    args: argparse.Namespace, folder: Path, path: Path, tasks: list[TaskData], settings: Settings, backend: str
+) -> int:
+    from minigpt.lab import plot  # matplotlib takes a second to import
+
+    total = len(checkpoint_paths(folder)) * len(tasks)
+    with progress_bar(total=total, unit="measurement", leave=False) as bar:
+        curves = skill_curves(folder, tasks, settings, backend=backend, on_done=lambda step, finding: bar.update())
+    plot.save_figure(plot.skill_figure(curves), path)
+    if args.json:
+        print_json({"run": str(folder), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}})
+        return 0
+    print(skill_table(curves))
+    print("skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves))
+    print(path)
+    return 0
+
+
+def constants(curve: Curve) -> str:
+    """What a curve's skill is made of: "sst2: accuracy, chance 0.500"."""
+    metric = curve.findings[-1].scores[0].metric
+    return f"{curve.task}: {metric}, chance {curve.findings[-1].chance:.3f}, best {100 if metric == 'bleu' else 1}"
+
+
+def skill_table(curves: list[Curve]) -> str:
+    """A line for each checkpoint, a column for each task's skill."""
+    widths = [max(len(curve.task), 6) for curve in curves]
+    head = "  ".join(["  step", *(curve.task.rjust(width) for curve, width in zip(curves, widths, strict=True))])
+    lines = [head]
+    for i, step in enumerate(curves[0].steps):
+        cells = [f"{curve.findings[i].skill:{width}.3f}" for curve, width in zip(curves, widths, strict=True)]
+        lines.append("  ".join([f"{step:6}", *cells]))
+    return "\n".join(lines)
+
+
+def curve_values(curve: Curve) -> dict[str, Any]:
+    last = curve.findings[-1]
+    return {
+        "metric": last.scores[0].metric,
+        "chance": last.chance,
+        "count": last.scores[0].count,
+        "steps": curve.steps,
+        "scores": [f.value for f in curve.findings],
+        "skill": [f.skill for f in curve.findings],
+    }

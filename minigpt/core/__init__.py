@@ -1,0 +1,1 @@
+"""What everything stands on: backend, parameters, workspace, files, errors, cores, progress."""

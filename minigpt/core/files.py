@@ -1,0 +1,151 @@
+"""Read text files piece by piece and write files safely: UTF-8 on every platform, whole or not at all.
+
+Line endings are kept as they are, so that offsets and round trips are exact.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from minigpt.core.errors import UserError
+
+PIECE = 1 << 22  # bytes read at a time
+
+
+def read_pieces(path: str | Path, piece: int = PIECE, *, encoding: str = "utf-8") -> Iterator[str]:
+    """Yield the text of a file in pieces of about `piece` bytes, cut anywhere.
+
+    Args:
+        encoding: "utf-8", or "utf-8-sig" to drop a byte-order mark at the start.
+    Raises:
+        UserError: the file is missing, empty or not UTF-8; the message says where.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    position = 0
+    try:
+        with open(path, "rb") as file:
+            while data := file.read(piece):
+                pending = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
+                try:
+                    yield decoder.decode(data)
+                except UnicodeDecodeError as error:
+                    raise _not_utf8(path, position - pending + error.start) from None
+                position += len(data)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not position:
+        raise UserError(f"{path} is empty")
+    if pending := len(decoder.getstate()[0]):
+        raise _not_utf8(path, position - pending)
+
+
+def read_text(path: str | Path) -> str:
+    """The whole text of a small file; errors as `read_pieces`."""
+    return "".join(read_pieces(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The bytes of a file; a missing, unreadable or empty one is a UserError."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if not data:
+        raise UserError(f"{path} is empty")
+    return data
+
+
+def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> Path:
+    """Write a file beside `path` and rename it into place: no reader ever sees half of it, whatever happens.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written to (nothing half-written is left behind).
+    """
+    path = Path(path)
+    pieces = [data.encode("utf-8")] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with open(beside, "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+    return path
+
+
+def write_new(path: str | Path, data: bytes | Iterable[bytes]) -> Path:
+    """Write a file that is not there yet, whole or not at all.
+
+    Raises:
+        UserError: something stands there already, even if it came while we wrote; or it cannot be written.
+    """
+    path = Path(path)
+    with new_folder(path, what="file") as beside:
+        whole = write_atomically(beside / path.name, data)
+        os.link(whole, path)  # unlike a renaming, this fails where something stands
+    return path
+
+
+@contextlib.contextmanager
+def new_folder(path: str | Path, *, what: str = "folder") -> Iterator[Path]:
+    """Give a folder to fill, which then takes its place at `path`, where nothing may stand: whole or not at all.
+
+    Raises:
+        UserError: something stands there already, even if it came while the folder was filled; or it cannot be made.
+    """
+    path = Path(path)
+    check_absent(path)
+    beside = path.with_name(f".{path.name}.unfinished-{os.getpid()}.{threading.get_ident()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.mkdir()
+        yield beside
+        if what == "folder":
+            os.rename(beside, path)  # fails where something stands that is not an empty folder
+    except OSError as error:
+        check_absent(path)
+        raise UserError(f"cannot write the {what} {path}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_absent(path: Path) -> None:
+    """Raise UserError if something stands at `path`, before any work is done for it."""
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path} exists already, and nothing is ever overwritten; choose another name")
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, and those above it, if it is not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
+    return path
+
+
+def unreadable(path: str | Path, error: OSError) -> UserError:
+    """The error for a file that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"there is no file {path}")
+    return UserError(f"cannot read {path}: {error.strerror or error}")
+
+
+def _not_utf8(path: str | Path, position: int) -> UserError:
+    return UserError(f"{path} is not a UTF-8 text: byte {position} cannot be decoded")

@@ -1,0 +1,216 @@
+"""A model's parameters: an ordered specification, and one flat buffer with a named view for every tensor.
+
+Gradients and the optimizer's moments have the same shape, so each of them is one array too: clipping is one norm, an
+optimizer step one pass over memory, a checkpoint one write. Tensors that weight decay applies to come first, so that
+"decay the matrices only" is one contiguous slice. A tied weight stands here once.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt.core.backend import Array, Backend, array_module, get_backend
+from minigpt.core.errors import UserError
+
+
+class ParameterSpec(NamedTuple):
+    """One tensor: its name, shape and initial distribution (mean plus std times a standard normal).
+
+    One that is not `trained` is a constant that is kept with the parameters: its gradient stays zero.
+    With `truncated`, a normal further than 2 from 0 is drawn again, as in BERT's code (which leaves a standard
+    deviation of 0.88 std).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    std: float = 0.0
+    mean: float = 0.0
+    trained: bool = True
+    truncated: bool = False
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def decays(self) -> bool:
+        """Matrices and embeddings decay; biases and norm gains, which are vectors, do not."""
+        return len(self.shape) > 1 and self.trained
+
+
+class Scope:
+    """The parameters whose names start with a prefix, under the rest of the name."""
+
+    def __init__(self, parameters: Parameters, prefix: str):
+        self._parameters, self._prefix = parameters, prefix
+
+    def __getitem__(self, name: str) -> Array:
+        return self._parameters[self._prefix + name]
+
+    def get(self, name: str) -> Array | None:
+        """The tensor, or None where the model has none (a linear layer without bias)."""
+        return self._parameters.get(self._prefix + name)
+
+    def scope(self, prefix: str) -> Scope:
+        return Scope(self._parameters, f"{self._prefix}{prefix}.")
+
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self._parameters
+
+    def into(self, name: str) -> Array:
+        """See `Parameters.into`."""
+        return self._parameters.into(self._prefix + name)
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        """See `Parameters.claim`."""
+        return self._parameters.claim(self._prefix + name)
+
+
+class Parameters(Mapping):
+    """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
+
+    def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
+        self.specs = tuple(specs)
+        self.move(flat)
+
+    def move(self, flat: Array) -> None:
+        """Live in this buffer from now on; views that were taken before stay with the old one."""
+        self.flat = flat
+        self._views: dict[str, Array] = {}
+        start = 0
+        for spec in self.specs:
+            self._views[spec.name] = flat[start : start + spec.size].reshape(spec.shape)
+            start += spec.size
+        if start != flat.size or len(self._views) != len(self.specs):
+            raise ValueError(f"{len(self.specs)} tensors of {start} numbers do not fit a buffer of {flat.size}")
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def scope(self, prefix: str) -> Scope:
+        """View the tensors below `prefix`: `params.scope("blocks.0")["norm1.gain"]`."""
+        return Scope(self, f"{prefix}.")
+
+    def into(self, name: str) -> Array:
+        """The tensor, for a gradient to be added into."""
+        return self._views[name]
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        """The tensor, and whether it holds nothing yet, so that the caller is to overwrite it (see `Gradients`)."""
+        return self._views[name], False
+
+    @property
+    def decayed(self) -> int:
+        """How many numbers at the start of the buffer weight decay applies to."""
+        return sum(spec.size for spec in self.specs if spec.decays)
+
+    @property
+    def trained(self) -> int:
+        """How many numbers at the start of the buffer are trained at all."""
+        return sum(spec.size for spec in self.specs if spec.trained)
+
+    def zeros_like(self) -> Parameters:
+        """Return the same names over a new buffer of zeros: gradients, moments."""
+        return Parameters(self.specs, array_module(self.flat).zeros_like(self.flat))
+
+    def copy(self) -> Parameters:
+        return Parameters(self.specs, self.flat.copy())
+
+    def astype(self, dtype: str) -> Parameters:
+        return Parameters(self.specs, self.flat.astype(dtype))
+
+
+class Gradients(Parameters):
+    """Gradients that count as zero without having been set to zero.
+
+    Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
+    was written yet. Who adds asks for the tensor with `into`, which fills it with zeros the first time; who writes the
+    whole of it asks with `claim`, and overwrites where that says that nothing was there. `complete` makes all of it
+    valid; before that, looking a tensor up gives what its memory happens to hold.
+    """
+
+    def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
+        super().__init__(specs, flat)
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew: every gradient counts as zero."""
+        self._unwritten = set(self._views)
+
+    def into(self, name: str) -> Array:
+        view, fresh = self.claim(name)
+        if fresh:
+            view[...] = 0
+        return view
+
+    def claim(self, name: str) -> tuple[Array, bool]:
+        fresh = name in self._unwritten
+        self._unwritten.discard(name)
+        return self._views[name], fresh
+
+    def complete(self) -> None:
+        """Make the flat buffer valid: set to zero what nothing was written to."""
+        for name in list(self._unwritten):
+            self.into(name)
+
+
+def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:
+    """Order a specification: what weight decay applies to, then the rest, last what is not trained."""
+    return tuple(sorted(specs, key=lambda spec: (not spec.trained, not spec.decays)))
+
+
+def initialize(
+    specs: tuple[ParameterSpec, ...], *, seed: int, dtype: str = "float32", backend: Backend | str = "numpy"
+) -> Parameters:
+    """Draw initial parameters.
+
+    Each tensor has its own generator, keyed by the seed and its name, so that adding a head or a layer leaves every
+    other tensor as it was.
+    """
+    if isinstance(backend, str):
+        backend = get_backend(backend)
+    host = Parameters(specs, np.empty(sum(spec.size for spec in specs), dtype))
+    for spec in specs:
+        view = host[spec.name]
+        if spec.std:
+            draw = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
+            normal = draw.standard_normal(spec.shape)
+            while spec.truncated and (far := np.abs(normal) > 2).any():
+                normal[far] = draw.standard_normal(int(far.sum()))
+            view[...] = spec.mean + spec.std * normal
+        else:
+            view[...] = spec.mean
+    return Parameters(specs, backend.asarray(host.flat))
+
+
+def transfer(
+    source: Mapping[str, Array], target: Parameters, *, missing: Iterable[str] = (), unexpected: Iterable[str] = ()
+) -> None:
+    """Copy the tensors of `source` into `target` by name, for instance a pretrained body under a new head.
+
+    Args:
+        missing: prefixes of names that the target has and the source need not have: they stay as they are.
+        unexpected: prefixes of names that the source has and the target does not want.
+    Raises:
+        UserError: another tensor is missing or unexpected, or has another shape; the message names them.
+    """
+    lacking = [n for n in target if n not in source and not n.startswith(tuple(missing))]
+    extra = [n for n in source if n not in target and not n.startswith(tuple(unexpected))]
+    shapes = [n for n in target if n in source and target[n].shape != source[n].shape]
+    problems = [("lack", lacking), ("have, though the model does not,", extra), ("have another shape for", shapes)]
+    if found := [f"{verb} {', '.join(names)}" for verb, names in problems if names]:
+        raise UserError(f"the weights do not fit the model: they {'; they '.join(found)}")
+    for name in target:
+        if name in source:
+            target[name][...] = source[name]

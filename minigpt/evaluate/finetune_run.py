@@ -1,0 +1,169 @@
+"""One fine-tuning from beginning to end: the run's folder, the training, and the numbers that it comes to.
+
+What was measured at the end, on dev and, where it has labels, on test, is kept as `result.json` in the run's folder,
+and the predictions for test (or else dev) as `predictions.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minigpt.core.backend import get_backend
+from minigpt.core.files import write_atomically
+from minigpt.core.params import Parameters
+from minigpt.interop.loaded import Loaded, load
+from minigpt.tasks import TASKS
+from minigpt.tasks.files import MissingPart
+from minigpt.tasks.metrics import check_packages, reference
+from minigpt.train.best import best_so_far
+from minigpt.train.checkpoint import latest_checkpoint, load_state
+from minigpt.train.families import make_model, make_objective
+from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
+from minigpt.train.objectives.task import TaskObjective
+from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
+from minigpt.train.trainer import Result, Trainer
+
+RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.json"
+
+
+class Outcome(NamedTuple):
+    """What a fine-tuned run comes to.
+
+    Attributes:
+        dev, test: what the objective reports there (see `TaskObjective.report`); None where there are no labels.
+        sentences: the same in words, by part.
+        predictions: for each example of the part that counts, test where it is labelled, else dev.
+        best: the step of the checkpoint that was kept.
+    """
+
+    run: Path
+    dev: dict[str, Any]
+    test: dict[str, Any] | None
+    sentences: dict[str, str]
+    predictions: list[Any]
+    references: list[Any]
+    best: int
+    steps: int
+    seconds: float
+
+
+def prepare(
+    source: Loaded,
+    request: Request,
+    out: Path | None,
+    name: str,
+    *,
+    from_scratch: bool = False,
+    force: bool = False,
+    fresh: Collection[str] = (),
+    skip: Collection[str] = (),
+) -> tuple[Trainer, Start]:
+    """Make the run's folder, with its first checkpoint.
+
+    Args:
+        source: the pretrained model. With `from_scratch` only its shape and its tokenizer are used.
+        name: what the run is called where `out` is None: runs/NAME-N.
+    """
+    config = finetuning_config(source.config, request)
+    check_packages(TASKS[request.task].metrics)
+    objective = make_objective(config, source.text)
+    dataset = objective.load()
+    config = with_epochs(config, request, len(dataset.train.rows))
+    model, objective = make_model(config), make_objective(config, source.text)
+    backend = get_backend(config.train.backend)
+    if from_scratch:
+        start = Start(model.init(config.train.seed, config.train.dtype), ["everything"], [])
+    else:
+        host = {key: get_backend("numpy").to_host(x) for key, x in source.params.items()}
+        same = source.config.task == request.task
+        settings = {"seed": config.train.seed, "dtype": config.train.dtype, "same_task": same}
+        start = start_weights(model, host, **settings, fresh=fresh, skip=skip)
+    trainer = Trainer(out or RUNS / name, config, model, objective, dataset, backend)
+    trainer.start(Parameters(model.specs, backend.asarray(start.params.flat)))
+    trainer.run = create_run(out, name, config, source.text, trainer.save, force=force)
+    return trainer, start
+
+
+def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> Result:
+    """Train from the newest checkpoint on."""
+    with locked(trainer.run):
+        trainer.resume(latest_checkpoint(trainer.run))
+        return trainer.train(should_stop=should_stop)
+
+
+def conclude(trainer: Trainer, seconds: float) -> Outcome:
+    """Measure the best checkpoint on dev and test, and keep the numbers with the run."""
+    loaded, objective, c = load(trainer.run, backend=trainer.backend.name), trainer.objective, trainer.config
+    how: dict[str, Any] = {"to_device": trainer.backend.asarray}
+    found: dict[str, Any] = {"dev": None, "test": None}
+    sentences, last = {}, ([], [])
+    with trainer.pool() as pool:
+        dev = trainer.dataset.validation
+        objective = _tuned(trainer, loaded, pool)
+        for part, data in (("dev", dev), ("test", _test_part(objective))):
+            if data is None:
+                continue
+            batches = objective.evaluation_batches(data, c.train.batch)
+            score = objective.evaluate(loaded.model, loaded.params, batches, pool=pool, final=True, **how)
+            found[part], sentences[part] = objective.report(score, data)
+            examples = data.examples[: len(score.predictions)]
+            last = score.predictions, [reference(example) for example in examples]
+    best = best_so_far(trainer.run, c.train.best)
+    step = trainer.step if best is None else best.step
+    outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, trainer.step, seconds)
+    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": trainer.step}
+    write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
+    write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
+    return outcome
+
+
+def concluded(run: Path) -> dict[str, Any] | None:
+    """The numbers of a run that was trained and measured to its end; None where there is something left to do."""
+    path = run / RESULT_FILE
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # it is measured again
+        return None
+    done = isinstance(kept, dict) and kept.get("steps") == load_state(latest_checkpoint(run))["step"]
+    return kept if done else None
+
+
+def _tuned(trainer: Trainer, loaded: Loaded, pool: Any) -> Any:
+    """The objective with what is chosen on dev, which becomes part of the run's configuration."""
+    objective, config, dev = trainer.objective, trainer.config, trainer.dataset.validation
+    if type(objective).tuned is TaskObjective.tuned:
+        return objective  # nothing is
+    batches = objective.evaluation_batches(dev, config.train.batch)
+    gathered = objective.gather(loaded.model, loaded.params, batches, pool=pool, to_device=trainer.backend.asarray)
+    settings = objective.tuned(dev, gathered.answers)
+    if settings == objective.settings:
+        return objective
+    config = dataclasses.replace(config, objective=settings)
+    rewrite_config(trainer.run, config)
+    return make_objective(config, objective.tokenizer)
+
+
+def _test_part(objective: Any) -> Any:
+    """The examples of the test part; None if there is none, or if nobody says what is right."""
+    try:
+        examples = objective.task.read(objective.config.data.sources[0], "test")
+    except MissingPart:
+        return None
+    if not examples or any(reference(example) is None for example in examples):
+        return None
+    return objective.encoded(examples)
+
+
+def fine_tune(source: Loaded, request: Request, out: Path | None, name: str, **options: Any) -> Outcome:
+    """Prepare, train and conclude."""
+    started = time.perf_counter()
+    trainer, _ = prepare(source, request, out, name, **options)
+    train(trainer)
+    return conclude(trainer, time.perf_counter() - started)

@@ -1,0 +1,253 @@
+"""The settings of generation, under the names of transformers' `GenerationConfig` and with its defaults.
+
+They come from a model's generation_config.json (or config.json) and from arguments, which win. What minigpt computes is
+a field of `Generation`; what it does not compute is refused by name as soon as it would change the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from minigpt.core.errors import UserError
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What transformers' documentation says of the settings of the same names; lists became tuples.
+
+    Lengths count a decoder-only model's prompt, or the decoder's start token. `eos_token_id` holds all ids that end a
+    text. None: nobody said anything.
+    """
+
+    max_length: int | None = None
+    max_new_tokens: int | None = None
+    min_length: int = 0
+    min_new_tokens: int | None = None
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 50
+    top_p: float = 1.0
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    epsilon_cutoff: float = 0.0
+    eta_cutoff: float = 0.0
+    num_beams: int = 1
+    num_return_sequences: int = 1
+    length_penalty: float = 1.0
+    early_stopping: bool | str = False
+    repetition_penalty: float = 1.0
+    encoder_repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    encoder_no_repeat_ngram_size: int = 0
+    bad_words_ids: tuple[Ids, ...] = ()
+    sequence_bias: tuple[tuple[Ids, float], ...] = ()
+    suppress_tokens: Ids = ()
+    begin_suppress_tokens: Ids = ()
+    exponential_decay_length_penalty: tuple[int, float] | None = None
+    remove_invalid_values: bool = False
+    renormalize_logits: bool = False
+    bos_token_id: int | None = None
+    eos_token_id: Ids = ()
+    pad_token_id: int | None = None
+    decoder_start_token_id: int | None = None
+    forced_bos_token_id: int | None = None
+    forced_eos_token_id: Ids = ()
+
+    def __post_init__(self) -> None:
+        if self.do_sample and self.num_beams > 1:
+            raise UserError("do_sample draws tokens, so num_beams above 1 cannot be given with it: set one of the two")
+        if self.num_return_sequences > 1 and not self.do_sample and self.num_return_sequences > self.num_beams:
+            raise UserError(
+                f"num_return_sequences is {self.num_return_sequences}: without do_sample it needs as many num_beams"
+            )
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _are_ids(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_id, value))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _one_id(value: Any) -> int:
+    if not _is_id(value):
+        raise ValueError("a token's id")
+    return value
+
+
+def _ids(value: Any) -> Ids:
+    if not _are_ids(value):
+        raise ValueError("a list of tokens' ids")
+    return tuple(value)
+
+
+def _id_or_ids(value: Any) -> Ids:
+    if not (_is_id(value) or _are_ids(value)):
+        raise ValueError("a token's id, or a list of them")
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _sequences(value: Any) -> tuple[Ids, ...]:
+    if not (isinstance(value, (list, tuple)) and all(_are_ids(ids) and len(ids) for ids in value)):
+        raise ValueError("a list of lists of tokens' ids")
+    return tuple(map(tuple, value))
+
+
+def _biases(value: Any) -> tuple[tuple[Ids, float], ...]:
+    """As pairs in JSON, or as a mapping in Python."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if not isinstance(pairs, (list, tuple)) or not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and _are_ids(pair[0]) and pair[0] and _is_number(pair[1])
+        for pair in pairs
+    ):
+        raise ValueError("a list of pairs, tokens' ids and what is added to their score")
+    return tuple((tuple(ids), float(bias)) for ids, bias in pairs)
+
+
+def _decay(value: Any) -> tuple[int, float]:
+    if not (isinstance(value, (list, tuple)) and len(value) == 2 and type(value[0]) is int and _is_number(value[1])):
+        raise ValueError("a pair, from which token on and by which factor")
+    return value[0], float(value[1])
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError("true or false")
+    return value
+
+
+def _stopping(value: Any) -> bool | str:
+    if value not in (True, False, "never") or type(value) is int:
+        raise ValueError('true, false or "never"')
+    return value
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"a whole number from {least} on")
+    return value
+
+
+def _at_least_one(value: Any) -> int:
+    return _whole(value, 1)
+
+
+def _count(value: Any) -> int:
+    return _whole(value, 0)
+
+
+def _any_number(value: Any) -> float:
+    if not _is_number(value):
+        raise ValueError("a number")
+    return float(value)
+
+
+def _from_zero(value: Any) -> float:
+    if not (_is_number(value) and value >= 0):
+        raise ValueError("a number from 0 on")
+    return float(value)
+
+
+def _positive(value: Any) -> float:
+    if not (_is_number(value) and value > 0):
+        raise ValueError("a number above 0")
+    return float(value)
+
+
+def _share(value: Any) -> float:
+    if not (_is_number(value) and 0 <= value <= 1):
+        raise ValueError("a number from 0 to 1")
+    return float(value)
+
+
+def _positive_share(value: Any) -> float:
+    if not (_is_number(value) and 0 < value <= 1):
+        raise ValueError("a number above 0 and at most 1")
+    return float(value)
+
+
+READ: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("max_length", "max_new_tokens", "num_beams", "num_return_sequences"), _at_least_one),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k"), _count),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), _count),
+    **dict.fromkeys(("do_sample", "remove_invalid_values", "renormalize_logits"), _flag),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), _positive),
+    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), _share),
+    **dict.fromkeys(("top_p", "typical_p"), _positive_share),
+    **dict.fromkeys(("bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"), _one_id),
+    **dict.fromkeys(("eos_token_id", "forced_eos_token_id"), _id_or_ids),
+    **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), _ids),
+    "temperature": _from_zero,
+    "length_penalty": _any_number,
+    "early_stopping": _stopping,
+    "bad_words_ids": _sequences,
+    "sequence_bias": _biases,
+    "exponential_decay_length_penalty": _decay,
+}
+# Settings that change the result and that minigpt does not compute, and the values with which they change nothing.
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "guidance_scale": (1,),
+    "num_beam_groups": (1,),
+    "penalty_alpha": (0,),
+    **dict.fromkeys(("token_healing", "is_assistant", "use_mtp"), (False,)),
+    **dict.fromkeys(("max_time", "stop_strings", "watermarking_config", "constraints", "force_words_ids"), ()),
+    **dict.fromkeys(("dola_layers", "prompt_lookup_num_tokens", "assistant_early_exit", "speculation_type"), ()),
+    "assistant_ensemble_weight": (),
+}
+ONLY_DRAWING = ("top_h",)  # refused where a token is drawn; without drawing nobody looks at them
+QUANTIZED = {"cache_implementation": "quantized"}
+
+
+def generation(*given: Mapping[str, Any]) -> Generation:
+    """Put settings together; the last ones win, and None says nothing.
+
+    Raises:
+        UserError: a value cannot be, or asks for something that minigpt does not compute.
+    """
+    values = {name: value for some in given for name, value in some.items() if value is not None}
+    found = {}
+    for name, read in READ.items():
+        if name not in values:
+            continue
+        try:
+            found[name] = read(values[name])
+        except ValueError as kind:
+            raise UserError(f"the setting {name} is {shown(values[name])}; it must be {kind}") from None
+    settings = Generation(**found)
+    for name, value in values.items():
+        neutral = NEUTRAL.get(name, () if name in ONLY_DRAWING and settings.do_sample else None)
+        if (neutral is not None and value not in neutral) or QUANTIZED.get(name) == value:
+            raise UserError(
+                f"the setting {name} is {shown(value)}, which minigpt does not compute: give another value, or take it "
+                "out of generation_config.json"
+            )
+    return settings
+
+
+def is_setting(name: str) -> bool:
+    """Whether transformers has such a setting, and so do we, if only to refuse it."""
+    return name in READ or name in NEUTRAL or name in ONLY_DRAWING or name in QUANTIZED
+
+
+def shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) < 80 else text[:80] + "…"
+
+
+def differing(settings: Generation) -> dict[str, Any]:
+    """The settings that are not the defaults."""
+    defaults = Generation()
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}

@@ -1,0 +1,346 @@
+"""`minigpt.load(path)`: a trained model with its tokenizer, spoken to in Hugging Face's terms.
+
+Argument names and label conventions are those that most people know: `input_ids`, `attention_mask`, `labels` with −100
+ignored and shifted inside for causal models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt import tokenizers
+from minigpt.blocks.dispatch import operations
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array, backend_of, get_backend
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
+from minigpt.fast import team
+from minigpt.generate.embedding import embed_rows, encode_texts
+from minigpt.generate.settings import Generation, generation, is_setting
+from minigpt.interop.adapters import ADAPTERS, seq2seq
+from minigpt.interop.opening import open_model
+from minigpt.interop.prompting import own_settings, text_settings, written
+from minigpt.interop.token_roles import read_generation, read_ids
+from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers.template import begin_end_template, roberta_template
+from minigpt.train.best import chosen_checkpoint
+from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
+from minigpt.train.config import RunConfig
+from minigpt.train.families import make_model, make_objective
+from minigpt.train.run_folder import find_run, is_run, load_config
+
+# What the texts of our own runs stand between in training, where their tokenizer does not say it.
+OWN_TEMPLATES = {
+    "bart": lambda c: roberta_template(c.bos, c.eos),
+    "transformer": lambda c: begin_end_template(None, c.eos),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`.
+
+    `.ids` are those of the tokens that begin, end and pad a text, under Hugging Face's names, as far as they are known;
+    `.generation` are the other settings that a model of another implementation came with, None for a run of our own.
+    """
+
+    model: Any
+    params: Parameters
+    tokenizer: Tokenizer | None
+    config: RunConfig
+    ids: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> Tokenizer:
+        """The tokenizer, where text is asked for.
+
+        Raises:
+            UserError: the model came without one.
+        """
+        if self.tokenizer is None:
+            raise UserError(
+                "this model has no tokenizer, so it neither reads nor writes text: use generate_ids, or "
+                "convert it with --tokenizer"
+            )
+        return self.tokenizer
+
+    @property
+    def _run(self) -> Run:
+        return Run(ops=operations("auto", backend_of(self.params.flat)))
+
+    @property
+    def _adapter(self) -> Any:
+        return ADAPTERS[self.model.family]
+
+    def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
+        """Scores (B, T, V): of the next token at every position, or, from BERT, of the token at that very place.
+
+        Args:
+            input_ids: (B, T) token ids.
+            attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
+            inputs: the further arrays that the model's family takes (see `minigpt.interop.adapters`).
+        """
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        self._check_length(arrays)
+        with team.of_all_cores():
+            return self._adapter.logits(self.model, self.params, arrays, self._run)
+
+    def hidden_states(self, input_ids: Any, attention_mask: Any = None, *, layer: int = -1, **inputs: Any) -> Array:
+        """The states (B, T, C) of every token behind a layer; an encoder–decoder's are its encoder's.
+
+        They are `output_hidden_states` of transformers: of L layers, 0 is what the first one reads, L (or −1) what the
+        last one gives, after the final norm where there is one. States at padding mean nothing.
+
+        Raises:
+            UserError: there is no such layer, or the rows are longer than the context.
+        """
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        depth = self._adapter.depth(self.model)
+        if not -depth - 1 <= layer <= depth:
+            raise UserError(
+                f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
+            )
+        self._check_length(arrays)
+        return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        pooling: str = "mean",
+        normalize: bool = False,
+        layer: int = -1,
+        truncate: bool = False,
+        batch_size: int = 32,
+    ) -> np.ndarray:
+        """A vector for every text, (N, C): what the states of its tokens say together.
+
+        Args:
+            pooling: "mean" of the states of all tokens, the special ones too, as sentence-transformers does; "cls", the
+                first token's; "max", the largest of each number.
+            normalize: whether to divide by the length, so that products of vectors are cosines.
+            layer: behind which the states are taken (see `hidden_states`).
+            truncate: leave out the end of a text that is longer than the context; otherwise that is an error.
+            batch_size: how many texts are computed at a time; it changes nothing else.
+
+        Raises:
+            UserError: a text is too long or gives no tokens, or the model has no tokenizer.
+        """
+        rows = encode_texts(self.text, texts, context=self.model.config.context, truncate=truncate)
+        if not rows:
+            return np.empty((0, self.model.config.width), self.params.flat.dtype)
+        backend = backend_of(self.params.flat)
+
+        def states(ids: np.ndarray, real: np.ndarray) -> np.ndarray:
+            return backend.to_host(self.hidden_states(ids, real, layer=layer))
+
+        return embed_rows(rows, states, pooling=pooling, normalize=normalize, size=max(1, batch_size))
+
+    def loss_and_grads(
+        self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any
+    ) -> tuple[float, Parameters]:
+        """Mean loss of predicting `labels` (default: the input itself), and its gradient for every parameter.
+
+        Args:
+            labels: (B, T), −100 where a position does not count; shifted inside for causal models, so labels[:, t] is
+                what the model should say after seeing input_ids[:, :t].
+        """
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
+        self._check_length(arrays)
+        batch = self._adapter.batch(self.model, arrays)
+        with team.of_all_cores():
+            loss, cache = self.model.forward(self.params, batch, self._run)
+            grads = self.params.zeros_like()
+            self.model.backward(self.params, grads, cache, self._run)
+        return loss, grads
+
+    def generate_ids(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        *,
+        seed: int = 0,
+        **settings: Any,
+    ) -> np.ndarray:
+        """Continue rows of ids as `generate()` of transformers does: prompts and what follows, (B, T + new).
+
+        An encoder–decoder instead writes about each row, from its start token on: (B, 1 + new).
+
+        Args:
+            input_ids, attention_mask: (B, T); a decoder-only model's prompts are padded on the left.
+            seed: of what is drawn; each row has its own draws.
+            settings: those of `minigpt.generate.settings.Generation`, such as `max_new_tokens`, `do_sample`,
+                `num_beams`, `repetition_penalty` or `eos_token_id` (() lets no row end). They win over the model's own
+                (`.generation` and `.ids`), and these over transformers' defaults: at most 20 new tokens, the most
+                probable one each time. Also further arrays, as for `logits`.
+
+        Raises:
+            UserError: the rows do not fit the context or are padded otherwise, or a setting is one that is not
+                computed.
+        """
+        given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
+        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **settings)
+        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, self.settings(**given), seed)
+
+    def settings(self, **given: Any) -> Generation:
+        """The settings of generation: those given, the model's own, transformers' defaults.
+
+        Raises:
+            UserError: one of them is not computed.
+        """
+        ids = self.ids or self._adapter.known_ids(self.model)
+        return generation(self.generation or {}, ids, given)
+
+    def _arrays(self, **inputs: Any) -> dict[str, Array]:
+        """The inputs that were given, on the model's backend.
+
+        Raises:
+            UserError: the family takes no input of that name, or the shapes do not fit.
+        """
+        backend = backend_of(self.params.flat)
+        arrays = {name: backend.asarray(x) for name, x in inputs.items() if x is not None}
+        known = self._adapter.INPUTS
+        for name, x in arrays.items():
+            if name not in known:
+                raise UserError(f"a model of the family {self.model.family} takes no {name}: only {', '.join(known)}")
+            if name == "input_ids" and x.ndim != 2:
+                raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
+            if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
+                raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
+        return arrays
+
+    def _check_length(self, arrays: Mapping[str, Array]) -> None:
+        """Raise UserError for rows that are longer than the context."""
+        tokens, context = arrays["input_ids"].shape[1], self.model.config.context
+        if tokens > context:
+            raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
+
+    def predict(self, examples: Sequence[Any]) -> list[Any]:
+        """What a fine-tuned model answers: the class in words, the score, the option's number, or the text.
+
+        Args:
+            examples: of the task's kind (see `minigpt.tasks.examples`), or texts: a str, or a tuple of the str that
+                such an example consists of: (premise, hypothesis), (context, options), (context, question, options),
+                (question, context).
+        Raises:
+            UserError: the model was not fine-tuned, or such an example is not of its kind.
+        """
+        if not self.config.task:
+            raise UserError(
+                "this model was not fine-tuned for a task: minigpt finetune does that, and then it predicts"
+            )
+        if isinstance(examples, str):
+            raise UserError("predict takes a list of examples, even of one")
+        objective = make_objective(self.config, self.text)
+        taken = [objective.example(example) for example in examples]
+        return [objective.word(p) for p in objective.predict(self.model, self.params, taken)]
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        **settings: Any,
+    ) -> str:
+        """What the model makes of `prompt`: its continuation, or what the family's objective lets it write.
+
+        The prompt gets the special tokens that the original adds (docs/special-tokens.md).
+
+        Args:
+            max_new_tokens: by default as many as the model's own settings say, else 200.
+            temperature: 0 takes the most probable token each time, any other draws; by default what the model's own
+                settings say, else 1.
+            settings: further ones of `minigpt.generate.settings.Generation`, such as `top_k`, `top_p`, `num_beams` or
+                `repetition_penalty`; for runs of our own those of `minigpt.train.config.SampleConfig`.
+        """
+        given = {"max_new_tokens": max_new_tokens, "temperature": temperature, **settings}
+        if self.generation is None:  # not what the run's own samples draw from
+            given = {"top_k": 0, "top_p": 1.0} | given
+        return "".join(self.pieces(prompt, given, seed, tokens=200, drawing=1.0)).removeprefix(prompt)
+
+    def pieces(self, prompt: str, given: Mapping[str, Any], seed: int, *, tokens: int, drawing: float) -> Iterator[str]:
+        """The text of `generate` as it comes: a continuation begins with the prompt.
+
+        Args:
+            given: settings, None where nothing is said.
+            tokens, drawing: how many tokens and which temperature, where neither `given` nor the model says it.
+        """
+        if self.generation is None or self.config.task or self.model.family == "bert":
+            sample = own_settings(self.config.sample, given, tokens, drawing)
+            sample = dataclasses.replace(sample, prompt=prompt)
+            objective = make_objective(dataclasses.replace(self.config, sample=sample), self.text)
+            return objective.sample(self.model, self.params, sample, seed)
+        found = written(self, prompt, text_settings(self, given, tokens, drawing), seed)
+        return found if self._adapter is seq2seq else itertools.chain([prompt], found)
+
+
+def load(
+    path: str | Path,
+    *,
+    dtype: str | None = "float32",
+    backend: str = "numpy",
+    tokenizer: bool = True,
+    skip: Collection[str] = (),
+    fresh: Collection[str] = (),
+) -> Loaded:
+    """Open a run, one checkpoint of a run, or a model of another implementation.
+
+    Args:
+        path: a run (with `train.best` at its best checkpoint, else at its newest), a checkpoint's folder, a Hugging
+            Face folder, a model of llama2.c, or a folder with GPT's released arrays.
+        dtype: of the parameters; None takes the precision that they are stored in (float32 for half precision).
+        tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
+        skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.
+        fresh: beginnings of names that those files lack; these parameters start as a new model's would.
+
+    Raises:
+        UserError: it is none of these, it is damaged, or tokenizer and model do not fit together.
+    """
+    path = Path(path).resolve()
+    is_checkpoint = path.parent.name == "checkpoints" and path.is_dir() and not is_run(path)
+    if is_checkpoint or is_run(path):
+        return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer)
+    opened = open_model(path, dtype, tokenizer=tokenizer, skip=skip, fresh=fresh)
+    if opened.tokenizer:
+        check_fit(opened.tokenizer, opened.config.model.vocab_size)
+    params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
+    return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids, opened.generation)
+
+
+def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
+    run = find_run(str(run))
+    config = load_config(run)
+    checkpoint = chosen_checkpoint(run, config.train.best) if path == run else path
+    model = make_model(config)
+    state = load_state(checkpoint)
+    tokenizer = None
+    if with_tokenizer and state.get("tokenizer", "") is not None:
+        tokenizer = tokenizers.load(run)
+        check_fit(tokenizer, config.model.vocab_size)
+        check_tokenizer(state, tokenizer, run)
+    params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))
+    written_elsewhere = read_generation(run)
+    if tokenizer is not None and written_elsewhere is None and config.family in OWN_TEMPLATES:
+        tokenizer.template = OWN_TEMPLATES[config.family](config.model)
+    adapter = ADAPTERS.get(config.family)  # a family that is added to the trainer alone has none
+    ids = read_ids(run) or (adapter.known_ids(model) if adapter else {})
+    return Loaded(model, params, tokenizer, config, ids, written_elsewhere)
+
+
+def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise UserError if the tokenizer has ids that the model has no embedding for."""
+    if tokenizer.vocab_size > vocab_size:
+        raise UserError(
+            f"the tokenizer does not fit the model: it has {tokenizer.vocab_size} tokens, "
+            f"but model.vocab_size is {vocab_size}"
+        )

@@ -1,0 +1,9 @@
+"""Instruments that look at models from outside.
+
+gradcheck, testing  every gradient against numeric differences; checks for anybody's code
+exercises           checks of the notebooks' exercises
+inspect, plot       where attention looks; figures
+plan                what training would take, on paper
+scaling             a family of sizes and the laws that their losses follow
+benchmark           speed: contestants in their own processes, timed in turn
+"""

@@ -1,0 +1,75 @@
+"""Where a step's time goes: every operation timed, forward and backward, in one thread and without changing it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from minigpt.blocks.dispatch import operations
+from minigpt.core.backend import get_backend
+from minigpt.data.batch import Batch
+from minigpt.lab.benchmark.shapes import SHAPES
+from minigpt.models import GPT
+from minigpt.train.config import OptimizerConfig
+from minigpt.train.optimizer import AdamW
+from minigpt.train.shards import ShardPool
+
+_OWN = ("add", "empty")  # functions of the operations that are neither a forward nor a backward pass
+
+
+def timed_operations(module: ModuleType, seconds: dict[str, float]) -> Any:
+    """The same operations, each adding the time of its calls to `seconds` under its name."""
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            started = time.perf_counter()
+            result = function(*arguments, **options)
+            seconds[name] += time.perf_counter() - started
+            return result
+
+        return call
+
+    def wrap(name: str, value: Any) -> Any:
+        if callable(value) and (name.endswith(("_forward", "_backward")) or name in _OWN):
+            return timed(name, value)
+        if isinstance(value, dict):  # the table of activations
+            return {key: tuple(wrap(f.__name__, f) for f in pair) for key, pair in value.items()}
+        return value
+
+    return SimpleNamespace(**{name: wrap(name, getattr(module, name)) for name in dir(module) if name[0] != "_"})
+
+
+def profile_step(name: str, *, repeats: int) -> dict[str, float]:
+    """Milliseconds that each operation takes in one training step of a shape: medians over `repeats` steps.
+
+    The step runs in one thread with one BLAS thread, on the rows that one of two workers would have. "everything else"
+    is what no operation accounts for: Python, and the model's own code.
+    """
+    shape = SHAPES[name]
+    shape = shape._replace(batch=max(1, shape.batch // 2))
+    backend = get_backend("numpy")
+    seconds: dict[str, float] = defaultdict(float)
+    with ShardPool(1, timed_operations(operations("auto", backend), seconds)) as pool, threadpool_limits(1):
+        model = GPT(shape.config)
+        params = model.init(seed=0)
+        optimizer = AdamW(params, OptimizerConfig())
+        batch = Batch(*np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context)))
+        steps: list[dict[str, float]] = []
+        for step in range(repeats + 2):
+            seconds.clear()
+            started = time.perf_counter()
+            _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=step)
+            before = time.perf_counter()
+            optimizer.step(params, grads, 1e-4, each_slice=pool.each_slice)
+            now = time.perf_counter()
+            operations_total = sum(seconds.values())
+            steps.append({**seconds, "AdamW": now - before, "everything else": before - started - operations_total})
+    names = {key for record in steps for key in record}
+    medians = {key: 1e3 * float(np.median([record.get(key, 0.0) for record in steps[2:]])) for key in names}
+    return dict(sorted(medians.items(), key=lambda item: -item[1]))

@@ -1,0 +1,159 @@
+"""Does pretraining help? A pretrained model is fine-tuned beside the same model from scratch, task by task.
+
+    python -m minigpt.lab.benchmark.transfer runs/tiny-1 --tasks story-cloze,rte,cola --seeds 2 --out runs/transfer
+
+Both see the same examples, by the same recipe, for as many epochs; each keeps its best checkpoint on dev, and the
+table shows what it scores on test. The gain's interval holds 95% of its values on bootstrap samples of the test
+examples and, where there are several, of each arm's seeds (of three seeds, such samples say a little too little: their
+spread is √(2/3) of what it should be). Runs that are there already are not made again, so what was stopped goes
+on; `--table` and `--figure` write what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.cli.train import open_run
+from minigpt.core.errors import UserError
+from minigpt.core.files import write_atomically
+from minigpt.evaluate.finetune_run import PREDICTIONS_FILE, RESULT_FILE, conclude, fine_tune, train
+from minigpt.interop.loaded import Loaded, load
+from minigpt.lab.plot import save_figure, transfer_figure
+from minigpt.tasks import TASKS
+from minigpt.tasks import metrics as task_metrics
+from minigpt.tasks.world import MADE, task_folder
+from minigpt.train.finetuning import Request
+from minigpt.train.run_folder import find_model, is_run
+
+ARMS = ("pretrained", "scratch")
+_RESAMPLES = 1000
+
+
+class Comparison(NamedTuple):
+    """One task: the headline metric of every seed of both arms on test, and the gain with its interval."""
+
+    task: str
+    metric: str
+    baseline: float
+    pretrained: list[float]
+    scratch: list[float]
+    gain: float
+    low: float
+    high: float
+
+
+def run_all(source: Loaded, tasks: list[str], request: Request, seeds: int, out: Path) -> None:
+    """Make every run that is not there yet: OUT/TASK-ARM-SEED."""
+    for task in tasks:
+        for seed in range(seeds):
+            for arm in ARMS:
+                folder, started = out / f"{task}-{arm}-{seed}", time.perf_counter()
+                if (folder / RESULT_FILE).exists():
+                    continue
+                if is_run(folder):  # it was stopped
+                    trainer = open_run(str(folder))
+                    train(trainer)
+                    conclude(trainer, time.perf_counter() - started)
+                else:
+                    one = request._replace(task=task, folder=str(task_folder(task)), seed=seed)
+                    fine_tune(source, one, folder, folder.name, from_scratch=arm == "scratch")
+                print(f"{folder}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+def compare(out: Path, task: str, seeds: int) -> Comparison | None:
+    """Read the runs of a task; None if some are missing."""
+    folders = {arm: [out / f"{task}-{arm}-{seed}" for seed in range(seeds)] for arm in ARMS}
+    if not all((folder / RESULT_FILE).exists() for arm in ARMS for folder in folders[arm]):
+        return None
+    metric = TASKS[task].metrics[0]
+    results = {arm: [_json(folder / RESULT_FILE)["test"] for folder in folders[arm]] for arm in ARMS}
+    examples = TASKS[task].read(task_folder(task), "test")
+    statistics: dict[str, list[Any]] = {arm: [] for arm in ARMS}
+    for arm in ARMS:
+        for folder in folders[arm]:
+            predictions = _json(folder / PREDICTIONS_FILE)
+            references = [task_metrics.reference(example) for example in examples[: len(predictions)]]
+            statistics[arm].append(task_metrics.METRICS[metric][0](predictions, references))
+
+    def gain(chosen: np.ndarray, drawn: np.ndarray) -> float:
+        """Of some test examples, and for each arm of some seeds, (2, seeds)."""
+        means = [np.mean([statistics[a][seed](chosen) for seed in own]) for a, own in zip(ARMS, drawn, strict=True)]
+        return float(means[0] - means[1])
+
+    count, draw = len(references), np.random.default_rng(0)
+    samples = [gain(draw.integers(count, size=count), draw.integers(seeds, size=(2, seeds))) for _ in range(_RESAMPLES)]
+    low, high = np.percentile(samples, (2.5, 97.5))
+    values = {arm: [result[metric] for result in results[arm]] for arm in ARMS}
+    baseline = results["scratch"][0][f"{metric}_baseline"]
+    all_of_them = np.arange(count), np.tile(np.arange(seeds), (2, 1))
+    return Comparison(task, metric, baseline, *values.values(), gain(*all_of_them), float(low), float(high))
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def table(rows: list[Comparison]) -> str:
+    """The comparisons as Markdown, values times 100 (but for BLEU, which is so already)."""
+    lines = ["| task | metric | no skill | from scratch | pretrained | gain [95%] |", "|---|---|---|---|---|---|"]
+    for r in rows:
+        scale = 1 if r.metric == "bleu" else 100
+        scratch, pretrained = (_mean_and_spread(x, scale) for x in (r.scratch, r.pretrained))
+        gain = f"{scale * r.gain:+.1f} [{scale * r.low:+.1f}, {scale * r.high:+.1f}]"
+        lines.append(f"| `{r.task}` | {r.metric} | {scale * r.baseline:.1f} | {scratch} | {pretrained} | {gain} |")
+    return "\n".join(lines)
+
+
+def _mean_and_spread(values: list[float], scale: float) -> str:
+    mean = f"{scale * np.mean(values):.1f}"
+    return f"{mean} ± {scale * np.std(values, ddof=1):.1f}" if len(values) > 1 else mean
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m minigpt.lab.benchmark.transfer",
+        description="Fine-tune a pretrained model and the same from scratch.",
+    )
+    made.add_argument("run", help="a pretrained run, or any model that minigpt.load opens")
+    made.add_argument("--tasks", default=",".join(MADE), help="names, separated by commas; by default all of the world")
+    made.add_argument("--seeds", type=int, default=1)
+    made.add_argument("--examples", type=int, default=1000, help="to learn from; 0 takes all")
+    made.add_argument("--epochs", type=int, help="by default the recipe's")
+    made.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    made.add_argument("--out", type=Path, default=Path("runs/transfer"), help="where the runs go")
+    made.add_argument("--table", type=Path, help="write the table into this Markdown file")
+    made.add_argument("--figure", type=Path, help="draw the table into this PNG file")
+    made.add_argument("--json", action="store_true")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parser().parse_args(arguments)
+    tasks = args.tasks.split(",")
+    for task in tasks:
+        if task not in MADE or "train" not in MADE[task].parts:
+            raise UserError(f"{task!r} is no task of the story world with examples to learn from")
+    source = load(find_model(args.run))
+    request = Request("", "", 0, args.epochs, args.examples, tuple(args.settings))
+    run_all(source, tasks, request, args.seeds, args.out)
+    rows = [row for task in tasks if (row := compare(args.out, task, args.seeds))]
+    if args.table:
+        write_atomically(args.table, table(rows) + "\n")
+    if args.figure:
+        save_figure(transfer_figure(rows), args.figure)
+    print(json.dumps([row._asdict() for row in rows]) if args.json else table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"minigpt: error: {error}")

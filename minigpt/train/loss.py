@@ -1,0 +1,81 @@
+"""A model's loss on a text, and whatever else it measures there."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
+from minigpt.core.measures import Measures, add_measures, means
+from minigpt.core.params import Parameters
+from minigpt.train.shards import ShardPool, on_device
+
+
+class Score(NamedTuple):
+    """A mean loss in nats, over how many items each of its terms was taken, and the means of the model's measures."""
+
+    loss: float
+    counts: dict[str, int]
+    measures: dict[str, float]
+
+    @property
+    def counted(self) -> tuple[str, int]:
+        """What the loss is a mean over, and of how many: tokens, where there are any."""
+        return ("tokens", self.counts["tokens"]) if "tokens" in self.counts else next(iter(self.counts.items()))
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were predicted."""
+        return self.counts["tokens"]
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): how many equally likely tokens the model hesitates between. Infinite where a float64 ends."""
+        return math.exp(self.loss) if self.loss < 709 else math.inf
+
+    def bits_per_byte(self, text_bytes: int) -> float:
+        """Total −log₂ p of the predicted tokens over the bytes of the text that they are of, as it stands in its file
+        (see `minigpt.data.encoded`): comparable across tokenizers. Infinite where only ends of documents are predicted.
+        """
+        return self.loss * self.tokens / math.log(2) / text_bytes if text_bytes else math.inf
+
+
+def mean_loss(
+    model: Any,
+    params: Parameters,
+    batches: Sequence[Callable[[], Any]],
+    *,
+    pool: ShardPool,
+    to_device: Callable[[Array], Array] = lambda x: x,
+    on_batch: Callable[[], object] = lambda: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Score | None:
+    """Score all batches together: each term of the loss is averaged over its items in all of them.
+
+    Args:
+        batches: functions that make them (see objectives); each of the pool's workers takes whole batches.
+        on_batch: called when a batch is done (for a progress bar).
+        should_stop: asked before each batch; once it says yes, the result is None.
+    """
+    counts = sum((Counter(make().counts()) for make in batches), Counter())
+    run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=pool.operations)
+
+    params = pool.prepared(params)
+
+    def score(make: Callable[[], Any]) -> tuple[float, Measures]:
+        if should_stop():
+            return 0.0, {}
+        loss, cache = model.forward(params, on_device(make(), to_device), run)
+        on_batch()
+        return loss, model.measures(cache)
+
+    results = pool.map(score, batches)
+    if should_stop():
+        return None
+    total: Measures = {}
+    for _, measures in results:
+        add_measures(total, measures)
+    return Score(math.fsum(loss for loss, _ in results), dict(counts), means(total))

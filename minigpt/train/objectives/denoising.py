@@ -1,0 +1,156 @@
+"""Denoising (BART): the encoder reads a damaged text, the decoder writes the text as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
+from minigpt.data import text
+from minigpt.data.copying import Copying, copying_baseline
+from minigpt.data.dataset import Dataset, load_dataset, whole_text, window_batches, window_starts
+from minigpt.data.encoded import Tokens
+from minigpt.data.ngram import KneserNey
+from minigpt.data.noising import Noise, denoising_rows, noise_vocabulary
+from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
+from minigpt.generate.sampling import text_pieces
+from minigpt.tokenizers import Tokenizer
+from minigpt.train.loss import Score
+from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
+
+if TYPE_CHECKING:
+    from minigpt.train.config import RunConfig, SampleConfig
+
+_ROWS = 64  # windows that the n-gram model scores at a time
+_EVALUATION = 2**32 - 1  # a seed for the noise on validation text, which is always the same
+
+
+@dataclass(frozen=True)
+class DenoisingConfig(Noise):
+    """How the text is damaged (see `Noise`), and how long rows are.
+
+    Attributes:
+        length: tokens of a row, `<s>` and `</s>` included; 0 means model.context.
+    """
+
+    length: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.length < 0:
+            raise UserError(f"objective.length is {self.length}; it must not be negative")
+
+
+class DenoisingObjective:
+    """See `minigpt.train.objectives`. Its data are arrays of token ids, one text after the other.
+
+    A row is `<s>`, a window of the ids and `</s>`; its damaged version may be shorter, or a little longer.
+    """
+
+    Config = DenoisingConfig
+
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
+        self.config, self.tokenizer, self.model = config, tokenizer, config.model
+        check_special_tokens(tokenizer, config.model, ("bos", "pad", "eos", "mask"))
+        self.length = config.objective.length or config.model.context
+        if not 4 <= self.length <= config.model.context:
+            raise UserError(
+                f"rows of {self.length} tokens cannot be restored: objective.length must be at least 4 and at most "
+                f"model.context, which is {config.model.context} (0 means as many)"
+            )
+        self.vocabulary = noise_vocabulary(tokenizer)
+        self.window = self.length - 2  # without <s> and </s>
+        self._example: np.ndarray | None = None
+
+    @staticmethod
+    def special_tokens(config: RunConfig) -> tuple[str, ...]:
+        return SPECIAL_TOKENS
+
+    def load(self) -> Dataset:
+        data = self.config.data
+        return load_dataset(
+            data.sources, self.tokenizer, validation_fraction=data.validation_fraction, context=self.window
+        )
+
+    def read(self, sources: Sequence[str]) -> Tokens:
+        files = text.resolve_sources(sources)
+        tokens = whole_text(files, self.tokenizer)
+        if not len(tokens):
+            raise UserError(f"there is no text in {', '.join(sources)}")
+        return tokens
+
+    def batch(self, data: Tokens, rows: int, *, seed: int, step: int, part: int, first_row: int = 0) -> Seq2SeqBatch:
+        draw = np.random.default_rng([seed, step, part])
+        starts = draw.integers(0, len(data) - self.window + 1, size=rows)
+        return self._batch([self._row(data, start) for start in starts], [seed, step, part])
+
+    def evaluation_batches(self, data: Tokens, rows: int, limit: int | None = None) -> list[Callable[[], Seq2SeqBatch]]:
+        """Windows that do not overlap and, without a limit, cover the text."""
+        starts = window_starts(len(data) + 1, self.window, limit)
+        groups = [starts[i : i + rows] for i in range(0, len(starts), rows)]
+
+        def make(group: list[int]) -> Seq2SeqBatch:
+            return self._batch([self._row(data, start) for start in group], [_EVALUATION, group[0]])
+
+        return [partial(make, group) for group in groups]
+
+    def _row(self, data: Tokens | np.ndarray, start: int) -> np.ndarray:
+        return np.concatenate([[self.model.bos], data[start : start + self.window], [self.model.eos]]).astype(np.int64)
+
+    def _batch(self, rows: list[np.ndarray], key: Sequence[int]) -> Seq2SeqBatch:
+        noisy = denoising_rows(rows, self.config.objective, self.vocabulary, key=key, limit=self.model.context)
+        return seq2seq_batch(noisy, rows, pad=self.model.pad, start=self.model.start)
+
+    def copying(self, data: Tokens, limit: int | None) -> Copying:
+        """What plain copying of the damaged text would come to, on the batches that evaluation makes of `data`."""
+        batches = self.evaluation_batches(data, self.config.train.batch, limit)
+        return copying_baseline((make() for make in batches), self.tokenizer.vocab_size)
+
+    def about(self, dataset: Dataset) -> str:
+        copying = self.copying(dataset.validation, self.config.train.eval_tokens)
+        return (
+            f"{len(dataset.train):,} training tokens ({self.tokenizer.vocab_size} different), rows of "
+            f"{self.length}, where copying the damaged text would come to accuracy {copying.accuracy:.4f} "
+            f"and loss {copying.loss:.4f}"
+        )
+
+    def report(self, score: Score, data: Tokens) -> tuple[dict[str, Any], str]:
+        """The loss of restoring the text, and what plain copying would come to."""
+        copying, accuracy = self.copying(data, None), score.measures["accuracy"]
+        values = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
+        return values | {"copy_loss": copying.loss, "copy_accuracy": copying.accuracy}, (
+            f"loss {score.loss:.4f} nats per token (copying: {copying.loss:.4f}), accuracy {accuracy:.4f} "
+            f"(copying: {copying.accuracy:.4f}), over {score.tokens} tokens"
+        )
+
+    def baseline(
+        self, train: Tokens, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: Tokens
+    ) -> tuple[dict[str, Any], str]:
+        """What 5-grams counted in the training text make of the same text, without a look at the damaged one."""
+        loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
+        return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
+
+    def sample(
+        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
+    ) -> Iterator[str]:
+        """The prompt, in which <mask> stands for what is missing, restored; without one, a damaged validation row."""
+        if settings.prompt:
+            ids = self.tokenizer.encode(settings.prompt, allowed={"<mask>"})
+            yield from self._restored(model, params, [self.model.bos, *ids, self.model.eos], settings, seed)
+            return
+        if self._example is None:
+            self._example = self.load().validation[: self.window]
+        batch = self._batch([self._row(self._example, 0)], [_EVALUATION, 0])
+        yield f"damaged:  {plain_text(self.tokenizer, batch.source[0].tolist())}\nrestored: "
+        yield from self._restored(model, params, batch.source[0].tolist(), settings, seed)
+        yield f"\noriginal: {self.tokenizer.decode(self._example.tolist())}"
+
+    def _restored(self, model: Any, params: Parameters, source: list[int], settings: Any, seed: Any) -> Iterator[str]:
+        ids = write(model, params, source, settings, seed, vocab_size=self.tokenizer.vocab_size)
+        hidden = set(self.tokenizer.special_tokens.values())
+        return text_pieces(self.tokenizer, (i for i in ids if i not in hidden))

@@ -1,0 +1,207 @@
+"""Fine-tuning to label texts: classes, options to choose from, and scores on a scale, for GPT, Llama, BERT and BART.
+
+A score (STS-B, from 0 to 5) is learned as a fifth of itself by the squared error, as in BART's code. GPT tells a pair
+whose texts may change places in both orders; BERT and BART tell it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigpt.core.errors import UserError
+from minigpt.data.batch import pad_rows
+from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
+from minigpt.models import FAMILIES
+from minigpt.models.bart import BARTClassifier
+from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, ClassificationBatch
+from minigpt.models.causal_heads import CausalHead, ExtractBatch
+from minigpt.ops import IGNORE
+from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity
+from minigpt.tasks.inputs import Told, told
+from minigpt.tasks.metrics import reference
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
+
+if TYPE_CHECKING:
+    from minigpt.train.config import RunConfig
+
+SCALE = 5.0  # the largest score of STS-B
+_WIDTH = 16  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
+
+
+@dataclass(frozen=True)
+class CausalLabelConfig(TaskConfig):
+    """As `TaskConfig`, for decoder-only models.
+
+    Attributes:
+        auxiliary: λ, how much language modelling on the task's own texts counts beside the labels; 0 leaves it out.
+        head_dropout: the rate on the states that the head reads.
+    """
+
+    auxiliary: float = 0.5
+    head_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.auxiliary < 0:
+            raise UserError(f"objective.auxiliary is {self.auxiliary}; it must not be negative")
+        if not 0 <= self.head_dropout < 1:
+            raise UserError(f"objective.head_dropout is {self.head_dropout}; it must be at least 0 and below 1")
+
+
+def scores_of(task: str) -> int:
+    """How many scores a head for this task gives to a sequence."""
+    return len(TASKS[task].labels) if TASKS[task].kind is Classification else 1
+
+
+class LabelObjective(TaskObjective):
+    """What the families share: one row for each example, which holds one or several sequences."""
+
+    both_orders = False
+
+    def encode(self, example: Any) -> list[Row]:
+        pairs = told(example, both_orders=self.both_orders and self.task.symmetric)
+        sequences = [self.inputs.sequence(*texts) for texts in pairs]
+        longest = max(len(s.ids) for s in sequences)
+        return [Row(sequences, longest, any(s.cut for s in sequences))]
+
+    def text_fields(self, count: int) -> tuple[str, ...] | None:
+        if self.task.kind is MultipleChoice:
+            return {2: ("context", "options"), 3: ("context", "question", "options")}.get(count)
+        most = ("text", "pair")
+        return most[:count] if 1 <= count <= 2 and not (self.task.kind is Similarity and count == 1) else None
+
+    def labels(self, examples: Sequence[Any]) -> np.ndarray:
+        known = [reference(example) for example in examples]
+        if self.task.kind is Similarity:
+            return np.array([IGNORE if score is None else score / SCALE for score in known], dtype=np.float64)
+        return np.array([IGNORE if label is None else label for label in known])
+
+    def check_train(self, examples: Sequence[Any]) -> None:
+        """Every class must occur, and every choice must be among equally many options."""
+        if self.task.kind is Classification:
+            seen = {example.label for example in examples}
+            missing = [word for number, word in enumerate(self.task.labels) if number not in seen]
+            if missing:
+                raise UserError(
+                    f"none of the {len(examples)} training examples of {self.task.name} is labelled "
+                    f"{' or '.join(missing)}; take more examples"
+                )
+        if self.task.kind is MultipleChoice and len(sizes := {len(example.options) for example in examples}) > 1:
+            raise UserError(
+                f"the examples of {self.task.name} have {' and '.join(map(str, sorted(sizes)))} options; fine-tuning "
+                "needs the same number everywhere"
+            )
+
+    def width(self, rows: Sequence[Sequence[Told]]) -> int:
+        """How many tokens wide a batch of these rows is."""
+        longest = max(len(sequence.ids) for row in rows for sequence in row)
+        return min(-(-longest // _WIDTH) * _WIDTH, self.config.model.context)
+
+    def answers(self, cache: Any) -> Any:
+        return cache.labels.scores
+
+    def predictions(self, data: TaskExamples, answers: list[np.ndarray]) -> list[Any]:
+        if self.task.kind is Similarity:
+            return [float(SCALE * scores[0]) for scores in answers]
+        return [int(scores.argmax()) for scores in answers]
+
+    def word(self, prediction: Any) -> Any:
+        return self.task.labels[prediction] if self.task.kind is Classification else prediction
+
+    def shown(self, example: Any, prediction: Any) -> str:
+        right = reference(example)
+        if self.task.kind is MultipleChoice:
+            question = f" {example.question}" if example.question else ""
+            options = "".join(
+                f"\n  {'*' if n == right else ' '}{'>' if n == prediction else ' '} {option}"
+                for n, option in enumerate(example.options)
+            )
+            return f"{example.context}{question}{options}"
+        texts = example.text if example.pair is None else f"{example.text} | {example.pair}"
+        if self.task.kind is Similarity:
+            return f"{texts} → {prediction:.1f} ({right:.1f})"
+        return f"{texts} → {self.word(prediction)} ({self.word(right)})"
+
+
+class CausalLabels(LabelObjective):
+    """GPT's way: labels are read from the extract token, and language modelling goes on beside."""
+
+    Config = CausalLabelConfig
+    both_orders = True
+
+    @staticmethod
+    def model(config: RunConfig) -> CausalHead:
+        kind, c = TASKS[config.task].kind, config.objective
+        return CausalHead(
+            FAMILIES[config.family][1](config.model),
+            scores_of(config.task),
+            choice=kind is MultipleChoice,
+            regression=kind is Similarity,
+            auxiliary=c.auxiliary,
+            dropout=c.head_dropout,
+        )
+
+    def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ExtractBatch:
+        """Sequences (B, N, T), filled up on the right; in training with the next token as target, up to the extract."""
+        width, shape = self.width(rows), (len(rows), len(rows[0]))
+        inputs = pad_rows([told.ids for row in rows for told in row], self.inputs.extract, width)  # (B·N, T)
+        ends = np.array([len(told.ids) - 1 for row in rows for told in row])
+        targets = None
+        if train and self.settings.auxiliary:
+            targets = np.full_like(inputs, IGNORE)
+            targets[:, :-1] = np.where(np.arange(width - 1) < ends[:, None], inputs[:, 1:], IGNORE)
+            targets = targets.reshape(*shape, width)
+        return ExtractBatch(inputs.reshape(*shape, width), ends.reshape(shape), self.labels(examples), targets)
+
+
+class BertLabels(LabelObjective):
+    """BERT's way: labels are read from the pooled state of [CLS]."""
+
+    @staticmethod
+    def model(config: RunConfig) -> BertClassifier:
+        kind = TASKS[config.task].kind
+        if kind is MultipleChoice:
+            return BertMultipleChoice(config.model)
+        return BertClassifier(config.model, scores_of(config.task), regression=kind is Similarity)
+
+    def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ClassificationBatch:
+        """Rows (B, T), or (B, N, T) with choices."""
+        width, choice = self.width(rows), self.task.kind is MultipleChoice
+        shape = (len(rows), len(rows[0]), width) if choice else (len(rows), width)
+        flat = [told for row in rows for told in row]
+        real = np.arange(width) < np.array([len(told.ids) for told in flat])[:, None]
+        inputs = pad_rows([told.ids for told in flat], self.inputs.special.pad, width).reshape(shape)
+        types = pad_rows([told.types for told in flat], 0, width).reshape(shape)
+        return ClassificationBatch(inputs, self.labels(examples), types, None if real.all() else real.reshape(shape))
+
+
+class BartLabels(LabelObjective):
+    """BART's way: encoder and decoder read the same text, and labels are read from the decoder's last state."""
+
+    @staticmethod
+    def model(config: RunConfig) -> BARTClassifier:
+        kind = TASKS[config.task].kind
+        return BARTClassifier(config.model, scores_of(config.task), regression=kind is Similarity)
+
+    def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
+        c, width = self.config.model, self.width(rows)
+        source = pad_rows([row[0].ids for row in rows], c.pad, width)
+        real = np.arange(width) < np.array([len(row[0].ids) for row in rows])[:, None]
+        inputs = shift_tokens_right(source, pad=c.pad, start=c.start)
+        return Seq2SeqBatch(source, inputs, None, None if real.all() else real, self.labels(examples))
+
+
+LABELS = {
+    (family, kind): objective
+    for family, objective, kinds in (
+        ("gpt", CausalLabels, (Classification, Similarity, MultipleChoice)),
+        ("llama", CausalLabels, (Classification, Similarity, MultipleChoice)),
+        ("bert", BertLabels, (Classification, Similarity, MultipleChoice)),
+        ("bart", BartLabels, (Classification, Similarity)),
+    )
+    for kind in kinds
+}

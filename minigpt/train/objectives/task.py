@@ -1,0 +1,381 @@
+"""What fine-tuning has in common, whatever the task and the family: examples, epochs, predictions, metrics.
+
+A run that is fine-tuned has a `task` in its configuration, and `data.sources` holds the folder of the task's files. Its
+objective follows the contract of `minigpt.train.objectives` with one addition, `evaluate`, which takes the place of
+`mean_loss`: the model's answers are scored by the task's own metrics, which are no sums over batches. A subclass says
+how examples become rows (`encode`), rows a batch (`collate`), and what the model's output answers (`answers`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minigpt.blocks.dispatch import operations
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array, backend_of
+from minigpt.core.errors import UserError
+from minigpt.core.measures import Measures, add_measures, means
+from minigpt.core.params import Parameters
+from minigpt.tasks import TASKS
+from minigpt.tasks import metrics as task_metrics
+from minigpt.tasks.inputs import INPUTS
+from minigpt.tokenizers import Tokenizer
+from minigpt.train.loss import Score
+from minigpt.train.shards import ShardPool, on_device
+
+if TYPE_CHECKING:
+    from minigpt.train.config import RunConfig, SampleConfig
+
+_POOL = 16  # batches whose examples are sorted by length together, so that a batch has little padding
+_ROWS = 32  # of a batch of predictions
+_SHOWN = 3  # examples in a sample
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """Which examples are learned from.
+
+    Attributes:
+        examples: how many training examples; 0 takes all.
+        draw: the seed of the choice among them.
+        overlong: what happens to a text that does not fit the model's context: "cut" or "refuse".
+    """
+
+    examples: int = 0
+    draw: int = 0
+    overlong: str = "cut"
+
+    def __post_init__(self) -> None:
+        if min(self.examples, self.draw) < 0:
+            raise UserError("objective.examples and objective.draw must not be negative")
+        if self.overlong not in ("cut", "refuse"):
+            raise UserError(f'objective.overlong is {self.overlong!r}; choose "cut" or "refuse"')
+
+
+class TaskExamples(NamedTuple):
+    """Examples, and what a model reads of them.
+
+    Attributes:
+        rows: what `encode` made of them: one for each example, or several.
+        owners: (rows,) the number of the example that a row belongs to.
+        lengths: (rows,) tokens of the row's longest sequence.
+        cut: how many rows were too long and had to be cut.
+    """
+
+    examples: list[Any]
+    rows: list[Any]
+    owners: np.ndarray
+    lengths: np.ndarray
+    cut: int
+
+
+class TaskData(NamedTuple):
+    train: TaskExamples
+    validation: TaskExamples
+    fingerprint: str
+
+
+class TaskScore(NamedTuple):
+    """A `Score` with the predictions that it was made from, one for each example."""
+
+    loss: float
+    counts: dict[str, int]
+    measures: dict[str, float]
+    predictions: list[Any]
+
+    counted = Score.counted
+
+
+class Gathered(NamedTuple):
+    """What passing some data through a model gives: its mean loss, and the answer to every row."""
+
+    loss: float
+    counts: dict[str, int]
+    measures: dict[str, float]
+    data: TaskExamples
+    answers: list[np.ndarray]
+
+
+class Row(NamedTuple):
+    """One row of training data: its content, its length in tokens, and whether it was cut."""
+
+    content: Any
+    length: int
+    cut: bool
+
+
+class TaskObjective:
+    """See `minigpt.train.objectives`. Its data are `TaskExamples`."""
+
+    Config: type = TaskConfig
+
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
+        self.config, self.settings, self.tokenizer = config, config.objective, tokenizer
+        self.task = TASKS[config.task]
+        self.inputs = INPUTS[config.family](config.model, tokenizer, self.settings.overlong == "refuse")
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
+
+    # ---- what a subclass says ---------------------------------------------------------------------------------------
+
+    @staticmethod
+    def model(config: RunConfig) -> Any:
+        """The family's body with a head for the task."""
+        raise NotImplementedError
+
+    def encode(self, example: Any) -> list[Row]:
+        """What the model reads of an example."""
+        raise NotImplementedError
+
+    def collate(self, rows: Sequence[Any], examples: Sequence[Any], *, train: bool) -> Any:
+        """A batch of the contents of some rows; `examples` are those that they belong to."""
+        raise NotImplementedError
+
+    def answers(self, cache: Any) -> Array | None:
+        """What the model said about each row of a batch, from its forward pass's cache; None if it says nothing."""
+        raise NotImplementedError
+
+    def predictions(self, data: TaskExamples, answers: list[np.ndarray]) -> list[Any]:
+        """The prediction for each example, as `minigpt.tasks.metrics` takes it, from the answers of all rows."""
+        raise NotImplementedError
+
+    def shown(self, example: Any, prediction: Any) -> str:
+        """An example and its prediction in a line, for people."""
+        raise NotImplementedError
+
+    def example(self, given: Any) -> Any:
+        """An example of the task's kind, made of texts where it is not one already.
+
+        Raises:
+            UserError: these are not the texts that such an example consists of.
+        """
+        kind = self.task.kind
+        if isinstance(given, kind):
+            return given
+        texts = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        fields = self.text_fields(len(texts))
+        parts = dict(zip(fields, texts, strict=True)) if fields else {}
+        options = parts.pop("options", ())
+        strings = [*parts.values(), *(options if isinstance(options, (tuple, list)) else (None,))]
+        if fields is None or not all(isinstance(x, str) for x in strings):
+            raise UserError(
+                f"{str(given)[:60]!r} is no example of {self.task.name}: give a {kind.__name__}, or the texts that it "
+                "consists of"
+            )
+        blank = {name: None for name in kind._fields} | {"question": "", "id": "", "answers": (), "impossible": False}
+        blank = {name: value for name, value in blank.items() if name in kind._fields}
+        example = kind(**blank | dict(zip(fields, texts, strict=True)))
+        if "options" in fields and len(options) < 2:
+            raise UserError(f"an example of {self.task.name} needs at least two options, not {len(options)}")
+        return example
+
+    def text_fields(self, count: int) -> tuple[str, ...] | None:
+        """The fields that so many texts fill; None if an example does not consist of so many."""
+        raise NotImplementedError
+
+    def word(self, prediction: Any) -> Any:
+        """A prediction as its user wants it."""
+        return prediction
+
+    def tuned(self, data: TaskExamples, answers: list[np.ndarray]) -> Any:
+        """The settings with what is chosen on dev after training (SQuAD 2.0's threshold), given the answers there."""
+        return self.settings
+
+    def check_train(self, examples: Sequence[Any]) -> None:
+        """Raise UserError where nothing can be learned from these examples."""
+
+    # ---- the contract -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def special_tokens(config: RunConfig) -> tuple[str, ...]:
+        return ()
+
+    def load(self) -> TaskData:
+        folder = self.config.data.sources[0]
+        train, validation = (self.task.read(folder, split) for split in ("train", "dev"))
+        for split, examples in (("train", train), ("dev", validation)):
+            if any(task_metrics.reference(example) is None for example in examples):
+                raise UserError(f"examples of the {split} part of {self.task.name} in {folder} have no label")
+        train = self._chosen(train)
+        self.check_train(train)
+        whole = repr((self.task.name, train, validation)).encode()
+        return TaskData(self.encoded(train), self.encoded(validation), hashlib.sha256(whole).hexdigest())
+
+    def _chosen(self, examples: list[Any]) -> list[Any]:
+        """As many as are to be learned from, in an order of their own."""
+        wanted, c = self.settings.examples, self.settings
+        if wanted > len(examples):
+            raise UserError(f"objective.examples is {wanted}, but {self.task.name} has {len(examples)} to train on")
+        if not wanted:
+            return examples
+        return [examples[i] for i in np.random.default_rng([c.draw, 7]).permutation(len(examples))[:wanted]]
+
+    def read(self, sources: Sequence[str], split: str = "dev") -> TaskExamples:
+        return self.encoded(self.task.read(sources[0], split))
+
+    def encoded(self, examples: Sequence[Any]) -> TaskExamples:
+        rows, owners = [], []
+        for number, example in enumerate(examples):
+            made = self.encode(example)
+            rows += made
+            owners += [number] * len(made)
+        lengths = np.array([row.length for row in rows])
+        cut = sum(row.cut for row in rows)
+        return TaskExamples(list(examples), [row.content for row in rows], np.array(owners), lengths, cut)
+
+    def batch(self, data: TaskExamples, rows: int, *, seed: int, step: int, part: int, first_row: int) -> Any:
+        """The rows from place `first_row` of the run on: every row once, then every row again in another order."""
+        count = len(data.rows)
+        places = [divmod(place, count) for place in range(first_row, first_row + rows)]
+        return self._batch(data, [int(self._order(data, seed, epoch)[at]) for epoch, at in places], train=True)
+
+    def _order(self, data: TaskExamples, seed: int, epoch: int) -> np.ndarray:
+        """In which order an epoch takes the rows: shuffled, but rows of similar length stand together."""
+        if (seed, epoch) not in self._orders:
+            draw, size = np.random.default_rng([seed, epoch, 11]), self.config.train.batch
+            order, batches = draw.permutation(len(data.rows)), []
+            for start in range(0, len(order), _POOL * size):
+                pool = order[start : start + _POOL * size]
+                pool = pool[np.argsort(data.lengths[pool], kind="stable")]
+                batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+            mixed = [batches[i] for i in draw.permutation(len(batches))]
+            self._orders = {(seed, epoch): np.concatenate(mixed), **dict(list(self._orders.items())[:1])}
+        return self._orders[seed, epoch]
+
+    def _batch(self, data: TaskExamples, numbers: Sequence[int], *, train: bool) -> Any:
+        rows = [data.rows[i] for i in numbers]
+        return self.collate(rows, [data.examples[data.owners[i]] for i in numbers], train=train)
+
+    def evaluation_batches(
+        self, data: TaskExamples, rows: int, limit: int | None = None
+    ) -> list[Callable[[], tuple[Any, list[int], TaskExamples]]]:
+        """All of the data, whatever the limit, rows of similar length together.
+
+        Returns:
+            functions that make a batch, and say which rows of which data it holds (for `evaluate`).
+        """
+        order = np.argsort(data.lengths, kind="stable").tolist()
+        groups = [order[i : i + rows] for i in range(0, len(order), rows)]
+        return [partial(self._evaluation_batch, data, group) for group in groups]
+
+    def _evaluation_batch(self, data: TaskExamples, numbers: list[int]) -> tuple[Any, list[int], TaskExamples]:
+        return self._batch(data, numbers, train=False), numbers, data
+
+    def evaluate(
+        self, model: Any, params: Parameters, batches: Sequence[Callable], *, final: bool = False, **how: Any
+    ) -> TaskScore | None:
+        """Answer all batches and score the predictions by the task's metrics; None if it was stopped.
+
+        Args:
+            final: whether training is over: some tasks look closer then.
+            how: see `gather`.
+        """
+        gathered = self.gather(model, params, batches, **how)
+        if gathered is None:
+            return None
+        predictions = self.predictions(gathered.data, gathered.answers)
+        values = self.values(gathered.data.examples, predictions)
+        return TaskScore(gathered.loss, gathered.counts, gathered.measures | values, predictions)
+
+    def gather(
+        self,
+        model: Any,
+        params: Parameters,
+        batches: Sequence[Callable[[], tuple[Any, list[int], TaskExamples]]],
+        *,
+        pool: ShardPool,
+        to_device: Callable[[Array], Array] = lambda x: x,
+        on_batch: Callable[[], object] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Gathered | None:
+        """Pass all batches through the model (see `minigpt.train.loss.mean_loss`); None if it was stopped."""
+        total, measures, counts, data, answers = 0.0, {}, Counter(), None, {}
+        weights = pool.prepared(params)
+
+        def work(make: Callable[[], Any]) -> Any:
+            if should_stop():
+                return None
+            batch, numbers, owner = make()
+            answered = self._answered(model, weights, on_device(batch, to_device), pool.operations)
+            on_batch()
+            return *answered, batch.counts(), numbers, owner
+
+        for result in pool.map(work, batches):
+            if result is None:
+                return None
+            loss, more, said, count, numbers, data = result
+            total += loss
+            counts.update(count)
+            add_measures(measures, more)
+            answers |= {} if said is None else dict(zip(numbers, said, strict=True))
+        items = next(iter(counts.values()), 0)
+        in_order = [answers.get(i) for i in range(len(data.rows))]
+        return Gathered(total / max(items, 1), dict(counts), means(measures), data, in_order)
+
+    def _answered(self, model: Any, params: Parameters, batch: Any, table: Any) -> tuple[float, Measures, Any]:
+        """The sum of a batch's losses, its measures, and the model's answers on the CPU."""
+        run = Run(ops=table, denominators={term: 1 for term in batch.counts()})
+        loss, cache = model.forward(params, batch, run)
+        said = self.answers(cache)
+        return loss, model.measures(cache), None if said is None else backend_of(params.flat).to_host(said)
+
+    def values(self, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+        """Every metric of the task, without its interval; none where labels are unknown."""
+        references = [task_metrics.reference(example) for example in examples]
+        if any(answer is None for answer in references):
+            return {}
+        everything = np.arange(len(references))
+        makers = {name: task_metrics.METRICS[name][0] for name in self.task.metrics}
+        return {name: make(predictions, references)(everything) for name, make in makers.items()}
+
+    def predict(self, model: Any, params: Parameters, examples: Sequence[Any]) -> list[Any]:
+        """What the model answers to examples that need no labels."""
+        if not examples:
+            return []
+        data, backend = self.encoded(examples), backend_of(params.flat)
+        table = operations("auto", backend)
+        answers: dict[int, Any] = {}
+        for make in self.evaluation_batches(data, _ROWS):
+            batch, numbers, _ = make()
+            _, _, said = self._answered(model, params, on_device(batch, backend.asarray), table)
+            answers |= dict(zip(numbers, said, strict=True))
+        return self.predictions(data, [answers[i] for i in range(len(data.rows))])
+
+    def about(self, dataset: TaskData) -> str:
+        rows = len(dataset.train.rows)
+        of = "them" if rows == len(dataset.train.examples) else f"their {rows:,} rows"
+        cut = f" ({dataset.train.cut:,} of {of} cut to the context)" if dataset.train.cut else ""
+        return (
+            f"{self.task.name} ({self.task.about}), {len(dataset.train.examples):,} training examples of "
+            f"{int(dataset.train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"
+        )
+
+    def report(self, score: TaskScore, data: TaskExamples) -> tuple[dict[str, Any], str]:
+        """Every metric with its bootstrap interval and what guessing would give."""
+        scores = task_metrics.evaluate_task(self.task, score.predictions, data.examples)
+        values: dict[str, Any] = {"loss": score.loss, "examples": len(data.examples)}
+        for s in scores:
+            values |= {s.metric: s.value, f"{s.metric}_low": s.low, f"{s.metric}_high": s.high}
+            values |= {f"{s.metric}_baseline": s.baseline, f"{s.metric}_baseline_name": s.baseline_name}
+        said = [
+            f"{s.metric} {s.value:.3f} [{s.low:.3f}, {s.high:.3f}] ({s.baseline_name}: {s.baseline:.3f})"
+            for s in scores
+        ]
+        return values, f"{', '.join(said)}, over {len(data.examples)} examples"
+
+    def sample(
+        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
+    ) -> Iterator[str]:
+        """The prediction for a text; without a prompt, a few examples of the dev part with their predictions."""
+        if settings.prompt:
+            yield str(self.word(self.predict(model, params, [self.example(settings.prompt)])[0]))
+            return
+        examples = self.task.read(self.config.data.sources[0], "dev")[:_SHOWN]
+        predictions = self.predict(model, params, examples)
+        yield "\n".join(self.shown(e, p) for e, p in zip(examples, predictions, strict=True))

@@ -1,0 +1,210 @@
+"""Fine-tuning to write: summaries and translations, for BART and for decoder-only models.
+
+BART's encoder reads `<s> source </s>` and its decoder writes `<s> target </s>`. A decoder-only model reads
+`<start> source <delimiter>` and goes on with `target <extract>`, the only tokens that it learns from. Epochs are judged
+by the loss; what is written is scored at the end, for a part of the examples, found by beam search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from minigpt.blocks.dispatch import operations
+from minigpt.blocks.run import Run
+from minigpt.core.backend import backend_of
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
+from minigpt.data.batch import Batch, pad_rows
+from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
+from minigpt.generate import beam
+from minigpt.models import FAMILIES
+from minigpt.ops import IGNORE
+from minigpt.tasks import Summary, Translation
+from minigpt.tasks import metrics as task_metrics
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, TaskScore
+
+if TYPE_CHECKING:
+    from minigpt.train.config import RunConfig
+
+_ROWS = 16  # texts that are searched for together
+
+
+@dataclass(frozen=True)
+class TextConfig(TaskConfig):
+    """As `TaskConfig`.
+
+    Attributes:
+        written: for how many examples of a part texts are written, to be scored at the end; 0 for all.
+        longest: how many tokens are written at most; 0 takes what the context allows (of a decoder-only model's, a
+            third).
+        beams, length_penalty: how the text is searched for: by the sum of log-probabilities over length^length_penalty.
+        no_repeat: no sequence of so many tokens is written twice; 0 allows it.
+    """
+
+    written: int = 200
+    longest: int = 0
+    beams: int = 4
+    length_penalty: float = 1.0
+    no_repeat: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("written", 0), ("longest", 0), ("beams", 1), ("no_repeat", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be at least {least}")
+
+
+class Texts(NamedTuple):
+    """The ids of a source and of its target, without special tokens."""
+
+    source: list[int]
+    target: list[int]
+
+
+class TextObjective(TaskObjective):
+    """What both kinds of models share."""
+
+    Config = TextConfig
+
+    @staticmethod
+    def model(config: RunConfig) -> Any:
+        """The model as it was pretrained: it writes already."""
+        return FAMILIES[config.family][1](config.model)
+
+    @property
+    def rooms(self) -> tuple[int, int]:
+        """How many tokens of a source and of a target there is room for."""
+        raise NotImplementedError
+
+    def encode(self, example: Any) -> list[Row]:
+        sides = [self.tokenizer.encode(text) if text else [] for text in _sides(example)]
+        cut = any(len(side) > room for side, room in zip(sides, self.rooms, strict=True))
+        if cut and self.settings.overlong == "refuse":
+            lengths, rooms = (" and ".join(map(str, x)) for x in (map(len, sides), self.rooms))
+            raise UserError(f"a source and target have {lengths} tokens, but there is room for {rooms}; shorten them")
+        kept = Texts(*(side[:room] for side, room in zip(sides, self.rooms, strict=True)))
+        return [Row(kept, len(kept.source) + len(kept.target), cut)]
+
+    def evaluate(self, model: Any, params: Parameters, batches: Sequence[Callable], **how: Any) -> TaskScore | None:
+        """The loss; with `final`, also what is written about the first examples, and its scores."""
+        final = how.pop("final", False)
+        gathered = self.gather(model, params, batches, **how)
+        if gathered is None:
+            return None
+        written, values = [], {}
+        if final:
+            examples = gathered.data.examples[: self.settings.written or None]
+            written = self.predict(model, params, examples)
+            values = self.values(examples, written)
+        return TaskScore(gathered.loss, gathered.counts, gathered.measures | values, written)
+
+    def answers(self, cache: Any) -> None:
+        """Nothing is read from a forward pass but its loss."""
+
+    def predict(self, model: Any, params: Parameters, examples: Sequence[Any]) -> list[str]:
+        """Write about every example."""
+        sources = [self.encode(example)[0].content.source for example in examples]
+        order, written = sorted(range(len(sources)), key=lambda i: len(sources[i])), [""] * len(sources)
+        run = Run(ops=operations("auto", backend_of(params.flat)))
+        for first in range(0, len(order), _ROWS):
+            numbers = order[first : first + _ROWS]
+            texts = self.search(model, params, [sources[i] for i in numbers], run)
+            for i, ids in zip(numbers, texts, strict=True):
+                special = set(self.tokenizer.special_tokens.values())
+                known = [t for t in ids if t < self.tokenizer.vocab_size and t not in special]
+                written[i] = self.tokenizer.decode(known).strip()
+        return written
+
+    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
+        """The tokens that a beam search finds for each source, with whatever special tokens are among them."""
+        raise NotImplementedError
+
+    def settings_of_search(self, longest: int) -> beam.Search:
+        c = self.settings
+        return beam.Search(c.beams, c.length_penalty, max_length=longest, no_repeat_ngram=c.no_repeat)
+
+    def report(self, score: TaskScore, data: TaskExamples) -> tuple[dict[str, Any], str]:
+        """The loss over all examples, and the scores of what was written about the first of them."""
+        examples = data.examples[: len(score.predictions)]
+        values, said = super().report(score, data._replace(examples=examples))
+        return values | {"examples": len(data.examples), "written": len(examples)}, f"loss {score.loss:.4f}, {said}"
+
+    def text_fields(self, count: int) -> tuple[str, ...] | None:
+        return self.task.kind._fields[:1] if count == 1 else None
+
+    def shown(self, example: Any, prediction: str) -> str:
+        source, target = _sides(example)
+        return f"source:  {source}\nwritten: {prediction}\ntarget:  {target}"
+
+
+def _sides(example: Any) -> tuple[str, str | None]:
+    source = example.article if isinstance(example, Summary) else example.source
+    return source, task_metrics.reference(example)
+
+
+class BartTexts(TextObjective):
+    """An encoder–decoder reads the source and writes the target."""
+
+    @property
+    def rooms(self) -> tuple[int, int]:
+        room = self.config.model.context - 2
+        return room, min(self.settings.longest or room, room)
+
+    def collate(self, rows: Sequence[Texts], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
+        c = self.config.model
+        sources, targets = ([np.array([c.bos, *side, c.eos]) for side in sides] for sides in zip(*rows, strict=True))
+        return seq2seq_batch(sources, targets, pad=c.pad, start=c.start)
+
+    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
+        c, backend = self.config.model, backend_of(params.flat)
+        rows, nothing = [np.array([c.bos, *ids, c.eos]) for ids in sources], [np.array([c.eos])] * len(sources)
+        batch = seq2seq_batch(rows, nothing, pad=c.pad, start=c.start)
+        batch = batch._make(None if x is None else backend.asarray(x) for x in batch)
+        longest = self.rooms[1] + 2
+        state = model.start(params, batch, longest, run)
+        prompt = np.full((len(sources), 1), c.start)
+        found = beam.generate(model, params, state, prompt, self.settings_of_search(longest), eos=c.eos)
+        return [hypothesis.ids[1:] for hypothesis in found]
+
+
+class CausalTexts(TextObjective):
+    """A decoder-only model reads the source and goes on with the target."""
+
+    @property
+    def rooms(self) -> tuple[int, int]:
+        context = self.config.model.context
+        target = min(self.settings.longest or context // 3, context - 4)
+        return context - 3 - target, target
+
+    def collate(self, rows: Sequence[Texts], examples: Sequence[Any], *, train: bool) -> Batch:
+        """The whole sequences, with what follows the delimiter as targets."""
+        i = self.inputs
+        ids = [np.array([i.start, *row.source, i.delimiter, *row.target, i.extract]) for row in rows]
+        targets = [np.append(x[1:], IGNORE) for x in ids]
+        for row, y in zip(rows, targets, strict=True):
+            y[: len(row.source) + 1] = IGNORE  # from the delimiter on, the next token is one of the target's
+        return Batch(pad_rows(ids, i.extract), pad_rows(targets, IGNORE))
+
+    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
+        i, backend = self.inputs, backend_of(params.flat)
+        prompts = [[i.start, *ids, i.delimiter] for ids in sources]
+        longest = max(map(len, prompts))
+        real = np.arange(longest) >= longest - np.array([len(ids) for ids in prompts])[:, None]  # padded on the left
+        prompt = np.full(real.shape, i.extract)
+        prompt[real] = np.concatenate(prompts)
+        search = self.settings_of_search(longest + self.rooms[1] + 1)
+        batch = Batch(backend.asarray(prompt), None, None if real.all() else backend.asarray(real))
+        state = model.start(params, batch, search.max_length, run)
+        found = beam.generate(model, params, state, prompt, search, eos=i.extract)
+        return [hypothesis.ids[longest:] for hypothesis in found]
+
+
+TEXTS = {
+    (family, kind): objective
+    for family, objective in (("bart", BartTexts), ("gpt", CausalTexts), ("llama", CausalTexts))
+    for kind in (Summary, Translation)
+}

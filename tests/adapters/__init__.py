@@ -1,1 +1,0 @@
-"""Loaded models are spoken to in Hugging Face's terms."""

@@ -1,0 +1,138 @@
+"""`minigpt bench`: contests between processes, what they say, and mistakes."""
+
+import itertools
+import json
+import math
+
+import pytest
+
+from minigpt.cli import main
+from minigpt.core.errors import UserError
+from minigpt.lab.benchmark import contest as contests
+from minigpt.lab.benchmark import scaling
+from minigpt.lab.benchmark.contest import Contestant, Outcome, contest, interval
+from minigpt.lab.benchmark.decode import weight_bytes
+from minigpt.lab.benchmark.shapes import SHAPES
+
+
+@pytest.fixture(name="undisturbed")
+def never_disturbed(monkeypatch):
+    """The machine that runs the tests may be as busy as it likes."""
+    monkeypatch.setattr(contests, "busy_seconds", lambda: None)
+    monkeypatch.setattr(contests, "_SLOT", 0.01)
+
+
+@pytest.fixture(name="minigpt")
+def command_line(capsys):
+    """Run a command that must succeed, and return what it prints on stdout."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            status = main([str(a) for a in arguments])
+        except SystemExit as exit:  # --help
+            status = exit.code
+        assert status == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def summer(numbers):
+    return lambda: sum(range(numbers))
+
+
+def impossible():
+    raise ImportError("no such package")
+
+
+def test_the_interval_of_a_median_comes_from_order_statistics():
+    assert interval(range(1, 21)) == (10.5, 6, 15)  # P(Binomial(20, 1/2) < 6) = 2.07%
+    assert interval([3.0]) == (3.0, 3.0, 3.0)
+    assert interval([2.0, 1.0, 4.0]) == (2.0, 1.0, 4.0)
+
+
+@pytest.mark.slow("test_step_for_people: contests between two")
+def test_every_contestant_has_a_slot_in_every_round(undisturbed):
+    done = []
+    contestants = {"a": Contestant(summer, (2000,)), "b": Contestant(summer, (1000,))}
+    outcome = contest(contestants, rounds=4, progress=lambda: done.append(1))
+    assert len(outcome.rounds) == len(done) == 4 and outcome.dropped == 0
+    assert all(r.keys() == {"a", "b"} and min(r.values()) > 0 for r in outcome.rounds)
+    assert outcome.peak_megabytes.keys() == {"a", "b"}
+
+
+def test_ratios_are_those_of_each_round():
+    """A machine that slows down for all does not change them."""
+    outcome = Outcome([{"a": 2.0 * s, "b": 1.0 * s} for s in (1, 3, 10)], dropped=0, peak_megabytes={})
+    assert outcome.ratio("a", "b") == (2.0, 2.0, 2.0)
+    assert outcome.seconds("a") == (6.0, 2.0, 20.0)
+
+
+@pytest.mark.slow("test_mistakes_are_one_sentence")
+def test_a_contestant_that_cannot_be_built_is_named(undisturbed):
+    with pytest.raises(UserError, match="x cannot be timed: ImportError: no such package"):
+        contest({"x": Contestant(impossible, ())}, rounds=1)
+
+
+@pytest.mark.slow("test_step_for_people: rounds that count")
+def test_disturbed_rounds_do_not_count(monkeypatch):
+    """Processor time that nobody here used: every slot looks as if another process had worked through it."""
+    busy = itertools.count(0, 1000)
+    monkeypatch.setattr(contests, "busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(contests, "_wait_until_idle", lambda: None)
+    with pytest.raises(UserError, match="the machine is too busy to time anything: 6 of 6 rounds were disturbed"):
+        contest({"a": Contestant(summer, (1000,))}, rounds=2)
+
+
+@pytest.mark.slow("test_step_for_people, and the contests of toys")
+def test_step_against_variants_of_itself(minigpt, undisturbed):
+    against = {"threads", "recompute", "kept"}
+    out = minigpt("bench", "step", "--shape", "S", "--repeats", 9, "--against", ",".join(against), "--json")
+    result = json.loads(out)["shapes"]["S"]
+    assert result["rounds"] == 9  # a median of so many outlives a busy moment
+    assert result["ratio"].keys() == {"gemm", *against} and result["ratio"]["gemm"] > 1
+    assert result["memory_ratio"].keys() == against
+    assert math.isclose(result["tokens_per_second"], 12 * 64 / result["ms"] * 1e3)
+
+
+def test_step_for_people(minigpt, undisturbed):
+    out = minigpt("bench", "step", "--shape", "S", "--repeats", 1)
+    assert "tokens/s" in out and "its own matrix products" in out
+
+
+@pytest.mark.slow("test_step_for_people: the whole step")
+def test_where_the_time_of_a_step_goes(minigpt, undisturbed):
+    assert "x its own matrix products" not in minigpt("bench", "step", "--help")
+    out = minigpt("bench", "step", "--shape", "S", "--repeats", 2, "--profile")
+    assert "linear_backward" in out and "AdamW" in out and "everything else" in out
+    parts = json.loads(minigpt("bench", "step", "--shape", "S", "--repeats", 2, "--profile", "--json"))
+    assert all(ms >= 0 for name, ms in parts["shapes"]["S"].items() if name != "everything else")
+
+
+@pytest.mark.slow("test_step_for_people: the other contest")
+def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
+    out = minigpt("bench", "decode", "--shape", "S", "--repeats", 1, "--json")
+    result = json.loads(out)["shapes"]["S"]
+    assert result["ratio"].keys() == {"limit"}
+    assert math.isclose(result["of_limit"], 1 / result["ratio"]["limit"])
+    assert "of what reading the weights allows" in minigpt("bench", "decode", "--shape", "S", "--repeats", 1)
+    assert weight_bytes(SHAPES["L"]._replace(context=1024)) == 4 * (124_439_808 - 1024 * 768)
+
+
+@pytest.mark.slow("test_step_for_people: one shape")
+def test_scaling_makes_a_table_and_a_plot(minigpt, error, undisturbed, monkeypatch, tmp_path):
+    monkeypatch.setattr(scaling, "BASE", scaling.BASE._replace(layers=1, width=64, context=16, batch=2))
+    monkeypatch.setitem(scaling.AXES, "context", (8, 16))
+    for axis in ("width", "layers", "batch"):
+        monkeypatch.delitem(scaling.AXES, axis)
+    out = minigpt("bench", "scaling", "--repeats", 1, "--out", tmp_path / "plot.png")
+    assert out.count("µs per token") == 2
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "exists; give another --out" in error("bench", "scaling", "--out", tmp_path / "plot.png")
+
+
+def test_mistakes_are_one_sentence(error):
+    assert "cannot compare with 'jax'" in error("bench", "step", "--against", "jax")
+    assert "decoding is compared with torch only" in error("bench", "decode", "--against", "kept")
+    assert "is below 1" in error("bench", "step", "--repeats", 0)

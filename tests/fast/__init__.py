@@ -1,0 +1,1 @@
+"""Fast operations share their work among threads and keep their bits."""

@@ -1,0 +1,145 @@
+"""A batch with fewer rows than threads: features, heads and row blocks are shared out instead."""
+
+import contextvars
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from minigpt import fast, ops
+from minigpt.core.params import Gradients
+from minigpt.data.batch import Batch
+from minigpt.fast import team
+from minigpt.lab.gradcheck.cases import operation_cases
+from minigpt.models import GPT, GPTConfig
+from minigpt.train.shards import ShardPool
+
+CASES = {case.name: case for case in operation_cases(fast)}
+
+
+@pytest.fixture(params=[2, 3], name="size")
+def team_of(request, monkeypatch):
+    """A team that shares out even the smallest work."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    with ThreadPoolExecutor(request.param) as executor, team.formed(executor, request.param):
+        yield request.param
+
+
+def run(case):
+    y, cache = case.forward(case.inputs)
+    dy = np.ones(np.shape(y))
+    grads = {k: np.zeros_like(v) for k, v in case.inputs.items()}
+    case.backward(dy, cache, grads)
+    return y, grads
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_team_computes_the_same(name, size):
+    y, grads = run(CASES[name])
+    expected, expected_grads = contextvars.Context().run(run, CASES[name])  # where there is no team
+    np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-14)
+    for key in grads:
+        np.testing.assert_allclose(grads[key], expected_grads[key], rtol=1e-11, atol=1e-13)
+
+
+def test_an_error_in_a_member_is_raised(size):
+    def fail(item):
+        if item == 3:
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        team.each(range(4), fail, work=1)
+
+
+def test_nobody_waits_for_members_that_do_not_begin(monkeypatch):
+    """All threads of the pool are busy with something else: the caller does everything, with the same bits."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    a, b = np.random.default_rng(0).standard_normal((2, 300, 300))
+    release = threading.Event()
+    with ThreadPoolExecutor(3) as executor:
+        with team.formed(executor, 3):
+            shared = team.product(a, b, np.empty((300, 300)))
+            busy = [executor.submit(release.wait, 60) for _ in range(3)]
+            try:
+                alone = team.product(a, b, np.empty((300, 300)))
+                done: list[int] = []
+                team.each(range(9), done.append, work=100)
+            finally:
+                release.set()
+        assert all(future.result() for future in busy)
+    assert done == list(range(9)) and np.array_equal(shared, alone)
+    np.testing.assert_allclose(shared, a @ b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_member_that_is_stuck_in_one_piece_leaves_the_others_to_the_caller(monkeypatch):
+    """A member sits in its first piece until all others are done: they are done by the caller."""
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    rest_done, begun, seen = threading.Event(), threading.Event(), []
+    caller = threading.get_ident()
+
+    def piece(item):
+        if threading.get_ident() != caller:
+            begun.set()
+            assert rest_done.wait(60)
+            return
+        assert begun.wait(60)  # the member has a piece in hand
+        seen.append(item)
+        if len(seen) == 7:
+            rest_done.set()
+
+    with ThreadPoolExecutor(2) as executor, team.formed(executor, 2):
+        team.each(range(8), piece, work=100)
+    assert len(seen) == 7
+
+
+def test_a_pass_alone_has_a_team_of_as_many_threads_as_blas(monkeypatch):
+    monkeypatch.setattr(team, "_cores", lambda: 3)
+    threads = max(lib["num_threads"] for lib in team._blas().info())
+    with team.of_all_cores():
+        assert team.size() == min(3, threads)
+        assert team.size() == 1 or all(lib["num_threads"] == 1 for lib in team._blas().info())
+    assert team.size() == 1 and max(lib["num_threads"] for lib in team._blas().info()) == threads
+
+
+def test_parts_cover_everything_in_order(size):
+    assert [i for part in team.parts(range(7)) for i in part] == list(range(7))
+    assert len(team.parts(range(7))) == size and team.parts([]) == []
+
+
+def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkeypatch):
+    monkeypatch.setattr(team, "_LEAST_WORK", 1)
+    model = GPT(GPTConfig(vocab_size=50, context=600, layers=2, heads=3, width=24))
+    params = model.init(seed=1, dtype="float64")
+    batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 1, 600)))
+    with ShardPool(1, ops) as pool:
+        loss, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+        expected = grads.flat.copy()
+    results = []
+    with ShardPool(2, fast) as pool:
+        for _ in range(3):
+            shared, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+            results.append(grads.flat.copy())
+    assert team.size() == 1
+    assert shared == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-9, atol=1e-12)
+    assert all(np.array_equal(results[0], again) for again in results)
+
+
+def test_gradients_count_as_zero_until_written():
+    model = GPT(GPTConfig(vocab_size=5, context=3, layers=1, heads=1, width=2))
+    flat = np.full(sum(spec.size for spec in model.specs), np.nan)
+    grads = Gradients(model.specs, flat)
+    tokens, first = grads.claim("tokens")
+    assert first and not grads.claim("tokens")[1]
+    tokens[...] = 7.0
+    grads.into("positions")[0] += 1.0
+    grads.into("positions")[0] += 1.0
+    assert grads["positions"].sum() == 4.0
+    assert np.isnan(grads["final_norm.bias"]).all()  # looking a tensor up changes nothing
+    grads.complete()
+    assert (grads["tokens"] == 7.0).all() and np.isfinite(flat).all()
+    assert flat.sum() == 7.0 * grads["tokens"].size + 4.0
+    grads.clear()
+    assert (grads.into("tokens") == 0.0).all()
+    assert not model.init().claim("tokens")[1]

@@ -1,0 +1,74 @@
+"""From scores to tokens: temperature, top-k, top-p, and the window of the context."""
+
+import numpy as np
+import pytest
+
+from minigpt.core.errors import UserError
+from minigpt.generate.sampling import generate, next_token_probabilities, prompt_ids
+from minigpt.lab.gradcheck.cases import random_parameters
+from minigpt.models import GPT, GPTConfig
+from minigpt.tokenizers import ByteTokenizer, CharTokenizer
+
+LOGITS = np.log([0.5, 0.2, 0.2, 0.08, 0.02])
+
+
+def test_plain_softmax_and_temperature():
+    np.testing.assert_allclose(next_token_probabilities(LOGITS), [0.5, 0.2, 0.2, 0.08, 0.02])
+    sharp = next_token_probabilities(LOGITS, temperature=0.5)
+    np.testing.assert_allclose(sharp, np.square(np.exp(LOGITS)) / np.square(np.exp(LOGITS)).sum())
+    assert next_token_probabilities(LOGITS, temperature=0).tolist() == [1, 0, 0, 0, 0]
+
+
+def test_top_k_keeps_the_largest_and_ties():
+    assert (next_token_probabilities(LOGITS, top_k=1) > 0).tolist() == [True, False, False, False, False]
+    assert (next_token_probabilities(LOGITS, top_k=2) > 0).tolist() == [True, True, True, False, False]
+    assert (next_token_probabilities(LOGITS, top_k=99) > 0).all()
+
+
+def test_top_p_includes_the_token_that_crosses():
+    assert (next_token_probabilities(LOGITS, top_p=0.49) > 0).sum() == 1
+    assert (next_token_probabilities(LOGITS, top_p=0.6) > 0).sum() == 2
+    assert (next_token_probabilities(LOGITS, top_p=0.95) > 0).sum() == 4
+    assert next_token_probabilities(LOGITS, top_p=0.95).sum() == pytest.approx(1)
+
+
+def model_and_params():
+    model = GPT(GPTConfig(vocab_size=7, context=6, layers=1, heads=2, width=8))
+    return model, random_parameters(model)
+
+
+def test_greedy_takes_the_most_probable_token_of_the_last_window():
+    model, params = model_and_params()
+    ids = [1, 2]
+    for token in generate(model, params, [1, 2], 12, temperature=0):
+        assert token == model.logits(params, np.array([ids[-6:]]))[0, -1].argmax()
+        ids.append(token)
+    assert len(ids) == 14
+
+
+def test_the_seed_decides():
+    model, params = model_and_params()
+    texts = [list(generate(model, params, [1], 30, seed=seed)) for seed in (0, 0, 1)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_draws_follow_the_distribution():
+    model, params = model_and_params()
+    expected = next_token_probabilities(model.logits(params, np.array([[3]]))[0, -1])
+    drawn = [next(generate(model, params, [3], 1, seed=seed)) for seed in range(2000)]
+    observed = np.bincount(drawn, minlength=7) / 2000
+    assert np.abs(observed - expected).max() < 4 * 0.5 / np.sqrt(2000)
+
+
+def test_prompts_that_do_not_fit_are_refused():
+    model, params = model_and_params()
+    with pytest.raises(UserError, match="the prompt has 7 tokens, but the model's context is 6"):
+        next(generate(model, params, [0] * 7, 1))
+    with pytest.raises(UserError, match="the prompt is empty"):
+        next(generate(model, params, [], 1))
+
+
+def test_an_empty_prompt_starts_from_a_line_break_where_there_is_one():
+    assert prompt_ids(ByteTokenizer(), "") == [10]
+    assert prompt_ids(CharTokenizer("ab"), "") == [0]
+    assert prompt_ids(CharTokenizer("ab"), "b") == [1]

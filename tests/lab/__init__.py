@@ -1,0 +1,1 @@
+"""Instruments tell the truth: planted bugs are caught, figures drawn, plans and laws equal the published ones."""
