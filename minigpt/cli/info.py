@@ -16,7 +16,7 @@ from minigpt.cli.common import new_parser, print_json
 from minigpt.core.backend import cupy_problem, get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
-from minigpt.data.corpora import cache_folder
+from minigpt.core.files import cache_folder
 from minigpt.kernels.emulator import compiler, compiler_problem
 
 

@@ -1,6 +1,6 @@
 """Read text files piece by piece and write files safely: UTF-8 on every platform, whole or not at all.
 
-Line endings are kept as they are, so that offsets and round trips are exact.
+Line endings are kept as they are, so that offsets and round trips are exact. `cache_folder` is where files are kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,19 @@ from pathlib import Path
 from minigpt.core.errors import UserError
 
 PIECE = 1 << 22  # bytes read at a time
+
+
+def cache_folder() -> Path:
+    """Where downloads and token shards are kept: $MINIGPT_CACHE, or minigpt in the user's cache folder.
+
+    The folder need not exist: whoever writes there makes it.
+    """
+    if os.environ.get("MINIGPT_CACHE"):
+        return Path(os.environ["MINIGPT_CACHE"])
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigpt"
+    except RuntimeError:
+        raise UserError("this user has no home folder for the cache; set MINIGPT_CACHE to a folder") from None
 
 
 def read_pieces(path: str | Path, piece: int = PIECE, *, encoding: str = "utf-8") -> Iterator[str]:

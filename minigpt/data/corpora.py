@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import urllib.request
 from importlib import resources
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folder, write_atomically
+from minigpt.core.files import cache_folder, make_folder, write_atomically
 
 DEFAULT = "storyworld"
 PYTHON_REFERENCE = "python-reference"
@@ -35,19 +34,6 @@ DOWNLOADS = {
         "40,000 lines of Shakespeare's plays, the usual first corpus of small character models",
     ),
 }
-
-
-def cache_folder() -> Path:
-    """Where downloads and token shards are kept: $MINIGPT_CACHE, or minigpt in the user's cache folder.
-
-    The folder need not exist: whoever writes there makes it.
-    """
-    if os.environ.get("MINIGPT_CACHE"):
-        return Path(os.environ["MINIGPT_CACHE"])
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minigpt"
-    except RuntimeError:
-        raise UserError("this user has no home folder for the cache; set MINIGPT_CACHE to a folder") from None
 
 
 def corpus_names() -> list[str]:

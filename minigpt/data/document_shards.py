@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.files import cache_folder
 from minigpt.core.progress import progress_bar
-from minigpt.data import corpora, shards, text
+from minigpt.data import shards, text
 from minigpt.data.sentences import split_documents
 from minigpt.tokenizers import Tokenizer, fingerprint
 
@@ -89,7 +90,7 @@ def encode_documents(files: Sequence[Path], tokenizer: Tokenizer, form: str, tex
     key = hashlib.sha256(
         f"{shards.ENCODING}\n{text_fingerprint}\n{fingerprint(tokenizer)}\n{form}".encode()
     ).hexdigest()[:32]
-    folder = corpora.cache_folder() / "tokens"
+    folder = cache_folder() / "tokens"
     paths = [folder / f"{key}-{part}.bin" for part in ("ids", "sentences", "documents")]
     dtypes = [shards.token_dtype(tokenizer.vocab_size), _OFFSETS, _OFFSETS]
     parts = [shards.open_numbers(path, dtype) for path, dtype in zip(paths, dtypes, strict=True)]

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folder, write_atomically
-from minigpt.data import corpora
+from minigpt.core.files import cache_folder, make_folder, write_atomically
 from minigpt.data.documents import Documents
 from minigpt.data.encoded import (
     BEGINNING,
@@ -132,7 +131,7 @@ def encode_files(
     if documents:
         name += f"\n{documents.end}\n{documents.separator}"
     key = hashlib.sha256(name.encode()).hexdigest()[:32]
-    path = corpora.cache_folder() / "tokens" / f"{key}.bin"
+    path = cache_folder() / "tokens" / f"{key}.bin"
     encoded = _open_shard(path, files, tokenizer, documents)
     if encoded is None:
         write_shard(path, files, tokenizer, documents)

@@ -7,7 +7,8 @@ import pytest
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
-from minigpt.data import corpora, shards, text
+from minigpt.core.files import cache_folder
+from minigpt.data import shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import load_dataset, random_batch, window_batches
 from minigpt.ops import IGNORE
@@ -48,7 +49,7 @@ def test_a_failed_encoding_leaves_no_file(text_file):
     tokenizer = tokenizers.CharTokenizer("abc")
     with pytest.raises(UserError, match="is not among the 3 characters"):
         shards.encode_files([text_file], tokenizer, text.fingerprint([text_file]))
-    folder = corpora.cache_folder() / "tokens"
+    folder = cache_folder() / "tokens"
     assert not [p for p in folder.glob(".*")] if folder.exists() else True
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
+from minigpt.core.files import cache_folder
 from minigpt.data import document_shards as module
 from minigpt.data import text
 from minigpt.data.document_shards import Documents, encode_documents, from_lists
@@ -48,7 +49,7 @@ def test_the_second_time_nothing_is_encoded_and_a_damaged_file_is_made_anew(tmp_
     with monkeypatch.context() as m:
         m.setattr(module, "_write", None)
         assert sentences(encode(path, tokenizer)) == sentences(before)
-    next((module.corpora.cache_folder() / "tokens").glob("*-sentences.bin")).write_bytes(b"1234")
+    next((cache_folder() / "tokens").glob("*-sentences.bin")).write_bytes(b"1234")
     for form in ("paragraphs", "sentences"):
         encode(path, tokenizer, form)
     assert sentences(encode(path, tokenizer)) == sentences(before)

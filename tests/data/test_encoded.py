@@ -6,7 +6,8 @@ import os
 import pytest
 
 from minigpt import tokenizers
-from minigpt.data import corpora, encoded, shards, text
+from minigpt.core.files import cache_folder
+from minigpt.data import encoded, shards, text
 from minigpt.data.documents import BLANK, END_OF_TEXT, documents
 from minigpt.data.packing import pack_text
 from minigpt.tokenizers.byte_offsets import byte_offsets
@@ -95,7 +96,7 @@ def test_lines_between_documents_do_not_count(separator, files):
 
 def test_shards_without_marks_are_made_anew(files):
     before = encode(files, KINDS["byte"])
-    (path,) = (corpora.cache_folder() / "tokens").glob("*.json")
+    (path,) = (cache_folder() / "tokens").glob("*.json")
     description = json.loads(path.read_text())
     content = path.with_suffix(".bin").read_bytes()
     for damaged in (

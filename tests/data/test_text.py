@@ -3,7 +3,7 @@
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folder, write_atomically
+from minigpt.core.files import cache_folder, make_folder, write_atomically
 from minigpt.data import corpora, text
 from minigpt.data.storyworld import split_of
 
@@ -84,7 +84,7 @@ def test_the_default_corpus_ends_with_documents_of_the_split_dev(monkeypatch):
 
 
 def test_a_cached_download_is_verified(shakespeare, monkeypatch):
-    path = corpora.cache_folder() / "tinyshakespeare.txt"
+    path = cache_folder() / "tinyshakespeare.txt"
     content = shakespeare.read_bytes()
     write_atomically(make_folder(path.parent) / path.name, content)
     assert corpora.corpus_file("tinyshakespeare") == path
@@ -111,7 +111,7 @@ def test_a_wrong_download_is_not_kept(monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: io.BytesIO(b"<html>404</html>"))
     with pytest.raises(UserError, match="did not give tinyshakespeare"):
         corpora.corpus_file("tinyshakespeare")
-    assert not (corpora.cache_folder() / "tinyshakespeare.txt").exists()
+    assert not (cache_folder() / "tinyshakespeare.txt").exists()
 
 
 def test_the_corpus_s_name_changes_with_the_programs_that_write_it(tmp_path, monkeypatch):

@@ -24,8 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folder
-from minigpt.data.corpora import cache_folder
+from minigpt.core.files import cache_folder, make_folder
 from minigpt.kernels.source import kernel_names, parameter_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import new_folder
+from minigpt.core.files import cache_folder, new_folder
 from minigpt.core.progress import progress_bar
-from minigpt.data.corpora import cache_folder
 from minigpt.data.storyworld import document
 from minigpt.tasks.examples import Classification, Example, Pronoun, Similarity, Summary, Translation
 from minigpt.tasks.world import cloze, entailment, formats, grammar, paraphrase, pronouns, questions, writing
