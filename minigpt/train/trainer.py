@@ -19,7 +19,6 @@ from minigpt.core.measures import Measures, means
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar, write_line
 from minigpt.kernels.emulator import Emulation
-from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.tokenizers import fingerprint
 from minigpt.train.best import Best, best_so_far
 from minigpt.train.checkpoint import (
@@ -33,6 +32,7 @@ from minigpt.train.checkpoint import (
     save_checkpoint,
 )
 from minigpt.train.config import RunConfig
+from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.log import RunLog, last_sample, read_log
 from minigpt.train.loss import Score, mean_loss
 from minigpt.train.optimizer import AdamW, clip_factor

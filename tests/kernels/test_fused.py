@@ -10,9 +10,9 @@ from minigpt import ops
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.fused import Operations
-from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.lab.gradcheck.cases import operation_cases
 from minigpt.train.config import OptimizerConfig
+from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW
 from tests.ops import test_table as table
 from tests.tiers import some

@@ -14,11 +14,11 @@ from minigpt.blocks.dispatch import choose
 from minigpt.blocks.mixed import DTYPES
 from minigpt.core.backend import Backend
 from minigpt.data.batch import Batch
-from minigpt.kernels.optimizer import FusedAdamW
 from minigpt.lab.benchmark.events import Ceiling, Time, measure
 from minigpt.lab.benchmark.shapes import Shape
 from minigpt.models import GPT
 from minigpt.train.config import OptimizerConfig
+from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import clip_factor, global_norm
 from minigpt.train.scaling import LossScale
 from minigpt.train.shards import ShardPool

@@ -1,0 +1,39 @@
+"""AdamW by one fused kernel: the same state and numbers as `AdamW`, one pass over them."""
+
+from __future__ import annotations
+
+from minigpt.core.backend import Array
+from minigpt.core.params import Parameters
+from minigpt.kernels.emulator import Emulation
+from minigpt.kernels.optimizer import adamw
+from minigpt.train.config import OptimizerConfig
+from minigpt.train.optimizer import AdamW, EachSlice, one_slice
+
+
+class FusedAdamW(AdamW):
+    """AdamW in all four variants, on a GPU or emulated.
+
+    Attributes:
+        copy: None, or an array of bfloat16 or float16 that receives the first of the new weights (those that weight
+            decay applies to come first, so for a model it is the matrices).
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        config: OptimizerConfig,
+        *,
+        emulation: Emulation | None = None,
+        copy: Array | None = None,
+    ):
+        super().__init__(params, config)
+        self.emulation, self.copy = emulation, copy
+
+    def step(
+        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, each_slice: EachSlice = one_slice
+    ) -> None:
+        """See `AdamW.step`; the gradient is not overwritten, and one launch serves all slices."""
+        self.updates += 1
+        c = self.config
+        numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, *self._numbers(lr))
+        adamw(params.flat, grads.flat, self.m, self.v, self.copy, self._decayed, numbers, self.emulation)
