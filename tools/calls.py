@@ -23,9 +23,11 @@ from minigpt.core.backend import get_backend
 from minigpt.models import GPT, GPTConfig
 from minigpt.tokenizers import ByteTokenizer
 from minigpt.train import loop
-from minigpt.train.config import OptimizerConfig, RunConfig, ScheduleConfig, TrainConfig
 from minigpt.train.families import make_objective
-from minigpt.train.objectives.causal import CausalData
+from minigpt.train.objectives.causal import CausalConfig, CausalData
+from minigpt.train.optimizer import OptimizerConfig
+from minigpt.train.schedule import ScheduleConfig
+from minigpt.train.settings import RunConfig, TrainConfig
 from minigpt.train.trainer import Trainer
 
 PACKAGE = Path(__file__).resolve().parents[1] / "minigpt"
@@ -81,7 +83,8 @@ def loop_step() -> Tracer:
 
 def trainer_step(operations: str) -> Tracer:
     """A step of `minigpt.train.trainer`."""
-    config = RunConfig(model=MODEL.config, train=TrainConfig(steps=1, batch=4, workers=1, operations=operations))
+    train = TrainConfig(steps=1, batch=4, workers=1, operations=operations)
+    config = RunConfig(model=MODEL.config, objective=CausalConfig(), train=train)
     objective = make_objective(config, ByteTokenizer())
     data = CausalData([TOKENS], [TOKENS], "")
     tracer = Tracer()

@@ -8,9 +8,9 @@ from minigpt.evaluate.scoring import CAUSAL
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tokenizers.base import TOKENIZER_FILE
 from minigpt.train.checkpoint import checkpoint_paths, latest_checkpoint, load_state
-from minigpt.train.config import RunConfig
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import Ability
+from minigpt.train.settings import RunConfig
 
 
 def _reads(run: Path, config: RunConfig) -> bool:

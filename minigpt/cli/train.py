@@ -25,7 +25,6 @@ from minigpt.interop.loaded import check_fit
 from minigpt.tokenizers import Tokenizer
 from minigpt.train import config as configuration
 from minigpt.train.checkpoint import latest_checkpoint
-from minigpt.train.config import RunConfig
 from minigpt.train.families import make_model, make_objective, objective_class
 from minigpt.train.log import read_log
 from minigpt.train.objectives.landmarks import Landmarks
@@ -38,6 +37,7 @@ from minigpt.train.run_folder import (
     locked,
     rewrite_config,
 )
+from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Result, Trainer, finished_result
 
 DEFAULT_PRESET = "tiny"

@@ -32,9 +32,9 @@ from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.template import begin_end_template, roberta_template
 from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
-from minigpt.train.config import RunConfig
 from minigpt.train.families import make_model, make_objective
 from minigpt.train.run_folder import find_run, is_run, load_config
+from minigpt.train.settings import RunConfig
 
 # What the texts of our own runs stand between in training, where their tokenizer does not say it.
 OWN_TEMPLATES = {
@@ -261,7 +261,7 @@ class Loaded:
             temperature: 0 takes the most probable token each time, any other draws; by default what the model's own
                 settings say, else 1.
             settings: further ones of `minigpt.generate.settings.Generation`, such as `top_k`, `top_p`, `num_beams` or
-                `repetition_penalty`; for runs of our own those of `minigpt.train.config.SampleConfig`.
+                `repetition_penalty`; for runs of our own those of `minigpt.train.settings.SampleConfig`.
         """
         given = {"max_new_tokens": max_new_tokens, "temperature": temperature, **settings}
         if self.generation is None:  # not what the run's own samples draw from

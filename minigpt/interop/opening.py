@@ -16,7 +16,8 @@ from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.keys import read_json
 from minigpt.interop.token_roles import read_generation, read_ids
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.config import DataConfig, RunConfig, TrainConfig
+from minigpt.train.families import objective_class
+from minigpt.train.settings import DataConfig, RunConfig, TrainConfig
 
 
 class Opened(NamedTuple):
@@ -76,6 +77,7 @@ def open_model(
     config = RunConfig(
         family=model.family,
         model=model.config,
+        objective=objective_class(model.family).Config(),
         data=DataConfig(tokenizer=str(path)),
         train=TrainConfig(dtype=str(params.flat.dtype), workers=available_cores()),
     )

@@ -18,7 +18,7 @@ from minigpt.generate.settings import Generation, is_setting
 from minigpt.interop.adapters import ADAPTERS, seq2seq
 from minigpt.interop.adapters.generation import count_new
 from minigpt.tokenizers import encode_text
-from minigpt.train.config import SampleConfig
+from minigpt.train.settings import SampleConfig
 
 if TYPE_CHECKING:
     from minigpt.interop.loaded import Loaded

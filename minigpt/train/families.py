@@ -4,7 +4,7 @@ task on the family's body and what to learn it from.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minigpt.core.errors import UserError
 from minigpt.models import FAMILIES
@@ -12,9 +12,7 @@ from minigpt.tasks import TASKS
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.objectives import OBJECTIVES
 from minigpt.train.objectives.finetuning import TASK_OBJECTIVES
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 
 def objective_class(family: str, task: str = "") -> type:

@@ -22,7 +22,8 @@ from minigpt.core.params import Parameters, transfer
 from minigpt.models.causal_heads import HEAD_STD
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tasks.inputs import SPECIAL_ROWS
-from minigpt.train.config import RunConfig, apply_settings, build_config
+from minigpt.train.config import apply_settings, build_config
+from minigpt.train.settings import RunConfig
 
 CAUSAL = ("gpt", "llama")
 _HEADS = ("head.", "classifier.", "span.", "masked.", "pairs.", "final_logits_bias")  # what stands on a body; and

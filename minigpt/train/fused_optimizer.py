@@ -6,8 +6,7 @@ from minigpt.core.backend import Array
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.optimizer import adamw
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW, EachSlice, one_slice
+from minigpt.train.optimizer import AdamW, EachSlice, OptimizerConfig, one_slice
 
 
 class FusedAdamW(AdamW):

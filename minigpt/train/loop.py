@@ -18,9 +18,8 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.dataset import random_batch, window_batches
 from minigpt.models import GPT, Llama
-from minigpt.train.config import OptimizerConfig, ScheduleConfig
-from minigpt.train.optimizer import AdamW, clip_factor, global_norm
-from minigpt.train.schedule import learning_rate
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
+from minigpt.train.schedule import ScheduleConfig, learning_rate
 
 
 class Step(NamedTuple):

@@ -15,18 +15,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minigpt.core import workspace
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
-
-if TYPE_CHECKING:
-    from minigpt.train.config import OptimizerConfig
+from minigpt.core.settings import one_of, require
 
 EachSlice = Callable[[int, Callable[[int, int], Any]], list[Any]]
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW: which published variant of the update, and its constants."""
+
+    variant: str = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.99
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 1.0  # largest global norm of the gradient; 0 does not clip
+
+    def __post_init__(self) -> None:
+        one_of("optimizer.variant", self.variant, ("adamw", "openai", "bert", "fairseq"))
+        for name in ("beta1", "beta2"):
+            require(0 <= getattr(self, name) < 1, f"optimizer.{name} must be at least 0 and below 1")
+        require(self.eps > 0, f"optimizer.eps is {self.eps}; it must be positive")
+        require(self.weight_decay >= 0 and self.clip >= 0, "optimizer.weight_decay and clip must not be negative")
 
 
 def one_slice(size: int, function: Callable[[int, int], Any]) -> list[Any]:

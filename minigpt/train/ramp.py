@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from minigpt.train.config import TrainConfig
+from minigpt.train.settings import TrainConfig
 
 
 def step_rows(train: TrainConfig, tokens: int) -> int:

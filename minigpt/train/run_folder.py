@@ -17,7 +17,8 @@ from typing import NamedTuple
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.config import RunConfig, build_config, config_to_toml, read_toml
+from minigpt.train.config import build_config, config_to_toml, read_toml
+from minigpt.train.settings import RunConfig
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.toml"

@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from minigpt.train.config import ScheduleConfig
+from minigpt.core.settings import one_of, require
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The learning rate over the steps."""
+
+    kind: str = "cosine"
+    peak: float = 1e-3
+    floor: float = 0.0  # where cosine, linear, polynomial and bert end
+    warmup: int = 100  # steps of linear warm-up
+    steps: int = 0  # over how many steps they fall; 0 means train.steps
+    warmup_tokens: int = 0  # the same two in training tokens, in place of steps, where `tokens` is not 0
+    tokens: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial", "bert"))
+        require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
+        require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
+        for name in ("warmup", "steps", "warmup_tokens", "tokens"):
+            require(getattr(self, name) >= 0, f"schedule.{name} is {getattr(self, name)}; it must not be negative")
+        require(
+            self.warmup_tokens < self.tokens or not self.warmup_tokens,
+            f"schedule.warmup_tokens is {self.warmup_tokens}; it must be less than schedule.tokens, {self.tokens}",
+        )
 
 
 def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: int = 0, step_tokens: int = 1) -> float:

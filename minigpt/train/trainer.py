@@ -31,7 +31,6 @@ from minigpt.train.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from minigpt.train.config import RunConfig
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.log import RunLog, last_sample, read_log
 from minigpt.train.loss import Score, mean_loss
@@ -40,6 +39,7 @@ from minigpt.train.ramp import passes, step_rows
 from minigpt.train.run_folder import load_config
 from minigpt.train.scaling import LossScale
 from minigpt.train.schedule import learning_rate
+from minigpt.train.settings import RunConfig
 from minigpt.train.shards import ShardPool
 
 _MEAN_OVER = 50  # logged steps that the reported training loss is averaged over

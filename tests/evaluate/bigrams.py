@@ -8,7 +8,7 @@ import numpy as np
 
 from minigpt.interop.loaded import Loaded
 from minigpt.tokenizers import CharTokenizer
-from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 
 class BigramModel:

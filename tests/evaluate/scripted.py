@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt.interop.loaded import Loaded
 from minigpt.tokenizers import CharTokenizer
-from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 CHARACTERS = string.printable + "…’"
 SURE = 40.0  # how much larger the score of the next character is than all others'

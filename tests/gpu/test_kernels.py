@@ -11,9 +11,8 @@ from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.mma import Mma
 from minigpt.kernels.reference import Attention, excess
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.fused_optimizer import FusedAdamW
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.kernels import attention_cases, fused_checks, test_mma
 from tests.kernels.covering import pairwise
 from tests.kernels.ptx_checks import CHECKS

@@ -12,9 +12,8 @@ from minigpt.cli import main
 from minigpt.core.params import Parameters
 from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.lab.gradcheck.cases import MODEL_CASES
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.log import read_log
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.train.runs import train
 
 from .conftest import STAND_IN

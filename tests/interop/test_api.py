@@ -8,7 +8,7 @@ from minigpt.core.errors import UserError
 from minigpt.interop.loaded import Loaded
 from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import BART, BARTConfig
-from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 from .files import MODEL, gpt2_folder
 

@@ -11,9 +11,8 @@ from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.fused import Operations
 from minigpt.lab.gradcheck.cases import operation_cases
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.fused_optimizer import FusedAdamW
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.ops import test_table as table
 from tests.tiers import some
 

@@ -17,8 +17,7 @@ from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, BertSpans, ClassificationBatch
 from minigpt.ops import IGNORE
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.shards import ShardPool
 
 

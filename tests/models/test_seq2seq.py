@@ -20,8 +20,7 @@ from minigpt.models import (
     TransformerConfig,
 )
 from minigpt.ops import IGNORE, sinusoid_table
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.shards import ShardPool
 
 SHAPE = {"vocab_size": 11, "context": 9, "encoder_layers": 2, "decoder_layers": 3, "heads": 2, "width": 8}

@@ -117,8 +117,7 @@ def test_single_precision(case, implementation):
 
 def test_initial_training_step_equals_torch_adamw(case):
     """Three updates with clipping and decay, float64: our optimizer on our gradients, torch's on transformers'."""
-    from minigpt.train.config import OptimizerConfig
-    from minigpt.train.optimizer import AdamW, clip_factor, global_norm
+    from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
 
     model, params, batch = case
     hf = hf_model(model, params, torch.float64)

@@ -18,9 +18,8 @@ from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.machine import children_seconds, own_seconds, peak_megabytes
 from minigpt.models import GPT, GPTConfig
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
-from minigpt.train.optimizer import AdamW, clip_factor
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
 from minigpt.train.shards import ShardPool
 
 from . import runs

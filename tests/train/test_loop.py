@@ -10,9 +10,10 @@ from minigpt.data.dataset import load_dataset
 from minigpt.interop.loaded import load
 from minigpt.models import GPT, GPTConfig
 from minigpt.train import loop
-from minigpt.train.config import OptimizerConfig, ScheduleConfig
 from minigpt.train.families import make_model
 from minigpt.train.log import read_log
+from minigpt.train.optimizer import OptimizerConfig
+from minigpt.train.schedule import ScheduleConfig
 
 from ..tiers import some
 from .runs import arguments

@@ -7,8 +7,7 @@ import pytest
 
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.train import optimizer
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW, clip_factor, global_norm
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
 from minigpt.train.shards import ShardPool
 
 SPECS = decayed_first([ParameterSpec("bias", (3,)), ParameterSpec("matrix", (40000, 2)), ParameterSpec("gain", (2,))])

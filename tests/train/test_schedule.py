@@ -2,8 +2,8 @@
 
 import pytest
 
-from minigpt.train.config import ScheduleConfig, build_config, read_preset
-from minigpt.train.schedule import learning_rate
+from minigpt.train.config import build_config, read_preset
+from minigpt.train.schedule import ScheduleConfig, learning_rate
 
 
 def rates(kind, steps, total=1000, **changed):

@@ -12,10 +12,9 @@ from minigpt.data.dataset import window_batches, window_starts
 from minigpt.interop.loaded import load
 from minigpt.models import GPT, GPTConfig
 from minigpt.train.checkpoint import checkpoint_paths
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.shards import ShardPool
 
 from ..tiers import some

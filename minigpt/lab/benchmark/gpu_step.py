@@ -17,9 +17,8 @@ from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.events import Ceiling, Time, measure
 from minigpt.lab.benchmark.shapes import Shape
 from minigpt.models import GPT
-from minigpt.train.config import OptimizerConfig
 from minigpt.train.fused_optimizer import FusedAdamW
-from minigpt.train.optimizer import clip_factor, global_norm
+from minigpt.train.optimizer import OptimizerConfig, clip_factor, global_norm
 from minigpt.train.scaling import LossScale
 from minigpt.train.shards import ShardPool
 

@@ -16,8 +16,7 @@ from minigpt.core.backend import get_backend
 from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.shapes import SHAPES
 from minigpt.models import GPT
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.shards import ShardPool
 
 _OWN = ("add", "empty")  # functions of the operations that are neither a forward nor a backward pass

@@ -18,8 +18,7 @@ from minigpt.lab.benchmark.contest import Contestant, Interval, Outcome, contest
 from minigpt.lab.benchmark.shapes import SHAPES, Shape
 from minigpt.lab.benchmark.torch_gpt import torch_step
 from minigpt.models import GPT
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.shards import ShardPool
 
 OPPONENTS = {

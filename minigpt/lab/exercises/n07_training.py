@@ -9,9 +9,8 @@ import numpy as np
 
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
-from minigpt.train.config import OptimizerConfig, ScheduleConfig
-from minigpt.train.optimizer import AdamW, clip_factor, global_norm
-from minigpt.train.schedule import learning_rate
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
+from minigpt.train.schedule import ScheduleConfig, learning_rate
 
 Arrays = Sequence[np.ndarray]
 

@@ -11,8 +11,7 @@ import numpy as np
 from minigpt import ops
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.lab.exercises.checks import Exercise, Mistake, WrongAnswer, function
-from minigpt.train.config import OptimizerConfig
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 
 OPERATIONS = 9
 

@@ -10,8 +10,7 @@ from minigpt import ops
 from minigpt.data.seq2seq import shift_tokens_right
 from minigpt.generate.beam import PENALTIES
 from minigpt.lab.exercises.checks import Exercise, Mistake, function
-from minigpt.train.config import ScheduleConfig
-from minigpt.train.schedule import learning_rate
+from minigpt.train.schedule import ScheduleConfig, learning_rate
 
 
 def _noam(step: int, width: int, warmup: int) -> float:

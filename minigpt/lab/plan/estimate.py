@@ -10,7 +10,7 @@ from minigpt.lab.plan.hardware import Gpu
 from minigpt.lab.plan.layout import Layout, best_layout, smallest
 from minigpt.lab.plan.schedule import full_rows, training_tokens
 from minigpt.lab.plan.workload import Workload, workload
-from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 # What part of the peak a run makes useful, an assumption. Published runs: Llama's 41 to 52% (from its GPU hours, see
 # tests/lab/plan), 42 to 54% of a GPT of 530B parameters (Korthikanti et al. 2022). Between 0.3 and 0.5 is usual.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minigpt.train.config import RunConfig
 from minigpt.train.ramp import step_rows
+from minigpt.train.settings import RunConfig
 
 
 def full_rows(config: RunConfig) -> int:

@@ -14,7 +14,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import ParameterSpec
 from minigpt.models import FAMILIES
 from minigpt.ops import Mask
-from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 
 class Stack(NamedTuple):

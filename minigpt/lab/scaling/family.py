@@ -37,11 +37,12 @@ from minigpt.lab.plan import parameter_groups
 from minigpt.models import FAMILIES
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
-from minigpt.train.config import RunConfig, build_config
+from minigpt.train.config import build_config
 from minigpt.train.log import read_log
 from minigpt.train.objectives import CausalObjective
 from minigpt.train.objectives.landmarks import floor_of
 from minigpt.train.run_folder import create_run, is_run, load_config, locked
+from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
 
 CONTEXT = 256  # of a row, in tokens, unless said otherwise

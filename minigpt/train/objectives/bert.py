@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.loss import Score
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig, SampleConfig
+from minigpt.train.settings import RunConfig, SampleConfig
 
 _MASK = "[MASK]"
 _SHOWN = 3  # examples in a sample

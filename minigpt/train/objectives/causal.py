@@ -6,7 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,9 +32,7 @@ from minigpt.generate.sampling import check_prompt, generate, prompt_ids, text_p
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
 from minigpt.train.objectives.landmarks import Landmarks, Surveyor, floor_of
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig, SampleConfig
+from minigpt.train.settings import RunConfig, SampleConfig
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +22,7 @@ from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig, SampleConfig
+from minigpt.train.settings import RunConfig, SampleConfig
 
 _ROWS = 64  # windows that the n-gram model scores at a time
 _EVALUATION = 2**32 - 1  # a seed for the noise on validation text, which is always the same

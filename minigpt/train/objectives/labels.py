@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity
 from minigpt.tasks.inputs import Told, told
 from minigpt.tasks.metrics import reference
 from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 SCALE = 5.0  # the largest score of STS-B
 _WIDTH = 16  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,7 @@ from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig, SampleConfig
+from minigpt.train.settings import RunConfig, SampleConfig
 
 FORMS = ("auto", "tsv", "aligned", "text")
 _ROWS = 64  # windows that the n-gram model scores at a time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from minigpt.tasks import Span
 from minigpt.tasks.answers import token_f1
 from minigpt.tasks.windows import Found, Window, best_answer, windows
 from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 _WIDTH = 16  # a batch's width is a multiple of it (or the context)
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,10 +28,8 @@ from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import INPUTS
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.shards import ShardPool, on_device
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig, SampleConfig
 
 _POOL = 16  # batches whose examples are sorted by length together, so that a batch has little padding
 _ROWS = 32  # of a batch of predictions

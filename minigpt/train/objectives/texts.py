@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,9 +26,7 @@ from minigpt.ops import IGNORE
 from minigpt.tasks import Summary, Translation
 from minigpt.tasks import metrics as task_metrics
 from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, TaskScore
-
-if TYPE_CHECKING:
-    from minigpt.train.config import RunConfig
+from minigpt.train.settings import RunConfig
 
 _ROWS = 16  # texts that are searched for together
 

@@ -1,0 +1,85 @@
+"""Settings: frozen dataclasses whose fields have defaults, checked one by one, and filled from what a TOML file holds.
+
+An unknown name is an error that names the nearest known one; a value of the wrong type is an error that says what was
+expected.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from minigpt.core.errors import UserError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise UserError with this message unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raise UserError unless the value of the setting `name` is one of the choices."""
+    require(value in choices, f"{name} is {value!r}; choose one of {', '.join(choices)}")
+
+
+def build_section(section: str, cls: type, content: Mapping[str, Any]) -> Any:
+    """Make the dataclass `cls` of a section's names and values.
+
+    Raises:
+        UserError: a name is unknown, or a value has the wrong type or is out of range.
+    """
+    defaults = {f.name: getattr(cls(), f.name) for f in dataclasses.fields(cls)}
+    types = {f.name: f.type for f in dataclasses.fields(cls)}
+    values = {}
+    for key, value in content.items():
+        if key not in defaults:
+            raise UserError(unknown("setting", f"{section}.{key}", [f"{section}.{k}" for k in defaults]))
+        values[key] = _convert(f"{section}.{key}", value, defaults[key], numbers=types[key] == "tuple[float, ...]")
+    return cls(**values)
+
+
+def _convert(name: str, value: Any, default: Any, *, numbers: bool = False) -> Any:
+    """Bring a TOML value to the type of the default; integers serve as floats, nothing else is bent.
+
+    Args:
+        numbers: whether a list is one of numbers, and not of texts.
+    """
+    if numbers:
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{name} is {repr(value)[:60]}, but it must be a list of numbers")
+        return tuple(_convert(f"an item of {name}", item, 0.0) for item in value)
+    if isinstance(default, tuple):
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, (list, tuple)) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+    elif isinstance(default, float) and type(value) in (int, float):
+        if not abs(value) < 1e300:
+            raise UserError(f"{name} is {str(value)[:20]}, but it must be a finite number")
+        return float(value)
+    elif type(value) is type(default):
+        if isinstance(value, int) and abs(value) > 2**62:
+            raise UserError(f"{name} is {str(value)[:20]}…, which is too large")
+        return value
+    kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts"}
+    raise UserError(f"{name} is {repr(value)[:60]}, but it must be {kind[type(default)]}")
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML would read it; a bare word is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not among the known ones: which is nearest, or which there are."""
+    known = sorted(known)
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
+    return f"unknown {what} {name!r}: {hint}"
