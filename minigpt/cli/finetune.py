@@ -15,12 +15,13 @@ import numpy as np
 from minigpt.cli.abilities import FINE_TUNE
 from minigpt.cli.commands import COMMANDS
 from minigpt.cli.common import add_run_argument, at_least, new_parser, only_text, print_json
-from minigpt.cli.train import open_run, stop_on_signals
+from minigpt.cli.train import stop_on_signals
 from minigpt.core.errors import UserError
 from minigpt.evaluate.finetune_run import Outcome, conclude, concluded, prepare, train
 from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks import TASKS
 from minigpt.train.finetuning import Request
+from minigpt.train.opening import open_run
 from minigpt.train.run_folder import check_target, find_model, find_run
 from minigpt.train.trainer import Trainer
 

@@ -13,27 +13,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt import tokenizers
 from minigpt.cli.commands import COMMANDS
 from minigpt.cli.common import at_least, new_parser, only_text, print_json
-from minigpt.core.backend import Backend, get_backend
+from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.data.corpora import corpus_names
-from minigpt.data.dataset import check_sources, make_tokenizer, text_files
-from minigpt.interop.loaded import check_fit
-from minigpt.tokenizers import Tokenizer
+from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.train import config as configuration
 from minigpt.train.checkpoint import latest_checkpoint
-from minigpt.train.families import make_model, make_objective, objective_class
+from minigpt.train.families import objective_class
 from minigpt.train.log import read_log
 from minigpt.train.objectives.landmarks import Landmarks
+from minigpt.train.opening import lasting, make_trainer, open_run
 from minigpt.train.run_folder import (
     RUNS,
     check_target,
     create_run,
     find_run,
-    load_config,
     locked,
     rewrite_config,
 )
@@ -157,18 +154,10 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources), special)
     config = _completed(config, tokenizer.vocab_size)
     preset = args.preset or DEFAULT_PRESET
-    trainer = _trainer(folder or RUNS / preset, config, tokenizer, backend)
+    trainer = make_trainer(folder or RUNS / preset, config, tokenizer, backend)
     trainer.start()
     trainer.run = create_run(folder, preset, config, tokenizer, trainer.save, force=args.force)
     return trainer
-
-
-def _trainer(folder: Path, config: RunConfig, tokenizer: Tokenizer, backend: Backend) -> Trainer:
-    """Put model, objective and text together."""
-    check_fit(tokenizer, config.model.vocab_size)
-    model = make_model(config)
-    objective = make_objective(config, tokenizer)
-    return Trainer(folder, config, model, objective, objective.load(), backend)
 
 
 def _out_folder(name: str) -> Path:
@@ -185,13 +174,8 @@ def _completed(config: RunConfig, vocab_size: int) -> RunConfig:
         config,
         model=dataclasses.replace(model, vocab_size=model.vocab_size or vocab_size),
         train=dataclasses.replace(train, workers=min(workers, max(available_cores(), train.batch))),
-        data=dataclasses.replace(data, sources=tuple(_lasting(source) for source in data.sources)),
+        data=dataclasses.replace(data, sources=tuple(lasting(source) for source in data.sources)),
     )
-
-
-def _lasting(source: str) -> str:
-    """A path is kept as an absolute one, so that the run can be resumed from any folder."""
-    return str(Path(source).resolve()) if Path(source).exists() else source
 
 
 def _check_resuming(args: argparse.Namespace) -> None:
@@ -203,19 +187,6 @@ def _check_resuming(args: argparse.Namespace) -> None:
         raise UserError(
             f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --steps, --data)"
         )
-
-
-def open_run(name: str, *, steps: int | None = None, data: list[str] | None = None) -> Trainer:
-    """The trainer of a run that exists: until step `steps`, with the text at a new place, where these are given."""
-    folder = find_run(name)
-    config = load_config(folder)
-    if steps:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
-    if data:
-        sources = tuple(_lasting(source) for source in data)
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
-    check_sources(folder, config)
-    return _trainer(folder, config, tokenizers.load(folder), get_backend(config.train.backend))
 
 
 def _opening(trainer: Trainer, *, resumed: bool) -> str:

@@ -29,6 +29,7 @@ from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
 from minigpt.interop.token_roles import read_generation, read_ids
 from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers.base import check_fit
 from minigpt.tokenizers.template import begin_end_template, roberta_template
 from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
@@ -335,12 +336,3 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
     adapter = ADAPTERS.get(config.family)  # a family that is added to the trainer alone has none
     ids = read_ids(run) or (adapter.known_ids(model) if adapter else {})
     return Loaded(model, params, tokenizer, config, ids, written_elsewhere)
-
-
-def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:
-    """Raise UserError if the tokenizer has ids that the model has no embedding for."""
-    if tokenizer.vocab_size > vocab_size:
-        raise UserError(
-            f"the tokenizer does not fit the model: it has {tokenizer.vocab_size} tokens, "
-            f"but model.vocab_size is {vocab_size}"
-        )

@@ -196,3 +196,12 @@ def tokenizer_path(path: str | Path) -> Path:
     """A folder stands for the tokenizer.json in it."""
     path = Path(path)
     return path / TOKENIZER_FILE if path.is_dir() else path
+
+
+def check_fit(tokenizer: Tokenizer, vocab_size: int) -> None:
+    """Raise UserError if the tokenizer has ids that the model has no embedding for."""
+    if tokenizer.vocab_size > vocab_size:
+        raise UserError(
+            f"the tokenizer does not fit the model: it has {tokenizer.vocab_size} tokens, "
+            f"but model.vocab_size is {vocab_size}"
+        )

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.cli.train import open_run
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.evaluate.finetune_run import PREDICTIONS_FILE, RESULT_FILE, conclude, fine_tune, train
@@ -30,6 +29,7 @@ from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.world import MADE, task_folder
 from minigpt.train.finetuning import Request
+from minigpt.train.opening import open_run
 from minigpt.train.run_folder import find_model, is_run
 
 ARMS = ("pretrained", "scratch")
