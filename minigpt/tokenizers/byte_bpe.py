@@ -12,11 +12,14 @@ from itertools import chain
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
+from minigpt.tokenizers.json_parts import bpe_model, document, split
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.template import template_to_json
+from minigpt.tokenizers.trim import Trim
 
 CACHE_SIZE = 1 << 18  # words and chunks remembered; beyond that a cache starts afresh
 CACHED_LENGTH = 64  # longer ones are rare, and would make the cache's memory unpredictable
@@ -200,9 +203,29 @@ class ByteBPE(BaseTokenizer):
         return names.get(i) or to_mapped(self._bytes.get(i, b""))
 
     def to_json(self) -> dict:
-        from minigpt.tokenizers.hf_write import byte_bpe_to_json
-
-        return byte_bpe_to_json(self)
+        """A byte-level BPE. GPT-2's pattern is the ByteLevel pre-tokenizer's own; any other is a Split before it."""
+        own_pattern = self.pattern == GPT2_PATTERN
+        byte_level = {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": False,
+            "use_regex": own_pattern,
+        }
+        pre_tokenizer = byte_level
+        if not own_pattern:
+            pre_tokenizer = {
+                "type": "Sequence",
+                "pretokenizers": [split(self.pattern, "Isolated"), byte_level],
+            }
+        taken = set(self.vocab.values())  # the reader numbers special tokens that the vocabulary lacks by itself
+        vocab = self.vocab | {name: i for name, i in self.special.ids.items() if i not in taken}
+        return document(
+            bpe_model(vocab, self.merges, ignore_merges=self.whole_words),
+            self.special,
+            pre_tokenizer=pre_tokenizer,
+            post_processor=template_to_json(self.template, self.token) or byte_level | _trimming(self.trim),
+            decoder=dict(byte_level),
+        )
 
     def _token_bytes(self) -> dict[int, bytes]:
         """The bytes that each id decodes to: mapped bytes, or a special token's (or stray entry's) own text."""
@@ -266,3 +289,8 @@ class _Cache(dict):
                 self.clear()
             self[key] = value
         return value
+
+
+def _trimming(trim: Trim | None) -> dict:
+    """What a byte-level post-processor says about offsets."""
+    return {} if trim is None else {"trim_offsets": True, "add_prefix_space": trim.prefix_space}

@@ -9,12 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minigpt.core.errors import UserError
+from minigpt.tokenizers import gpt_words
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.gpt_words import GPTWords
+from minigpt.tokenizers.json_parts import bpe_model, document, replace, split
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.streaming import regroup
+from minigpt.tokenizers.template import template_to_json
 
 END = "</w>"
 UNKNOWN = "<unk>"
@@ -158,9 +161,38 @@ class GPTBPE(BaseTokenizer):
         return self._strings.get(i, "")
 
     def to_json(self) -> dict:
-        from minigpt.tokenizers.hf_write import gpt_bpe_to_json
-
-        return gpt_bpe_to_json(self)
+        """GPT's BPE. The rule "gpt" is written out as replacements and a Split; ftfy has no counterpart there."""
+        words = self.words
+        model = bpe_model(
+            self.vocab,
+            self.merges,
+            unk_token=self.unknown,
+            end_of_word_suffix="</w>",
+            minigpt={"rule": words.rule, "ftfy": words.use_ftfy},
+        )
+        normalizer: dict = {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        }
+        pre_tokenizer: dict = {"type": "BertPreTokenizer"}
+        if words.rule == "gpt":
+            steps = [replace({"String": old}, new) for old, new in gpt_words.REPLACED.items()]
+            steps.append(replace({"Regex": gpt_words.SPACE_AT_BREAK}, " \n "))
+            steps.append(replace({"Regex": gpt_words.OTHER_SPACE}, " "))
+            steps += [{"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Lowercase"}]
+            normalizer = {"type": "Sequence", "normalizers": steps}
+            pre_tokenizer = split(gpt_words.WORD, "Removed", invert=True)
+        return document(
+            model,
+            self.special,
+            normalizer=normalizer,
+            pre_tokenizer=pre_tokenizer,
+            post_processor=template_to_json(self.template, self.token),
+            decoder={"type": "BPEDecoder", "suffix": "</w>"},
+        )
 
 
 def _characters(word: str) -> list[str]:

@@ -8,11 +8,13 @@ without a piece becomes its UTF-8 bytes.
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import re
 from collections.abc import Iterable
 from functools import cached_property
 
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
+from minigpt.tokenizers.json_parts import added_tokens, bpe_model, document, replace
 from minigpt.tokenizers.sentencepiece_files import (
     BYTE,
     CONTROL,
@@ -29,6 +31,7 @@ from minigpt.tokenizers.sentencepiece_merge import merge_by_score
 from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
 from minigpt.tokenizers.sentencepiece_unigram import BestPieces
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.template import template_to_json
 
 CACHE_SIZE = 1 << 18
 _BEFORE_SPACE = re.compile("(?<=[!-~])(?= )")  # after ASCII: characters that no normalization makes a space
@@ -150,9 +153,26 @@ class SentencePiece(BaseTokenizer):
         return self.vocabulary.pieces[i]
 
     def to_json(self) -> dict:
-        from minigpt.tokenizers.hf_write import sentencepiece_to_json
-
-        return sentencepiece_to_json(self)
+        """A SentencePiece model; under "minigpt" stands all of it, since the format does not say it all."""
+        vocabulary = self.vocabulary
+        model = _unigram_model(self) if vocabulary.model == UNIGRAM else _bpe_of_scores(self)
+        decoders: list[dict] = [replace({"String": SPACE}, " "), {"type": "ByteFallback"}, {"type": "Fuse"}]
+        if vocabulary.add_dummy_prefix:
+            decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+        data = document(
+            model | {"minigpt": dataclasses.asdict(vocabulary)},
+            self.special,
+            normalizer={"type": "Sequence", "normalizers": _preparing(vocabulary)},
+            post_processor=template_to_json(self.template, self.token),
+            decoder={"type": "Sequence", "decoders": decoders},
+        )
+        data["added_tokens"] += [
+            {**entry, "special": False}
+            for i, piece in enumerate(vocabulary.pieces)
+            if vocabulary.types[i] == USER_DEFINED
+            for entry in added_tokens(SpecialTokens({piece: i}))
+        ]
+        return data
 
 
 class SentencePieceBPE(SentencePiece):
@@ -216,6 +236,54 @@ class SentencePieceUnigram(SentencePiece):
 
     def _found(self, text: str) -> Iterable[tuple[str, int | None]]:
         return self._best.pieces(text)
+
+
+def _preparing(vocabulary: SentencePieceVocabulary) -> list[dict]:
+    """The steps that prepare a text as SentencePiece does."""
+    steps: list[dict] = []
+    if vocabulary.charsmap:
+        steps.append({"type": "Precompiled", "precompiled_charsmap": vocabulary.charsmap})
+    if vocabulary.remove_extra_whitespaces:
+        steps.append(replace({"Regex": r"\A +| +\z"}, ""))
+        steps.append(replace({"Regex": " +"}, " "))
+    space = SPACE if vocabulary.escape_whitespaces else " "
+    if vocabulary.add_dummy_prefix:
+        steps.append({"type": "Prepend", "prepend": space})
+    return [*steps, replace({"String": " "}, space)]
+
+
+def _unigram_model(tokenizer: SentencePiece) -> dict:
+    vocabulary = tokenizer.vocabulary
+    return {
+        "type": "Unigram",
+        "unk_id": tokenizer.unknown,
+        "vocab": [list(entry) for entry in zip(vocabulary.pieces, vocabulary.scores, strict=True)],
+        "byte_fallback": tokenizer.has_bytes,
+    }
+
+
+def _bpe_of_scores(tokenizer: SentencePieceBPE) -> dict:
+    """Every way to spell a piece with two others becomes a merge, the highest score first."""
+    pieces = tokenizer.vocabulary.pieces
+    vocab = {p: i for i, p in reversed(list(enumerate(pieces)))}
+    return bpe_model(
+        vocab,
+        _merges_of_scores(tokenizer, vocab),
+        unk_token=pieces[tokenizer.unknown],
+        fuse_unk=True,
+        byte_fallback=tokenizer.has_bytes,
+    )
+
+
+def _merges_of_scores(tokenizer: SentencePieceBPE, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    scores = tokenizer.scores
+    found = [
+        (-score, vocab[piece[:k]], vocab[piece[k:]], piece[:k], piece[k:])
+        for piece, score in scores.items()
+        for k in range(1, len(piece))
+        if piece[:k] in scores and piece[k:] in scores
+    ]
+    return [(a, b) for *_, a, b in sorted(found)]
 
 
 def _replace_each(error: UnicodeError) -> tuple[str, int]:

@@ -7,12 +7,9 @@ Hugging Face's tokenizer.json the template is the post-processor. docs/special-t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from minigpt.tokenizers.base import Tokenizer
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -122,16 +119,15 @@ def _id(value: Any) -> int:
     return value
 
 
-def template_to_json(tokenizer: Tokenizer) -> dict[str, Any] | None:
-    """The post-processor that says a tokenizer's template; None where nothing is added."""
-    template = tokenizer.template
+def template_to_json(template: Template, token: Callable[[int], str]) -> dict[str, Any] | None:
+    """The post-processor that says a template; None where nothing is added. `token` names an id."""
     if template == NOTHING:
         return None
     ends = [i for part in template.single for i in part.ids]
     if len(ends) == 2 and template == bert_template(*ends):
-        cls, sep = ([tokenizer.token(i), i] for i in ends)
+        cls, sep = ([token(i), i] for i in ends)
         return {"type": "BertProcessing", "sep": sep, "cls": cls}
-    tokens = {i: tokenizer.token(i) for part in (*template.single, *template.pair) for i in part.ids}
+    tokens = {i: token(i) for part in (*template.single, *template.pair) for i in part.ids}
     data = {
         "type": "TemplateProcessing",
         "single": [piece for part in template.single for piece in _pieces(part, tokens)],

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.json_parts import document
 from minigpt.tokenizers.pipeline.decoders import clean_up
 from minigpt.tokenizers.special import SpecialTokens
-from minigpt.tokenizers.template import bert_template
+from minigpt.tokenizers.template import bert_template, template_to_json
 from minigpt.tokenizers.wordpiece_train import learn_pieces
 
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -160,6 +161,28 @@ class WordPiece(BaseTokenizer):
         return self._tokens.get(i, "")
 
     def to_json(self) -> dict:
-        from minigpt.tokenizers.hf_write import wordpiece_to_json
-
-        return wordpiece_to_json(self)
+        """A WordPiece. BertNormalizer is the "hf" rule; a file with the "google" rule says so under "minigpt"."""
+        words = self.words
+        normalizer = {
+            "type": "BertNormalizer",
+            "clean_text": words.clean,
+            "handle_chinese_chars": words.split_cjk,
+            "strip_accents": words.strip_accents,
+            "lowercase": words.lower,
+        }
+        model = {
+            "type": "WordPiece",
+            "unk_token": self.unknown,
+            "continuing_subword_prefix": self.prefix,
+            "max_input_chars_per_word": self.longest_word,
+            "minigpt": {"rule": words.rule},
+            "vocab": self.vocab,
+        }
+        return document(
+            model,
+            self.special,
+            normalizer=normalizer,
+            pre_tokenizer={"type": "BertPreTokenizer"},
+            post_processor=template_to_json(self.template, self.token),
+            decoder={"type": "WordPiece", "prefix": self.prefix, "cleanup": self.cleanup},
+        )

@@ -102,9 +102,9 @@ def test_files_of_before_say_what_they_said():
     assert words.template == bert_template(2, 3) and words.to_json()["post_processor"] == expected
     assert WordPiece({"[UNK]": 0, "a": 1}).to_json()["post_processor"] is None
     words.template = NOTHING
-    assert template_to_json(words) is None
+    assert template_to_json(words.template, words.token) is None
     words.template = roberta_template(2, 3)
-    assert read_template(template_to_json(words), 6) == words.template
+    assert read_template(template_to_json(words.template, words.token), 6) == words.template
 
 
 def test_what_cannot_be_read(tmp_path):

@@ -9,7 +9,7 @@ from minigpt import tokenizers
 from minigpt.core.files import write_atomically
 from minigpt.interop.hf.special_files import folder_template
 from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
-from minigpt.tokenizers.hf_write import byte_to_hf, char_to_hf
+from minigpt.tokenizers.formats.hf_write import byte_to_hf, char_to_hf
 
 # What tokenizers call the tokens of each role, the likeliest name first.
 ROLES = {
