@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder, make_folder, write_atomically
+from minigpt.data import storyworld
 
 DEFAULT = "storyworld"
 PYTHON_REFERENCE = "python-reference"
@@ -54,8 +55,6 @@ def _story_world() -> Path:
     """
     path = cache_folder() / f"{DEFAULT}-{_sources_digest()}.txt"
     if not _unchanged(path):
-        from minigpt.data import storyworld
-
         wanted = {"train": DOCUMENTS - DOCUMENTS // 20, "dev": DOCUMENTS // 20}
         texts: dict[str, list[str]] = {split: [] for split in wanted}
         index = 0

@@ -14,8 +14,10 @@ from minigpt.blocks.dispatch import choose
 from minigpt.blocks.mixed import DTYPES
 from minigpt.core.backend import Backend
 from minigpt.data.batch import Batch
+from minigpt.lab.benchmark.attention import torch_events
 from minigpt.lab.benchmark.events import Ceiling, Time, measure
 from minigpt.lab.benchmark.shapes import Shape
+from minigpt.lab.benchmark.torch_gpt import torch_model
 from minigpt.models import GPT
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import OptimizerConfig, clip_factor, global_norm
@@ -100,13 +102,10 @@ def torch_step_time(shape: Shape, dtype: str, repeats: int, *, compiled: bool) -
     """PyTorch's step on the GPU: float32 weights, autocast to `dtype`, fused attention and AdamW."""
     import torch
 
-    from minigpt.lab.benchmark.attention import torch_events
-    from minigpt.lab.benchmark.torch_gpt import _model
-
     torch.manual_seed(0)
     torch.set_default_device("cuda")
     try:
-        model = _model(shape)
+        model = torch_model(shape)
         groups = [
             {"params": [p for p in model.parameters() if p.dim() > 1], "weight_decay": 0.1},
             {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},

@@ -12,7 +12,7 @@ from typing import Any
 from minigpt.lab.benchmark.shapes import Shape
 
 
-def _model(shape: Shape) -> Any:
+def torch_model(shape: Shape) -> Any:
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -70,7 +70,7 @@ def torch_step(shape: Shape, threads: int, compiled: bool) -> Callable[[], objec
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = _model(shape)
+    model = torch_model(shape)
     decayed = [p for p in model.parameters() if p.dim() > 1]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
@@ -95,7 +95,7 @@ def torch_decode(shape: Shape, threads: int, prompt: int, tokens: int) -> Callab
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = _model(shape)
+    model = torch_model(shape)
     size = (shape.layers, 2, 1, shape.heads, shape.context, shape.width // shape.heads)
     cache = torch.randn(size) * 0.1
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import regex
 
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.oniguruma import matches
 from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
@@ -79,8 +80,6 @@ class ByteCharacters(PerCharacter):
     """Each character's UTF-8 bytes, written as GPT-2's visible characters."""
 
     def change(self, c: str) -> str:
-        from minigpt.tokenizers.byte_alphabet import to_mapped
-
         return to_mapped(c.encode("utf-8"))
 
 
