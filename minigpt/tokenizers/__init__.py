@@ -8,7 +8,7 @@ sentencepiece        Llama's BPE, and unigram models
 pipeline/            every other tokenizer.json: its steps, one after the other
 learn_merges, merge  how BPE is learned and applied; pretokens cuts text into words for it
 template, pairs      the special tokens around a text or a pair, and their type ids
-json_parts, sentencepiece_files, loading   our files, which other programs read; formats/: theirs
+loading, json_parts  our files, which other programs read; formats/: theirs
 """
 
 from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, fingerprint

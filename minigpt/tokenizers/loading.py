@@ -17,9 +17,10 @@ from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.char import CharTokenizer
 from minigpt.tokenizers.formats.hf_read import from_hf
 from minigpt.tokenizers.formats.readers import read_gpt1, read_gpt2, read_json, read_vocab_bpe, read_vocab_txt
+from minigpt.tokenizers.formats.sentencepiece_files import read_model, read_tokenizer_bin
 from minigpt.tokenizers.formats.tiktoken_files import read_tiktoken
 from minigpt.tokenizers.sentencepiece import from_vocabulary
-from minigpt.tokenizers.sentencepiece_files import SentencePieceVocabulary, read_model, read_tokenizer_bin
+from minigpt.tokenizers.sentencepiece_vocabulary import SentencePieceVocabulary
 from minigpt.tokenizers.template import begin_end_template, read_template
 
 

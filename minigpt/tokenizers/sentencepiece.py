@@ -15,7 +15,10 @@ from functools import cached_property
 
 from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
 from minigpt.tokenizers.json_parts import added_tokens, bpe_model, document, replace
-from minigpt.tokenizers.sentencepiece_files import (
+from minigpt.tokenizers.sentencepiece_merge import merge_by_score
+from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
+from minigpt.tokenizers.sentencepiece_unigram import BestPieces
+from minigpt.tokenizers.sentencepiece_vocabulary import (
     BYTE,
     CONTROL,
     NORMAL,
@@ -27,9 +30,6 @@ from minigpt.tokenizers.sentencepiece_files import (
     SentencePieceVocabulary,
     check_vocabulary,
 )
-from minigpt.tokenizers.sentencepiece_merge import merge_by_score
-from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
-from minigpt.tokenizers.sentencepiece_unigram import BestPieces
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.template import template_to_json
 

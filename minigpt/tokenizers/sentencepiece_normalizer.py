@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
-from minigpt.tokenizers.sentencepiece_files import SPACE, USER_DEFINED, SentencePieceVocabulary
+from minigpt.tokenizers.sentencepiece_vocabulary import SPACE, USER_DEFINED, SentencePieceVocabulary
 
 Span = tuple[int, int]
 _NEAR_OTHERS = re.compile("[\0-\x7f]?[^\0-\x7f]+|[\0-\x7f]+(?![^\0-\x7f])")

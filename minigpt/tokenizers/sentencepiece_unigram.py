@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
 from minigpt.tokenizers.pipeline.unigram import UNKNOWN_PENALTY, PieceFinder
-from minigpt.tokenizers.sentencepiece_files import NORMAL, UNUSED, USER_DEFINED
+from minigpt.tokenizers.sentencepiece_vocabulary import NORMAL, UNUSED, USER_DEFINED
 
 _LEAST_POSITIVE = 2.0**-126  # the smallest normal 32-bit number, where SentencePiece's search for a maximum begins
 

@@ -14,7 +14,7 @@ from minigpt.interop.hf.writing import write_model
 from minigpt.interop.token_roles import NAMES
 from minigpt.models import GPT, GPTConfig
 from minigpt.tokenizers import SentencePieceBPE
-from minigpt.tokenizers.sentencepiece_files import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
+from minigpt.tokenizers.sentencepiece_vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
 
 from .hf_models import CASES, VOCAB, check_logits, random_model, their_logits, their_tensors
 

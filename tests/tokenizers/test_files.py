@@ -12,7 +12,7 @@ from minigpt.tokenizers import GPTBPE, BertWords, ByteBPE, GPTWords, SentencePie
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
 from minigpt.tokenizers.formats.readers import read_vocab_txt
 from minigpt.tokenizers.formats.tiktoken_files import END_OF_TEXT, read_tiktoken, write_tiktoken
-from minigpt.tokenizers.sentencepiece_files import USER_DEFINED
+from minigpt.tokenizers.sentencepiece_vocabulary import USER_DEFINED
 
 from .texts import SAMPLE, little_llama
 

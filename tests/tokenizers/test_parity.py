@@ -16,10 +16,10 @@ from tiktoken_ext import openai_public
 from minigpt import tokenizers as ours
 from minigpt.tokenizers import BertWords, GPTWords, WordPiece
 from minigpt.tokenizers.formats.readers import read_gpt1, read_vocab_bpe
+from minigpt.tokenizers.formats.sentencepiece_files import write_tokenizer_bin
 from minigpt.tokenizers.formats.tiktoken_files import PUBLISHED, read_tiktoken, write_ranks
 from minigpt.tokenizers.patterns import GPT2_PATTERN, LLAMA3_PATTERN
 from minigpt.tokenizers.pretokens import PreTokenizer
-from minigpt.tokenizers.sentencepiece_files import write_tokenizer_bin
 
 from .texts import CORPORA, PIECES, SAMPLE, TEXTS, UNICODE, corpus, real_file
 

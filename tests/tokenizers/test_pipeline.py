@@ -13,8 +13,9 @@ from minigpt.tokenizers import Pipeline
 from minigpt.tokenizers import oniguruma as patterns
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
 from minigpt.tokenizers.formats.hf_read import from_hf
+from minigpt.tokenizers.formats.sentencepiece_files import read_model
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
-from minigpt.tokenizers.sentencepiece_files import UNIGRAM, read_model
+from minigpt.tokenizers.sentencepiece_vocabulary import UNIGRAM
 
 from ..tiers import examples
 from .test_sentencepiece import model_file

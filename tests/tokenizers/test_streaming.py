@@ -8,7 +8,7 @@ from minigpt import tokenizers
 from minigpt.data import shards, text
 from minigpt.tokenizers import BertWords, GPTWords, SentencePieceBPE, WordPiece
 from minigpt.tokenizers.patterns import PATTERNS
-from minigpt.tokenizers.sentencepiece_files import USER_DEFINED, SentencePieceVocabulary
+from minigpt.tokenizers.sentencepiece_vocabulary import USER_DEFINED, SentencePieceVocabulary
 from minigpt.tokenizers.streaming import encode_pieces, regroup
 
 from ..tiers import examples

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from minigpt.tokenizers.sentencepiece_files import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
+from minigpt.tokenizers.sentencepiece_vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 CORPORA = ("tinyshakespeare", "tinystories", "wikitext2_valid", "botchan", "names", "bert_sample_text")

@@ -18,7 +18,7 @@ from minigpt.tokenizers.pipeline.tokenizer import Parts, Pipeline
 from minigpt.tokenizers.pipeline.words import WordPieces
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece import from_vocabulary
-from minigpt.tokenizers.sentencepiece_files import SentencePieceVocabulary
+from minigpt.tokenizers.sentencepiece_vocabulary import SentencePieceVocabulary
 from minigpt.tokenizers.trim import trim_of
 from minigpt.tokenizers.wordpiece import WordPiece
 

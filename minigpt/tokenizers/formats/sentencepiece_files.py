@@ -9,60 +9,22 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes
-
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the types of a piece
-SPACE = "▁"
-BPE, UNIGRAM = "bpe", "unigram"  # the kinds of model that can be read
-
-
-@dataclass
-class SentencePieceVocabulary:
-    """What the files say: the pieces by id, with scores and types, and how text is prepared."""
-
-    pieces: list[str]
-    scores: list[float]
-    types: list[int]
-    add_dummy_prefix: bool = True
-    remove_extra_whitespaces: bool = False
-    unknown_surface: str = " ⁇ "
-    roles: dict[str, int] = field(default_factory=dict)  # "unk", "bos", "eos", "pad" -> id
-    model: str = BPE
-    escape_whitespaces: bool = True
-    charsmap: str = ""  # the precompiled map of characters (`charsmap`), in base64
-
-
-def check_vocabulary(vocabulary: SentencePieceVocabulary) -> None:
-    """Raise ValueError if a part of the vocabulary, which may come from anyone's file, cannot be right."""
-    v = vocabulary
-    kinds: list[tuple[object, type]] = [(v.pieces, list), (v.scores, list), (v.types, list), (v.roles, dict)]
-    kinds += [(v.unknown_surface, str), (v.charsmap, str), (v.add_dummy_prefix, bool), (v.escape_whitespaces, bool)]
-    kinds.append((v.remove_extra_whitespaces, bool))
-    if not all(isinstance(value, kind) for value, kind in kinds) or v.model not in (BPE, UNIGRAM):
-        raise ValueError("a part of its SentencePiece vocabulary has the wrong form")
-    if not len(v.pieces) == len(v.scores) == len(v.types):
-        raise ValueError("its SentencePiece pieces, scores and types are not equally many")
-    for i, (piece, score, kind) in enumerate(zip(v.pieces, v.scores, v.types, strict=True)):
-        if not isinstance(piece, str) or type(score) not in (int, float) or not abs(score) < 3e38:
-            raise ValueError(f"its SentencePiece piece {i} has no text or no score")
-        if type(kind) is not int or not NORMAL <= kind <= BYTE:
-            raise ValueError(f"its SentencePiece piece {i} is of a type that does not exist")
-        if kind == BYTE and not _is_byte(piece):
-            raise ValueError(f"its SentencePiece piece {i} is a byte and not called one")
-    if not all(type(i) is int and 0 <= i < len(v.pieces) for i in v.roles.values()):
-        raise ValueError("its SentencePiece roles are not ids")
-
-
-def _is_byte(piece: str) -> bool:
-    """Whether a piece is called <0x00> to <0xFF>."""
-    return len(piece) == 6 and piece[:3] == "<0x" and piece[5] == ">" and set(piece[3:5]) <= _HEX
-
-
-_HEX = frozenset("0123456789ABCDEFabcdef")
+from minigpt.tokenizers.sentencepiece_vocabulary import (
+    BPE,
+    BYTE,
+    CONTROL,
+    NORMAL,
+    SPACE,
+    UNIGRAM,
+    UNKNOWN,
+    SentencePieceVocabulary,
+    check_vocabulary,
+    is_byte,
+)
 
 
 def read_model(path: str | Path) -> SentencePieceVocabulary:
@@ -188,7 +150,7 @@ def read_tokenizer_bin(path: str | Path) -> SentencePieceVocabulary:
 def _type_by_name(i: int, piece: str) -> int:
     if i < 3:
         return (UNKNOWN, CONTROL, CONTROL)[i]
-    return BYTE if _is_byte(piece) else NORMAL
+    return BYTE if is_byte(piece) else NORMAL
 
 
 def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
