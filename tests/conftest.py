@@ -51,10 +51,25 @@ def curves(no_curves, monkeypatch):
     monkeypatch.setattr(train_command, "_draw_curves", _DRAW_CURVES)
 
 
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory):
+    """A cache folder. Compiled kernels, called by a hash of all they are made of, are shared by processes side by side,
+    and with whoever names a folder in MINIGPT_TEST_KERNELS.
+    """
+    own = tmp_path_factory.getbasetemp()
+    together = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    kernels = Path(os.environ.get("MINIGPT_TEST_KERNELS", together / "kernels"))
+    kernels.mkdir(parents=True, exist_ok=True)
+    cache = own / "cache"
+    cache.mkdir()
+    (cache / "emulator").symlink_to(kernels)
+    return cache
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
+def own_cache(session_cache, monkeypatch):
     """No test reads or writes the user's cache or runs folder."""
-    monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("MINIGPT_CACHE", str(session_cache))
     monkeypatch.delenv("MINIGPT_BACKEND", raising=False)
 
 

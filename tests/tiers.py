@@ -87,6 +87,7 @@ class Tiers:
                     raise pytest.UsageError(
                         f"{item.nodeid}: a slow mark takes one sentence, the faster test it follows"
                     )
+        items.sort(key=rank)
         if self.config.option.markexpr:
             return
         wanted, tiers = set(), list(TIERS)
@@ -117,6 +118,11 @@ class Tiers:
                 write(f"  {marker:<12} {count} tests: {ADDS[marker]}")
         speed = f"products of 512 on one thread: {product_speed():.0f} GFLOP/s"
         write(f"{cpu_seconds():.0f} CPU seconds, all processes; {speed}")
+
+
+def rank(item: pytest.Item) -> int:
+    """What takes longest comes first, so that no process still works on it when those beside it are done."""
+    return 0 if item.get_closest_marker("notebooks") else 1 if item.get_closest_marker("slow") else 2
 
 
 def proven(nodes: Iterable[str]) -> dict[str, str]:
