@@ -11,6 +11,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
 from minigpt.lab.gradcheck.cases import MODEL_CASES, random_parameters
+from minigpt.lab.testing import ELEMENTS
 from minigpt.models import FAMILIES, GPT, GPTConfig
 from minigpt.ops import IGNORE
 from minigpt.train.config import build_config, preset_names, read_preset
@@ -53,12 +54,28 @@ def test_fast_operations_give_the_same_gradients(name):
     np.testing.assert_allclose(ours, plain, rtol=0, atol=1e-12 * max(1, np.abs(plain).max()))
 
 
+# One of each body, with every parameter that its family can have: all elements. The others are these with another
+# batch, head or option: their elements that can tell, and a direction, in which all have a share.
+WHOLE = ["gpt", "gpt2", "gpt3", "llama-grouped", "llama-tied", "transformer-trained", "bart", "bart-classifier", "bert"]
+WHOLE += ["bert-spans", "gpt-classes"]
+
+
+def check_elements(name, elements):
+    """Of the plain operations, whose gradients the fast ones give to rounding (above)."""
+    for check in MODEL_CASES[name]().checks(elements=elements):
+        assert check.passed, check
+
+
 @pytest.mark.slow("test_every_parameter_has_its_true_gradient: the same along a direction")
 @pytest.mark.parametrize("name", MODEL_CASES)
+def test_elements_have_their_true_gradients(name):
+    check_elements(name, None if name in WHOLE else ELEMENTS)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [name for name in MODEL_CASES if name not in WHOLE])
 def test_every_element_has_its_true_gradient(name):
-    """Of the plain operations, whose gradients the fast ones give to rounding (above)."""
-    for check in MODEL_CASES[name]().checks(elements=None):
-        assert check.passed, check
+    check_elements(name, None)
 
 
 @pytest.mark.parametrize(

@@ -393,9 +393,13 @@ def test_word_level():
     check(data, TEXTS)
 
 
+PRIVATE = (0xE000, 0xE001, 0xF8FE, 0xF8FF, 0xF0000, 0xFFFFD, 0x100000, 0x10FFFD)
+
+
 def characters() -> list[str]:
-    """Every character that this edition of Unicode has assigned."""
-    return [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000 and unicodedata.category(chr(c)) != "Cn"]
+    """Every character that this edition of Unicode has assigned, and of those for private use the ends."""
+    kinds = {c: unicodedata.category(chr(c)) for c in range(0x110000) if not 0xD800 <= c < 0xE000}
+    return [chr(c) for c, kind in kinds.items() if kind not in ("Cn", "Co")] + [chr(c) for c in PRIVATE]
 
 
 @pytest.mark.parametrize("cut", [c for c in CUTS if c["type"] != "FixedLength"], ids=str)
