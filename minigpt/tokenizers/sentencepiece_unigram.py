@@ -1,7 +1,8 @@
 """The most probable pieces of a text, with SentencePiece's own arithmetic.
 
 It adds log-probabilities in 32-bit numbers along the whole text, so that in a long text rounding decides between ways
-that are nearly as good. To give its ids, every sum is rounded as there. Source: unigram_model.cc of SentencePiece.
+that are nearly as good. To give its ids, every sum is rounded as there. A symbol of the user's counts
+0.1 · (its bytes − 1), so that it wins. Sources: unigram_model.cc of SentencePiece; the bonus was measured on 0.2.3.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from minigpt.tokenizers.pipeline.unigram import UNKNOWN_PENALTY, PieceFinder
 from minigpt.tokenizers.sentencepiece_vocabulary import NORMAL, UNUSED, USER_DEFINED
-
-_LEAST_POSITIVE = 2.0**-126  # the smallest normal 32-bit number, where SentencePiece's search for a maximum begins
 
 
 class BestPieces:
@@ -27,11 +26,10 @@ class BestPieces:
         usable = {piece: i for piece, i in ids.items() if types[i] != UNUSED and piece}
         normal = [scores[i] for i, kind in enumerate(types) if kind == NORMAL]
         self._unknown = _rounded(min(normal, default=0.0) - UNKNOWN_PENALTY)
-        top = max([_LEAST_POSITIVE, *normal])
         self._scores = {i: _rounded(scores[i]) for i in usable.values()}
         for piece, i in usable.items():
-            if types[i] == USER_DEFINED:  # a bonus, so that they win
-                self._scores[i] = _rounded(len(piece.encode("utf-8")) * top - 0.1)
+            if types[i] == USER_DEFINED:
+                self._scores[i] = _rounded(0.1 * len(piece.encode("utf-8")) - 0.1)
         self._finder = PieceFinder(usable)
 
     def pieces(self, text: str) -> Iterable[tuple[str, int | None]]:

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import random
 
 import pytest
 import sentencepiece as spm
@@ -86,6 +87,15 @@ def test_models(kind, name, tmp_path):
 
 def spans_of(theirs, text: str) -> list[tuple[int, int]]:
     return [tuple(span) for span in theirs.encode(text, return_type="offset_mapping")["offsets"]]
+
+
+def test_rounding_decides_alike_behind_symbols(tmp_path):
+    """ ". .." and ".. ." are as good up to rounding, and that depends on the score of every symbol before them."""
+    tokenizer, theirs = both("unigram", "symbols", tmp_path)
+    draw = random.Random(0)
+    for _ in range(1000):
+        text = "".join(draw.choices(["é", "<foo>", "<f", "the cat", "a", "h", "..."], k=draw.randint(1, 24)))
+        assert tokenizer.encode(text) == theirs.encode(text), text
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
