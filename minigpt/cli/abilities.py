@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minigpt.evaluate.scoring import CAUSAL
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tokenizers.base import TOKENIZER_FILE
 from minigpt.train.checkpoint import checkpoint_paths, latest_checkpoint, load_state
+from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import Ability
 from minigpt.train.settings import RunConfig
@@ -22,7 +22,7 @@ def _writes(run: Path, config: RunConfig) -> bool:
 
 
 def _continues(run: Path, config: RunConfig) -> bool:
-    return _reads(run, config) and not config.task and config.family in CAUSAL
+    return _reads(run, config) and not config.task and FAMILIES[config.family].continues
 
 
 def _pretrained(run: Path, config: RunConfig) -> bool:

@@ -21,10 +21,10 @@ from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.interop.token_roles import write_generation
-from minigpt.models import FAMILIES
 from minigpt.tokenizers import fingerprint
 from minigpt.tokenizers.base import check_fit
 from minigpt.train.checkpoint import save_checkpoint
+from minigpt.train.families import FAMILIES
 from minigpt.train.log import RunLog
 from minigpt.train.run_folder import fill_run, find_model
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--pattern says how the file given with --tokenizer cuts text, and there is none")
     source = find_model(args.source)
     loaded = load(source, dtype=None, tokenizer=args.tokenizer is None, skip=args.skip, fresh=args.fresh)
-    if args.to != "run" and not isinstance(loaded.model, FAMILIES[loaded.config.family][1]):
+    if args.to != "run" and not isinstance(loaded.model, FAMILIES[loaded.config.family].model):
         raise UserError(f"{source} has a head for {loaded.config.task}; convert writes models as they are pretrained")
     if args.tokenizer not in (None, "none"):
         loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer, pattern=args.pattern))

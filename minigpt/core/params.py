@@ -92,6 +92,9 @@ class Parameters(Mapping):
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._views
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._views)
 
@@ -137,7 +140,7 @@ class Gradients(Parameters):
     Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
     was written yet. Who adds asks for the tensor with `into`, which fills it with zeros the first time; who writes the
     whole of it asks with `claim`, and overwrites where that says that nothing was there. `complete` makes all of it
-    valid; before that, looking a tensor up gives what its memory happens to hold.
+    valid; before that, what nothing was written to cannot be looked up.
     """
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
@@ -147,6 +150,11 @@ class Gradients(Parameters):
     def clear(self) -> None:
         """Start anew: every gradient counts as zero."""
         self._unwritten = set(self._views)
+
+    def __getitem__(self, name: str) -> Array:
+        if name in self._unwritten:
+            raise ValueError(f"nothing was added to the gradient of {name} yet: ask for it with into({name!r})")
+        return self._views[name]
 
     def into(self, name: str) -> Array:
         view, fresh = self.claim(name)

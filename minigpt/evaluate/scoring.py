@@ -24,9 +24,9 @@ from minigpt.data.batch import pad_rows
 from minigpt.data.documents import END_OF_TEXT
 from minigpt.fast import team
 from minigpt.interop.loaded import Loaded
+from minigpt.train.families import FAMILIES, continuing
 
 RULES = ("sum", "token", "character", "unconditional")
-CAUSAL = ("gpt", "llama")
 _ROWS = 64  # of a batch, at most
 _SCORES = 1 << 25  # of a batch: scored positions times vocabulary
 
@@ -63,10 +63,10 @@ class Row(NamedTuple):
 
 def check_causal(loaded: Loaded) -> None:
     """Raise UserError for a model that does not predict each token from those before it."""
-    if loaded.model.family not in CAUSAL:
+    if not FAMILIES[loaded.model.family].continues:
         raise UserError(
             f"a model of the family {loaded.model.family} does not continue texts, so it cannot be prompted; "
-            f"take a run of one of the families {', '.join(CAUSAL)}"
+            f"take a run of one of the families {', '.join(continuing())}"
         )
 
 

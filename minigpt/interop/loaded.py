@@ -24,7 +24,7 @@ from minigpt.core.params import Parameters
 from minigpt.fast import team
 from minigpt.generate.embedding import embed_rows, encode_texts
 from minigpt.generate.settings import Generation, generation, is_setting
-from minigpt.interop.adapters import ADAPTERS, seq2seq
+from minigpt.interop.adapters import ADAPTERS, adapter_of, seq2seq
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
 from minigpt.interop.token_roles import read_generation, read_ids
@@ -79,7 +79,7 @@ class Loaded:
 
     @property
     def _adapter(self) -> Any:
-        return ADAPTERS[self.model.family]
+        return adapter_of(self.model.family)
 
     def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
         """Scores (B, T, V): of the next token at every position, or, from BERT, of the token at that very place.

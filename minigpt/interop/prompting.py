@@ -16,7 +16,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.generate.sampling import continuation, prompt_ids, text_pieces
 from minigpt.generate.settings import Generation, is_setting
-from minigpt.interop.adapters import ADAPTERS, seq2seq
+from minigpt.interop.adapters import adapter_of, seq2seq
 from minigpt.interop.adapters.generation import count_new
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.settings import SampleConfig
@@ -94,7 +94,7 @@ def written(loaded: Writer, prompt: str, g: Generation, seed: int) -> Iterator[s
         UserError: the prompt does not fit the context.
     """
     ids = encode_text(loaded.text, prompt).ids
-    if ADAPTERS[loaded.model.family] is seq2seq:
+    if adapter_of(loaded.model.family) is seq2seq:
         return _target(loaded, ids, g, seed)
     if not ids:
         ids = prompt_ids(loaded.text, "") if g.bos_token_id is None else [g.bos_token_id]

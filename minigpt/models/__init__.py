@@ -1,4 +1,4 @@
-"""The architectures. A family is a configuration class and a model class; `FAMILIES` finds them by name.
+"""The architectures. Each is a configuration class and a model class; `minigpt.train.families` knows them by name.
 
 A model holds its configuration (`config`), its parameters' specification (`specs`, `parameter_count`) and the width of
 an attention head (`head_width`, which decides which kernels can run), and has
@@ -20,17 +20,8 @@ from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.models.transformer import Transformer, TransformerConfig
 
-FAMILIES = {
-    "gpt": (GPTConfig, GPT),
-    "llama": (LlamaConfig, Llama),
-    "transformer": (TransformerConfig, Transformer),
-    "bart": (BARTConfig, BART),
-    "bert": (BertConfig, Bert),
-}
-
 __all__ = [
     "BART",
-    "FAMILIES",
     "GPT",
     "BARTClassifier",
     "BARTConfig",

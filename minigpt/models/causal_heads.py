@@ -201,6 +201,7 @@ class CausalHead:
         if cache.language is not None:
             at, c_output, c_loss = cache.language
             dlogits = run.ops.cross_entropy_backward(scale * self.auxiliary, c_loss)  # loss + λ language
-            dx[at] = run.ops.linear_backward(dlogits, c_output, self.body.output_weight(grads))  # x[at]
+            dweight, first = self.body.output_gradient(grads)
+            dx[at] = run.ops.linear_backward(dlogits, c_output, dweight, first=first)  # x[at]
         dx[cache.ends] += dend  # x[ends]: one place of each sequence
         self.body.body_backward(dx, grads, cache.body, run)

@@ -113,6 +113,11 @@ class DecoderOnly:
         self.check_output()
         return params["tokens"].T if self.config.tied else params["output"]
 
+    def output_gradient(self, grads: Parameters) -> tuple[Array, bool]:
+        """The gradient (C, V) of that matrix, and whether it is to be overwritten (see `Parameters.claim`)."""
+        dweight, first = grads.claim("tokens" if self.config.tied else "output")
+        return dweight.T if self.config.tied else dweight, first
+
     def embed_forward(self, params: Parameters, ids: Array, run: Run, positions: int | Array) -> tuple[Array, Any]:
         """Token ids (B, T) to what the first block reads, (B, T, C)."""
         return run.ops.embedding_forward(ids, params["tokens"])
@@ -198,8 +203,8 @@ class DecoderOnly:
         A tied matrix is reached twice: here as the output layer, and at the end as the embedding.
         """
         dlogits = run.ops.cross_entropy_backward(scale, cache.loss)
-        dweight, first = grads.claim("tokens" if self.config.tied else "output")
-        dx = run.ops.linear_backward(dlogits, cache.output, dweight.T if self.config.tied else dweight, first=first)
+        dweight, first = self.output_gradient(grads)
+        dx = run.ops.linear_backward(dlogits, cache.output, dweight, first=first)
         self.body_backward(dx, grads, cache.body, run)
 
     def start(self, params: Parameters, batch: Batch, max_len: int, run: Run = EVALUATION) -> CausalState:

@@ -162,9 +162,15 @@ class BartInputs(Inputs):
 
 MakeInputs = Callable[[Any, Tokenizer, bool], Inputs]  # of a model's configuration, a tokenizer, whether to refuse
 
-INPUTS: dict[str, MakeInputs] = {
-    "gpt": lambda c, tokenizer, refuse: CausalInputs(tokenizer, c.context, c.vocab_size, refuse=refuse),
-    "llama": lambda c, tokenizer, refuse: CausalInputs(tokenizer, c.context, c.vocab_size, refuse=refuse),
-    "bert": lambda c, tokenizer, refuse: BertInputs(tokenizer, c.context, refuse=refuse),
-    "bart": lambda c, tokenizer, refuse: BartInputs(tokenizer, c.context, bos=c.bos, eos=c.eos, refuse=refuse),
-}
+
+def causal_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
+    """Those of a decoder-only model."""
+    return CausalInputs(tokenizer, c.context, c.vocab_size, refuse=refuse)
+
+
+def bert_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
+    return BertInputs(tokenizer, c.context, refuse=refuse)
+
+
+def bart_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
+    return BartInputs(tokenizer, c.context, bos=c.bos, eos=c.eos, refuse=refuse)

@@ -16,9 +16,9 @@ import tomli_w
 
 from minigpt.core.errors import UserError
 from minigpt.core.settings import build_section, parse_value, unknown
-from minigpt.models import FAMILIES, GPTConfig
+from minigpt.models import GPTConfig
 from minigpt.tasks import TASKS
-from minigpt.train.families import objective_class
+from minigpt.train.families import FAMILIES, objective_class
 from minigpt.train.objectives import CausalConfig
 from minigpt.train.optimizer import OptimizerConfig
 from minigpt.train.schedule import ScheduleConfig
@@ -74,7 +74,7 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
     task = values.get("task", "")
     if task and task not in TASKS:
         raise UserError(unknown("task", str(task), TASKS))
-    sections = _sections() | {"model": FAMILIES[family][0], "objective": objective_class(family, task).Config}
+    sections = _sections() | {"model": FAMILIES[family].config, "objective": objective_class(family, task).Config}
     built = {}
     for name, content in values.items():
         if name in ("family", "task"):

@@ -1,45 +1,140 @@
-"""What a configuration asks for: the model and the objective of its family, or, where it names a task, a head for that
-task on the family's body and what to learn it from.
+"""The families of models: what tells each of them apart, in one record, and what a configuration makes of it.
+
+To add a family, write its model and its objective and enter a record here (`register`, or a line of `FAMILIES`).
+`minigpt.interop` and `minigpt.lab` keep one table each by the same names: how a family is spoken to in Hugging Face's
+terms, and what a plan knows of its work. A family that they do not know is trained, sampled and evaluated all the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from minigpt.core.errors import UserError
-from minigpt.models import FAMILIES
-from minigpt.tasks import TASKS
+from minigpt.models import (
+    BART,
+    GPT,
+    BARTConfig,
+    Bert,
+    BertConfig,
+    GPTConfig,
+    Llama,
+    LlamaConfig,
+    Transformer,
+    TransformerConfig,
+)
+from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Span, Summary, Translation
+from minigpt.tasks.inputs import MakeInputs, bart_inputs, bert_inputs, causal_inputs
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.objectives import OBJECTIVES
-from minigpt.train.objectives.finetuning import TASK_OBJECTIVES
+from minigpt.train.objectives import BertObjective, CausalObjective, DenoisingObjective, SequenceObjective
+from minigpt.train.objectives.labels import BartLabels, BertLabels, CausalLabels
+from minigpt.train.objectives.spans import BartSpanObjective, BertSpanObjective
+from minigpt.train.objectives.task import TaskObjective
+from minigpt.train.objectives.texts import BartTexts, CausalTexts
 from minigpt.train.settings import RunConfig
 
 
-def objective_class(family: str, task: str = "") -> type:
-    """The class of a family's objective: that of pretraining, or of fine-tuning for a task.
+@dataclass(frozen=True)
+class Family:
+    """One kind of model.
+
+    Attributes:
+        config, model: the class of its configuration, which is the section [model] of a run's, and of the model.
+        objective: what it learns from when it is pretrained.
+        continues: whether it predicts each token from those before it, so that it can be prompted.
+        inputs: makes the sequences that it reads of a task's examples; None where it has no task.
+        tasks: by kind of example the objective that it is fine-tuned by, with its head.
+        recipe: which of the published recipes it is fine-tuned by (minigpt/train/presets/finetune).
+    """
+
+    config: type[Any]
+    model: type[Any]
+    objective: type[Any]
+    continues: bool = False
+    inputs: MakeInputs | None = None
+    tasks: Mapping[type, type[TaskObjective]] = field(default_factory=dict)
+    recipe: str = ""
+
+
+_CAUSAL_TASKS = {
+    Classification: CausalLabels,
+    Similarity: CausalLabels,
+    MultipleChoice: CausalLabels,
+    Summary: CausalTexts,
+    Translation: CausalTexts,
+}
+_BERT_TASKS = {
+    Classification: BertLabels,
+    Similarity: BertLabels,
+    MultipleChoice: BertLabels,
+    Span: BertSpanObjective,
+}
+_BART_TASKS = {
+    Classification: BartLabels,
+    Similarity: BartLabels,
+    Span: BartSpanObjective,
+    Summary: BartTexts,
+    Translation: BartTexts,
+}
+
+FAMILIES: dict[str, Family] = {
+    "gpt": Family(GPTConfig, GPT, CausalObjective, True, causal_inputs, _CAUSAL_TASKS, "gpt"),
+    "llama": Family(LlamaConfig, Llama, CausalObjective, True, causal_inputs, _CAUSAL_TASKS, "gpt"),
+    "transformer": Family(TransformerConfig, Transformer, SequenceObjective),
+    "bart": Family(BARTConfig, BART, DenoisingObjective, False, bart_inputs, _BART_TASKS, "bart"),
+    "bert": Family(BertConfig, Bert, BertObjective, False, bert_inputs, _BERT_TASKS, "bert"),
+}
+
+
+def register(name: str, family: Family) -> None:
+    """Add a family of one's own: configurations, commands and `minigpt.load` then know its name.
+
+    Raises:
+        UserError: there is one of that name.
+    """
+    if name in FAMILIES:
+        raise UserError(f"there is a family {name!r} already")
+    FAMILIES[name] = family
+
+
+def continuing() -> list[str]:
+    """The names of the families that can be prompted."""
+    return [name for name, family in FAMILIES.items() if family.continues]
+
+
+def task_objective(family: str, task: str) -> type[TaskObjective]:
+    """The objective that a family is fine-tuned by for a task.
 
     Raises:
         UserError: the family has no head for such a task.
     """
-    if not task:
-        return OBJECTIVES[family]
     kind = TASKS[task].kind
-    if (family, kind) not in TASK_OBJECTIVES:
-        able = [name for name, known in TASK_OBJECTIVES if known is kind]
+    if kind not in FAMILIES[family].tasks:
+        able = [name for name, known in FAMILIES.items() if kind in known.tasks]
         instead = (
             f"use a model of the family {' or '.join(able)}" if able else "minigpt zeroshot and fewshot measure it"
         )
         raise UserError(f"{family} cannot be fine-tuned for {task}: it has no head for such examples; {instead}")
-    return TASK_OBJECTIVES[family, kind]
+    return FAMILIES[family].tasks[kind]
+
+
+def objective_class(family: str, task: str = "") -> type[Any]:
+    """The class of a family's objective: that of pretraining, or of fine-tuning for a task."""
+    return task_objective(family, task) if task else FAMILIES[family].objective
 
 
 def make_model(config: RunConfig) -> Any:
-    """The model that a run trains."""
-    if config.task:
-        return objective_class(config.family, config.task).model(config)
-    return FAMILIES[config.family][1](config.model)
+    """The model that a run trains: its family's, or for a task its body with a head."""
+    body = FAMILIES[config.family].model
+    return task_objective(config.family, config.task).model(config, body) if config.task else body(config.model)
 
 
 def make_objective(config: RunConfig, tokenizer: Tokenizer) -> Any:
     """What the model of a run learns from."""
-    return objective_class(config.family, config.task)(config, tokenizer)
+    family = FAMILIES[config.family]
+    if not config.task:
+        return family.objective(config, tokenizer)
+    assert family.inputs is not None, f"{config.family} has tasks, but no inputs for them"
+    inputs = family.inputs(config.model, tokenizer, config.objective.overlong == "refuse")
+    return task_objective(config.family, config.task)(config, tokenizer, inputs)

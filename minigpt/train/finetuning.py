@@ -23,9 +23,9 @@ from minigpt.models.causal_heads import HEAD_STD
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tasks.inputs import SPECIAL_ROWS
 from minigpt.train.config import apply_settings, build_config
+from minigpt.train.families import FAMILIES, task_objective
 from minigpt.train.settings import RunConfig
 
-CAUSAL = ("gpt", "llama")
 _HEADS = ("head.", "classifier.", "span.", "masked.", "pairs.", "final_logits_bias")  # what stands on a body; and
 # BERT's pooler, which its head for spans does without
 _WIDE = 512  # narrower models follow a recipe for small ones
@@ -42,7 +42,7 @@ class Recipe(NamedTuple):
 
 def recipe_for(family: str, width: int, task: str) -> Recipe:
     """The published recipe of a family, or for small models one of their own."""
-    name = ("gpt" if family in CAUSAL else family) + ("" if width >= _WIDE else "-tiny")
+    name = FAMILIES[family].recipe + ("" if width >= _WIDE else "-tiny")
     text = (resources.files("minigpt.train.presets.finetune") / f"{name}.toml").read_text(encoding="utf-8")
     settings = tomllib.loads(text)
     if TASKS[task].kind in (Summary, Translation):
@@ -76,9 +76,10 @@ def finetuning_config(source: RunConfig, request: Request) -> RunConfig:
     Raises:
         UserError: the family has no head for the task, or a setting cannot be.
     """
+    task_objective(source.family, request.task)  # there is one
     recipe = recipe_for(source.family, source.model.width, request.task)
     model = dataclasses.asdict(source.model)
-    if source.family in CAUSAL and not source.task:
+    if FAMILIES[source.family].continues and not source.task:
         model["vocab_size"] += SPECIAL_ROWS  # start, delimiter, extract
     kind = TASKS[request.task].kind
     judged = TASKS[request.task].metrics[0] if kind not in (Summary, Translation) else "loss"

@@ -12,9 +12,10 @@ from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
 from minigpt.lab.gradcheck.cases import MODEL_CASES, random_parameters
 from minigpt.lab.testing import ELEMENTS
-from minigpt.models import FAMILIES, GPT, GPTConfig
+from minigpt.models import GPT, GPTConfig
 from minigpt.ops import IGNORE
 from minigpt.train.config import build_config, preset_names, read_preset
+from minigpt.train.families import FAMILIES
 from minigpt.train.shards import ShardPool
 
 
@@ -94,7 +95,7 @@ def test_every_element_has_its_true_gradient(name):
 )
 def test_published_sizes(preset, count):
     config = build_config(read_preset(preset))
-    assert FAMILIES[config.family][1](config.model).parameter_count == count
+    assert FAMILIES[config.family].model(config.model).parameter_count == count
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -291,7 +292,7 @@ def test_a_model_needs_a_vocabulary(family):
     config = build_config({"family": family})
     assert config.model.vocab_size == 0
     with pytest.raises(UserError, match=r"model\.vocab_size is 0"):
-        FAMILIES[family][1](config.model)
+        FAMILIES[family].model(config.model)
 
 
 @pytest.mark.parametrize("name", [name for name in MODEL_CASES if hasattr(MODEL_CASES[name]().batch, "starts")])
@@ -311,7 +312,7 @@ def test_a_span_is_right_at_either_end(name):
 def test_configurations_cannot_be_changed(family):
     """What was made from one, a model and its parameters, would not follow."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FAMILIES[family][0]().width = 8
+        FAMILIES[family].config().width = 8
 
 
 @pytest.mark.parametrize("name", ["norm_eps", "init_std"])

@@ -7,7 +7,7 @@ from minigpt import tokenizers
 from minigpt.core.errors import UserError
 from minigpt.models import BARTConfig, BertConfig, GPTConfig
 from minigpt.tasks import Classification, MultipleChoice, Similarity
-from minigpt.tasks.inputs import INPUTS, told
+from minigpt.tasks.inputs import bart_inputs, bert_inputs, causal_inputs, told
 
 TEXT = "a red cat sat on the mat. the dog and a hat. " * 20
 
@@ -23,7 +23,7 @@ def letters():
 
 
 def causal(letters, context=40, refuse=False):
-    return INPUTS["gpt"](GPTConfig(vocab_size=letters.vocab_size + 3, context=context), letters, refuse)
+    return causal_inputs(GPTConfig(vocab_size=letters.vocab_size + 3, context=context), letters, refuse)
 
 
 def ids(sequence):
@@ -50,7 +50,7 @@ def test_gpt_reads_start_text_delimiter_second_extract(letters):
 
 
 def test_bert_reads_cls_text_sep_second_sep(words):
-    inputs = INPUTS["bert"](BertConfig(vocab_size=60, context=20), words, False)
+    inputs = bert_inputs(BertConfig(vocab_size=60, context=20), words, False)
     cls, sep = words.special_tokens["[CLS]"], words.special_tokens["[SEP]"]
     one, two = inputs.sequence("a cat"), inputs.sequence("a cat", "the dog")
     a, b = words.encode("a cat"), words.encode("the dog")
@@ -60,7 +60,7 @@ def test_bert_reads_cls_text_sep_second_sep(words):
 
 
 def test_bart_reads_one_separator(letters):
-    inputs = INPUTS["bart"](BARTConfig(vocab_size=60, context=20, bos=50, eos=51), letters, False)
+    inputs = bart_inputs(BARTConfig(vocab_size=60, context=20, bos=50, eos=51), letters, False)
     assert ids(inputs.sequence("cat")) == [50, *letters.encode("cat"), 51]
     assert ids(inputs.sequence("cat", "mat")) == [50, *letters.encode("cat"), 51, *letters.encode(" mat"), 51]
 
@@ -75,7 +75,7 @@ def test_what_is_too_long_is_cut_as_each_family_does(letters, words):
     assert alone.cut and len(alone.ids) == 16 and ids(alone)[-1] == inputs.extract
     exact = inputs.sequence("a red cat", "sa")  # 3 specials + 9 + 3 = 15
     assert not exact.cut
-    bert = INPUTS["bert"](BertConfig(vocab_size=60, context=10), words, False)
+    bert = bert_inputs(BertConfig(vocab_size=60, context=10), words, False)
     long, short = words.encode("a cat sat on the mat and the dog"), words.encode("a hat")
     cut = bert.sequence("a cat sat on the mat and the dog", "a hat")
     assert cut.cut and len(cut.ids) == 10

@@ -8,7 +8,7 @@ from minigpt.core.errors import UserError
 from minigpt.models import BARTConfig, BertConfig
 from minigpt.ops import IGNORE
 from minigpt.tasks import Span
-from minigpt.tasks.inputs import INPUTS
+from minigpt.tasks.inputs import bart_inputs, bert_inputs
 from minigpt.tasks.windows import answer_tokens, best_answer, windows
 
 CONTEXT = "the red cat sat on the mat and the dog sat on the hat while a bird sang"
@@ -17,7 +17,7 @@ CONTEXT = "the red cat sat on the mat and the dog sat on the hat while a bird sa
 @pytest.fixture(scope="module")
 def inputs():
     words = tokenizers.train("wordpiece", [CONTEXT + " who where ?"] * 9, 200)
-    return INPUTS["bert"](BertConfig(vocab_size=words.vocab_size, context=12), words, False)
+    return bert_inputs(BertConfig(vocab_size=words.vocab_size, context=12), words, False)
 
 
 def example(answer="the hat", impossible=False):
@@ -62,7 +62,7 @@ def test_answers_stand_where_they_are_or_at_the_first_token(inputs):
 
 def test_bytes_of_the_second_text_keep_their_places():
     letters = tokenizers.train("char", [CONTEXT + " where?"])
-    bart = INPUTS["bart"](BARTConfig(vocab_size=99, context=100, bos=90, eos=91), letters, False)
+    bart = bart_inputs(BARTConfig(vocab_size=99, context=100, bos=90, eos=91), letters, False)
     (window,) = windows(example("cat"), bart, question=64, stride=0)
     first, last = window.answer
     assert letters.decode(window.told.ids[first : last + 1].tolist()) == "cat" and window.told.ids[0] == 90

@@ -20,8 +20,8 @@ import pytest
 
 from minigpt.cli import main
 from minigpt.interop.loaded import load
-from minigpt.models import FAMILIES
 from minigpt.train.config import build_config, config_to_toml
+from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
 
 from .runs import train

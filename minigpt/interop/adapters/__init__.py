@@ -15,6 +15,7 @@ An adapter is a module with
 
 from types import ModuleType
 
+from minigpt.core.errors import UserError
 from minigpt.interop.adapters import bert, causal, seq2seq
 
 ADAPTERS: dict[str, ModuleType] = {
@@ -25,4 +26,16 @@ ADAPTERS: dict[str, ModuleType] = {
     "bert": bert,
 }
 
-__all__ = ["ADAPTERS"]
+
+def adapter_of(family: str) -> ModuleType:
+    """The adapter of a family.
+
+    Raises:
+        UserError: it has none: it was added to training alone.
+    """
+    if family not in ADAPTERS:
+        raise UserError(f"a model of the family {family} is not spoken to in Hugging Face's terms: it has no adapter")
+    return ADAPTERS[family]
+
+
+__all__ = ["ADAPTERS", "adapter_of"]

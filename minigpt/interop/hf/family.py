@@ -17,7 +17,7 @@ class Family(NamedTuple):
     Attributes:
         model_type: what config.json calls it.
         config_class: their class for it, which says what keys there are.
-        family: our name, a key of `minigpt.models.FAMILIES`.
+        family: our name, a key of `minigpt.train.families.FAMILIES`.
         table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
         architecture: the class whose folders we read and write.
         read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.

@@ -16,7 +16,7 @@ from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import Keys, listed, read_json
 from minigpt.interop.tables import Table
 from minigpt.interop.weight_files import StoredTensor, open_folder
-from minigpt.models import FAMILIES as MODELS
+from minigpt.train.families import FAMILIES as OURS
 
 CONFIG = "config.json"
 
@@ -51,7 +51,7 @@ def read_config(path: Path, tensors: Callable[[], Iterable[str]]) -> tuple[Famil
     keys = Keys(values, path, tensors, family.aliases)
     try:
         config = family.read_config(keys)
-        model = MODELS[family.family][1](config)
+        model = OURS[family.family].model(config)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     if unknown := keys.finish(family.harmless):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from minigpt.blocks import BlockConfig
 from minigpt.core.errors import UserError
 from minigpt.core.params import ParameterSpec
-from minigpt.models import FAMILIES
 from minigpt.ops import Mask
+from minigpt.train.families import FAMILIES
 from minigpt.train.settings import RunConfig
 
 
@@ -149,9 +149,11 @@ def workload(config: RunConfig) -> Workload:
     """The workload of a configuration.
 
     Raises:
-        UserError: the size of the vocabulary depends on a text.
+        UserError: the size of the vocabulary depends on a text, or plans know nothing of the family.
     """
-    model = FAMILIES[config.family][1](config.model)  # its specification only; no weights are drawn
+    if config.family not in _DESCRIBED:
+        raise UserError(f"there is no plan for the family {config.family}: it is known of {', '.join(_DESCRIBED)}")
+    model = FAMILIES[config.family].model(config.model)  # its specification only; no weights are drawn
     groups = parameter_groups(model.specs)
     stacks, outputs, row_tokens = _DESCRIBED[config.family](config, model)
     embedding = groups["token embedding"] + groups["positions and segments"]

@@ -34,10 +34,10 @@ from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.data.packing import Packed
 from minigpt.data.storyworld.documents import share
 from minigpt.lab.plan import parameter_groups
-from minigpt.models import FAMILIES
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.config import build_config
+from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
 from minigpt.train.objectives import CausalObjective
 from minigpt.train.objectives.landmarks import floor_of
@@ -324,7 +324,7 @@ def _train(folder: Path, family: Family, member: Member, fraction: float, should
         config = _config(member.size, family.data, source, fraction, **how)
         config = _with_vocabulary(config, tokenizer)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=(source,)))
-    model, objective = FAMILIES[config.family][1](config.model), _Unmarked(config, tokenizer)
+    model, objective = FAMILIES[config.family].model(config.model), _Unmarked(config, tokenizer)
     trainer = Trainer(member.folder, config, model, objective, objective.load(), get_backend("numpy"))
     if not is_run(member.folder):
         trainer.start()
@@ -336,5 +336,5 @@ def _train(folder: Path, family: Family, member: Member, fraction: float, should
 
 def non_embedding(config: RunConfig) -> int:
     """N of Kaplan et al. (2020): the parameters of the blocks and the final norm."""
-    groups = parameter_groups(FAMILIES[config.family][1](config.model).specs)
+    groups = parameter_groups(FAMILIES[config.family].model(config.model).specs)
     return groups["attention"] + groups["feed-forward"] + groups["norms"]

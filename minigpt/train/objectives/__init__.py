@@ -1,7 +1,7 @@
 """What a family of models learns from: how text becomes training rows, and what is said about how well it goes.
 
 A model knows its loss; where the batches come from, which numbers are worth logging and what a sample of a run looks
-like is its family's objective. `OBJECTIVES` finds it by the family's name. The trainer, `minigpt eval` and `minigpt
+like is its family's objective (see `minigpt.train.families`). The trainer, `minigpt eval` and `minigpt
 sample` know nothing else. A new family provides three things.
 
 1.  **A batch**: a NamedTuple of arrays (or None), like `minigpt.data.batch.Batch`, with
@@ -67,16 +67,7 @@ from minigpt.train.objectives.causal import CausalConfig, CausalObjective
 from minigpt.train.objectives.denoising import DenoisingObjective
 from minigpt.train.objectives.sequence import SequenceObjective
 
-OBJECTIVES = {
-    "gpt": CausalObjective,
-    "llama": CausalObjective,
-    "transformer": SequenceObjective,
-    "bart": DenoisingObjective,
-    "bert": BertObjective,
-}
-
 __all__ = [
-    "OBJECTIVES",
     "BertObjective",
     "CausalConfig",
     "CausalObjective",

@@ -15,10 +15,10 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.data.batch import pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
-from minigpt.models import FAMILIES
 from minigpt.models.bart import BARTClassifier
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, ClassificationBatch
 from minigpt.models.causal_heads import CausalHead, ExtractBatch
+from minigpt.models.decoder_only import DecoderOnly
 from minigpt.ops import IGNORE
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity
 from minigpt.tasks.inputs import Told, told
@@ -132,10 +132,10 @@ class CausalLabels(LabelObjective):
     both_orders = True
 
     @staticmethod
-    def model(config: RunConfig) -> CausalHead:
+    def model(config: RunConfig, body: type[DecoderOnly]) -> CausalHead:
         kind, c = TASKS[config.task].kind, config.objective
         return CausalHead(
-            FAMILIES[config.family][1](config.model),
+            body(config.model),
             scores_of(config.task),
             choice=kind is MultipleChoice,
             regression=kind is Similarity,
@@ -160,7 +160,7 @@ class BertLabels(LabelObjective):
     """BERT's way: labels are read from the pooled state of [CLS]."""
 
     @staticmethod
-    def model(config: RunConfig) -> BertClassifier:
+    def model(config: RunConfig, body: type) -> BertClassifier:
         kind = TASKS[config.task].kind
         if kind is MultipleChoice:
             return BertMultipleChoice(config.model)
@@ -181,7 +181,7 @@ class BartLabels(LabelObjective):
     """BART's way: encoder and decoder read the same text, and labels are read from the decoder's last state."""
 
     @staticmethod
-    def model(config: RunConfig) -> BARTClassifier:
+    def model(config: RunConfig, body: type) -> BARTClassifier:
         kind = TASKS[config.task].kind
         return BARTClassifier(config.model, scores_of(config.task), regression=kind is Similarity)
 
@@ -191,15 +191,3 @@ class BartLabels(LabelObjective):
         real = np.arange(width) < np.array([len(row[0].ids) for row in rows])[:, None]
         inputs = shift_tokens_right(source, pad=c.pad, start=c.start)
         return Seq2SeqBatch(source, inputs, None, None if real.all() else real, self.labels(examples))
-
-
-LABELS = {
-    (family, kind): objective
-    for family, objective, kinds in (
-        ("gpt", CausalLabels, (Classification, Similarity, MultipleChoice)),
-        ("llama", CausalLabels, (Classification, Similarity, MultipleChoice)),
-        ("bert", BertLabels, (Classification, Similarity, MultipleChoice)),
-        ("bart", BartLabels, (Classification, Similarity)),
-    )
-    for kind in kinds
-}

@@ -117,7 +117,7 @@ class BertSpanObjective(SpanObjective):
     """Two scores for every token of BERT's last layer."""
 
     @staticmethod
-    def model(config: RunConfig) -> BertSpans:
+    def model(config: RunConfig, body: type) -> BertSpans:
         return BertSpans(config.model)
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> SpanBatch:
@@ -134,7 +134,7 @@ class BartSpanObjective(SpanObjective):
     """Two scores for every token of the decoder, which reads the same row as the encoder."""
 
     @staticmethod
-    def model(config: RunConfig) -> BARTQuestionAnswering:
+    def model(config: RunConfig, body: type) -> BARTQuestionAnswering:
         return BARTQuestionAnswering(config.model)
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
@@ -145,6 +145,3 @@ class BartSpanObjective(SpanObjective):
 
     def answers(self, cache: Any) -> Any:
         return cache.scores
-
-
-SPANS = {("bert", Span): BertSpanObjective, ("bart", Span): BartSpanObjective}

@@ -25,7 +25,7 @@ from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
-from minigpt.tasks.inputs import INPUTS
+from minigpt.tasks.inputs import Inputs
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
 from minigpt.train.settings import RunConfig, SampleConfig
@@ -114,17 +114,16 @@ class TaskObjective:
 
     Config: type = TaskConfig
 
-    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.config, self.settings, self.tokenizer = config, config.objective, tokenizer
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer, inputs: Inputs):
+        self.config, self.settings, self.tokenizer, self.inputs = config, config.objective, tokenizer, inputs
         self.task = TASKS[config.task]
-        self.inputs = INPUTS[config.family](config.model, tokenizer, self.settings.overlong == "refuse")
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     # ---- what a subclass says ---------------------------------------------------------------------------------------
 
     @staticmethod
-    def model(config: RunConfig) -> Any:
-        """The family's body with a head for the task."""
+    def model(config: RunConfig, body: type) -> Any:
+        """The family's body with a head for the task; `body` is the class of the family's own model."""
         raise NotImplementedError
 
     def encode(self, example: Any) -> list[Row]:

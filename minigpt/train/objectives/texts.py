@@ -21,9 +21,8 @@ from minigpt.core.params import Parameters
 from minigpt.data.batch import Batch, pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate import beam
-from minigpt.models import FAMILIES
 from minigpt.ops import IGNORE
-from minigpt.tasks import Summary, Translation
+from minigpt.tasks import Summary
 from minigpt.tasks import metrics as task_metrics
 from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, TaskScore
 from minigpt.train.settings import RunConfig
@@ -69,9 +68,9 @@ class TextObjective(TaskObjective):
     Config = TextConfig
 
     @staticmethod
-    def model(config: RunConfig) -> Any:
+    def model(config: RunConfig, body: type) -> Any:
         """The model as it was pretrained: it writes already."""
-        return FAMILIES[config.family][1](config.model)
+        return body(config.model)
 
     @property
     def rooms(self) -> tuple[int, int]:
@@ -199,10 +198,3 @@ class CausalTexts(TextObjective):
         state = model.start(params, batch, search.max_length, run)
         found = beam.generate(model, params, state, prompt, search, eos=i.extract)
         return [hypothesis.ids[longest:] for hypothesis in found]
-
-
-TEXTS = {
-    (family, kind): objective
-    for family, objective in (("bart", BartTexts), ("gpt", CausalTexts), ("llama", CausalTexts))
-    for kind in (Summary, Translation)
-}

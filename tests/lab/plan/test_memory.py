@@ -13,10 +13,10 @@ from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.fast import rope as fast_rope
 from minigpt.lab.plan.memory import kept_bytes, package_state_bytes, sharded, state_bytes, usual_bytes
 from minigpt.lab.plan.workload import Stack, workload
-from minigpt.models import FAMILIES
 from minigpt.ops import Mask
 from minigpt.ops.rope import RopeCache
 from minigpt.train.config import build_config
+from minigpt.train.families import FAMILIES
 
 from ...tiers import some
 
@@ -41,7 +41,7 @@ def buffers(cache, params, found):
 
 
 def forward(config, table, *, recompute):
-    model = FAMILIES[config.family][1](config.model)
+    model = FAMILIES[config.family].model(config.model)
     params = model.init(0)
     ids = np.random.default_rng(0).integers(4, config.model.vocab_size, (ROWS, config.model.context))
     batch = Batch(ids, ids)

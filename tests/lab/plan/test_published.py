@@ -7,8 +7,8 @@ from minigpt.lab.plan.flops import PF_DAY, row_flops, six_n_d
 from minigpt.lab.plan.memory import usual_bytes
 from minigpt.lab.plan.schedule import full_rows, training_tokens
 from minigpt.lab.plan.workload import workload
-from minigpt.models import FAMILIES
 from minigpt.train.config import apply_settings, build_config, read_preset
+from minigpt.train.families import FAMILIES
 
 A100 = find_gpu("a100")
 
@@ -136,7 +136,7 @@ def test_a_linear_layer_is_two_operations_a_weight_and_token():
     """Every matrix of the specification is met once by every token, except tables that are looked up."""
     for name in ("gpt2", "llama3-8b"):
         config = preset(name)
-        specs = FAMILIES[config.family][1](config.model).specs
+        specs = FAMILIES[config.family].model(config.model).specs
         matrices = sum(s.size for s in specs if s.decays and s.name not in ("tokens", "positions", "output"))
         row = row_flops(workload(config))
         assert row.linear == 2 * config.model.context * matrices

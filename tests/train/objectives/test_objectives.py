@@ -15,12 +15,15 @@ from minigpt.core.errors import UserError
 from minigpt.core.measures import add_measures, means
 from minigpt.core.params import ParameterSpec, initialize
 from minigpt.data.batch import Batch, split_rows
-from minigpt.models import FAMILIES, GPT, GPTConfig
+from minigpt.interop.loaded import load
+from minigpt.lab.plan.workload import workload
+from minigpt.models import GPT, GPTConfig
 from minigpt.train import config as configuration
 from minigpt.train.config import build_config
+from minigpt.train.families import FAMILIES, Family, register
 from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
-from minigpt.train.objectives import OBJECTIVES, CausalConfig, CausalObjective
+from minigpt.train.objectives import CausalConfig, CausalObjective
 from minigpt.train.run_folder import load_config
 from minigpt.train.shards import ShardPool
 from minigpt.train.trainer import Trainer
@@ -77,8 +80,8 @@ class Counter:
     def backward(self, params, grads, cache, run, scale=1.0):
         off, per_token, per_row = cache
         d = scale * (2 * off / per_token + np.sign(off) / per_row).sum(axis=0)
-        grads["scores"][:, 0] += d
-        grads["bias"][...] += d.sum()
+        grads.into("scores")[:, 0] += d
+        grads.into("bias")[...] += d.sum()
 
     def measures(self, cache):
         off = cache[0]
@@ -115,9 +118,11 @@ class CounterObjective(CausalObjective):
 
 
 @pytest.fixture
-def counter(monkeypatch):
-    monkeypatch.setitem(FAMILIES, "counter", (GPTConfig, Counter))
-    monkeypatch.setitem(OBJECTIVES, "counter", CounterObjective)
+def counter():
+    """The family is known while the test lasts."""
+    register("counter", Family(GPTConfig, Counter, CounterObjective))
+    yield
+    del FAMILIES["counter"]
 
 
 def arguments(text, out, *more):
@@ -224,5 +229,16 @@ def test_runs_from_before_there_were_objectives_load(text_file, tmp_path):
     assert main(["eval", str(run), "--json"]) == 0
 
 
-def test_every_family_has_an_objective():
-    assert OBJECTIVES.keys() == FAMILIES.keys() and FAMILIES["gpt"] == (GPTConfig, GPT)
+def test_a_name_belongs_to_one_family(counter):
+    with pytest.raises(UserError, match="there is a family 'gpt' already"):
+        register("gpt", FAMILIES["counter"])
+    assert FAMILIES["gpt"].model is GPT
+
+
+def test_what_does_not_know_a_family_says_so(counter, text_file, tmp_path):
+    run = tmp_path / "run"
+    assert main(arguments(text_file, run)) == 0
+    with pytest.raises(UserError, match="family counter is not spoken to in Hugging Face's terms"):
+        load(run).logits(np.zeros((1, 3), int))
+    with pytest.raises(UserError, match="there is no plan for the family counter"):
+        workload(load_config(run))
