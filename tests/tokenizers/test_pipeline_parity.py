@@ -2,8 +2,6 @@
 
 import functools
 import json
-import string
-import unicodedata
 
 import pytest
 import tokenizers as hf
@@ -391,29 +389,3 @@ def test_word_level():
     data = document("bpe", pre_tokenizer={"type": "Whitespace"}, with_added=False)
     data["model"] = model
     check(data, TEXTS)
-
-
-PRIVATE = (0xE000, 0xE001, 0xF8FE, 0xF8FF, 0xF0000, 0xFFFFD, 0x100000, 0x10FFFD)
-
-
-def characters() -> list[str]:
-    """Every character that this edition of Unicode has assigned, and of those for private use the ends."""
-    kinds = {c: unicodedata.category(chr(c)) for c in range(0x110000) if not 0xD800 <= c < 0xE000}
-    return [chr(c) for c, kind in kinds.items() if kind not in ("Cn", "Co")] + [chr(c) for c in PRIVATE]
-
-
-@pytest.mark.parametrize("cut", [c for c in CUTS if c["type"] != "FixedLength"], ids=str)
-def test_cuts_between_all_characters(cut):
-    """Where a character stands between letters; differences are those of two editions of Unicode."""
-    theirs = hf.Tokenizer.from_str(json.dumps(document("bpe", pre_tokenizer=cut))).pre_tokenizer
-    steps = from_hf(document("bpe", pre_tokenizer=cut)).parts.cutters
-    from minigpt.tokenizers.pipeline.cutting import cut_all
-    from minigpt.tokenizers.pipeline.stretch import Stretch
-
-    different = [
-        c
-        for c in characters()
-        if [w for w, _ in theirs.pre_tokenize_str(f"a{c}b")] != [s.text for s in cut_all(steps, Stretch(f"a{c}b"))]
-    ]
-    assert len(different) <= 110 and not set(different) & set(string.printable)
-    assert {unicodedata.category(c)[0] for c in different} <= {"P", "S", "M"}
