@@ -17,7 +17,6 @@ from pathlib import Path
 from types import CodeType, FrameType
 
 import numpy as np
-from tqdm import tqdm
 
 from minigpt.core.backend import get_backend
 from minigpt.models import GPT, GPTConfig
@@ -91,8 +90,8 @@ def trainer_step(operations: str) -> Tracer:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(Path(folder), config, MODEL, objective, data, get_backend("numpy"))
         trainer.start()
-        with trainer.pool() as pool, tqdm(disable=True) as bar:
-            tracer.trace(lambda: trainer._train_step(pool, bar))
+        with trainer.session() as session:
+            tracer.trace(lambda: trainer._train_step(session))
     return tracer
 
 

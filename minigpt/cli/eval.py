@@ -47,16 +47,16 @@ def run(args: argparse.Namespace) -> int:
     from minigpt.data.dataset import check_sources
     from minigpt.interop.loaded import load
     from minigpt.train.families import make_objective
-    from minigpt.train.loss import mean_loss
+    from minigpt.train.passes import Passes
     from minigpt.train.run_folder import find_model
-    from minigpt.train.shards import ShardPool
+    from minigpt.train.threads import ThreadPool
 
     ability = MEASURE_TASK if args.split else MEASURE_TEXT if args.data else MEASURE
     folder = find_model(args.run_folder, ability)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
     objective = make_objective(loaded.config, loaded.text)
-    if args.baseline and not hasattr(objective, "baseline"):
+    if args.baseline and not objective.has_baseline:
         what = f"the task {loaded.config.task}" if loaded.config.task else f"the family {loaded.config.family}"
         raise UserError(f"there is no --baseline for {what}")
     if args.split and not loaded.config.task:
@@ -73,15 +73,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         data = objective.read(args.data) if args.data else dataset.validation
     batches = objective.evaluation_batches(data, _ROWS)
-    final = {"final": True} if loaded.config.task else {}
+    passes = Passes(operations("auto", backend), backend=backend)
     workers = available_cores() if backend.name == "numpy" else 1
     with (
-        ShardPool(workers, operations("auto", backend)) as pool,
+        ThreadPool(workers) as threads,
         progress_bar(total=len(batches), unit="batch", leave=False) as bar,
     ):
-        score = getattr(objective, "evaluate", mean_loss)(
-            loaded.model, loaded.params, batches, pool=pool, to_device=backend.asarray, on_batch=bar.update, **final
-        )
+        how = {"threads": threads, "passes": passes, "on_batch": bar.update, "final": True}
+        score = objective.evaluate(loaded.model, loaded.params, batches, **how)
     if not math.isfinite(score.loss):
         raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")
     values, sentence = objective.report(score, data)

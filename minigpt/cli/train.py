@@ -21,11 +21,11 @@ from minigpt.core.errors import UserError
 from minigpt.data.corpora import corpus_names
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.train import config as configuration
-from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.families import objective_class
 from minigpt.train.log import read_log
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.opening import lasting, make_trainer, open_run
+from minigpt.train.report import Result, finished_result
 from minigpt.train.run_folder import (
     RUNS,
     check_target,
@@ -35,7 +35,7 @@ from minigpt.train.run_folder import (
     rewrite_config,
 )
 from minigpt.train.settings import RunConfig
-from minigpt.train.trainer import Result, Trainer, finished_result
+from minigpt.train.trainer import Trainer
 
 DEFAULT_PRESET = "tiny"
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             return _say(args, done)
     trainer = open_run(args.resume, steps=args.steps, data=args.data) if resumed else _fresh(args)
     with locked(trainer.run):
-        trainer.resume(latest_checkpoint(trainer.run))
+        trainer.resume()
         if resumed:
             rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
         print(_opening(trainer, resumed=resumed), file=sys.stderr)
@@ -191,7 +191,7 @@ def _check_resuming(args: argparse.Namespace) -> None:
 
 def _opening(trainer: Trainer, *, resumed: bool) -> str:
     c = trainer.config.train
-    verb = f"resuming at step {trainer.step}" if resumed else "training"
+    verb = f"resuming at step {trainer.state.step}" if resumed else "training"
     return (
         f"{trainer.run}: {verb}; {trainer.model.parameter_count:,} parameters, "
         f"{trainer.objective.about(trainer.dataset)}, {c.steps} steps of {c.batch * c.accumulation} rows, "

@@ -13,20 +13,24 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigpt.core.backend import get_backend
 from minigpt.core.files import write_atomically
 from minigpt.core.params import Parameters
-from minigpt.interop.loaded import Loaded, load
+from minigpt.interop.loaded import Loaded
 from minigpt.tasks import TASKS
 from minigpt.tasks.files import MissingPart
 from minigpt.tasks.metrics import check_packages, reference
-from minigpt.train.best import best_so_far
-from minigpt.train.checkpoint import latest_checkpoint, load_state
+from minigpt.train.best import best_so_far, chosen_checkpoint
+from minigpt.train.checkpoint import latest_checkpoint, load_state, load_weights
 from minigpt.train.families import make_model, make_objective
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
 from minigpt.train.objectives.task import TaskObjective
+from minigpt.train.report import Result
 from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
-from minigpt.train.trainer import Result, Trainer
+from minigpt.train.threads import ThreadPool
+from minigpt.train.trainer import Trainer
 
 RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.json"
 
@@ -74,7 +78,8 @@ def prepare(
     objective = make_objective(config, source.text)
     dataset = objective.load()
     config = with_epochs(config, request, len(dataset.train.rows))
-    model, objective = make_model(config), make_objective(config, source.text)
+    objective.config = config  # with the steps; nothing that batches depend on has changed
+    model = make_model(config)
     backend = get_backend(config.train.backend)
     if from_scratch:
         start = Start(model.init(config.train.seed, config.train.dtype), ["everything"], [])
@@ -92,34 +97,42 @@ def prepare(
 def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> Result:
     """Train from the newest checkpoint on."""
     with locked(trainer.run):
-        trainer.resume(latest_checkpoint(trainer.run))
+        trainer.resume()
         return trainer.train(should_stop=should_stop)
 
 
 def conclude(trainer: Trainer, seconds: float) -> Outcome:
     """Measure the best checkpoint on dev and test, and keep the numbers with the run."""
-    loaded, objective, c = load(trainer.run, backend=trainer.backend.name), trainer.objective, trainer.config
-    how: dict[str, Any] = {"to_device": trainer.backend.asarray}
+    c, dev = trainer.config, trainer.dataset.validation
+    best, steps = best_so_far(trainer.run, c.train.best), trainer.state.step
+    step = steps if best is None else best.step
+    params = _weights(trainer)
     found: dict[str, Any] = {"dev": None, "test": None}
     sentences, last = {}, ([], [])
-    with trainer.pool() as pool:
-        dev = trainer.dataset.validation
-        objective = _tuned(trainer, loaded, pool)
+    with ThreadPool(c.train.workers) as threads:
+        how = {"threads": threads, "passes": trainer.passes}
+        objective = _tuned(trainer, params, how)
         for part, data in (("dev", dev), ("test", _test_part(objective))):
             if data is None:
                 continue
             batches = objective.evaluation_batches(data, c.train.batch)
-            score = objective.evaluate(loaded.model, loaded.params, batches, pool=pool, final=True, **how)
+            score = objective.evaluate(trainer.model, params, batches, final=True, **how)
             found[part], sentences[part] = objective.report(score, data)
             examples = data.examples[: len(score.predictions)]
             last = score.predictions, [reference(example) for example in examples]
-    best = best_so_far(trainer.run, c.train.best)
-    step = trainer.step if best is None else best.step
-    outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, trainer.step, seconds)
-    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": trainer.step}
+    outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, steps, seconds)
+    kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": steps}
     write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
     write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
     return outcome
+
+
+def _weights(trainer: Trainer) -> Parameters:
+    """The weights of the best checkpoint, in float32 as everybody opens them; those at hand where they are that."""
+    checkpoint = chosen_checkpoint(trainer.run, trainer.config.train.best)
+    if checkpoint.name == f"step-{trainer.state.step}" and trainer.state.params.flat.dtype == np.float32:
+        return trainer.state.params
+    return load_weights(checkpoint, trainer.model, dtype="float32", backend=trainer.backend)
 
 
 def concluded(run: Path) -> dict[str, Any] | None:
@@ -135,14 +148,13 @@ def concluded(run: Path) -> dict[str, Any] | None:
     return kept if done else None
 
 
-def _tuned(trainer: Trainer, loaded: Loaded, pool: Any) -> Any:
+def _tuned(trainer: Trainer, params: Parameters, how: dict[str, Any]) -> TaskObjective:
     """The objective with what is chosen on dev, which becomes part of the run's configuration."""
     objective, config, dev = trainer.objective, trainer.config, trainer.dataset.validation
-    if type(objective).tuned is TaskObjective.tuned:
-        return objective  # nothing is
+    if not objective.tunes:
+        return objective
     batches = objective.evaluation_batches(dev, config.train.batch)
-    gathered = objective.gather(loaded.model, loaded.params, batches, pool=pool, to_device=trainer.backend.asarray)
-    settings = objective.tuned(dev, gathered.answers)
+    settings = objective.tuned(dev, objective.gather(trainer.model, params, batches, **how).answers)
     if settings == objective.settings:
         return objective
     config = dataclasses.replace(config, objective=settings)
@@ -150,7 +162,7 @@ def _tuned(trainer: Trainer, loaded: Loaded, pool: Any) -> Any:
     return make_objective(config, objective.tokenizer)
 
 
-def _test_part(objective: Any) -> Any:
+def _test_part(objective: TaskObjective) -> Any:
     """The examples of the test part; None if there is none, or if nobody says what is right."""
     try:
         examples = objective.task.read(objective.config.data.sources[0], "test")

@@ -1,7 +1,7 @@
 """A team of threads inside one pass: where a batch has fewer rows than there are threads, features, heads and blocks of
 rows are shared out instead.
 
-The pool of shards forms the team, or a pass that is made alone; operations only ask. BLAS has one thread while there is
+Training's workers form the team, or a pass that is made alone; operations only ask. BLAS has one thread while there is
 a team, and its products are cut here: BLAS's own threads go on spinning for milliseconds after a product, on cores that
 the team then needs, and where another program has a core they wait for each other by spinning too.
 
@@ -53,7 +53,7 @@ def formed(executor: ThreadPoolExecutor, size: int) -> Iterator[None]:
 
 @contextmanager
 def of_all_cores() -> Iterator[None]:
-    """A team for a pass that no pool makes: of all cores, but of no more threads than BLAS is allowed."""
+    """A team for a pass that no worker makes: of all cores, but of no more threads than BLAS is allowed."""
     blas = _blas()
     members = min(_cores(), max((lib["num_threads"] for lib in blas.info()), default=1))
     if members < 2 or _team.get().executor is not None:

@@ -28,6 +28,7 @@ from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Spa
 from minigpt.tasks.inputs import MakeInputs, bart_inputs, bert_inputs, causal_inputs
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.objectives import BertObjective, CausalObjective, DenoisingObjective, SequenceObjective
+from minigpt.train.objectives.base import Objective
 from minigpt.train.objectives.labels import BartLabels, BertLabels, CausalLabels
 from minigpt.train.objectives.spans import BartSpanObjective, BertSpanObjective
 from minigpt.train.objectives.task import TaskObjective
@@ -50,7 +51,7 @@ class Family:
 
     config: type[Any]
     model: type[Any]
-    objective: type[Any]
+    objective: type[Objective]
     continues: bool = False
     inputs: MakeInputs | None = None
     tasks: Mapping[type, type[TaskObjective]] = field(default_factory=dict)
@@ -130,7 +131,7 @@ def make_model(config: RunConfig) -> Any:
     return task_objective(config.family, config.task).model(config, body) if config.task else body(config.model)
 
 
-def make_objective(config: RunConfig, tokenizer: Tokenizer) -> Any:
+def make_objective(config: RunConfig, tokenizer: Tokenizer) -> Objective:
     """What the model of a run learns from."""
     family = FAMILIES[config.family]
     if not config.task:

@@ -6,7 +6,7 @@ from minigpt.core.backend import Array
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.optimizer import adamw
-from minigpt.train.optimizer import AdamW, EachSlice, OptimizerConfig, one_slice
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 
 
 class FusedAdamW(AdamW):
@@ -28,11 +28,12 @@ class FusedAdamW(AdamW):
         super().__init__(params, config)
         self.emulation, self.copy = emulation, copy
 
-    def step(
-        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, each_slice: EachSlice = one_slice
-    ) -> None:
-        """See `AdamW.step`; the gradient is not overwritten, and one launch serves all slices."""
-        self.updates += 1
-        c = self.config
+    def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
+        """See `AdamW.update`; the gradient is not overwritten."""
+        if start == stop:
+            return
+        part, c = slice(start, stop), self.config
         numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, *self._numbers(lr))
-        adamw(params.flat, grads.flat, self.m, self.v, self.copy, self._decayed, numbers, self.emulation)
+        arrays = (x[part] for x in (params.flat, grads.flat, self.m, self.v))
+        copy = None if self.copy is None else self.copy[part]
+        adamw(*arrays, copy, max(self._decayed - start, 0), numbers, self.emulation)

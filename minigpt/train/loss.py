@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigpt.blocks.run import Run
-from minigpt.core.backend import Array
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
-from minigpt.train.shards import ShardPool, on_device
+from minigpt.train.passes import PLAIN, Model, Passes
+from minigpt.train.threads import ThreadPool
 
 
 class Score(NamedTuple):
@@ -44,35 +44,34 @@ class Score(NamedTuple):
 
 
 def mean_loss(
-    model: Any,
+    model: Model,
     params: Parameters,
     batches: Sequence[Callable[[], Any]],
     *,
-    pool: ShardPool,
-    to_device: Callable[[Array], Array] = lambda x: x,
+    threads: ThreadPool,
+    passes: Passes = PLAIN,
     on_batch: Callable[[], object] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Score | None:
     """Score all batches together: each term of the loss is averaged over its items in all of them.
 
     Args:
-        batches: functions that make them (see objectives); each of the pool's workers takes whole batches.
+        batches: functions that make them (see `minigpt.train.objectives`); each thread takes whole batches.
         on_batch: called when a batch is done (for a progress bar).
         should_stop: asked before each batch; once it says yes, the result is None.
     """
     counts = sum((Counter(make().counts()) for make in batches), Counter())
-    run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=pool.operations)
-
-    params = pool.prepared(params)
+    run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=passes.operations)
+    weights = passes.weights(params)
 
     def score(make: Callable[[], Any]) -> tuple[float, Measures]:
         if should_stop():
             return 0.0, {}
-        loss, cache = model.forward(params, on_device(make(), to_device), run)
+        loss, cache = model.forward(weights, passes.on_device(make()), run)
         on_batch()
         return loss, model.measures(cache)
 
-    results = pool.map(score, batches)
+    results = threads.map(score, batches)
     if should_stop():
         return None
     total: Measures = {}

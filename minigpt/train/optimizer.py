@@ -14,9 +14,7 @@ which are the vectors).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -24,8 +22,6 @@ from minigpt.core import workspace
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
 from minigpt.core.settings import one_of, require
-
-EachSlice = Callable[[int, Callable[[int, int], Any]], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,6 @@ class OptimizerConfig:
         require(self.weight_decay >= 0 and self.clip >= 0, "optimizer.weight_decay and clip must not be negative")
 
 
-def one_slice(size: int, function: Callable[[int, int], Any]) -> list[Any]:
-    """Apply `function` to the whole range 0 … size; `ShardPool.each_slice` does it in threads."""
-    return [function(0, size)]
-
-
 _CHUNK = 131072  # numbers at a time: short enough for the cache, long enough that two threads seldom meet in Python
 
 
@@ -70,28 +61,25 @@ class AdamW:
         self.updates = 0
         self._decayed = params.trained if config.variant == "fairseq" else params.decayed
 
-    def step(
-        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, each_slice: EachSlice = one_slice
-    ) -> None:
+    def step(self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0) -> None:
         """Update `params` in place with the learning rate of this step.
 
         Args:
             grads: the gradient, which is multiplied by `scale` (clipping's factor) on the way.
-            each_slice: runs a function on parts of the buffer, perhaps in threads.
         """
         self.updates += 1
+        self.update(params, grads, lr, scale, 0, params.flat.size)
+
+    def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
+        """Update number `updates` of the parameters start … stop − 1 of the flat buffer."""
         xp = array_module(params.flat)
-
-        def update(start: int, stop: int) -> None:
-            chunk = _CHUNK if xp is np else stop - start  # on a GPU every chunk would be a dozen launches
-            for a in range(start, stop, chunk):
-                part = slice(a, min(a + chunk, stop))
-                if scale != 1.0:
-                    grads.flat[part] *= scale
-                decayed = min(max(self._decayed - a, 0), part.stop - a)
-                self._update(params.flat[part], grads.flat[part], self.m[part], self.v[part], decayed, lr)
-
-        each_slice(params.flat.size, update)
+        chunk = _CHUNK if xp is np else max(1, stop - start)  # on a GPU every chunk would be a dozen launches
+        for a in range(start, stop, chunk):
+            part = slice(a, min(a + chunk, stop))
+            if scale != 1.0:
+                grads.flat[part] *= scale
+            decayed = min(max(self._decayed - a, 0), part.stop - a)
+            self._update(params.flat[part], grads.flat[part], self.m[part], self.v[part], decayed, lr)
 
     def _numbers(self, lr: float) -> tuple[float, float, float]:
         """What tells the variants apart in p ← keep p − rate m/(√v + eps); keep is for decayed parameters only."""
@@ -124,22 +112,16 @@ class AdamW:
         p -= step
 
 
-def global_norm(grads: Parameters, each_slice: EachSlice = one_slice) -> float:
+def global_norm(grads: Parameters) -> float:
     """√(Σ g²) over all gradients."""
-    return math.sqrt(sum(squared_norms(grads, each_slice)))
+    return math.sqrt(squared_norm(grads.flat, 0, grads.flat.size))
 
 
-def squared_norms(grads: Parameters, each_slice: EachSlice = one_slice) -> list[float]:
-    """Σ g² of each slice: sums over blocks in their own precision, added in float64 and in a fixed order."""
-    flat = grads.flat
-    xp = array_module(flat)
-
-    def square(start: int, stop: int) -> float:
-        block = 1 << 16 if xp is np else stop - start
-        parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
-        return sum(float(xp.vdot(part, part)) for part in parts)
-
-    return each_slice(flat.size, square)
+def squared_norm(flat: Array, start: int, stop: int) -> float:
+    """Σ g² of the numbers start … stop − 1: sums over blocks in their own precision, added in float64 and in order."""
+    block = 1 << 16 if array_module(flat) is np else max(1, stop - start)
+    parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
+    return sum(float(array_module(flat).vdot(part, part)) for part in parts)
 
 
 def clip_factor(norm: float, limit: float) -> float:

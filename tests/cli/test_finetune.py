@@ -147,7 +147,7 @@ def test_it_resumes_to_the_same_bits(pretrained, rte, tmp_path, monkeypatch, fam
     assert finetune(pretrained(family), "rte", rte, whole, *flags) == 0
     right = Trainer.train
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.step >= 5))
+        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.state.step >= 5))
         assert finetune(pretrained(family), "rte", rte, parts, *flags) == 130
     assert main(["finetune", "--resume", str(parts)]) == 0
     assert contents(parts, step=10) == contents(whole, step=10)
@@ -182,8 +182,8 @@ def test_from_scratch_the_trainer_has_what_the_pretrained_model_began_with(pretr
     source, request = minigpt.load(pretrained("gpt")), Request("rte", str(rte), seed=5)
     trainer, start = prepare(source, request, tmp_path / "run", "run", from_scratch=True)
     for name, drawn in source.model.init(5).items():
-        assert np.array_equal(trainer.params[name][: len(drawn)], drawn), name
-    assert np.array_equal(trainer.params.flat, start.params.flat) and start.new == ["everything"]
+        assert np.array_equal(trainer.state.params[name][: len(drawn)], drawn), name
+    assert np.array_equal(trainer.state.params.flat, start.params.flat) and start.new == ["everything"]
 
 
 def test_a_fine_tuned_model_can_be_fine_tuned_again(pretrained, rte, tmp_path, capsys):

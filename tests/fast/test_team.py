@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from minigpt import fast, ops
+from minigpt import fast
 from minigpt.core.params import Gradients
 from minigpt.data.batch import Batch
 from minigpt.fast import team
 from minigpt.lab.gradcheck.cases import operation_cases
 from minigpt.models import GPT, GPTConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 CASES = {case.name: case for case in operation_cases(fast)}
 
@@ -112,13 +112,13 @@ def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkey
     model = GPT(GPTConfig(vocab_size=50, context=600, layers=2, heads=3, width=24))
     params = model.init(seed=1, dtype="float64")
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 1, 600)))
-    with ShardPool(1, ops) as pool:
-        loss, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+    with stepping(model, params) as stepper:
+        loss, grads = stepper.loss_and_grads([batch], seed=0, step=0)
         expected = grads.flat.copy()
     results = []
-    with ShardPool(2, fast) as pool:
+    with stepping(model, params, workers=2, operations=fast) as stepper:
         for _ in range(3):
-            shared, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=0)
+            shared, grads = stepper.loss_and_grads([batch], seed=0, step=0)
             results.append(grads.flat.copy())
     assert team.size() == 1
     assert shared == pytest.approx(loss, rel=1e-12)

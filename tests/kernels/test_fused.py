@@ -100,6 +100,24 @@ def test_adamw_equals_the_plain_one(variant, dtype):
         np.testing.assert_array_equal(copy, fused.flat[:600].astype(ml_dtypes.bfloat16))
 
 
+def test_adamw_in_parts_is_adamw():
+    """A slice for each worker; the copy and the decayed parameters end inside of one, and before another."""
+    config, rng = OptimizerConfig(weight_decay=0.3), np.random.default_rng(0)
+    whole = Parameters(SPECS, rng.standard_normal(617).astype(np.float32))
+    parts, grads = whole.copy(), Parameters(SPECS, rng.standard_normal(617).astype(np.float32))
+    copies = [np.full(600, np.nan, ml_dtypes.bfloat16) for _ in range(2)]
+    first, second = (
+        FusedAdamW(p, config, emulation=Emulation("random:1"), copy=copy)
+        for p, copy in zip((whole, parts), copies, strict=True)
+    )
+    first.step(whole, grads, 0.01, scale=0.5)
+    second.updates = 1
+    for start, stop in ((0, 300), (300, 610), (610, 610), (610, 617)):
+        second.update(parts, grads, 0.01, 0.5, start, stop)
+    for a, b in ((whole.flat, parts.flat), (first.m, second.m), (first.v, second.v), copies):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_cases_are_all_there():
     names = {c.name for c in operation_cases() if c.name.startswith(KERNELS)}
     assert set(CASES) == names and len(names) >= 15

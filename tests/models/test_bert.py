@@ -18,7 +18,7 @@ from minigpt.models.bert import Bert, BertConfig
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, BertSpans, ClassificationBatch
 from minigpt.ops import IGNORE
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 
 def small(cls=Bert, *args, **changed):
@@ -143,8 +143,8 @@ def test_shards_agree(name, implementation):
     """One, two and three shards give the same loss and gradient: the same drops, each term's global mean."""
     case, results = CASES[name](), []
     for workers in (1, 2, 3):
-        with ShardPool(workers, implementation) as pool:
-            loss, grads = pool.loss_and_grads(case.model, case.params, [case.batch], seed=1, step=2)
+        with stepping(case.model, case.params, workers=workers, operations=implementation) as stepper:
+            loss, grads = stepper.loss_and_grads([case.batch], seed=1, step=2)
             results.append((loss, grads.flat.copy()))
     for loss, grads in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-13)

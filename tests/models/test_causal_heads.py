@@ -14,7 +14,7 @@ from minigpt.lab.testing import random_parameters
 from minigpt.models.causal_heads import CausalHead, ExtractBatch
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.ops import IGNORE
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 V, T = 11, 9
 
@@ -90,8 +90,8 @@ def test_shards_agree(choice):
     model = CausalHead(body, 1 if choice else 3, choice=choice, auxiliary=0.5, dropout=0.4)
     params, data, found = random_parameters(model), batch(8, 3), []
     for workers in (1, 2, 4):
-        with ShardPool(workers, fast) as pool:
-            loss, grads = pool.loss_and_grads(model, params, [data, batch(6, 3, seed=1)], seed=1, step=2)
+        with stepping(model, params, workers=workers, operations=fast) as stepper:
+            loss, grads = stepper.loss_and_grads([data, batch(6, 3, seed=1)], seed=1, step=2)
             found.append((loss, grads.flat.copy()))
     for loss, flat in found[1:]:
         assert loss == pytest.approx(found[0][0], rel=1e-12)

@@ -16,7 +16,7 @@ from minigpt.models import GPT, GPTConfig
 from minigpt.ops import IGNORE
 from minigpt.train.config import build_config, preset_names, read_preset
 from minigpt.train.families import FAMILIES
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 
 def small(**changed):
@@ -173,8 +173,8 @@ def test_shards_agree(dropout, implementation):
     model, batch = small(dropout=dropout), random_batch()
     params, results = random_parameters(model), []
     for workers in (1, 2, 4):
-        with ShardPool(workers, implementation) as pool:
-            loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+        with stepping(model, params, workers=workers, operations=implementation) as stepper:
+            loss, grads = stepper.loss_and_grads([batch], seed=1, step=2)
             results.append((loss, grads.flat.copy()))
     for loss, grads in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-13)
@@ -186,11 +186,11 @@ def test_shards_agree(dropout, implementation):
 def test_accumulation_equals_one_large_batch():
     model, batch = small(dropout=0.2), random_batch(rows=6)
     params = random_parameters(model)
-    with ShardPool(2) as pool:
-        loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+    with stepping(model, params, workers=2) as stepper:
+        loss, grads = stepper.loss_and_grads([batch], seed=1, step=2)
         grads = grads.flat.copy()
         parts = [batch.rows(0, 2), batch.rows(2, 4), batch.rows(4, 6)]
-        again, parts_grads = pool.loss_and_grads(model, params, parts, seed=1, step=2)
+        again, parts_grads = stepper.loss_and_grads(parts, seed=1, step=2)
     assert again == pytest.approx(loss, rel=1e-13)
     np.testing.assert_allclose(parts_grads.flat, grads, rtol=1e-9, atol=1e-12)
 
@@ -198,8 +198,8 @@ def test_accumulation_equals_one_large_batch():
 def test_more_workers_than_rows():
     model, batch = small(), random_batch(rows=2)
     params = random_parameters(model)
-    with ShardPool(4) as pool:
-        loss, _ = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+    with stepping(model, params, workers=4) as stepper:
+        loss, _ = stepper.loss_and_grads([batch], seed=1, step=2)
     assert loss == pytest.approx(model.forward(params, batch)[0], rel=1e-13)
 
 

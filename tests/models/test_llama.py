@@ -15,7 +15,7 @@ from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Llama, LlamaConfig
 from minigpt.models.llama import feed_forward_width
 from minigpt.train.config import build_config, read_preset
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 
 def small(**changed):
@@ -111,8 +111,8 @@ def test_shards_agree(implementation):
     model, batch = small(), random_batch()
     params, results = random_parameters(model), []
     for workers in (1, 2, 4):
-        with ShardPool(workers, implementation) as pool:
-            loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2)
+        with stepping(model, params, workers=workers, operations=implementation) as stepper:
+            loss, grads = stepper.loss_and_grads([batch], seed=1, step=2)
             results.append((loss, grads.flat.copy()))
     for loss, grads in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-13)

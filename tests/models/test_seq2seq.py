@@ -21,7 +21,7 @@ from minigpt.models import (
 )
 from minigpt.ops import IGNORE, sinusoid_table
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 SHAPE = {"vocab_size": 11, "context": 9, "encoder_layers": 2, "decoder_layers": 3, "heads": 2, "width": 8}
 
@@ -232,8 +232,8 @@ def test_shards_agree(family, implementation, dropout):
     params, results = random_parameters(model), []
     for workers in (1, 2, 4):
         measures = {}
-        with ShardPool(workers, implementation) as pool:
-            loss, grads = pool.loss_and_grads(model, params, [batch], seed=1, step=2, measures=measures)
+        with stepping(model, params, workers=workers, operations=implementation) as stepper:
+            loss, grads = stepper.loss_and_grads([batch], seed=1, step=2, measures=measures)
             results.append((loss, grads.flat.copy(), measures))
     for loss, grads, measures in results[1:]:
         assert loss == pytest.approx(results[0][0], rel=1e-12) and measures == results[0][2]

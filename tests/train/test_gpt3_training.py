@@ -85,7 +85,7 @@ def test_the_batch_grows_and_the_rate_follows_the_tokens(reference):
 def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypatch, step):
     right = trainers.Trainer.train
     with monkeypatch.context() as patch:
-        patch.setattr(trainers.Trainer, "train", lambda s, **k: right(s, should_stop=lambda: s.step >= step))
+        patch.setattr(trainers.Trainer, "train", lambda s, **k: right(s, should_stop=lambda: s.state.step >= step))
         assert train(reference, tmp_path / "run") == 130
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert contents(tmp_path / "run", step=20) == contents(reference / "run", step=20)

@@ -1,5 +1,6 @@
 """AdamW's four variants against their published formulas, written out for one number."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,8 +8,7 @@ import pytest
 
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.train import optimizer
-from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
-from minigpt.train.shards import ShardPool
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm, squared_norm
 
 SPECS = decayed_first([ParameterSpec("bias", (3,)), ParameterSpec("matrix", (40000, 2)), ParameterSpec("gain", (2,))])
 LR, DECAY, B1, B2, EPS = 0.01, 0.3, 0.9, 0.95, 1e-3  # a large epsilon, so that its place matters
@@ -73,18 +73,21 @@ def test_clipping_scales_to_the_limit_and_leaves_small_gradients_alone():
     assert global_norm(grads) == pytest.approx(1.0, rel=1e-12)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_threads_change_nothing(workers):
+@pytest.mark.parametrize("parts", [2, 3])
+def test_cutting_the_buffer_changes_nothing(parts):
     rng = np.random.default_rng(0)
     alone, together = (Parameters(SPECS, np.linspace(-1, 1, 80005)) for _ in range(2))
     first, second = AdamW(alone, OptimizerConfig()), AdamW(together, OptimizerConfig())
-    with ShardPool(workers) as pool:
-        for _ in range(2):
-            g = rng.standard_normal(80005)
-            first.step(alone, Parameters(SPECS, 0.25 * g), LR)
-            grads = Parameters(SPECS, g)
-            assert global_norm(grads, pool.each_slice) == pytest.approx(global_norm(grads), rel=1e-13)
-            second.step(together, grads, LR, scale=0.25, each_slice=pool.each_slice)
+    edges = np.linspace(0, 80005, parts + 1).astype(int).tolist()
+    for update in (1, 2):
+        g = rng.standard_normal(80005)
+        first.step(alone, Parameters(SPECS, 0.25 * g), LR)
+        grads = Parameters(SPECS, g)
+        squares = [squared_norm(g, start, stop) for start, stop in itertools.pairwise(edges)]
+        assert math.sqrt(sum(squares)) == pytest.approx(global_norm(grads), rel=1e-13)
+        second.updates = update
+        for start, stop in itertools.pairwise(edges):
+            second.update(together, grads, LR, 0.25, start, stop)
     np.testing.assert_array_equal(together.flat, alone.flat)
 
 

@@ -14,6 +14,7 @@ from minigpt.interop.loaded import load
 from minigpt.train import checkpoint as checkpoints
 from minigpt.train import trainer as trainers
 from minigpt.train.log import read_log
+from minigpt.train.objectives import base
 
 from ..tiers import some
 from .runs import arguments, contents, train
@@ -39,7 +40,7 @@ def stop_after(monkeypatch, step):
     right = trainers.Trainer.train
 
     def stopping(self, **keywords):
-        return right(self, should_stop=lambda: self.step >= step)
+        return right(self, should_stop=lambda: self.state.step >= step)
 
     monkeypatch.setattr(trainers.Trainer, "train", stopping)
 
@@ -252,14 +253,14 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_pat
 def test_stopping_in_an_evaluation_costs_nothing(reference, tmp_path, monkeypatch):
     """Ctrl-C while the last, whole evaluation runs: it is given up, and done again on resuming."""
     text, run = reference
-    right, asked = trainers.mean_loss, []
+    right, asked = base.mean_loss, []
 
     def interrupted(model, params, batches, *, should_stop, **keywords):
         asked.append(len(batches))
         return right(model, params, batches, should_stop=lambda: len(batches) > asked[0], **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainers, "mean_loss", interrupted)
+        patch.setattr(base, "mean_loss", interrupted)
         assert train(text, tmp_path / "run", STEPS) == 130
     assert asked[-1] > asked[0] == asked[-2] and read_log(tmp_path / "run")[-1] == {**read_log(run)[-2], "step": STEPS}
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0

@@ -15,7 +15,8 @@ from minigpt.train.checkpoint import checkpoint_paths
 from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
+from minigpt.train.threads import ThreadPool
 
 from ..tiers import some
 from .runs import contents, train
@@ -28,9 +29,9 @@ def test_one_batch_can_be_learned_by_heart(norm):
     batch = Batch(rng.integers(0, 20, (4, 8)), rng.integers(0, 20, (4, 8)))
     params = model.init(seed=0)
     optimizer = AdamW(params, OptimizerConfig(weight_decay=0.0))
-    with ShardPool(1) as pool:
+    with stepping(model, params) as stepper:
         for step in range(150):
-            loss, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=step)
+            loss, grads = stepper.loss_and_grads([batch], seed=0, step=step)
             if step == 0:
                 assert loss == pytest.approx(math.log(20), rel=0.05)
             optimizer.step(params, grads, 3e-3)
@@ -119,8 +120,8 @@ def test_mean_loss_is_the_mean_over_tokens_however_it_is_batched(rows, workers):
     for s in range(0, 30, 4):
         window = tokens[None, s : s + 5]
         total += model.forward(params, Batch(window[:, :-1], window[:, 1:]))[0] * (window.shape[1] - 1)
-    with ShardPool(workers) as pool:
-        score = mean_loss(model, params, window_batches(tokens, rows, 4), pool=pool)
+    with ThreadPool(workers) as threads:
+        score = mean_loss(model, params, window_batches(tokens, rows, 4), threads=threads)
     assert score.tokens == 30 and score.loss == pytest.approx(total / 30, rel=1e-12)
     assert score.perplexity == pytest.approx(math.exp(score.loss))
     assert score.bits_per_byte(60) == pytest.approx(total / 60 / math.log(2), rel=1e-12)

@@ -20,9 +20,12 @@ from minigpt.lab.benchmark.shapes import Shape
 from minigpt.lab.benchmark.torch_gpt import torch_model
 from minigpt.models import GPT
 from minigpt.train.fused_optimizer import FusedAdamW
-from minigpt.train.optimizer import OptimizerConfig, clip_factor, global_norm
+from minigpt.train.optimizer import OptimizerConfig, clip_factor
+from minigpt.train.passes import Passes
 from minigpt.train.scaling import LossScale
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import Stepper
+from minigpt.train.threads import ThreadPool
+from minigpt.train.workers import Serial, Trained
 
 GPU_SHAPES = {
     "M": Shape(6, 6, 384, 256, 64, 65, "a 10M-parameter character model"),
@@ -42,18 +45,20 @@ def training_step(shape: Shape, backend: Backend, dtype: str) -> tuple[Callable[
     width = shape.width // shape.heads
     chosen = choose("kernels", backend, dtype=dtype, head_width=width)
     compute = dtype if dtype in DTYPES else None
-    pool = ShardPool(1, chosen.operations, compute=compute).__enter__()  # for the life of this process
     params = model.init(seed=0, backend=backend)
-    optimizer = FusedAdamW(params, OptimizerConfig())
+    trained = Trained(
+        model, params, FusedAdamW(params, OptimizerConfig()), Passes(chosen.operations, compute, backend=backend)
+    )
+    stepper = Stepper(Serial(trained, ThreadPool(1)))
     scale = LossScale.of(dtype).value
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch, count = Batch(*map(backend.asarray, ids)), itertools.count()
 
     def step() -> None:
-        _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=next(count), scale=scale)
-        norm = global_norm(grads) / scale
+        stepper.loss_and_grads([batch], seed=0, step=next(count), scale=scale)
+        norm = stepper.norm() / scale
         if np.isfinite(norm):
-            optimizer.step(params, grads, 1e-4, scale=clip_factor(norm, 1.0) / scale)
+            stepper.update(1e-4, scale=clip_factor(norm, 1.0) / scale)
 
     return step, chosen.attention, model.parameter_count
 

@@ -17,7 +17,7 @@ from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.shapes import SHAPES
 from minigpt.models import GPT
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
 
 _OWN = ("add", "empty")  # functions of the operations that are neither a forward nor a backward pass
 
@@ -54,18 +54,18 @@ def profile_step(name: str, *, repeats: int) -> dict[str, float]:
     shape = shape._replace(batch=max(1, shape.batch // 2))
     backend = get_backend("numpy")
     seconds: dict[str, float] = defaultdict(float)
-    with ShardPool(1, timed_operations(operations("auto", backend), seconds)) as pool, threadpool_limits(1):
-        model = GPT(shape.config)
-        params = model.init(seed=0)
-        optimizer = AdamW(params, OptimizerConfig())
+    model = GPT(shape.config)
+    params = model.init(seed=0)
+    optimizer, timed = AdamW(params, OptimizerConfig()), timed_operations(operations("auto", backend), seconds)
+    with stepping(model, params, optimizer, operations=timed) as stepper, threadpool_limits(1):
         batch = Batch(*np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context)))
         steps: list[dict[str, float]] = []
         for step in range(repeats + 2):
             seconds.clear()
             started = time.perf_counter()
-            _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=step)
+            stepper.loss_and_grads([batch], seed=0, step=step)
             before = time.perf_counter()
-            optimizer.step(params, grads, 1e-4, each_slice=pool.each_slice)
+            stepper.update(1e-4)
             now = time.perf_counter()
             operations_total = sum(seconds.values())
             steps.append({**seconds, "AdamW": now - before, "everything else": before - started - operations_total})

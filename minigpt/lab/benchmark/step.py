@@ -19,7 +19,10 @@ from minigpt.lab.benchmark.shapes import SHAPES, Shape
 from minigpt.lab.benchmark.torch_gpt import torch_step
 from minigpt.models import GPT
 from minigpt.train.optimizer import AdamW, OptimizerConfig
-from minigpt.train.shards import ShardPool
+from minigpt.train.passes import Passes
+from minigpt.train.stepper import Stepper
+from minigpt.train.threads import ThreadPool
+from minigpt.train.workers import Trained, make_workers
 
 OPPONENTS = {
     "torch": "PyTorch",
@@ -33,25 +36,24 @@ OPPONENTS = {
 def training_step(shape: Shape, workers: int, backend_name: str, variant: str = "") -> Callable[[], object]:
     """One step on one fixed batch: forward, backward and AdamW, float32, no dropout.
 
-    It is made for a process of its own: pool and variant ("threads", "recompute" or "kept", see OPPONENTS) last as long
-    as that.
+    It is made for a process of its own: workers and variant ("threads", "recompute" or "kept", see OPPONENTS) last as
+    long as that.
     """
     backend = get_backend(backend_name)
     if variant == "kept":
         attention.LONG = recompute.LONG = shape.context + 1
-    pool = ShardPool(workers, operations("auto", backend), recompute=variant == "recompute").__enter__()
     model = GPT(shape.config)
     params = model.init(seed=0, backend=backend)
-    optimizer = AdamW(params, OptimizerConfig())
-    if variant != "threads":
-        pool.fork(model, params, optimizer)
+    passes = Passes(operations("auto", backend), recompute=variant == "recompute", backend=backend)
+    trained = Trained(model, params, AdamW(params, OptimizerConfig()), passes)
+    stepper = Stepper(make_workers(trained, ThreadPool(workers).__enter__(), processes=variant != "threads"))
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch = Batch(*ids)
     count = iter(range(sys.maxsize))
 
     def step() -> None:
-        _, grads = pool.loss_and_grads(model, params, [batch], seed=0, step=next(count), to_device=backend.asarray)
-        pool.update(optimizer, params, grads, 1e-4)
+        stepper.loss_and_grads([batch], seed=0, step=next(count))
+        stepper.update(1e-4)
         backend.synchronize()
 
     return step
@@ -67,7 +69,7 @@ def linear_products(shape: Shape, workers: int) -> Callable[[], object]:
     c = shape.width
     sizes = [(c, 3 * c), (c, c), (c, 4 * c), (4 * c, c)] * shape.layers + [(c, shape.vocab_size)]
     shards = min(workers, shape.batch)
-    pool = ShardPool(shards).__enter__()
+    threads = ThreadPool(shards).__enter__()
     if shards == 1:
         threadpool_limits(workers, user_api="blas")
     rows = [shape.context * len(range(i, shape.batch, shards)) for i in range(shards)]
@@ -85,7 +87,7 @@ def linear_products(shape: Shape, workers: int) -> Callable[[], object]:
             np.matmul(dy, w.T, out=dx)
             np.matmul(x.T, dy, out=dw)
 
-    return lambda: pool.map(work, arrays)
+    return lambda: threads.map(work, arrays)
 
 
 def bench_step(

@@ -35,7 +35,6 @@ from minigpt.data.packing import Packed
 from minigpt.data.storyworld.documents import share
 from minigpt.lab.plan import parameter_groups
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.checkpoint import latest_checkpoint
 from minigpt.train.config import build_config
 from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
@@ -330,7 +329,7 @@ def _train(folder: Path, family: Family, member: Member, fraction: float, should
         trainer.start()
         create_run(member.folder, member.name, config, tokenizer, trainer.save, force=False)
     with locked(member.folder):
-        trainer.resume(latest_checkpoint(member.folder))
+        trainer.resume()
         return trainer.train(should_stop=should_stop).sample is not None
 
 

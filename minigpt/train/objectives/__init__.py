@@ -19,14 +19,14 @@ sample` know nothing else. A new family provides three things.
     {name: (sum, count)}. Sums and counts are added over shards and batches and divided at the end; they are logged for
     training as `name` and for validation as `val_name`, shown with the loss, and part of `minigpt eval --json`.
 
-3.  **An objective**: a class, entered below, with
+3.  **An objective**: a class, built on `minigpt.train.objectives.base.Objective` and entered below, with
 
         Config                           frozen dataclass: the section [objective] of the configuration. Every field has
                                          a default; `__post_init__` raises UserError for values that cannot be
         __init__(config, tokenizer)      the whole RunConfig. Raises UserError if the two do not fit (a special token
                                          that is missing, a prompt that is too long)
         special_tokens(config)           static: names of the special tokens that a tokenizer trained for the run must
-                                         have; () where its kind brings them or none are needed
+                                         have; () by default: its kind brings them, or none are needed
         load()                           read `config.data.sources` and split off the validation part: an object with
                                          `train`, `validation` (of any kind) and `fingerprint` (of all that batches are
                                          made from; a run that resumes insists on the same)
@@ -43,19 +43,19 @@ sample` know nothing else. A new family provides three things.
                                          a row is
         report(score, data)              what `minigpt eval` says: the values for --json, and a sentence
         baseline(train, score, batches, data)
-                                         optional: the same for the simplest model that has seen the training text, on
-                                         the same batches (`minigpt eval --baseline`)
+                                         where `has_baseline` is true, the same for the simplest model that has seen
+                                         the training text, on the same batches (`minigpt eval --baseline`)
         landmarks(dataset, limit)
-                                         optional: what the validation loss lies between, on the batches that
-                                         evaluation makes with this limit (see landmarks.py); None
-                                         where it is not known
+                                         what the validation loss lies between, on the batches that evaluation makes
+                                         with this limit (see `minigpt.train.objectives.landmarks`); None, as by
+                                         default, where it is not known
         sample(model, params, settings, seed)
                                          yield, in pieces, text that shows what the model has learned (a continuation of
                                          settings.prompt, masks filled in, a text repaired); a function of its arguments
-
-        evaluate(model, params, batches, *, pool, to_device, on_batch, should_stop)
-                                         optional: takes the place of `train.loss.mean_loss`, for scores that are
-                                         no sums over batches; what it returns has `loss`, `measures` and `counted`
+        evaluate(model, params, batches, *, final, threads, passes, on_batch, should_stop)
+                                         by default `minigpt.train.loss.mean_loss`; another one for scores that are no
+                                         sums over batches. What it returns has `loss`, `measures` and `counted`.
+                                         `final`: whether training is over, and there is time to look closer
 
 Fine-tuning has objectives of its own (task.py and what builds on it), by family and kind of task.
 

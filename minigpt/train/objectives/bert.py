@@ -18,6 +18,7 @@ from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Objective
 from minigpt.train.settings import RunConfig, SampleConfig
 
 _MASK = "[MASK]"
@@ -33,7 +34,7 @@ class BertDataset(NamedTuple):
     fingerprint: str
 
 
-class BertObjective:
+class BertObjective(Objective):
     """See objectives. Its data are `Documents`; validation takes each of them once, always masked the same.
 
     Training takes the examples of `minigpt.data.bert_instances` one after the other, so it sees all of a pass before
@@ -41,19 +42,15 @@ class BertObjective:
     """
 
     Config = BertData
+    has_baseline = True
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.config, self.tokenizer = config, tokenizer
+        super().__init__(config, tokenizer)
         self.special = special_ids(tokenizer)
         if config.sample.prompt:
             self._prompt(config.sample.prompt)
         self._training: tuple[Documents, int, Examples] | None = None
         self._dataset: BertDataset | None = None
-
-    @staticmethod
-    def special_tokens(config: RunConfig) -> tuple[str, ...]:
-        """WordPiece brings them."""
-        return ()
 
     def load(self) -> BertDataset:
         data = self.config.data

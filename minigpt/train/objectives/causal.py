@@ -31,6 +31,7 @@ from minigpt.data.packing import Packed, pack_text, packed_batch
 from minigpt.generate.sampling import check_prompt, generate, prompt_ids, text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Objective
 from minigpt.train.objectives.landmarks import Landmarks, Surveyor, floor_of
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -91,13 +92,14 @@ def _length(text: Text) -> int:
     return text.tokens if isinstance(text, Packed) else len(text)
 
 
-class CausalObjective:
+class CausalObjective(Objective):
     """See `minigpt.train.objectives`. Its data are lists of texts."""
 
     Config = CausalConfig
+    has_baseline = True
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.config, self.settings, self.tokenizer = config, config.objective, tokenizer
+        super().__init__(config, tokenizer)
         self.documents = documents(tokenizer, self.settings.separator) if self.settings.end_of_text else None
         if len(self.settings.weights) not in (0, len(config.data.sources)):
             count, sources = len(self.settings.weights), len(config.data.sources)

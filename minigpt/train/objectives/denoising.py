@@ -21,6 +21,7 @@ from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Objective
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -44,16 +45,18 @@ class DenoisingConfig(Noise):
             raise UserError(f"objective.length is {self.length}; it must not be negative")
 
 
-class DenoisingObjective:
+class DenoisingObjective(Objective):
     """See `minigpt.train.objectives`. Its data are arrays of token ids, one text after the other.
 
     A row is `<s>`, a window of the ids and `</s>`; its damaged version may be shorter, or a little longer.
     """
 
     Config = DenoisingConfig
+    has_baseline = True
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.config, self.tokenizer, self.model = config, tokenizer, config.model
+        super().__init__(config, tokenizer)
+        self.model = config.model
         check_special_tokens(tokenizer, config.model, ("bos", "pad", "eos", "mask"))
         self.length = config.objective.length or config.model.context
         if not 4 <= self.length <= config.model.context:

@@ -26,6 +26,7 @@ from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Objective
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -50,13 +51,15 @@ class SequenceConfig:
             raise UserError(f"objective.form is {self.form!r}; choose one of {', '.join(FORMS)}")
 
 
-class SequenceObjective:
+class SequenceObjective(Objective):
     """See `minigpt.train.objectives`. Its data are `Pairs`, or `Tokens` where pairs are made from a text."""
 
     Config = SequenceConfig
+    has_baseline = True
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
-        self.config, self.tokenizer, self.model = config, tokenizer, config.model
+        super().__init__(config, tokenizer)
+        self.model = config.model
         check_special_tokens(tokenizer, config.model, ("pad", "eos"))
         if config.model.context < 2:
             raise UserError(f"model.context is {config.model.context}; a source and its </s> need at least 2")

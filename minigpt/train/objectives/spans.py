@@ -55,6 +55,7 @@ class SpanObjective(TaskObjective):
     """What BERT and BART share: a row for each window."""
 
     Config = SpanConfig
+    tunes = True
 
     def encode(self, example: Span) -> list[Row]:
         c = self.settings

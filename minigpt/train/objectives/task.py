@@ -1,9 +1,9 @@
 """What fine-tuning has in common, whatever the task and the family: examples, epochs, predictions, metrics.
 
 A run that is fine-tuned has a `task` in its configuration, and `data.sources` holds the folder of the task's files. Its
-objective follows the contract of `minigpt.train.objectives` with one addition, `evaluate`, which takes the place of
-`mean_loss`: the model's answers are scored by the task's own metrics, which are no sums over batches. A subclass says
-how examples become rows (`encode`), rows a batch (`collate`), and what the model's output answers (`answers`).
+objective evaluates in a way of its own: the model's answers are scored by the task's own metrics, which are no sums
+over batches. A subclass says how examples become rows (`encode`), rows a batch (`collate`), and what the model's output
+answers (`answers`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Objective
+from minigpt.train.passes import PLAIN, Model, Passes
 from minigpt.train.settings import RunConfig, SampleConfig
-from minigpt.train.shards import ShardPool, on_device
+from minigpt.train.threads import ThreadPool
 
 _POOL = 16  # batches whose examples are sorted by length together, so that a batch has little padding
 _ROWS = 32  # of a batch of predictions
@@ -109,13 +111,20 @@ class Row(NamedTuple):
     cut: bool
 
 
-class TaskObjective:
-    """See `minigpt.train.objectives`. Its data are `TaskExamples`."""
+class TaskObjective(Objective):
+    """See `minigpt.train.objectives`. Its data are `TaskExamples`.
+
+    Attributes:
+        tunes: whether some of the settings are chosen on dev after training (see `tuned`).
+    """
+
+    tunes = False
 
     Config: type = TaskConfig
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, inputs: Inputs):
-        self.config, self.settings, self.tokenizer, self.inputs = config, config.objective, tokenizer, inputs
+        super().__init__(config, tokenizer)
+        self.inputs = inputs
         self.task = TASKS[config.task]
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
@@ -188,10 +197,6 @@ class TaskObjective:
         """Raise UserError where nothing can be learned from these examples."""
 
     # ---- the contract -----------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def special_tokens(config: RunConfig) -> tuple[str, ...]:
-        return ()
 
     def load(self) -> TaskData:
         folder = self.config.data.sources[0]
@@ -286,24 +291,24 @@ class TaskObjective:
         params: Parameters,
         batches: Sequence[Callable[[], tuple[Any, list[int], TaskExamples]]],
         *,
-        pool: ShardPool,
-        to_device: Callable[[Array], Array] = lambda x: x,
+        threads: ThreadPool,
+        passes: Passes = PLAIN,
         on_batch: Callable[[], object] = lambda: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Gathered | None:
         """Pass all batches through the model (see `minigpt.train.loss.mean_loss`); None if it was stopped."""
         total, measures, counts, data, answers = 0.0, {}, Counter(), None, {}
-        weights = pool.prepared(params)
+        weights = passes.weights(params)
 
         def work(make: Callable[[], Any]) -> Any:
             if should_stop():
                 return None
             batch, numbers, owner = make()
-            answered = self._answered(model, weights, on_device(batch, to_device), pool.operations)
+            answered = self._answered(model, weights, batch, passes)
             on_batch()
             return *answered, batch.counts(), numbers, owner
 
-        for result in pool.map(work, batches):
+        for result in threads.map(work, batches):
             if result is None:
                 return None
             loss, more, said, count, numbers, data = result
@@ -315,10 +320,10 @@ class TaskObjective:
         in_order = [answers.get(i) for i in range(len(data.rows))]
         return Gathered(total / max(items, 1), dict(counts), means(measures), data, in_order)
 
-    def _answered(self, model: Any, params: Parameters, batch: Any, table: Any) -> tuple[float, Measures, Any]:
+    def _answered(self, model: Model, params: Parameters, batch: Any, passes: Passes) -> tuple[float, Measures, Any]:
         """The sum of a batch's losses, its measures, and the model's answers on the CPU."""
-        run = Run(ops=table, denominators={term: 1 for term in batch.counts()})
-        loss, cache = model.forward(params, batch, run)
+        run = Run(ops=passes.operations, denominators={term: 1 for term in batch.counts()})
+        loss, cache = model.forward(params, passes.on_device(batch), run)
         said = self.answers(cache)
         return loss, model.measures(cache), None if said is None else backend_of(params.flat).to_host(said)
 
@@ -336,11 +341,11 @@ class TaskObjective:
         if not examples:
             return []
         data, backend = self.encoded(examples), backend_of(params.flat)
-        table = operations("auto", backend)
+        passes = Passes(operations("auto", backend), backend=backend)
         answers: dict[int, Any] = {}
         for make in self.evaluation_batches(data, _ROWS):
             batch, numbers, _ = make()
-            _, _, said = self._answered(model, params, on_device(batch, backend.asarray), table)
+            _, _, said = self._answered(model, params, batch, passes)
             answers |= dict(zip(numbers, said, strict=True))
         return self.predictions(data, [answers[i] for i in range(len(data.rows))])
 

@@ -93,7 +93,7 @@ def test_it_resumes_to_the_same_bits(text, tmp_path, monkeypatch):
     run_of(text, whole, train__accumulation=2, model__dropout=0.1)
     right = Trainer.train
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.step >= 5))
+        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.state.step >= 5))
         assert main(arguments(text, parts, train__accumulation=2, model__dropout=0.1)) == 130
     assert main(["train", "--resume", str(parts)]) == 0
     assert contents(parts, step=10) == contents(whole, step=10)

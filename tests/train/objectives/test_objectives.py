@@ -25,7 +25,8 @@ from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
 from minigpt.train.objectives import CausalConfig, CausalObjective
 from minigpt.train.run_folder import load_config
-from minigpt.train.shards import ShardPool
+from minigpt.train.stepper import stepping
+from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import Trainer
 
 from ..runs import contents
@@ -158,7 +159,7 @@ def test_a_new_family_resumes_to_the_same_bits(counter, text_file, tmp_path, mon
     assert main(arguments(text_file, whole)) == 0
     right = Trainer.train
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.step >= 5))
+        patch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: self.state.step >= 5))
         assert main(arguments(text_file, parts)) == 130
     assert main(["train", "--resume", str(parts)]) == 0
     assert contents(parts, step=10) == contents(whole, step=10)
@@ -176,10 +177,10 @@ def test_losses_gradients_and_measures_add_up_over_shards_and_batches():
     expected = (off**2).sum() / 40 + np.abs(off).sum() / 10
     near = (np.abs(off) < 0.05).mean()
     for workers in (1, 2, 4):
-        with ShardPool(workers) as pool:
+        with stepping(model, params, workers=workers) as stepper, ThreadPool(workers) as threads:
             measures = {"near": (1.0, 2.0)}  # what is there is added to
-            loss, grads = pool.loss_and_grads(model, params, batches, seed=0, step=0, measures=measures)
-            score = mean_loss(model, params, [lambda b=b: b for b in batches], pool=pool)
+            loss, grads = stepper.loss_and_grads(batches, seed=0, step=0, measures=measures)
+            score = mean_loss(model, params, [lambda b=b: b for b in batches], threads=threads)
         assert loss == pytest.approx(expected, rel=1e-12) and score.loss == pytest.approx(expected, rel=1e-12)
         assert means(measures)["near"] == pytest.approx((60 * near + 1) / 62, rel=1e-12)
         assert score.measures == {"near": pytest.approx(near, rel=1e-12)}  # what was never counted is left out

@@ -1,4 +1,4 @@
-"""Shards in forked processes: the same bits as in threads, whatever happens to one of them."""
+"""Workers: the same bits from one thread, several or forked processes, whatever happens to one of them."""
 
 import dataclasses
 import multiprocessing
@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,7 +22,10 @@ from minigpt.lab.benchmark.machine import children_seconds, own_seconds, peak_me
 from minigpt.models import GPT, GPTConfig
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
-from minigpt.train.shards import ShardPool
+from minigpt.train.passes import Passes
+from minigpt.train.stepper import Stepper, stepping
+from minigpt.train.threads import ThreadPool
+from minigpt.train.workers import Processes, Serial, Threads, Trained, make_workers
 
 from . import runs
 
@@ -29,43 +34,89 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere worke
 SHAPE = GPTConfig(vocab_size=50, context=16, layers=2, heads=2, width=32, dropout=0.1)
 
 
-def train(forked, workers, rows, passes=1, operations=fast):
+KINDS = (Serial, Threads, Processes)
+
+
+@contextmanager
+def stepper_of(kind, workers, model, params, optimizer=None, operations=fast):
+    """A stepper with workers of this kind."""
+    trained = Trained(model, params, optimizer, Passes(operations))
+    with ThreadPool(workers) as threads, closing(kind(trained, threads)) as made:
+        yield Stepper(made)
+
+
+def train(kind, workers, rows, passes=1, operations=fast):
     """Losses, norms and measures of five clipped steps, and the state behind them."""
     model = GPT(SHAPE)
     params = model.init(seed=0)
     optimizer = AdamW(params, OptimizerConfig())
     rng, seen = np.random.default_rng(0), []
-    with ShardPool(workers, operations) as pool:
-        if forked:
-            pool.fork(model, params, optimizer)
-            assert pool._crew is not None
+    with stepper_of(kind, workers, model, params, optimizer, operations) as stepper:
         for step in range(5):
             batches = [Batch(*rng.integers(0, 50, (2, rows, 16))) for _ in range(passes)]
             measures = {}
-            loss, grads = pool.loss_and_grads(model, params, batches, seed=1, step=step, measures=measures)
-            norm = pool.norm(grads)
+            loss, _ = stepper.loss_and_grads(batches, seed=1, step=step, measures=measures)
+            norm = stepper.norm()
             seen.append((loss, norm, measures))
-            pool.update(optimizer, params, grads, 1e-2, scale=clip_factor(norm, 0.5))
+            stepper.update(1e-2, scale=clip_factor(norm, 0.5))
     return seen, optimizer.updates, [x.tobytes() for x in (params.flat, optimizer.m, optimizer.v)]
 
 
 @pytest.mark.parametrize("operations", [fast, ops])
 @pytest.mark.parametrize("workers, rows, passes", [(2, 8, 1), (3, 7, 2), (2, 1, 1), (4, 2, 1)])
-def test_processes_give_the_bits_that_threads_give(workers, rows, passes, operations):
-    threads = train(False, workers, rows, passes, operations)
-    assert train(True, workers, rows, passes, operations) == threads
+def test_every_kind_gives_the_same_bits(workers, rows, passes, operations):
+    serial, threads, processes = (train(kind, workers, rows, passes, operations) for kind in KINDS)
+    assert serial == threads == processes
     assert threads[1] == 5 and len({loss for loss, *_ in threads[0]}) == 5
+
+
+def test_workers_are_of_the_best_kind_that_can_be():
+    model = GPT(SHAPE)
+    params = model.init(seed=0)
+
+    def kind(workers, compute=None, processes=True):
+        with ThreadPool(workers) as threads:
+            made = make_workers(Trained(model, params, passes=Passes(compute=compute)), threads, processes=processes)
+            made.close()
+        return type(made), made.count
+
+    assert kind(1) == (Serial, 1) and kind(2) == (Processes, 2)
+    assert kind(2, processes=False) == kind(2, compute="float16") == (Threads, 2)
 
 
 def test_the_parameters_object_stays_the_one_that_the_caller_has():
     model = GPT(SHAPE)
     params = model.init(seed=0)
     before, old = params.flat.copy(), params["tokens"]
-    with ShardPool(2) as pool:
-        pool.fork(model, params, AdamW(params, OptimizerConfig()))
+    with stepping(model, params, AdamW(params, OptimizerConfig()), workers=2, processes=True):
         np.testing.assert_array_equal(params.flat, before)
         assert not np.shares_memory(old, params.flat) and np.shares_memory(params["tokens"], params.flat)
     assert params.flat.sum() == before.sum()  # it can still be read when the forks are gone
+
+
+def test_tasks_are_done_by_the_member_that_they_are_for():
+    model = GPT(SHAPE)
+    for kind in KINDS:
+        with stepper_of(kind, 3, model, model.init(seed=0)) as stepper:
+            assert stepper.workers.together([Part(12), Part(13)]) == [(0, 4, False), (4, 8, kind is Processes)]
+            assert stepper.workers.alone(Part(7)) == (0, 2, False)
+            with pytest.raises(UserError, match="of 1"):
+                stepper.workers.together([Part(3), Part(-1), Part(-1)])
+            assert len(stepper.workers.together([Part(3)] * 3)) == 3  # and the next question gets its own answer
+
+
+class Part(NamedTuple):
+    """A task that says which part it was, and whether another process did it."""
+
+    size: int
+
+    def __call__(self, member):
+        if self.size < 0:
+            raise UserError(f"the fault of {member.number}")
+        return *member.slice_of(self.size), os.getpid() != PARENT
+
+
+PARENT = os.getpid()
 
 
 def test_what_is_wrong_with_a_part_of_the_batch_is_said_whoever_had_it():
@@ -73,36 +124,33 @@ def test_what_is_wrong_with_a_part_of_the_batch_is_said_whoever_had_it():
     params = model.init(seed=0)
     good, bad = (np.full((4, 16), token) for token in (7, 7))
     bad[3, 5] = 99  # in the last row, which is a fork's
-    with ShardPool(2, fast) as pool:
-        pool.fork(model, params, AdamW(params, OptimizerConfig()))
+    with stepper_of(Processes, 2, model, params) as stepper:
         with pytest.raises(ValueError, match="99 is outside the vocabulary"):
-            pool.loss_and_grads(model, params, [Batch(bad, good)], seed=0, step=0)
-        loss, _ = pool.loss_and_grads(model, params, [Batch(good, good)], seed=0, step=0)
+            stepper.loss_and_grads([Batch(bad, good)], seed=0, step=0)
+        loss, _ = stepper.loss_and_grads([Batch(good, good)], seed=0, step=0)
         assert np.isfinite(loss)  # and the next question gets its own answer
 
 
 def test_another_model_with_the_same_parameters_is_another_model():
+    """Two steppers side by side, in processes, on the same parameters: each has its own model."""
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 4, 16)))
-    params = GPT(SHAPE).init(seed=0)
-    losses = {}
-    for forked in (False, True):
-        with ShardPool(2) as pool:
-            if forked:
-                pool.fork(GPT(dataclasses.replace(SHAPE, dropout=0.0)), params, AdamW(params, OptimizerConfig()))
-            losses[forked], _ = pool.loss_and_grads(GPT(SHAPE), params, [batch], seed=0, step=0)
-    assert losses[True] == losses[False]
+    params, losses = GPT(SHAPE).init(seed=0), {}
+    other = GPT(dataclasses.replace(SHAPE, dropout=0.0))
+    for kind in (Threads, Processes):
+        with stepper_of(kind, 2, GPT(SHAPE), params) as first, stepper_of(kind, 2, other, params) as second:
+            losses[kind] = [one.loss_and_grads([batch], seed=0, step=0)[0] for one in (first, second)]
+    assert losses[Processes] == losses[Threads] and len(set(losses[Threads])) == 2
 
 
-def test_another_model_can_be_run_in_the_same_pool():
+def test_two_models_can_be_trained_side_by_side():
     model, other = GPT(SHAPE), GPT(GPTConfig(vocab_size=50, context=16, layers=1, heads=2, width=32))
     params, others = model.init(seed=0), other.init(seed=0)
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 4, 16)))
-    with ShardPool(2) as pool:
-        expected, _ = pool.loss_and_grads(other, others, [batch], seed=0, step=0)
-    with ShardPool(2) as pool:
-        pool.fork(model, params, AdamW(params, OptimizerConfig()))
-        loss, grads = pool.loss_and_grads(other, others, [batch], seed=0, step=0)
-        assert loss == expected and pool.norm(grads) > 0
+    with stepper_of(Threads, 2, other, others) as stepper:
+        expected, _ = stepper.loss_and_grads([batch], seed=0, step=0)
+    with stepper_of(Processes, 2, model, params), stepper_of(Processes, 2, other, others) as stepper:
+        loss, _ = stepper.loss_and_grads([batch], seed=0, step=0)
+        assert loss == expected and stepper.norm() > 0
 
 
 def test_a_fork_that_is_killed_ends_the_step_in_a_sentence():
@@ -208,10 +256,10 @@ def test_forks_do_not_outlive_the_process_that_made_them(how):
 )
 def test_a_training_run_forks_unless_it_may_not(processes, emulate, forked, tmp_path, monkeypatch):
     (tmp_path / "text").write_text("the cat sat on the mat. " * 60)
-    made, fork = [], ShardPool.fork
-    monkeypatch.setattr(ShardPool, "fork", lambda pool, *args: (fork(pool, *args), made.append(pool._crew)))
+    made, init = [], Processes.__init__
+    monkeypatch.setattr(Processes, "__init__", lambda self, *args: (init(self, *args), made.append(self))[0])
     runs.train(tmp_path / "text", tmp_path / "run", 1, train__processes=processes, train__emulate=emulate)
-    assert len(made) == forked and None not in made
+    assert len(made) == forked
 
 
 def test_a_run_is_the_same_in_processes_and_in_threads(tmp_path):

@@ -1,0 +1,114 @@
+"""What a run says while it trains, in its log and beside its progress bar, and what it came to in the end."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from minigpt.core.progress import write_line
+from minigpt.train.checkpoint import checkpoint_paths, load_state
+from minigpt.train.log import RunLog, last_sample, read_log
+from minigpt.train.loss import Score
+from minigpt.train.objectives.landmarks import Landmarks
+from minigpt.train.run_folder import load_config
+from minigpt.train.settings import RunConfig
+from minigpt.train.state import TrainingState
+from minigpt.train.step import StepDone
+
+_MEAN_OVER = 50  # logged steps that the reported training loss is averaged over
+
+
+class Pace:
+    """Training tokens over the time of training steps (evaluation and saving left out)."""
+
+    def __init__(self) -> None:
+        self.tokens, self.seconds = 0, 0.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        self.tokens += tokens
+        self.seconds += seconds
+
+    @property
+    def per_second(self) -> float:
+        """0 before the first step."""
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+class Reporter:
+    """Writes the lines of a run's log, and says the same to whoever watches."""
+
+    def __init__(self, log: RunLog, config: RunConfig, bar: tqdm, pace: Pace):
+        self.log, self.config, self.bar, self.pace = log, config, bar, pace
+
+    def stepped(self, state: TrainingState, done: StepDone) -> None:
+        c = self.config
+        if is_due(state.step, c.train.log_every):
+            paced = {"tokens": state.tokens} if c.train.ramp_tokens or c.schedule.tokens else {}
+            self.log.line(step=state.step, loss=done.loss, **done.update, **paced, **done.measures)
+        shown = "".join(f"{name} {value:.3f}, " for name, value in done.measures.items())
+        self.bar.set_postfix_str(f"loss {done.loss:.3f}, {shown}{self.pace.per_second:,.0f} tokens/s", refresh=False)
+        self.bar.update()
+
+    def evaluated(self, step: int, score: Score, marks: Landmarks | None) -> None:
+        measured = {f"val_{name}": value for name, value in score.measures.items()}
+        items, count = score.counted
+        placed = marks.values(score.loss) if marks else {}
+        self.log.line(step=step, val_loss=score.loss, **{f"val_{items}": count}, **measured, **placed)
+        if self.pace.tokens:
+            self.log.timing(step=step, tokens_per_second=round(self.pace.per_second, 1))
+        shown = "".join(f", {name} {value:.4f}" for name, value in score.measures.items())
+        between = f" ({marks.sentence(score.loss)})" if marks else ""
+        line = f"step {step}: validation loss {score.loss:.4f}{shown} over {count} {items}{between}"
+        write_line(self.bar, line, sys.stderr)
+
+
+class Result(NamedTuple):
+    """What a training run came to. `val_loss` and `sample` are None if it was stopped before its last evaluation."""
+
+    run: Path
+    steps: int
+    train_loss: float | None
+    val_loss: float | None
+    tokens_per_second: float | None
+    sample: str | None
+    landmarks: dict[str, float] | None = None  # of the last evaluation: see `minigpt.train.objectives.landmarks`
+
+
+def finished_result(run: Path, steps: int | None = None) -> Result | None:
+    """What a run came to that has done all its steps, and evaluated and sampled after the last one; else None.
+
+    Args:
+        steps: how many are asked for now, where it is not left to the run's configuration.
+    """
+    last, checkpoints = load_config(run).train.steps, checkpoint_paths(run)
+    if steps not in (None, last) or not checkpoints or load_state(checkpoints[-1])["step"] != last:
+        return None
+    lines, text = read_log(run), last_sample(run, last)
+    evaluated = [line for line in lines if line["step"] == last and "val_loss" in line]
+    return result_of(run, last, lines, evaluated[-1], text) if evaluated and text is not None else None
+
+
+def result_of(
+    run: Path, step: int, lines: list[dict], evaluated: dict[str, Any] | None, sample: str | None, speed: float = 0.0
+) -> Result:
+    """Put together from the log what a run came to."""
+    losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
+    placed = evaluated is not None and "floor" in evaluated
+    return Result(
+        run,
+        step,
+        math.fsum(losses) / len(losses) if losses else None,
+        evaluated["val_loss"] if evaluated else None,
+        speed or None,
+        sample,
+        {name: evaluated[name] for name in ("ngram", "floor", "share")} if placed else None,
+    )
+
+
+def is_due(step: int, every: int) -> bool:
+    """Whether what happens every so many steps, or with 0 never, happens after this one."""
+    return every > 0 and step % every == 0

@@ -1,0 +1,71 @@
+"""What a checkpoint holds and resuming needs: weights, moments, the loss scale, and how much of training is done.
+
+Everything random is a function of (seed, step), so there is nothing more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigpt.core.backend import Backend
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters
+from minigpt.kernels.emulator import Emulation
+from minigpt.train.checkpoint import checkpoint_paths, load_weights, restore_optimizer
+from minigpt.train.fused_optimizer import FusedAdamW
+from minigpt.train.optimizer import AdamW
+from minigpt.train.passes import Model
+from minigpt.train.scaling import LossScale
+from minigpt.train.settings import RunConfig
+
+
+@dataclass
+class TrainingState:
+    """A run after `step` steps, which took so many rows and tokens."""
+
+    params: Parameters
+    optimizer: AdamW
+    loss_scale: LossScale
+    step: int = 0
+    rows: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def fresh(cls, config: RunConfig, params: Parameters) -> TrainingState:
+        """Before the first step."""
+        return cls(params, new_optimizer(config, params), LossScale.of(config.train.compute))
+
+    @classmethod
+    def restored(
+        cls, checkpoint: Path, kept: dict[str, Any], config: RunConfig, model: Model, backend: Backend
+    ) -> TrainingState:
+        """That of a checkpoint; `kept` is its `load_state`."""
+        c, step = config.train, kept["step"]
+        params = load_weights(checkpoint, model, dtype=c.dtype, backend=backend)
+        optimizer = new_optimizer(config, params)
+        restore_optimizer(checkpoint, optimizer, kept["updates"], backend=backend)
+        scale = LossScale.of(c.compute, kept.get("loss_scale"))
+        rows = kept.get("rows", step * c.batch * c.accumulation)  # older runs had neither ramps nor the rest
+        return cls(params, optimizer, scale, step, rows, kept.get("tokens", 0))
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it as JSON, besides the numbers of steps and of updates."""
+        values: dict[str, Any] = {"rows": self.rows, "tokens": self.tokens}
+        return values | ({"loss_scale": self.loss_scale.state()} if self.loss_scale.adjusts else {})
+
+
+def new_optimizer(config: RunConfig, params: Parameters) -> AdamW:
+    """AdamW by array operations, or by a kernel where the operations are kernels."""
+    if config.train.operations != "kernels":
+        return AdamW(params, config.optimizer)
+    return FusedAdamW(params, config.optimizer, emulation=Emulation() if config.train.emulate else None)
+
+
+def not_finite(run: Path, step: int, what: str, value: float) -> UserError:
+    """The error that training ends with when its numbers go wrong."""
+    return UserError(
+        f"{what} is {value} after step {step}, so training stopped; the last good checkpoint is "
+        f"{checkpoint_paths(run)[-1]}; try a lower schedule.peak or a longer schedule.warmup"
+    )

@@ -1,0 +1,67 @@
+"""Threads of this process: evaluation gives each a batch, training a part of one, and a small batch its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from minigpt.core import workspace
+from minigpt.fast import team
+
+_T = TypeVar("_T")
+
+
+class ThreadPool:
+    """So many threads, with BLAS limited to one each while they are there (`with ThreadPool(2) as threads`).
+
+    One is the calling thread, and BLAS is left alone.
+    """
+
+    def __init__(self, count: int):
+        self.count = count
+        self._executor: ThreadPoolExecutor | None = None
+        self._blas = ThreadpoolController()
+
+    def __enter__(self) -> ThreadPool:
+        if self.count > 1:
+            self._executor = ThreadPoolExecutor(self.count, thread_name_prefix="worker")  # none runs before it is used
+            self._limits = self._blas.limit(limits=1, user_api="blas")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+            self._executor = None
+            self._limits.restore_original_limits()
+            workspace.release()
+
+    def map(self, function: Callable[..., _T], *arguments: Iterable) -> list[_T]:
+        """Apply `function` to the arguments side by side; results come in their order.
+
+        Overflow warnings are off: whether a loss is finite is checked once, where it is summed up.
+        """
+
+        def work(*one: object) -> _T:
+            with quiet():
+                return function(*one)
+
+        return list((map if self._executor is None else self._executor.map)(work, *arguments))
+
+    @contextmanager
+    def team(self) -> Iterator[None]:
+        """While this lasts, the operations of one pass share out their work (see `minigpt.fast.team`)."""
+        if self._executor is None:
+            yield
+        else:
+            with team.formed(self._executor, self.count):
+                yield
+
+
+def quiet() -> np.errstate:
+    """No warnings of numbers that are not finite."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")

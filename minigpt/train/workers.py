@@ -1,0 +1,233 @@
+"""Workers: several that make each training step together, every one with a part of the batch and private gradients.
+
+A worker per core with one BLAS thread each beats one thread with all BLAS threads, because element-wise work is shared
+too. What is asked of workers are tasks: small tuples that can be sent anywhere, called with the member that does them.
+Which member adds, squares or updates what depends on its number alone, and sums are made in the members' order,
+whichever finished first; so a run gives the same bits every time, and the same with every kind of workers:
+
+    Serial      one after another, in the calling thread
+    Threads     side by side: NumPy lets go of the interpreter's lock in products and large element-wise operations
+    Processes   forks with a lock each. A NumPy call has to take the lock back, hundreds of times a step, and in a small
+                model threads often wait for each other (`minigpt bench step --shape S --against threads`). Parameters,
+                gradients and moments lie in memory that all see; the rows of a batch are sent, and a loss comes back
+
+Workers on several machines are a fourth kind, which overrides `add_up` and `update` to exchange what it does not see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from minigpt.blocks.run import Run
+from minigpt.core.backend import array_module
+from minigpt.core.measures import Measures
+from minigpt.core.params import Gradients, Parameters
+from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
+from minigpt.train.optimizer import AdamW, squared_norm
+from minigpt.train.passes import PLAIN, Model, Passes
+from minigpt.train.threads import ThreadPool, quiet
+
+_T_co = TypeVar("_T_co", covariant=True)
+_T = TypeVar("_T")
+
+
+@dataclass
+class Trained:
+    """What workers train together.
+
+    Attributes:
+        weights: the parameters as this step's passes take them.
+        gradients: one for each worker; the first also holds the sum.
+    """
+
+    model: Model
+    params: Parameters
+    optimizer: AdamW | None = None
+    passes: Passes = PLAIN
+    weights: Parameters = field(init=False)
+    gradients: list[Gradients] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Make the weights of the step that begins."""
+        self.weights = self.passes.weights(self.params)
+
+
+class Member(NamedTuple):
+    """One of the workers: its number, how many there are, and what they train."""
+
+    number: int
+    count: int
+    trained: Trained
+
+    def slice_of(self, size: int) -> tuple[int, int]:
+        """This member's part of 0 … size."""
+        return size * self.number // self.count, size * (self.number + 1) // self.count
+
+
+class Task(Protocol[_T_co]):
+    """Something that a member does; of what can be pickled."""
+
+    def __call__(self, member: Member) -> _T_co: ...
+
+
+class ShardPass(NamedTuple):
+    """Forward and backward of one member's rows: its part of the loss and of the measures.
+
+    Attributes:
+        rows: a batch of the rows.
+        row: the number of the first of them in the step.
+        first, last: the step begins, or ends, with this pass: gradients count as zero before, or are valid after it.
+        draws: seed and step of dropout, and the denominators of the loss.
+        scale: gradients are multiplied by it.
+    """
+
+    rows: Any
+    row: int
+    first: bool
+    last: bool
+    draws: dict[str, Any]
+    measured: bool
+    scale: float
+
+    def __call__(self, member: Member) -> tuple[float, Measures]:
+        t = member.trained
+        grads, rows = t.gradients[member.number], t.passes.on_device(self.rows)
+        if self.first:
+            grads.clear()
+        run = Run(train=True, **self.draws, row=self.row, recompute=t.passes.recompute, ops=t.passes.operations)
+        loss, cache = t.model.forward(t.weights, rows, run)
+        t.model.backward(t.weights, grads, cache, run, self.scale)
+        if self.last:
+            grads.complete()
+        return loss, t.model.measures(cache) if self.measured else {}
+
+
+class AddUp(NamedTuple):
+    """Add the gradients of the first so many members to the first's, one after the other, in this member's slice."""
+
+    members: int
+
+    def __call__(self, member: Member) -> None:
+        total, *others = (grads.flat for grads in member.trained.gradients[: self.members])
+        start, stop = member.slice_of(total.size)
+        for flat in others:
+            total[start:stop] += flat[start:stop]
+
+
+class SquaredNorm(NamedTuple):
+    """Σ g² of this member's slice of the sum."""
+
+    def __call__(self, member: Member) -> float:
+        flat = member.trained.gradients[0].flat
+        return squared_norm(flat, *member.slice_of(flat.size))
+
+
+class Update(NamedTuple):
+    """Update number `updates` of this member's slice of the parameters (see `AdamW.update`)."""
+
+    updates: int
+    lr: float
+    scale: float
+
+    def __call__(self, member: Member) -> None:
+        t = member.trained
+        t.optimizer.updates = self.updates
+        t.optimizer.update(t.params, t.gradients[0], self.lr, self.scale, *member.slice_of(t.params.flat.size))
+
+
+class Workers:
+    """As many as there are threads; they train `trained` until `close`.
+
+    What a task raises is raised here; of several errors the first member's.
+    """
+
+    def __init__(self, trained: Trained, threads: ThreadPool):
+        self.trained, self.count, self._threads = trained, threads.count, threads
+        self.members = [Member(number, self.count, trained) for number in range(self.count)]
+        if not trained.gradients:
+            trained.gradients = [_empty_gradients(trained.params) for _ in range(self.count)]
+
+    def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
+        """A task for each member, or for the first of them; results come in the members' order."""
+        raise NotImplementedError
+
+    def alone(self, task: Task[_T]) -> _T:
+        """A task for the first member, while the others have none: the threads help inside of it."""
+        with self._threads.team():
+            return _done(self.members, 0, task)
+
+    def add_up(self, members: int) -> None:
+        """Add the gradients of the members that had a pass to the first's."""
+        if members > 1:
+            self.together([AddUp(members)] * self.count)
+
+    def squared_norms(self) -> list[float]:
+        """Σ g² of every slice of the sum."""
+        return self.together([SquaredNorm()] * self.count)
+
+    def update(self, lr: float, scale: float) -> None:
+        """Update the parameters, each member a slice."""
+        self.together([Update(self.trained.optimizer.updates + 1, lr, scale)] * self.count)
+
+    def close(self) -> None:
+        """End them."""
+
+
+class Serial(Workers):
+    """All of them are the calling thread."""
+
+    def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
+        return list(map(partial(_done, self.members), range(len(tasks)), tasks))
+
+
+class Threads(Workers):
+    """Each is one of the threads."""
+
+    def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
+        return self._threads.map(partial(_done, self.members), range(len(tasks)), tasks)
+
+
+class Processes(Workers):
+    """The first is the calling thread, the others are forks of this process.
+
+    The parameters and moments move to shared memory; the objects stay those that the caller has.
+    """
+
+    def __init__(self, trained: Trained, threads: ThreadPool):
+        params, optimizer = trained.params, trained.optimizer
+        params.move(shared_copy(params.flat))
+        if optimizer is not None:
+            optimizer.m, optimizer.v = shared_copy(optimizer.m), shared_copy(optimizer.v)
+        trained.gradients = [Gradients(params.specs, shared_zeros(params.flat)) for _ in range(threads.count)]
+        super().__init__(trained, threads)
+        trained.prepare()  # the forks keep these weights
+        self._forks = Forks(self.count - 1, partial(_done, self.members))
+
+    def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
+        return self._forks.together(tasks[1:], partial(_done, self.members, 0, tasks[0]))
+
+    def close(self) -> None:
+        self._forks.close()
+
+
+def make_workers(trained: Trained, threads: ThreadPool, *, processes: bool) -> Workers:
+    """As many workers as threads: processes, where they are wanted and system, arrays and passes allow it."""
+    if threads.count == 1:
+        return Serial(trained, threads)
+    in_memory = isinstance(trained.params.flat, np.ndarray) and trained.passes.compute is None
+    return Processes(trained, threads) if processes and in_memory and can_fork() else Threads(trained, threads)
+
+
+def _done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
+    """What a task comes to that this member does."""
+    with quiet():
+        return task(members[number])
+
+
+def _empty_gradients(params: Parameters) -> Gradients:
+    return Gradients(params.specs, array_module(params.flat).empty_like(params.flat))
