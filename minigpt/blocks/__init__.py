@@ -40,6 +40,8 @@ from minigpt.blocks.layers import (
     norm_specs,
 )
 from minigpt.blocks.stack import (
+    DecoderStackCache,
+    StackCache,
     decoder_stack_backward,
     decoder_stack_forward,
     stack_backward,
@@ -51,6 +53,8 @@ __all__ = [
     "SITES_PER_BLOCK",
     "SITES_PER_DECODER_BLOCK",
     "BlockConfig",
+    "DecoderStackCache",
+    "StackCache",
     "block_backward",
     "block_forward",
     "block_specs",

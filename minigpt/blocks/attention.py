@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from minigpt import ops
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import linear_backward, linear_forward, linear_specs
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
+from minigpt.ops import Cache, Mask
 
 
 def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -30,8 +30,8 @@ def split_heads(x: Array, *heads: int) -> tuple[Array, ...]:
 
 
 class QKVCache(NamedTuple):
-    linear: Any
-    rope: Any
+    linear: Cache
+    rope: Cache
 
 
 def qkv_forward(
@@ -47,7 +47,8 @@ def qkv_forward(
     if c.rope is not None:
         qk, _ = split_heads(qkv, c.heads + c.kv_heads, c.kv_heads)
         _, c_rope = run.ops.rope_forward(qk, c.rope, positions=positions, out=qk)  # qkv is ours: turned in place
-    return split_heads(qkv, c.heads, c.kv_heads, c.kv_heads), QKVCache(c_linear, c_rope)
+    q, k, v = split_heads(qkv, c.heads, c.kv_heads, c.kv_heads)
+    return (q, k, v), QKVCache(c_linear, c_rope)
 
 
 def qkv_backward(dqkv: Array, cache: QKVCache, g: Scope, c: BlockConfig, run: Run) -> Array:
@@ -62,7 +63,7 @@ class AttentionResults(NamedTuple):
     """What it takes to go on after attention, without computing it again."""
 
     y: Array  # (B, T, H, D)
-    results: Any  # see `ops.attention_results`
+    results: Cache  # see `ops.attention_results`
 
 
 def _attention(
@@ -72,19 +73,19 @@ def _attention(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
+    mask: Mask,
     kept: AttentionResults | None,
-) -> tuple[Array, Any]:
+) -> tuple[Array, Cache]:
     if kept is not None:
         return kept.y, run.ops.attention_cache(q, k, v, kept.results)
     return run.ops.attention_forward(q, k, v, mask=mask, dropout=c.attention_dropout, key=run.dropout_key(site))
 
 
 class SelfAttentionCache(NamedTuple):
-    qkv: Any
-    attention: Any
-    out: Any
-    dropout: Any
+    qkv: QKVCache
+    attention: Cache
+    out: Cache
+    dropout: Cache
 
 
 def self_attention_forward(
@@ -93,7 +94,7 @@ def self_attention_forward(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
+    mask: Mask,
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
@@ -115,11 +116,8 @@ def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: B
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dy = linear_backward(dy, cache.out, g, "out", run)
     dqkv = run.ops.empty((b, t, (c.heads + 2 * c.kv_heads) * c.head_width), like=dy)
-    run.ops.attention_backward(
-        dy.reshape(b, t, c.heads, c.head_width),
-        cache.attention,
-        out=split_heads(dqkv, c.heads, c.kv_heads, c.kv_heads),  # dq, dk and dv are written side by side
-    )
+    dq, dk, dv = split_heads(dqkv, c.heads, c.kv_heads, c.kv_heads)  # side by side in one array
+    run.ops.attention_backward(dy.reshape(b, t, c.heads, c.head_width), cache.attention, out=(dq, dk, dv))
     return qkv_backward(dqkv, cache.qkv, g, c, run)
 
 
@@ -140,23 +138,24 @@ def cross_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-def memory_kv_forward(memory: Array, p: Scope, c: BlockConfig, run: Run) -> tuple[tuple[Array, Array], Any]:
+def memory_kv_forward(memory: Array, p: Scope, c: BlockConfig, run: Run) -> tuple[tuple[Array, Array], Cache]:
     """Project the memory (B, S, C) to k and v (B, S, G, D). They are the same for every token that is generated."""
     kv, cache = linear_forward(memory, p, "kv", run)  # (B, S, 2G·D)
-    return split_heads(kv, c.kv_heads, c.kv_heads), cache
+    k, v = split_heads(kv, c.kv_heads, c.kv_heads)
+    return (k, v), cache
 
 
-def memory_kv_backward(dkv: Array, cache: Any, g: Scope, run: Run) -> Array:
+def memory_kv_backward(dkv: Array, cache: Cache, g: Scope, run: Run) -> Array:
     """dkv (B, S, 2G·D) to the gradient of the memory (B, S, C)."""
     return linear_backward(dkv, cache, g, "kv", run)
 
 
 class CrossAttentionCache(NamedTuple):
-    q: Any
-    kv: Any
-    attention: Any
-    out: Any
-    dropout: Any
+    q: Cache
+    kv: Cache
+    attention: Cache
+    out: Cache
+    dropout: Cache
 
 
 def cross_attention_forward(
@@ -166,7 +165,7 @@ def cross_attention_forward(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
+    mask: Mask,
     kept: AttentionResults | None = None,
 ) -> tuple[Array, CrossAttentionCache]:
     """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C).
@@ -192,10 +191,8 @@ def cross_attention_backward(
     dy = linear_backward(dy, cache.out, g, "out", run)
     dq = run.ops.empty((b, t, c.heads * c.head_width), like=dy)
     dkv = run.ops.empty((b, s, 2 * c.kv_heads * c.head_width), like=dy)
-    run.ops.attention_backward(
-        dy.reshape(b, t, c.heads, c.head_width),
-        cache.attention,
-        out=(*split_heads(dq, c.heads), *split_heads(dkv, c.kv_heads, c.kv_heads)),
-    )
+    dk, dv = split_heads(dkv, c.kv_heads, c.kv_heads)  # side by side in one array
+    heads = (b, t, c.heads, c.head_width)
+    run.ops.attention_backward(dy.reshape(heads), cache.attention, out=(dq.reshape(heads), dk, dv))
     dmemory += memory_kv_backward(dkv, cache.kv, g, run)
     return linear_backward(dq, cache.q, g, "q", run)

@@ -7,9 +7,8 @@ f with its norm and residual connection is a sub-layer, as in the Transformer's 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from minigpt import ops
 from minigpt.blocks.attention import (
     AttentionResults,
     CrossAttentionCache,
@@ -34,6 +33,7 @@ from minigpt.blocks.layers import (
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
+from minigpt.ops import Cache, Mask
 
 SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
 SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output
@@ -50,17 +50,17 @@ def block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
 
 
 class AttentionSublayerCache(NamedTuple):
-    norm: Any
+    norm: Cache
     attention: SelfAttentionCache
 
 
 class CrossSublayerCache(NamedTuple):
-    norm: Any
+    norm: Cache
     attention: CrossAttentionCache
 
 
 class MLPSublayerCache(NamedTuple):
-    norm: Any
+    norm: Cache
     mlp: MLPCache
 
 
@@ -76,7 +76,7 @@ class DecoderBlockCache(NamedTuple):
 
 
 def block_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: Mask, positions: int | Array = 0
 ) -> tuple[Array, BlockCache]:
     """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
 
@@ -101,7 +101,7 @@ def attention_sublayer_forward(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
+    mask: Mask,
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
 ) -> tuple[Array, AttentionSublayerCache]:
@@ -111,7 +111,7 @@ def attention_sublayer_forward(
         kept: see `self_attention_forward`.
     """
     attention = p.scope("attention")
-    if c.norm == "pre":
+    if c.pre:
         h, c_norm = norm_forward(x, p, "norm1", c, run)
         a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept)
         x = run.ops.add(x, a)
@@ -124,7 +124,7 @@ def attention_sublayer_forward(
 def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     """At the sum x + a the gradient flows into both summands."""
     attention = g.scope("attention")
-    if c.norm == "pre":
+    if c.pre:
         dh = self_attention_backward(dx, cache.attention, attention, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm1", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
@@ -134,7 +134,7 @@ def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Sco
 def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPSublayerCache]:
     """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
     mlp = p.scope("mlp")
-    if c.norm == "pre":
+    if c.pre:
         h, c_norm = norm_forward(x, p, "norm2", c, run)
         m, c_mlp = mlp_forward(h, mlp, c, run, site)
         x = run.ops.add(x, m)
@@ -147,7 +147,7 @@ def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int
 def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     """At the sum x + m the gradient flows into both summands."""
     mlp = g.scope("mlp")
-    if c.norm == "pre":
+    if c.pre:
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm2", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
@@ -173,8 +173,8 @@ def decoder_block_forward(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
-    memory_mask: ops.Mask,
+    mask: Mask,
+    memory_mask: Mask,
 ) -> tuple[Array, DecoderBlockCache]:
     """x (B, T, C) looks at itself, then at the memory (B, S, C), then goes through the feed-forward layer.
 
@@ -205,7 +205,7 @@ def cross_sublayer_forward(
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: ops.Mask,
+    mask: Mask,
     kept: AttentionResults | None = None,
 ) -> tuple[Array, CrossSublayerCache]:
     """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigpt.ops import Rope
+from minigpt.ops import Activation, Operations, Rope
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,17 @@ class BlockConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
         object.__setattr__(self, "head_width", self.head_width or self.width // self.heads)
+
+    @property
+    def pre(self) -> bool:
+        """Whether norms stand before the sub-layers."""
+        return self.norm == "pre"
+
+    @property
+    def rms(self) -> bool:
+        """Whether they are RMSNorms."""
+        return self.norm_kind == "rmsnorm"
+
+    def activation_of(self, operations: Operations) -> Activation:
+        """The activation's forward and backward function among these operations."""
+        return operations.ACTIVATIONS[self.activation]

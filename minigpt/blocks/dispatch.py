@@ -12,12 +12,14 @@ from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation, compiler_problem
 from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.kernels.ladder import RUNGS
+from minigpt.ops import Operations
 
+IN_PYTHON: dict[str, Operations] = {"plain": ops, "fast": fast}
 IMPLEMENTATIONS = ("auto", "plain", "fast", "kernels")
 ATTENTIONS = ("auto", "reference", "tiled", *(f"cuda:{rung}" for rung in RUNGS))
 
 
-def operations(name: str, backend: Backend, *, emulate: bool = False) -> Any:
+def operations(name: str, backend: Backend, *, emulate: bool = False) -> Operations:
     """Return the operations that `name` asks for, a module or what looks like one.
 
     "plain" is `minigpt.ops`, which runs anywhere; "fast" is `minigpt.fast`, for NumPy arrays only; "kernels" are the
@@ -36,7 +38,7 @@ def operations(name: str, backend: Backend, *, emulate: bool = False) -> Any:
     if name == "kernels":
         _check_emulate("train.operations = 'kernels'", backend, emulate)
         return operations_table(emulation=Emulation() if emulate else None, in_place_loss=True)
-    return {"plain": ops, "fast": fast}[name]
+    return IN_PYTHON[name]
 
 
 class Choice(NamedTuple):
@@ -47,7 +49,7 @@ class Choice(NamedTuple):
         attention: which attention is among them, and why, in one line.
     """
 
-    operations: Any
+    operations: Operations
     attention: str
 
 
@@ -87,7 +89,7 @@ def choose(
     return Choice(chosen, f"{attention} ({why})")
 
 
-def _auto(table: Any, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
+def _auto(table: Operations, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
     """The attention that belongs to the operations on NumPy, the highest rung of the dtype on CuPy; and why."""
     if backend.name == "numpy":
         return ("tiled", "of the fast operations") if table is fast else ("reference", "of the plain operations")

@@ -17,6 +17,7 @@ import numpy as np
 from minigpt.core.backend import Array, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.ops import Activation, Cache, Operations
 from minigpt.ops._common import deliver, rows
 
 DTYPES = ("bfloat16", "float16")
@@ -55,8 +56,8 @@ class Lowered(Parameters):
 class LowCache(NamedTuple):
     """The float32 cache of an operation whose result was rounded to `dtype`."""
 
-    cache: Any
-    dtype: np.dtype
+    cache: Cache
+    dtype: np.dtype | None
 
 
 class LinearCache(NamedTuple):
@@ -89,10 +90,10 @@ class Mixed:
         native: names of operations that take 16-bit arrays themselves and are passed on, such as fused kernels.
     """
 
-    def __init__(self, table: Any, native: Collection[str] = ()):
+    def __init__(self, table: Operations, native: Collection[str] = ()):
         self.table, self.native = table, frozenset(native)
         pairs = table.ACTIVATIONS.items()
-        self.ACTIVATIONS = {
+        self.ACTIVATIONS: dict[str, Activation] = {
             name: pair if f"{name}_forward" in self.native else (_forward(pair[0]), _backward(pair[1]))
             for name, pair in pairs
         }
@@ -108,14 +109,14 @@ class Mixed:
 
     def embedding_forward(
         self, ids: Array, table: Array, *, scale: float = 1.0, out: Array | None = None
-    ) -> tuple[Array, Any]:
+    ) -> tuple[Array, Cache]:
         """Rows of a 16-bit table are looked up as they are: no float32 copy of the table is made."""
         y, cache = self.table.embedding_forward(ids, table, scale=scale)
         return deliver(y.astype(table.dtype, copy=False), out), cache
 
     def linear_forward(
         self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
-    ) -> tuple[Array, LinearCache]:
+    ) -> tuple[Array, Cache]:
         """y = x W + b; the product of 16-bit numbers with float32 sums."""
         if not is_low(x):
             return self.table.linear_forward(x, weight, bias, out=out)
@@ -128,7 +129,7 @@ class Mixed:
     def linear_backward(
         self,
         dy: Array,
-        cache: Any,
+        cache: Cache,
         dweight: Array,
         dbias: Array | None = None,
         *,
@@ -159,7 +160,7 @@ def product(a: Array, b: Array) -> Array:
     return np.matmul(raised(a), raised(b)) if xp is np else xp.matmul(a, b)
 
 
-def _forward(function: Callable) -> Callable:
+def _forward(function: Callable[..., Any]) -> Callable[..., Any]:
     """A forward operation in float32 for 16-bit arrays; its result has their dtype."""
 
     def forward(*arguments: Any, out: Any = None, **keywords: Any) -> tuple[Any, Any]:
@@ -170,7 +171,7 @@ def _forward(function: Callable) -> Callable:
     return forward
 
 
-def _backward(function: Callable) -> Callable:
+def _backward(function: Callable[..., Any]) -> Callable[..., Any]:
     """A backward operation in float32; gradients of activations have the dtype of the forward pass's result."""
 
     def backward(dy: Any, cache: Any, *gradients: Any, out: Any = None, **keywords: Any) -> Any:

@@ -102,7 +102,7 @@ def decoder_block_forward(
 ) -> tuple[Array, DecoderKept]:
     h, c_own = attention_sublayer_forward(x, p, c, run, site, mask)
     y, c_cross = cross_sublayer_forward(h, memory, p, c, run, site + 2, memory_mask)
-    results = (None, None)
+    results: tuple[AttentionResults | None, AttentionResults | None] = None, None
     if not run.recompute:
         results = attention_results(c_own.attention, c, run), attention_results(c_cross.attention, c, run)
     del h, c_own, c_cross

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from minigpt import ops
-from minigpt.ops import DropoutKey
+from minigpt.ops import DropoutKey, Operations
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Run:
     position: int = 0
     denominators: Mapping[str, float] = field(default_factory=dict)
     recompute: bool = False
-    ops: Any = ops
+    ops: Operations = ops
 
     def dropout_key(self, site: int) -> DropoutKey | None:
         """Name the dropout draw at one place of the model; None, which drops nothing, in evaluation."""

@@ -24,8 +24,8 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
 
-StackCache = list[BlockCache] | list[recompute.Kept]
-DecoderStackCache = list[DecoderBlockCache] | list[recompute.DecoderKept]
+StackCache = list[BlockCache | recompute.Kept]
+DecoderStackCache = list[DecoderBlockCache | recompute.DecoderKept]
 
 
 def stack_forward(
@@ -47,9 +47,11 @@ def stack_forward(
 
 def stack_backward(dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     for layer in reversed(range(len(caches))):
-        cache = caches[layer]
-        backward = recompute.block_backward if isinstance(cache, recompute.Kept) else block_backward
-        dx = backward(dx, cache, g.scope(str(layer)), c, run)
+        cache, scope = caches[layer], g.scope(str(layer))
+        if isinstance(cache, recompute.Kept):
+            dx = recompute.block_backward(dx, cache, scope, c, run)
+        else:
+            dx = block_backward(dx, cache, scope, c, run)
     return dx
 
 
@@ -79,9 +81,9 @@ def decoder_stack_backward(
 ) -> Array:
     """Return the gradient of x; every layer adds the memory's into `dmemory` (B, S, C)."""
     for layer in reversed(range(len(caches))):
-        cache = caches[layer]
-        backward = (
-            recompute.decoder_block_backward if isinstance(cache, recompute.DecoderKept) else decoder_block_backward
-        )
-        dx = backward(dx, cache, g.scope(str(layer)), c, run, dmemory)
+        cache, scope = caches[layer], g.scope(str(layer))
+        if isinstance(cache, recompute.DecoderKept):
+            dx = recompute.decoder_block_backward(dx, cache, scope, c, run, dmemory)
+        else:
+            dx = decoder_block_backward(dx, cache, scope, c, run, dmemory)
     return dx

@@ -10,13 +10,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minigpt.core.errors import UserError
 
-Array = Any  # numpy.ndarray or cupy.ndarray
+# An array of NumPy or of CuPy. CuPy's have the methods of NumPy's, so a type checker takes every array for one of
+# NumPy's; nothing depends on it when the program runs. `array_module` tells the two apart.
+Array = np.ndarray
 
 _NEEDS_CUPY = "in the clone, install the extra that fits your driver: pip install '.[cuda12]' or '.[cuda13]'"
 
@@ -36,7 +39,11 @@ _REMEDIES = (
 _TRIAL = 'extern "C" __global__ void add_one(float* x) { x[threadIdx.x] += 1.0f; }'
 
 
-def _is_cupy(x: Array) -> bool:
+class _OnGpu(Protocol):
+    def get(self) -> np.ndarray: ...
+
+
+def _is_cupy(x: Array) -> TypeGuard[_OnGpu]:
     return type(x).__module__.partition(".")[0] == "cupy"
 
 
@@ -46,7 +53,7 @@ def _load_cupy() -> ModuleType:
     return cupy
 
 
-def array_module(*arrays: Array) -> ModuleType:
+def array_module(*arrays: Array | None) -> ModuleType:
     """Return the module, `numpy` or `cupy`, that all the given arrays belong to; `None`s are passed over.
 
     Raises:
@@ -67,7 +74,7 @@ class Backend:
     name: str
     xp: ModuleType
 
-    def asarray(self, x: Array, dtype: Any = None) -> Array:
+    def asarray(self, x: Array, dtype: DTypeLike | None = None) -> Array:
         """Bring `x` to this backend (a copy only if it has to be)."""
         return self.xp.asarray(x, dtype=dtype)
 

@@ -71,7 +71,7 @@ class Scope:
         return self._parameters.claim(self._prefix + name)
 
 
-class Parameters(Mapping):
+class Parameters(Mapping[str, Array]):
     """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):

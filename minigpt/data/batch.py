@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -12,12 +12,47 @@ from minigpt.core.backend import Array
 from minigpt.ops import count_targets
 
 
-def take_rows(batch: Any, start: int, stop: int) -> Any:
+class AnyBatch(Protocol):
+    """What a batch is, whatever it holds: a NamedTuple of arrays (or None), whose first axis are rows.
+
+    Rows are what shards divide, and what dropout is keyed by. `Rows` has all of it but `counts`.
+    """
+
+    def counts(self) -> dict[str, int]:
+        """The number of items for every term of the loss; one of them is "tokens", those predicted."""
+        ...
+
+    def rows(self, start: int, stop: int, /) -> Self:
+        """The rows start … stop − 1, as a batch of the same kind."""
+        ...
+
+    def split(self, shards: int, /) -> list[tuple[int, Self]]:
+        """At most so many parts, each with the number of its first row."""
+        ...
+
+    @property
+    def row_count(self) -> int:
+        """How many rows there are."""
+        ...
+
+    @property
+    def token_count(self) -> int:
+        """How many tokens go through the model, padding included (for tokens per second)."""
+        ...
+
+
+BatchT = TypeVar("BatchT")
+AnyBatchT = TypeVar("AnyBatchT", bound=AnyBatch)
+
+
+def take_rows(batch: BatchT, start: int, stop: int) -> BatchT:
     """The rows start … stop − 1 of every array of a batch; what is None stays so."""
-    return batch._make(None if x is None else x[start:stop] for x in batch)
+    arrays: Any = batch  # a NamedTuple, which no type describes
+    taken: BatchT = arrays._make(None if x is None else x[start:stop] for x in arrays)
+    return taken
 
 
-def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
+def split_rows(batch: AnyBatchT, shards: int) -> list[tuple[int, AnyBatchT]]:
     """Cut a batch into `shards` parts whose rows differ by at most one, each with its first row's number.
 
     With fewer rows than shards, the parts that would be empty are left out.
@@ -26,8 +61,29 @@ def split_rows(batch: Any, shards: int) -> list[tuple[int, Any]]:
     return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
 
-counted_rows = property(lambda batch: len(batch.inputs), doc="How many rows a batch has: what shards divide.")
-counted_tokens = property(lambda batch: batch.inputs.size, doc="How many tokens go through the model, padding too.")
+class _HasInputs(Protocol):
+    @property
+    def inputs(self) -> Array: ...
+
+
+class Rows:
+    """The part of a batch's contract (`AnyBatch`) that all of ours share; `inputs` are what the model reads."""
+
+    __slots__ = ()
+
+    def rows(self, start: int, stop: int) -> Self:
+        return take_rows(self, start, stop)
+
+    def split(self: AnyBatchT, shards: int) -> list[tuple[int, AnyBatchT]]:
+        return split_rows(self, shards)
+
+    @property
+    def row_count(self: _HasInputs) -> int:
+        return len(self.inputs)
+
+    @property
+    def token_count(self: _HasInputs) -> int:
+        return self.inputs.size
 
 
 def pad_rows(rows: Sequence[np.ndarray], fill: int, width: int = 0) -> np.ndarray:
@@ -38,7 +94,13 @@ def pad_rows(rows: Sequence[np.ndarray], fill: int, width: int = 0) -> np.ndarra
     return padded
 
 
-class Batch(NamedTuple):
+class _Batch(NamedTuple):
+    inputs: Array
+    targets: Array
+    key_padding: Array | None = None
+
+
+class Batch(_Batch, Rows):
     """B rows of T tokens.
 
     Attributes:
@@ -47,13 +109,8 @@ class Batch(NamedTuple):
         key_padding: (B, T) True at real tokens, or None when every token is real.
     """
 
-    inputs: Array
-    targets: Array
-    key_padding: Array | None = None
+    __slots__ = ()
 
     def counts(self) -> dict[str, int]:
         """How many items each term of the loss averages over."""
         return {"tokens": count_targets(self.targets)}
-
-    rows, split = take_rows, split_rows
-    row_count, token_count = counted_rows, counted_tokens

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
-from minigpt.data.batch import counted_rows, counted_tokens, pad_rows, split_rows, take_rows
+from minigpt.data.batch import Rows, pad_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
@@ -18,7 +18,16 @@ from minigpt.ops import IGNORE, count_targets
 from minigpt.tokenizers import Tokenizer
 
 
-class BertBatch(NamedTuple):
+class _BertBatch(NamedTuple):
+    inputs: Array
+    token_types: Array
+    places: Array
+    targets: Array
+    labels: Array | None = None
+    key_padding: Array | None = None
+
+
+class BertBatch(_BertBatch, Rows):
     """B rows of T tokens, of which at most P are to be predicted in each.
 
     Attributes:
@@ -30,20 +39,12 @@ class BertBatch(NamedTuple):
         key_padding: (B, T) True at real tokens, or None when every token is real.
     """
 
-    inputs: Array
-    token_types: Array
-    places: Array
-    targets: Array
-    labels: Array | None = None
-    key_padding: Array | None = None
+    __slots__ = ()
 
     def counts(self) -> dict[str, int]:
         """How many items each term of the loss averages over: tokens to be predicted, and sentence pairs."""
         tokens = {"tokens": count_targets(self.targets)}
         return tokens if self.labels is None else tokens | {"pairs": count_targets(self.labels)}
-
-    rows, split = take_rows, split_rows
-    row_count, token_count = counted_rows, counted_tokens
 
 
 class SpecialIds(NamedTuple):

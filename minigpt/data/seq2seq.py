@@ -8,11 +8,20 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.data.batch import pad_rows, split_rows, take_rows
+from minigpt.data.batch import Rows, pad_rows
 from minigpt.ops import IGNORE, count_targets
 
 
-class Seq2SeqBatch(NamedTuple):
+class _Seq2SeqBatch(NamedTuple):
+    source: Array
+    inputs: Array
+    targets: Array | None = None
+    source_padding: Array | None = None
+    labels: Array | None = None
+    spans: Array | None = None
+
+
+class Seq2SeqBatch(_Seq2SeqBatch, Rows):
     """B rows of S source tokens and T target tokens.
 
     Attributes:
@@ -24,28 +33,28 @@ class Seq2SeqBatch(NamedTuple):
         spans: (B, 2) first and last token of each row's answer, for question answering.
     """
 
-    source: Array
-    inputs: Array
-    targets: Array | None = None
-    source_padding: Array | None = None
-    labels: Array | None = None
-    spans: Array | None = None
+    __slots__ = ()
 
     def counts(self) -> dict[str, int]:
         """How many items each term of the loss averages over."""
         terms = {"tokens": self.targets, "examples": self.labels, "spans": self.spans}
         return {name: count_targets(x) for name, x in terms.items() if x is not None}
 
-    rows, split = take_rows, split_rows
-
-    @property
-    def row_count(self) -> int:
-        return len(self.inputs)
-
     @property
     def token_count(self) -> int:
         """How many tokens go through the model, padding included."""
         return self.source.size + self.inputs.size
+
+
+def given(x: Array | None, name: str) -> Array:
+    """A part of a batch that the loss needs.
+
+    Raises:
+        ValueError: the batch was made without it.
+    """
+    if x is None:
+        raise ValueError(f"the batch has no {name} to learn from")
+    return x
 
 
 def shift_tokens_right(labels: Array, *, pad: int, start: int) -> Array:

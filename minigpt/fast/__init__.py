@@ -21,6 +21,7 @@ from minigpt.fast.losses import cross_entropy_backward, cross_entropy_forward
 from minigpt.fast.norm import layernorm_backward, layernorm_forward, rmsnorm_backward, rmsnorm_forward
 from minigpt.fast.rope import rope_backward, rope_forward
 from minigpt.ops import (
+    Activation,
     dropout_backward,
     dropout_forward,
     embedding_backward,
@@ -35,7 +36,7 @@ from minigpt.ops import (
     tanh_forward,
 )
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Activation] = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
     "gelu_erf": (gelu_erf_forward, gelu_erf_backward),

@@ -8,15 +8,16 @@ numbers instead of S.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core import workspace
 from minigpt.fast import long_attention
 from minigpt.fast._common import ones, settle, target
+from minigpt.fast.long_attention import LongAttentionCache, LongAttentionResults, score_gradient
 from minigpt.fast.team import each
-from minigpt.fast.tiles import by_group, tiles
+from minigpt.fast.tiles import Tiles, by_group, tiles
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 
@@ -47,7 +48,7 @@ def attention_forward(
     dropout: float = 0.0,
     key: DropoutKey | None = None,
     out: np.ndarray | None = None,
-) -> tuple[np.ndarray, AttentionCache | long_attention.LongAttentionCache]:
+) -> tuple[np.ndarray, AttentionCache | LongAttentionCache]:
     """See `minigpt.ops.attention_forward`."""
     (b, t, h, d), s, g = q.shape, k.shape[1], k.shape[2]
     if s >= LONG and t > _FEW:
@@ -65,13 +66,9 @@ def attention_forward(
 
     def unit_forward(unit: tuple[slice, slice]) -> None:
         for rows, columns in cut:
-            e = exponentials[unit][:, :, :, rows, columns]
-            inverse = inverse_sums[unit][:, :, :, rows]
-            for exponentiate in (_exponentials, _shifted_exponentials):
-                np.matmul(qh[unit][:, :, :, rows], kh[unit][:, :, :, columns].swapaxes(-1, -2), out=e)
-                cut.penalize(e, rows, columns, unit[0])
-                if exponentiate(e, inverse, may_be_empty=cut.may_be_empty):
-                    break
+            e, inverse = exponentials[unit][:, :, :, rows, columns], inverse_sums[unit][:, :, :, rows]
+            q_tile, k_tile = qh[unit][:, :, :, rows], kh[unit][:, :, :, columns]
+            _scores_exponentials(q_tile, k_tile, e, inverse, cut, (rows, columns), unit[0])
             result = yh[unit][:, :, :, rows]
             weights = e if multiplier is None else e * multiplier[unit][:, :, :, rows, columns]
             np.matmul(weights, vh[unit][:, :, :, columns], out=result)
@@ -81,6 +78,23 @@ def attention_forward(
     y = settle(y, out)
     yh = by_group(y, g)
     return y, AttentionCache(qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale)
+
+
+def _scores_exponentials(
+    q: np.ndarray,
+    k: np.ndarray,
+    e: np.ndarray,
+    inverse: np.ndarray,
+    cut: Tiles,
+    tile: tuple[slice, slice],
+    batch: slice,
+) -> None:
+    """E of one tile into `e`, up to a factor for each row, and one over its row sums into `inverse`."""
+    for exponentiate in (_exponentials, _shifted_exponentials):
+        np.matmul(q, k.swapaxes(-1, -2), out=e)
+        cut.penalize(e, *tile, batch)
+        if exponentiate(e, inverse, may_be_empty=cut.may_be_empty):
+            return
 
 
 def _exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_empty: bool) -> bool:
@@ -129,7 +143,7 @@ def _shifted_exponentials(scores: np.ndarray, inverse: np.ndarray, *, may_be_emp
 
 def attention_backward(
     dy: np.ndarray,
-    cache: AttentionCache | long_attention.LongAttentionCache,
+    cache: AttentionCache | LongAttentionCache,
     *,
     out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -137,7 +151,7 @@ def attention_backward(
 
     With d = dO/l: dV = Eᵀ d (each with dropout's multipliers), dZ = E (m d Vᵀ − d · O), dQ = s dZ K, dK = dZᵀ (s Q).
     """
-    if isinstance(cache, long_attention.LongAttentionCache):
+    if isinstance(cache, LongAttentionCache):
         return long_attention.attention_backward(dy, cache, out=out)
     qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale = cache
     (b, g, r, t, d), s = qh.shape, kh.shape[3]
@@ -160,14 +174,10 @@ def attention_backward(
             sums[0][...] = sums[1][...] = 0.0
         for rows, columns in reversed(list(cut)):
             e, d_tile = exponentials[unit][:, :, :, rows, columns], dh[unit][:, :, :, rows]
-            dz = workspace.empty(e.shape, e.dtype)
-            np.matmul(d_tile, vh[unit][:, :, :, columns].swapaxes(-1, -2), out=dz)
-            weights = e
-            if multiplier is not None:
-                dz *= multiplier[unit][:, :, :, rows, columns]
-                weights = e * multiplier[unit][:, :, :, rows, columns]
-            dz -= dots[unit][:, :, :, rows]
-            dz *= e
+            m = None if multiplier is None else multiplier[unit][:, :, :, rows, columns]
+            weights = e if m is None else e * m
+            dz, v_tile = workspace.empty(e.shape, e.dtype), vh[unit][:, :, :, columns]
+            score_gradient(d_tile, v_tile, e, m, dots[unit][:, :, :, rows], out=dz)
             np.matmul(dz, kh[unit][:, :, :, columns], out=dqh[unit][:, :, :, rows])
             for total, left, right in zip(sums, (dz, weights), (qh[unit][:, :, :, rows], d_tile), strict=True):
                 if write:
@@ -184,17 +194,19 @@ def attention_backward(
     return dq, dk, dv
 
 
-def attention_results(cache: Any) -> Any:
+def attention_results(cache: AttentionCache | LongAttentionCache) -> AttentionCache | LongAttentionResults:
     """See `minigpt.ops.attention_results`: of long attention, the output and the log-sum-exps, not q, k and v."""
-    return cache._replace(q=None, k=None, v=None) if isinstance(cache, long_attention.LongAttentionCache) else cache
+    return LongAttentionResults(*cache[3:]) if isinstance(cache, LongAttentionCache) else cache
 
 
-def attention_cache(q: np.ndarray, k: np.ndarray, v: np.ndarray, results: Any) -> Any:
+def attention_cache(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, results: AttentionCache | LongAttentionResults
+) -> AttentionCache | LongAttentionCache:
     """See `minigpt.ops.attention_cache`."""
-    if not isinstance(results, long_attention.LongAttentionCache):
+    if not isinstance(results, LongAttentionResults):  # of a short text, or of 16 bits, whose cache is kept whole
         return results
     groups = k.shape[2]
-    return results._replace(q=by_group(q, groups), k=by_group(k, groups), v=by_group(v, groups))
+    return LongAttentionCache(by_group(q, groups), by_group(k, groups), by_group(v, groups), *results)
 
 
 def _result_shapes(qh: np.ndarray, kh: np.ndarray) -> tuple[tuple[int, ...], ...]:

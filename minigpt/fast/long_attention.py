@@ -32,6 +32,17 @@ class LongAttentionCache(NamedTuple):
     key: DropoutKey | None
 
 
+class LongAttentionResults(NamedTuple):
+    """A `LongAttentionCache` without q, k and v: what only the work of attention itself gives."""
+
+    y: np.ndarray
+    log_sums: np.ndarray
+    mask: Mask
+    scale: float
+    dropout: float
+    key: DropoutKey | None
+
+
 class _Head(NamedTuple):
     """One key-value head of one row of the batch, as slices that keep all axes."""
 
@@ -46,11 +57,13 @@ def _heads(batch: int, groups: int) -> list[_Head]:
     return [_Head(slice(b, b + 1), slice(g, g + 1)) for b in range(batch) for g in range(groups)]
 
 
-def _multiplier(like: np.ndarray, c: LongAttentionCache, head: _Head, rows: slice, columns: slice) -> np.ndarray:
+def _multiplier(
+    like: np.ndarray, c: LongAttentionCache, key: DropoutKey, head: _Head, rows: slice, columns: slice
+) -> np.ndarray:
     """What dropout multiplies a tile of probabilities with: the same draw as for all T × S of them at once."""
     r, t, s = *c.q.shape[2:4], c.k.shape[3]
     parts = [
-        dropout_slice(c.dropout, c.key, head.batch.start, ((h * t) + rows.start) * s, like.shape[-2] * s, like.dtype)
+        dropout_slice(c.dropout, key, head.batch.start, ((h * t) + rows.start) * s, like.shape[-2] * s, like.dtype)
         for h in range(head.group.start * r, head.group.stop * r)
     ]
     whole = np.stack(parts).reshape(1, 1, r, like.shape[-2], s)
@@ -84,7 +97,7 @@ def attention_forward(
             e = _scores(_queries(cache, head, rows), cache, cut, head, rows, columns, scratch)
             sums = _exponentials(e, head.of(log_sums)[..., rows, :], may_be_empty=cut.may_be_empty)
             if dropout and key is not None:
-                e *= _multiplier(e, cache, head, rows, columns)
+                e *= _multiplier(e, cache, key, head, rows, columns)
             result = head.of(cache.y)[..., rows, :]
             np.matmul(e, head.of(cache.v)[..., columns, :], out=result)
             result /= sums
@@ -172,20 +185,16 @@ def attention_backward(
             p = _scores(q, cache, cut, head, rows, columns, scratch[0])
             p -= head.of(cache.log_sums)[..., rows, :]
             np.exp(p, out=p)
-            d_tile = head.of(dyh)[..., rows, :]
-            dz = scratch[1].tile(rows, columns)
-            np.matmul(d_tile, head.of(cache.v)[..., columns, :].swapaxes(-1, -2), out=dz)
-            weights = p
+            m = None
             if cache.dropout and cache.key is not None:
-                multiplier = _multiplier(p, cache, head, rows, columns)
-                dz *= multiplier
-                weights = multiplier * p
-            dz -= head.of(dots)[..., rows, :]
-            dz *= p
+                m = _multiplier(p, cache, cache.key, head, rows, columns)
+            weights = p if m is None else m * p
+            d_tile, v_tile = head.of(dyh)[..., rows, :], head.of(cache.v)[..., columns, :]
+            dz = scratch[1].tile(rows, columns)
+            score_gradient(d_tile, v_tile, p, m, head.of(dots)[..., rows, :], out=dz)
             np.matmul(dz, head.of(cache.k)[..., columns, :], out=head.of(dqh)[..., rows, :])
+            part = product[: r * p.shape[-1] * d].reshape(1, 1, r, p.shape[-1], d)
             for total, left, right in zip(sums, (dz, weights), (q, d_tile), strict=True):
-                shape = (1, 1, r, left.shape[-1], d)
-                part = product[: math.prod(shape)].reshape(shape)
                 total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)
         for total, result in zip(sums, (dkh, dvh), strict=True):
             np.sum(total, axis=2, keepdims=True, out=head.of(result))
@@ -193,3 +202,14 @@ def attention_backward(
     each(_heads(b, g), head_backward, work=b * g * r * t * s)
     dq *= cache.scale
     return dq, dk, dv
+
+
+def score_gradient(
+    dy: np.ndarray, v: np.ndarray, p: np.ndarray, multiplier: np.ndarray | None, dots: np.ndarray, *, out: np.ndarray
+) -> None:
+    """dZ = P (m dO Vᵀ − dO · O) of one tile, into `out`."""
+    np.matmul(dy, v.swapaxes(-1, -2), out=out)
+    if multiplier is not None:
+        out *= multiplier
+    out -= dots
+    out *= p

@@ -36,29 +36,34 @@ def cross_entropy_forward(
     counted = valid if weights is None else valid * weights.reshape(-1)  # what each position's cost counts
     share = label_smoothing / (classes - 1) if label_smoothing else 0.0  # q off the target
     dlogits = workspace.empty(logits.shape, logits.dtype)
-    gradient, costs = rows(dlogits), {}
+    gradient = rows(dlogits)
+    costs: dict[int, float] = {}
 
     def forward(block: slice) -> None:
-        g, at = gradient[block], (np.arange(block.stop - block.start), y[block])
-        np.subtract(z[block], z[block].max(axis=1)[:, None], out=g)
-        target_logit = g[at]
-        smoothed = target_logit
-        if label_smoothing:
-            smoothed = (1.0 - label_smoothing - share) * target_logit + share * (g @ ones(classes, g.dtype))
-        np.exp(g, out=g)
-        sums = g @ ones(classes, g.dtype)
-        cost = np.log(sums) - smoothed
-        weight = counted[block].astype(g.dtype)
+        weight = counted[block].astype(logits.dtype)
+        cost = _costs(z[block], y[block], gradient[block], weight * (1.0 / denominator), label_smoothing, share)
         costs[block.start] = float((cost * weight)[valid[block]].sum(dtype=np.float64))
-        weight *= 1.0 / denominator
-        g *= (weight / sums)[:, None]
-        if label_smoothing:
-            g -= (weight * share)[:, None]
-        g[at] -= weight * (1.0 - label_smoothing - share)
 
     cut = blocks(*z.shape)
     each(cut, forward, work=z.size)
     return sum(costs[block.start] for block in cut) / denominator, CrossEntropyCache(dlogits)
+
+
+def _costs(z: np.ndarray, y: np.ndarray, g: np.ndarray, weight: np.ndarray, epsilon: float, share: float) -> np.ndarray:
+    """Some rows' costs (n,) from their logits z (n, V), and weight times the gradient of each into g (n, V)."""
+    at, every = (np.arange(len(y)), y), ones(z.shape[1], g.dtype)
+    np.subtract(z, z.max(axis=1)[:, None], out=g)
+    smoothed = g[at]
+    if epsilon:
+        smoothed = (1.0 - epsilon - share) * smoothed + share * (g @ every)
+    np.exp(g, out=g)
+    sums = g @ every
+    cost = np.log(sums) - smoothed
+    g *= (weight / sums)[:, None]
+    if epsilon:
+        g -= (weight * share)[:, None]
+    g[at] -= weight * (1.0 - epsilon - share)
+    return cost
 
 
 def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: np.ndarray | None = None) -> np.ndarray:

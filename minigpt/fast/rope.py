@@ -36,8 +36,10 @@ def rope_forward(
     x: np.ndarray, rope: Rope, *, positions: int | np.ndarray = 0, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, RopeCache]:
     """See `minigpt.ops.rope_forward`."""
-    make = _rotation if is_offset(positions) else _make_rotation
-    rotation = make(x.shape[1], x.shape[3], rope, positions, x.dtype)
+    if is_offset(positions):
+        rotation = _rotation(x.shape[1], x.shape[3], rope, positions, x.dtype)
+    else:
+        rotation = _make_rotation(x.shape[1], x.shape[3], rope, positions, x.dtype)
     return _turn(x, rotation, rope.layout, out), RopeCache(rotation, rope.layout)
 
 
@@ -51,8 +53,7 @@ def rope_backward(dy: np.ndarray, cache: RopeCache, *, out: np.ndarray | None = 
 
 def _turn(x: np.ndarray, rotation: np.ndarray, layout: str, out: np.ndarray | None) -> np.ndarray:
     """Turn x into `out`, which may be x itself."""
-    neighbours = out is not None and out.strides[-1] == out.itemsize
-    y = out if neighbours else workspace.empty(x.shape, x.dtype)
+    y = out if out is not None and out.strides[-1] == out.itemsize else workspace.empty(x.shape, x.dtype)
     if layout == "interleaved":
         if x.strides[-1] != x.itemsize:
             x = np.ascontiguousarray(x)

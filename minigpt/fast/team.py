@@ -131,7 +131,7 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
         return np.matmul(a, b, out=out)
     wide = out.shape[1] >= out.shape[0]
 
-    def part(piece: range) -> None:
+    def part(piece: Sequence[int]) -> None:
         cut = slice(piece[0], piece[-1] + 1)
         if wide:
             np.matmul(a, b[:, cut], out=out[:, cut])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def _distance_penalty(
     return None if allowed.all() else np.where(allowed, 0.0, -math.inf).astype(dtype)
 
 
-class Tiles(NamedTuple):
+@dataclass(frozen=True)
+class Tiles:
     """Rows of queries, each with the range of keys that any of them may look at."""
 
     queries: int

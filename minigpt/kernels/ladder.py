@@ -3,4 +3,9 @@
 from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.mma import Mma
 
-RUNGS = {"naive": Naive, "tiled": Tiled, "flash": Flash, "mma": Mma}
+RUNGS: dict[str, type[Naive] | type[Tiled] | type[Flash] | type[Mma]] = {
+    "naive": Naive,
+    "tiled": Tiled,
+    "flash": Flash,
+    "mma": Mma,
+}

@@ -14,7 +14,8 @@ from stands in `minigpt.train.objectives`.
 """
 
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
-from minigpt.models.bert import Bert, BertConfig
+from minigpt.models.bert import Bert
+from minigpt.models.bert_body import BertConfig
 from minigpt.models.causal_heads import CausalHead
 from minigpt.models.gpt import GPT, GPTConfig
 from minigpt.models.llama import Llama, LlamaConfig

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
 from minigpt.blocks.run import EVALUATION, Run
@@ -17,10 +17,10 @@ from minigpt.core.backend import Array, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.data.seq2seq import Seq2SeqBatch
-from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, check_shape
+from minigpt.data.seq2seq import Seq2SeqBatch, given
+from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, check_shape
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
-from minigpt.ops import count_targets
+from minigpt.ops import Cache, count_targets
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class BARTBody(EncoderDecoder):
         return [ParameterSpec(f"{side}.positions", (c.context + self.position_offset, c.width), c.init_std)]
 
 
-class BART(BARTBody):
+class BART(BARTBody, Seq2Seq):
     """BART as it is pretrained, and as it writes: the next target token.
 
     `final_logits_bias` is added to the scores and never trained; it is zero in every published model.
@@ -122,10 +122,18 @@ class BART(BARTBody):
         return [ParameterSpec("final_logits_bias", (self.config.vocab_size,), trained=False)]
 
 
+class HeadCache(NamedTuple):
+    dropout: Cache
+    dense: Cache
+    tanh: Cache
+    inner_dropout: Cache
+    out: Cache
+
+
 class ClassifierCache(NamedTuple):
     body: BodyCache
     ends: tuple[Array, Array]  # where each row ends
-    head: tuple[Any, ...]
+    head: HeadCache
     labels: LabelCache
 
 
@@ -147,7 +155,7 @@ class BARTClassifier(BARTBody):
             *linear_specs("head.out", c.width, self.classes, std=c.init_std, bias=True),
         ]
 
-    def head_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, tuple[Any, ...]]:
+    def head_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, HeadCache]:
         """A state (B, C) of each row to its scores (B, K): out(dropout(tanh(dense(dropout(x)))))."""
         rate, site = self.config.head_dropout, self.head_site
         x, c_dropout1 = run.ops.dropout_forward(x, rate, run.dropout_key(site))
@@ -155,15 +163,14 @@ class BARTClassifier(BARTBody):
         x, c_tanh = run.ops.tanh_forward(x)
         x, c_dropout2 = run.ops.dropout_forward(x, rate, run.dropout_key(site + 1))
         y, c_out = linear_forward(x, params, "head.out", run)  # (B, K)
-        return y, (c_dropout1, c_dense, c_tanh, c_dropout2, c_out)
+        return y, HeadCache(c_dropout1, c_dense, c_tanh, c_dropout2, c_out)
 
-    def head_backward(self, dy: Array, grads: Parameters, cache: tuple[Any, ...], run: Run) -> Array:
-        c_dropout1, c_dense, c_tanh, c_dropout2, c_out = cache
-        dx = linear_backward(dy, c_out, grads, "head.out", run)
-        dx = run.ops.dropout_backward(dx, c_dropout2)
-        dx = run.ops.tanh_backward(dx, c_tanh)
-        dx = linear_backward(dx, c_dense, grads, "head.dense", run)
-        return run.ops.dropout_backward(dx, c_dropout1)
+    def head_backward(self, dy: Array, grads: Parameters, cache: HeadCache, run: Run) -> Array:
+        dx = linear_backward(dy, cache.out, grads, "head.out", run)
+        dx = run.ops.dropout_backward(dx, cache.inner_dropout)
+        dx = run.ops.tanh_backward(dx, cache.tanh)
+        dx = linear_backward(dx, cache.dense, grads, "head.dense", run)
+        return run.ops.dropout_backward(dx, cache.dropout)
 
     def logits(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> Array:
         """Scores of every class for every row: (B, K)."""
@@ -172,10 +179,11 @@ class BARTClassifier(BARTBody):
 
     def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, ClassifierCache]:
         """Mean cross-entropy (nats per row) or squared error of the batch's labels."""
+        labels = given(batch.labels, "labels")
         states, c_body = self.body_forward(params, batch, run)
         ends = _ends(batch)
         logits, c_head = self.head_forward(params, states[ends], run)  # (B, T, C) -> (B, C) -> (B, K)
-        loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression)
+        loss, c_labels = label_loss_forward(logits, labels, run, regression=self.regression)
         return loss, ClassifierCache(c_body, ends, c_head, c_labels)
 
     def measures(self, cache: ClassifierCache) -> Measures:
@@ -204,8 +212,8 @@ def _ends(batch: Seq2SeqBatch) -> tuple[Array, Array]:
 
 class SpanCache(NamedTuple):
     body: BodyCache
-    head: Any
-    loss: Any
+    head: Cache
+    loss: Cache
     scores: Array  # (B, 2, T)
     correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
 
@@ -223,12 +231,17 @@ class BARTQuestionAnswering(BARTBody):
 
     def forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run = EVALUATION) -> tuple[float, SpanCache]:
         """Mean cross-entropy (nats) of first and last tokens, each among all T places of its row."""
+        spans = given(batch.spans, "spans")
         x, c_body = self.body_forward(params, batch, run)
         scores, c_head = linear_forward(x, params, "head.spans", run)  # (B, T, 2)
         scores = scores.swapaxes(1, 2)  # (B, 2, T)
-        loss, c_loss = run.ops.cross_entropy_forward(scores, batch.spans, denominator=run.denominators.get("spans"))
-        correct = int((scores.argmax(axis=-1) == batch.spans).sum()), count_targets(batch.spans)
+        loss, c_loss = run.ops.cross_entropy_forward(scores, spans, denominator=run.denominators.get("spans"))
+        correct = int((scores.argmax(axis=-1) == spans).sum()), count_targets(spans)
         return loss, SpanCache(c_body, c_head, c_loss, scores, correct)
+
+    def measures(self, cache: SpanCache) -> Measures:
+        """How often the most probable place was the right one."""
+        return {"accuracy": cache.correct}
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0

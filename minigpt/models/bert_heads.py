@@ -6,20 +6,27 @@ Each is the pretrained body with a new head on it, all of which is then trained 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt.blocks import linear_backward, linear_forward
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.data.batch import counted_rows, counted_tokens, split_rows, take_rows
-from minigpt.models.bert import BertBody, BertConfig
+from minigpt.data.batch import Rows
+from minigpt.models.bert_body import BertBody, BertConfig, BodyCache, PoolerCache
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
-from minigpt.ops import count_targets
+from minigpt.ops import Cache, count_targets
 
 
-class ClassificationBatch(NamedTuple):
+class _ClassificationBatch(NamedTuple):
+    inputs: Array
+    labels: Array
+    token_types: Array | None = None
+    key_padding: Array | None = None
+
+
+class ClassificationBatch(_ClassificationBatch, Rows):
     """B examples; each has one row of T tokens, or N of them to choose from.
 
     Attributes:
@@ -28,40 +35,39 @@ class ClassificationBatch(NamedTuple):
         labels: (B,) the class, the number of the right choice, or a score (floats); `ops.IGNORE` where it is unknown.
     """
 
-    inputs: Array
-    labels: Array
-    token_types: Array | None = None
-    key_padding: Array | None = None
+    __slots__ = ()
 
     def counts(self) -> dict[str, int]:
         return {"examples": count_targets(self.labels)}
 
-    rows, split = take_rows, split_rows  # the choices of an example stay together
-    row_count, token_count = counted_rows, counted_tokens
 
-
-class SpanBatch(NamedTuple):
-    """B rows of T tokens with the first and last token of the answer, (B,); `ops.IGNORE` where there is none."""
-
+class _SpanBatch(NamedTuple):
     inputs: Array
     starts: Array
     ends: Array
     token_types: Array | None = None
     key_padding: Array | None = None
 
+
+class SpanBatch(_SpanBatch, Rows):
+    """B rows of T tokens with the first and last token of the answer, (B,); `ops.IGNORE` where there is none."""
+
+    __slots__ = ()
+
     def counts(self) -> dict[str, int]:
         return {"starts": count_targets(self.starts), "ends": count_targets(self.ends)}
 
-    rows, split = take_rows, split_rows
-    row_count, token_count = counted_rows, counted_tokens
-
 
 class PooledCache(NamedTuple):
-    body: Any
-    pooler: Any
-    dropout: Any
-    linear: Any
-    labels: LabelCache | None
+    body: BodyCache
+    pooler: PoolerCache
+    dropout: Cache
+    linear: Cache
+
+
+class ClassifierCache(NamedTuple):
+    scores: PooledCache
+    labels: LabelCache
 
 
 class BertClassifier(BertBody):
@@ -85,7 +91,7 @@ class BertClassifier(BertBody):
         h, c_pooler = self.pooler_forward(params, x, run)
         h, c_dropout = run.ops.dropout_forward(h, self.config.dropout, run.dropout_key(self.head_site))
         logits, c_linear = linear_forward(h, params, "classifier", run)
-        return logits, PooledCache(c_body, c_pooler, c_dropout, c_linear, None)
+        return logits, PooledCache(c_body, c_pooler, c_dropout, c_linear)
 
     def scores_backward(self, dlogits: Array, grads: Parameters, cache: PooledCache, run: Run) -> None:
         dh = linear_backward(dlogits, cache.linear, grads, "classifier", run)
@@ -108,22 +114,22 @@ class BertClassifier(BertBody):
 
     def forward(
         self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
-    ) -> tuple[float, PooledCache]:
+    ) -> tuple[float, ClassifierCache]:
         """Mean cross-entropy (or squared error) of the labels, and the cache for `backward`."""
         logits, cache = self.scores_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
         loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression)
-        return loss, cache._replace(labels=c_labels)
+        return loss, ClassifierCache(cache, c_labels)
 
-    def measures(self, cache: PooledCache) -> Measures:
+    def measures(self, cache: ClassifierCache) -> Measures:
         """How many labels were right."""
         return cache.labels.measures
 
     def backward(
-        self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
+        self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
         """Add scale times the gradient of the loss to `grads`."""
         dlogits = label_loss_backward(scale, cache.labels, run, regression=self.regression)
-        self.scores_backward(dlogits, grads, cache, run)
+        self.scores_backward(dlogits, grads, cache.scores, run)
 
 
 class BertMultipleChoice(BertClassifier):
@@ -141,26 +147,26 @@ class BertMultipleChoice(BertClassifier):
         token_types: Array | None = None,
     ) -> Array:
         """Scores of the choices: (B, N, T) to (B, N)."""
-        scores = super().logits(params, _as_rows(ids), run, _as_rows(key_padding), _as_rows(token_types))
-        return scores.reshape(ids.shape[:2])
+        rows = ids.reshape(-1, ids.shape[-1])  # (B·N, T)
+        return super().logits(params, rows, run, _as_rows(key_padding), _as_rows(token_types)).reshape(ids.shape[:2])
 
     def forward(
         self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
-    ) -> tuple[float, PooledCache]:
+    ) -> tuple[float, ClassifierCache]:
         """Mean cross-entropy of the right choices, and the cache for `backward`."""
-        b, n, _ = batch.inputs.shape
+        b, n, t = batch.inputs.shape
         rows = dataclasses.replace(run, row=run.row * n)  # a row's dropout must not depend on the shard it is in
         parts = _as_rows(batch.token_types), _as_rows(batch.key_padding)
-        scores, cache = self.scores_forward(params, _as_rows(batch.inputs), rows, *parts)  # (B·N, 1)
+        scores, cache = self.scores_forward(params, batch.inputs.reshape(-1, t), rows, *parts)  # (B·N, 1)
         loss, c_labels = label_loss_forward(scores.reshape(b, n), batch.labels, run)
-        return loss, cache._replace(labels=c_labels)
+        return loss, ClassifierCache(cache, c_labels)
 
     def backward(
-        self, params: Parameters, grads: Parameters, cache: PooledCache, run: Run = EVALUATION, scale: float = 1.0
+        self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
         """Add scale times the gradient of the loss to `grads`."""
         dscores = label_loss_backward(scale, cache.labels, run)  # (B, N)
-        self.scores_backward(dscores.reshape(-1, 1), grads, cache, run)
+        self.scores_backward(dscores.reshape(-1, 1), grads, cache.scores, run)
 
 
 def _as_rows(x: Array | None) -> Array | None:
@@ -169,10 +175,10 @@ def _as_rows(x: Array | None) -> Array | None:
 
 
 class SpanCache(NamedTuple):
-    body: Any
-    linear: Any
-    start_loss: Any
-    end_loss: Any
+    body: BodyCache
+    linear: Cache
+    start_loss: Cache
+    end_loss: Cache
     scores: Array  # (B, T, 2)
     correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
 
@@ -183,7 +189,9 @@ class BertSpans(BertBody):
     As in BERT's code the softmax runs over all T positions, padding too.
     """
 
-    has_pooler = False
+    @property
+    def has_pooler(self) -> bool:
+        return False
 
     def head_specs(self) -> list[ParameterSpec]:
         return self.linear_specs("span", self.config.width, 2)

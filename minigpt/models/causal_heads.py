@@ -19,15 +19,23 @@ from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
-from minigpt.data.batch import Batch, counted_rows, counted_tokens, split_rows, take_rows
+from minigpt.data.batch import Batch, Rows
 from minigpt.models.causal_state import CausalState
+from minigpt.models.decoder_only import BodyCache, DecoderOnly
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
-from minigpt.ops import IGNORE, count_targets
+from minigpt.ops import IGNORE, Cache, count_targets
 
 HEAD_STD = 0.02
 
 
-class ExtractBatch(NamedTuple):
+class _ExtractBatch(NamedTuple):
+    inputs: Array
+    ends: Array
+    labels: Array
+    targets: Array | None = None
+
+
+class ExtractBatch(_ExtractBatch, Rows):
     """B examples of N sequences of T tokens each, padded on the right (where nothing real looks).
 
     Attributes:
@@ -37,27 +45,31 @@ class ExtractBatch(NamedTuple):
         targets: (B, N, T) the id that should follow each input, or `ops.IGNORE`; None leaves the auxiliary task out.
     """
 
-    inputs: Array
-    ends: Array
-    labels: Array
-    targets: Array | None = None
+    __slots__ = ()
 
     def counts(self) -> dict[str, int]:
         examples = {"examples": count_targets(self.labels)}
         return examples if self.targets is None else examples | {"sequences": self.ends.size}
 
-    rows, split = take_rows, split_rows  # the sequences of an example stay together
-    row_count, token_count = counted_rows, counted_tokens
 
-
-class HeadCache(NamedTuple):
-    body: Any
+class ScoresCache(NamedTuple):
     shape: tuple[int, ...]  # of the states, (B·N, T, C)
     ends: tuple[Array, Array]  # sequence and place of each extracted state
     mask: Array  # (B, C), what the dropout multiplies with
-    linear: Any
-    labels: LabelCache | None
-    language: tuple[Any, Any, Any] | None  # places of the predicted tokens, the output layer, the loss
+    linear: Cache
+
+
+class LanguageCache(NamedTuple):
+    at: tuple[Array, ...]  # the places of the predicted tokens
+    output: Cache
+    loss: Cache
+
+
+class HeadCache(NamedTuple):
+    body: BodyCache
+    scores: ScoresCache
+    labels: LabelCache
+    language: LanguageCache | None
     measures: Measures
 
 
@@ -69,7 +81,7 @@ class CausalHead:
 
     def __init__(
         self,
-        body: Any,
+        body: DecoderOnly,
         scores: int,
         *,
         choice: bool = False,
@@ -128,7 +140,7 @@ class CausalHead:
     def step(self, params: Parameters, ids: Array, state: CausalState) -> tuple[Array, CausalState]:
         return self.body.step(params, ids, state)
 
-    def head_forward(self, params: Parameters, x: Array, batch: ExtractBatch, run: Run) -> tuple[Array, HeadCache]:
+    def head_forward(self, params: Parameters, x: Array, batch: ExtractBatch, run: Run) -> tuple[Array, ScoresCache]:
         """States (B·N, T, C) to scores (B, K), or (B, N) with `choice`."""
         xp, (b, n) = array_module(x), batch.ends.shape
         ends = xp.arange(b * n), batch.ends.reshape(-1)
@@ -139,9 +151,9 @@ class CausalHead:
         mask, _ = run.ops.dropout_forward(ones, self.dropout, run.dropout_key(self.head_site))
         h = h * mask[:, None]  # the same draw for every sequence of the example
         scores, c_linear = linear_forward(h, params, "head", run)  # (B, 1, K), or (B, N, 1)
-        return scores.reshape(b, -1), HeadCache(None, x.shape, ends, mask, c_linear, None, None, {})
+        return scores.reshape(b, -1), ScoresCache(x.shape, ends, mask, c_linear)
 
-    def head_backward(self, dscores: Array, grads: Parameters, cache: HeadCache, sequences: int, run: Run) -> Array:
+    def head_backward(self, dscores: Array, grads: Parameters, cache: ScoresCache, sequences: int, run: Run) -> Array:
         """dscores (B, K) or (B, N) to the gradient of every extracted state, (B·N, C)."""
         b, c = cache.mask.shape
         dh = linear_backward(dscores.reshape(b, -1, self.scores), cache.linear, grads, "head", run)
@@ -155,26 +167,26 @@ class CausalHead:
         self._check(b, n, t)
         rows = dataclasses.replace(run, row=run.row * n)  # a sequence's dropout must not depend on the shard it is in
         x, c_body = self.body.body_forward(params, batch.inputs.reshape(-1, t), rows)  # (B·N, T, C)
-        scores, cache = self.head_forward(params, x, batch, run)
+        scores, c_scores = self.head_forward(params, x, batch, run)
         loss, c_labels = label_loss_forward(scores, batch.labels, run, regression=self.regression)
-        cache = cache._replace(body=c_body, labels=c_labels, measures=c_labels.measures)
+        cache = HeadCache(c_body, c_scores, c_labels, None, c_labels.measures)
         if batch.targets is None or not self.auxiliary:
             return loss, cache
-        language, c_language = self.language_forward(params, x, batch, run)
+        language, c_language = self.language_forward(params, x, batch.targets, run)
         total = language * run.denominators.get("sequences", b * n)
         measures = cache.measures | {"lm_loss": (total, b * n)}
         return loss + self.auxiliary * language, cache._replace(language=c_language, measures=measures)
 
-    def language_forward(self, params: Parameters, x: Array, batch: ExtractBatch, run: Run) -> tuple[float, Any]:
+    def language_forward(self, params: Parameters, x: Array, targets: Array, run: Run) -> tuple[float, LanguageCache]:
         """L1: every sequence's mean cost per token, then their mean over the whole step's sequences."""
-        xp, targets = array_module(x), batch.targets.reshape(-1, x.shape[1])  # (B·N, T)
+        xp, targets = array_module(x), targets.reshape(-1, x.shape[1])  # (B·N, T)
         counted = targets != IGNORE
         at = xp.nonzero(counted)  # the M places where a token is predicted
         share = 1.0 / xp.maximum(counted.sum(axis=1), 1)  # 1/n_s
         logits, c_output = run.ops.linear_forward(x[at], self.body.output_weight(params))  # (M, C) @ (C, V)
         denominator = run.denominators.get("sequences", len(targets))
         loss, c_loss = run.ops.cross_entropy_forward(logits, targets[at], denominator=denominator, weights=share[at[0]])
-        return loss, (at, c_output, c_loss)
+        return loss, LanguageCache(at, c_output, c_loss)
 
     def _check(self, examples: int, sequences: int, tokens: int) -> None:
         if tokens > self.config.context:
@@ -194,14 +206,15 @@ class CausalHead:
         The extracted states feed the head and, like all states, the output layer: their gradients are summed.
         """
         dscores = label_loss_backward(scale, cache.labels, run, regression=self.regression)
-        sequences = len(cache.ends[0]) // len(cache.mask)
-        dend = self.head_backward(dscores, grads, cache, sequences, run)  # (B·N, C)
-        dx = run.ops.empty(cache.shape, like=dend)
+        scores = cache.scores
+        sequences = len(scores.ends[0]) // len(scores.mask)
+        dend = self.head_backward(dscores, grads, scores, sequences, run)  # (B·N, C)
+        dx = run.ops.empty(scores.shape, like=dend)
         dx[...] = 0
         if cache.language is not None:
             at, c_output, c_loss = cache.language
             dlogits = run.ops.cross_entropy_backward(scale * self.auxiliary, c_loss)  # loss + λ language
             dweight, first = self.body.output_gradient(grads)
             dx[at] = run.ops.linear_backward(dlogits, c_output, dweight, first=first)  # x[at]
-        dx[cache.ends] += dend  # x[ends]: one place of each sequence
+        dx[scores.ends] += dend  # x[ends]: one place of each sequence
         self.body.body_backward(dx, grads, cache.body, run)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from minigpt import ops
 from minigpt.blocks import (
     BlockConfig,
+    StackCache,
     block_specs,
     block_step,
     norm_backward,
@@ -28,18 +29,19 @@ from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
 from minigpt.data.batch import Batch
 from minigpt.models.causal_state import CausalState, start_causal
+from minigpt.ops import Cache
 
 
 class BodyCache(NamedTuple):
-    embedding: Any
-    blocks: list[Any]
-    final_norm: Any
+    embedding: Cache
+    blocks: StackCache
+    final_norm: Cache
 
 
 class LossCache(NamedTuple):
     body: BodyCache
-    output: Any
-    loss: Any
+    output: Cache
+    loss: Cache
 
 
 def check_ends(c: Any) -> None:
@@ -73,7 +75,7 @@ class DecoderOnly:
         specs = self.embedding_specs()
         for layer in range(self.config.layers):
             specs += block_specs(f"blocks.{layer}", self.block)
-        return specs + norm_specs("final_norm", self.block) if self.block.norm == "pre" else specs
+        return specs + norm_specs("final_norm", self.block) if self.block.pre else specs
 
     def output_specs(self) -> list[ParameterSpec]:
         """The output layer's own matrix, where it has one."""
@@ -118,11 +120,11 @@ class DecoderOnly:
         dweight, first = grads.claim("tokens" if self.config.tied else "output")
         return dweight.T if self.config.tied else dweight, first
 
-    def embed_forward(self, params: Parameters, ids: Array, run: Run, positions: int | Array) -> tuple[Array, Any]:
+    def embed_forward(self, params: Parameters, ids: Array, run: Run, positions: int | Array) -> tuple[Array, Cache]:
         """Token ids (B, T) to what the first block reads, (B, T, C)."""
         return run.ops.embedding_forward(ids, params["tokens"])
 
-    def embed_backward(self, dx: Array, grads: Parameters, cache: Any, run: Run) -> None:
+    def embed_backward(self, dx: Array, grads: Parameters, cache: Cache, run: Run) -> None:
         run.ops.embedding_backward(dx, cache, grads.into("tokens"))
 
     def body_forward(
@@ -149,13 +151,13 @@ class DecoderOnly:
         x, c_embedding = self.embed_forward(params, ids, run, positions)  # (B, T, C)
         x, c_blocks = stack_forward(x, params.scope("blocks"), self.block, run, self.first_site, masks, positions)
         c_final = None
-        if self.block.norm == "pre" and layers is None:
+        if self.block.pre and layers is None:
             x, c_final = norm_forward(x, params, "final_norm", self.block, run)
         return x, BodyCache(c_embedding, c_blocks, c_final)
 
     def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
         """Gradient of the last states (B, T, C) back to every parameter."""
-        if self.block.norm == "pre":
+        if self.block.pre:
             dx = norm_backward(dx, cache.final_norm, grads, "final_norm", self.block, run)
         dx = stack_backward(dx, cache.blocks, grads.scope("blocks"), self.block, run)
         self.embed_backward(dx, grads, cache.embedding, run)
@@ -226,6 +228,6 @@ class DecoderOnly:
             mask = state.masked(self.mask(layer, None), tokens)
             x = block_step(x, p, self.block, run, append, mask, positions)
         x = x[:, -1]
-        if self.block.norm == "pre":
+        if self.block.pre:
             x, _ = norm_forward(x, params, "final_norm", self.block, run)
         return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)

@@ -19,6 +19,8 @@ from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
     BlockConfig,
+    DecoderStackCache,
+    StackCache,
     block_specs,
     decoder_block_specs,
     decoder_block_step,
@@ -36,33 +38,39 @@ from minigpt.core.backend import Array, Backend
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
-from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.data.seq2seq import Seq2SeqBatch, given
 from minigpt.models.decoder_state import DecoderState
 from minigpt.models.key_values import empty_key_values
+from minigpt.ops import Cache
 
 
 class EmbeddingCache(NamedTuple):
-    tokens: Any
-    positions: Any
-    norm: Any
-    dropout: Any
+    tokens: Cache
+    positions: Cache
+    norm: Cache
+    dropout: Cache
 
 
-class StackCache(NamedTuple):
+class EncoderCache(NamedTuple):
     embedding: EmbeddingCache
-    blocks: list[Any]
+    blocks: StackCache
+
+
+class DecoderCache(NamedTuple):
+    embedding: EmbeddingCache
+    blocks: DecoderStackCache
 
 
 class BodyCache(NamedTuple):
-    encoder: StackCache
-    decoder: StackCache
+    encoder: EncoderCache
+    decoder: DecoderCache
     memory: Array  # (B, S, C)
 
 
 class LossCache(NamedTuple):
     body: BodyCache
-    output: Any
-    loss: Any
+    output: Cache
+    loss: Cache
     correct: tuple[int, int]  # how many targets have the largest score, of how many
 
 
@@ -85,7 +93,7 @@ def check_shape(c: Any) -> None:
 
 
 class EncoderDecoder:
-    """The body of both models, and their common head: the next target token. It holds no state.
+    """The body of both models. It holds no state.
 
     Attributes:
         embedding_scale: what embeddings are multiplied with before positions are added.
@@ -173,20 +181,20 @@ class EncoderDecoder:
 
     def encode_forward(
         self, params: Parameters, source: Array, padding: Array | None, run: Run, layers: int | None = None
-    ) -> tuple[Array, StackCache]:
+    ) -> tuple[Array, EncoderCache]:
         """Source ids (B, S) to the memory (B, S, C), or to the states behind so many layers."""
         x, c_embedding = self.embed_forward(params, "encoder", source, run)
         masks = [ops.Mask(key_padding=padding)] * (self.config.encoder_layers if layers is None else layers)
         x, c_blocks = stack_forward(x, params.scope("encoder.blocks"), self.block, run, 1, masks)
-        return x, StackCache(c_embedding, c_blocks)
+        return x, EncoderCache(c_embedding, c_blocks)
 
-    def encode_backward(self, dmemory: Array, grads: Parameters, cache: StackCache, run: Run) -> None:
+    def encode_backward(self, dmemory: Array, grads: Parameters, cache: EncoderCache, run: Run) -> None:
         dmemory = stack_backward(dmemory, cache.blocks, grads.scope("encoder.blocks"), self.block, run)
         self.embed_backward(dmemory, grads, "encoder", cache.embedding, run)
 
     def decode_forward(
         self, params: Parameters, ids: Array, memory: Array, padding: Array | None, run: Run
-    ) -> tuple[Array, StackCache]:
+    ) -> tuple[Array, DecoderCache]:
         """Target ids (B, T) and the memory (B, S, C) to the decoder's last states (B, T, C).
 
         The target needs no padding mask: what is filled up on the right is later than every real token.
@@ -196,9 +204,9 @@ class EncoderDecoder:
         p, c, site = params.scope("decoder.blocks"), self.decoder_block, self._decoder_site + 1
         layers = self.config.decoder_layers
         x, c_blocks = decoder_stack_forward(x, memory, p, c, run, site, layers, mask, memory_mask)
-        return x, StackCache(c_embedding, c_blocks)
+        return x, DecoderCache(c_embedding, c_blocks)
 
-    def decode_backward(self, dx: Array, grads: Parameters, cache: StackCache, run: Run, dmemory: Array) -> None:
+    def decode_backward(self, dx: Array, grads: Parameters, cache: DecoderCache, run: Run, dmemory: Array) -> None:
         """Gradients of the decoder; every layer adds what the memory receives into `dmemory` (B, S, C)."""
         g = grads.scope("decoder.blocks")
         dx = decoder_stack_backward(dx, cache.blocks, g, self.decoder_block, run, dmemory)
@@ -217,7 +225,11 @@ class EncoderDecoder:
         self.decode_backward(dx, grads, cache.decoder, run, dmemory)
         self.encode_backward(dmemory, grads, cache.encoder, run)
 
-    def output_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, Any]:
+
+class Seq2Seq(EncoderDecoder):
+    """The body with the common head: the next target token."""
+
+    def output_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, Cache]:
         """Scores of every token (…, V) from the decoder's states (…, C); the matrix is the embedding's."""
         return run.ops.linear_forward(x, params["tokens"].T, params.get("final_logits_bias"))
 
@@ -231,15 +243,16 @@ class EncoderDecoder:
 
         Labels are smoothed in training only, so that what is evaluated is a likelihood.
         """
+        targets = given(batch.targets, "targets")
         x, c_body = self.body_forward(params, batch, run)
         logits, c_output = self.output_forward(params, x, run)  # tied: (B, T, C) @ (C, V)
         loss, c_loss = run.ops.cross_entropy_forward(
             logits,
-            batch.targets,
+            targets,
             denominator=run.denominators.get("tokens"),
             label_smoothing=self.config.label_smoothing if run.train else 0.0,
         )
-        correct = int((logits.argmax(axis=-1) == batch.targets).sum()), ops.count_targets(batch.targets)
+        correct = int((logits.argmax(axis=-1) == targets).sum()), ops.count_targets(targets)
         return loss, LossCache(c_body, c_output, c_loss, correct)
 
     def backward(
@@ -255,8 +268,8 @@ class EncoderDecoder:
         dx = run.ops.linear_backward(dlogits, cache.output, dembedding.T, first=first)
         self.body_backward(dx, grads, cache.body, run)
 
-    def measures(self, cache: Any) -> Measures:
-        """How often the most probable token (class, place) was the right one."""
+    def measures(self, cache: LossCache) -> Measures:
+        """How often the most probable token was the right one."""
         return {"accuracy": cache.correct}
 
     def start(self, params: Parameters, batch: Seq2SeqBatch, max_len: int, run: Run = EVALUATION) -> DecoderState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt import ops
 from minigpt.blocks import BlockConfig
@@ -18,6 +18,7 @@ from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.models.decoder_only import DecoderOnly, check_ends
+from minigpt.ops import Cache
 from minigpt.ops.sinusoid import sinusoid_table
 
 
@@ -109,9 +110,9 @@ class GPTConfig:
 
 
 class EmbeddingCache(NamedTuple):
-    tokens: Any
-    positions: Any
-    dropout: Any
+    tokens: Cache
+    positions: Cache
+    dropout: Cache
 
 
 class GPT(DecoderOnly):

@@ -6,16 +6,16 @@ should have been.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.measures import Measures
-from minigpt.ops import count_targets
+from minigpt.ops import Cache, count_targets
 
 
 class LabelCache(NamedTuple):
-    loss: Any
+    loss: Cache
     scores: Array  # (B, K), what the head said
     measures: Measures
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 
 from minigpt.blocks import BlockConfig
 from minigpt.core.backend import Array, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.models.encoder_decoder import EncoderDecoder, check_shape
+from minigpt.models.encoder_decoder import Seq2Seq, check_shape
 from minigpt.ops import sinusoid_table
 
 
@@ -87,7 +88,7 @@ class TransformerConfig:
         return self.block()
 
 
-class Transformer(EncoderDecoder):
+class Transformer(Seq2Seq):
     """A Transformer: configuration, parameter specification, forward and backward. It holds no state."""
 
     family = "transformer"
@@ -114,5 +115,5 @@ def _glorot(spec: ParameterSpec) -> ParameterSpec:
 
 
 @lru_cache(maxsize=8)
-def _sinusoids(length: int, width: int, layout: str, dtype: str, xp) -> Array:
+def _sinusoids(length: int, width: int, layout: str, dtype: str, xp: ModuleType) -> Array:
     return xp.asarray(sinusoid_table(length, width, layout=layout), dtype=dtype)

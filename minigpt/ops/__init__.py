@@ -45,11 +45,12 @@ from minigpt.ops.losses import (
     squared_error_forward,
 )
 from minigpt.ops.norm import layernorm_backward, layernorm_forward, rmsnorm_backward, rmsnorm_forward
+from minigpt.ops.operations import Activation, Cache, Operations
 from minigpt.ops.rope import Rope, RopeScaling, rope_backward, rope_forward
 from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.ops.softmax import softmax_backward, softmax_forward
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Activation] = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
     "gelu_erf": (gelu_erf_forward, gelu_erf_backward),
@@ -64,8 +65,11 @@ __all__ = [
     "ELEMENTWISE",
     "IGNORE",
     "NO_MASK",
+    "Activation",
+    "Cache",
     "DropoutKey",
     "Mask",
+    "Operations",
     "Rope",
     "RopeScaling",
     "add",

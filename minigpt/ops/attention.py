@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver
@@ -146,7 +146,7 @@ def attention_backward(
     return deliver(_as_heads(dq), dq_out), deliver(_as_heads(dk), dk_out), deliver(_as_heads(dv), dv_out)
 
 
-def attention_results(cache: Any) -> Any:
+def attention_results(cache: AttentionCache) -> AttentionCache:
     """What of a cache is worth keeping until `attention_cache` makes the cache again: here all of it.
 
     Where q, k and v are most of the cache, an implementation may leave them out.
@@ -154,6 +154,6 @@ def attention_results(cache: Any) -> Any:
     return cache
 
 
-def attention_cache(q: Array, k: Array, v: Array, results: Any) -> Any:
+def attention_cache(q: Array, k: Array, v: Array, results: AttentionCache) -> AttentionCache:
     """The cache that `attention_forward` gave for the same q, k and v, of its `attention_results`."""
     return results

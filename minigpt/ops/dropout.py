@@ -8,9 +8,10 @@ that recomputes, draws what it drew before.
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver
@@ -73,7 +74,7 @@ def _draws(xp: ModuleType, states: Array, first: int, count: int) -> Array:
     return z.view(xp.uint32)[:, first % 2 : first % 2 + count]
 
 
-def _multiplier(draws: Array, rate: float, dtype: Any) -> Array:
+def _multiplier(draws: Array, rate: float, dtype: DTypeLike) -> Array:
     """0 where a draw falls below the rate, 1/(1 − rate) elsewhere."""
     xp = array_module(draws)
     return (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=dtype)
@@ -88,7 +89,7 @@ def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     return _multiplier(_draws(xp, states, first, entries).reshape(x.shape), rate, x.dtype)
 
 
-def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: Any) -> np.ndarray:
+def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: DTypeLike) -> np.ndarray:
     """The part of `dropout_multiplier` for entries first … first + count − 1 of one row, (count,), on the CPU."""
     states = np.asarray([_row_state(key, row)], dtype=np.uint64)
     return _multiplier(_draws(np, states, first, count)[0], rate, dtype)

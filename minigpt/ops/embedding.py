@@ -94,20 +94,23 @@ def position_forward(
 
 def position_backward(dy: Array, cache: PositionCache, dtable: Array | None, *, out: Array | None = None) -> Array:
     """dP[m] += Σ_{bt: m_bt = m} dy_bt and dx = dy. `dtable` is None where the table is fixed (sinusoids)."""
-    if dtable is not None and is_offset(cache.positions):
-        dtable[cache.positions : cache.positions + cache.length] += dy.sum(axis=0)  # (B, T, C) -> (T, C)
-    elif dtable is not None:
-        embedding_backward(dy, EmbeddingCache(cache.positions, cache.table_rows), dtable)
+    positions, length, context = cache
+    if dtable is not None:
+        if is_offset(positions):
+            dtable[positions : positions + length] += dy.sum(axis=0)  # (B, T, C) -> (T, C)
+        else:
+            embedding_backward(dy, EmbeddingCache(positions, context), dtable)
     return deliver(dy, out)
 
 
 def position_rows(cache: PositionCache, xp: ModuleType) -> slice | Array:
     """Which rows of the table are added; refuses those beyond its end (on a GPU only where that costs nothing)."""
     positions, length, context = cache
+    last = 0
     if is_offset(positions):
-        last, rows_of_table = positions + length - 1, slice(positions, positions + length)
-    else:
-        last, rows_of_table = positions.max(initial=0) if xp is np else 0, positions
+        last = positions + length - 1
+    elif xp is np:
+        last = positions.max(initial=0)
     if last >= context:
         raise ValueError(f"{last + 1} positions do not fit the model's context of {context} tokens")
-    return rows_of_table
+    return slice(positions, positions + length) if is_offset(positions) else positions

@@ -7,7 +7,6 @@ resuming, samples, other objectives). A test holds its weights with one worker t
 from __future__ import annotations
 
 import math
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,8 @@ from minigpt.blocks.run import Run
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.dataset import random_batch, window_batches
-from minigpt.models import GPT, Llama
+from minigpt.models.decoder_only import DecoderOnly
+from minigpt.ops import Operations
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
 from minigpt.train.schedule import ScheduleConfig, learning_rate
 
@@ -39,7 +39,7 @@ class Evaluation(NamedTuple):
 
 
 def train(
-    model: GPT | Llama,
+    model: DecoderOnly,
     params: Parameters,
     tokens: np.ndarray,
     validation: np.ndarray,
@@ -51,7 +51,7 @@ def train(
     seed: int = 0,
     eval_every: int = 100,
     eval_tokens: int = 20_000,
-    operations: ModuleType = ops,
+    operations: Operations = ops,
 ) -> tuple[list[Step], list[Evaluation]]:
     """Train `params` in place, and return what to log.
 
@@ -81,10 +81,7 @@ def train(
         model.backward(params, grads, cache, run)
 
         norm = global_norm(grads)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise UserError(
-                f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak"
-            )
+        check_finite(step, loss, norm)
         seen, new = step * batch.inputs.size, batch.inputs.size
         lr = learning_rate(schedule, step, schedule.steps or steps, tokens=seen, step_tokens=new)
         adamw.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
@@ -93,13 +90,19 @@ def train(
     return log, evaluations
 
 
+def check_finite(step: int, loss: float, norm: float) -> None:
+    """Raise UserError where the numbers have got out of hand."""
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise UserError(f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak")
+
+
 def evaluate(
-    model: GPT | Llama,
+    model: DecoderOnly,
     params: Parameters,
     tokens: np.ndarray,
     rows: int,
     limit: int | None = None,
-    operations: ModuleType = ops,
+    operations: Operations = ops,
 ) -> float:
     """The mean loss over windows side by side: over each token once, or over about `limit` of them."""
     batches = [make() for make in window_batches(tokens, rows, model.config.context, limit)]

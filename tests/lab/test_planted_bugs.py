@@ -164,7 +164,7 @@ def test_memory_gradient_of_one_decoder_layer_only(monkeypatch):
 
 
 def test_pooler_gradient_in_place_of_that_of_the_masked_head(monkeypatch):
-    from minigpt.models.bert import BertBody
+    from minigpt.models.bert_body import BertBody
 
     right = BertBody.pooler_backward
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from minigpt import fast, ops
+from minigpt.blocks.mixed import Mixed
 from minigpt.fast import long_attention
+from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.lab.gradcheck.cases import operation_cases
+from minigpt.ops import Operations
 
 CASES = {case.name: case for case in operation_cases()}
 FAST = {case.name: case for case in operation_cases(fast)}
@@ -166,6 +169,27 @@ def test_both_implementations_have_the_same_operations():
     names = {name for name in ops.__all__ if name.endswith(("_forward", "_backward"))} | {"ACTIVATIONS"}
     assert names - {"relu_forward", "relu_backward"} <= set(fast.__all__)
     assert fast.ACTIVATIONS.keys() == ops.ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("table", [ops, fast, operations_table(), Mixed(fast), Mixed(operations_table(), NATIVE)])
+def test_every_table_has_the_operations_that_models_ask_for(table):
+    asked = {name: function for name, function in vars(Operations).items() if not name.startswith("_")}
+    assert "layernorm_backward" in asked and len(asked) > 25
+    for name in asked.keys() - {"ACTIVATIONS"}:
+        assert callable(getattr(table, name)), name
+    assert table.ACTIVATIONS.keys() == ops.ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("keys", [9, 520])
+@pytest.mark.parametrize("table", [ops, fast, Mixed(fast)], ids=["plain", "fast", "16 bits"])
+def test_attention_s_cache_is_made_again_from_its_results(table, keys):
+    rng = np.random.default_rng(0)
+    dtype = "float16" if isinstance(table, Mixed) else "float32"
+    q, k, v = (rng.standard_normal((1, n, 1, 4)).astype(dtype) for n in (20, keys, keys))
+    y, cache = table.attention_forward(q, k, v)
+    again = table.attention_cache(q, k, v, table.attention_results(cache))
+    for a, b in zip(table.attention_backward(y, cache), table.attention_backward(y, again), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # Not those that hold a mask, ids or a draw for the whole batch: their shards are compared in tests/models.

@@ -1,0 +1,241 @@
+"""What every BERT has, whatever head stands on it: configuration, embeddings, blocks and pooler.
+
+Token, position and segment embeddings are summed and normalised; the blocks are post-norm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from minigpt import ops
+from minigpt.blocks import (
+    SITES_PER_BLOCK,
+    BlockConfig,
+    StackCache,
+    block_specs,
+    linear_backward,
+    linear_forward,
+    linear_specs,
+    norm_backward,
+    norm_forward,
+    norm_specs,
+    stack_backward,
+    stack_forward,
+)
+from minigpt.blocks.run import Run
+from minigpt.core.backend import Array, Backend, array_module
+from minigpt.core.errors import UserError
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.models.comparing import begin_comparing
+from minigpt.ops import Cache
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """The shape of a BERT.
+
+    Attributes:
+        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
+        context: the largest number of tokens the model sees at once, and of learned positions.
+        layers, heads, width: L, H, C; H divides C.
+        feed_forward: F; 0 means 4 C.
+        token_types: how many kinds of segments there are.
+        pairs: whether the model also learns next-sentence prediction, for which it has a pooler and a second head.
+        activation: "gelu_erf" (the first release, and Hugging Face), "gelu_tanh" (the released code since), "relu",
+            "silu" or "tanh".
+        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
+            probabilities.
+        norm_eps: ε of the norms.
+        init_std: standard deviation of initial weights.
+        truncated_init: whether no initial weight is further than 2 init_std from 0 (BERT's code), or any may be
+            (Hugging Face's).
+        attention_init: "normal" (BERT's), or "comparing": the first layer starts by looking for the same token in the
+            other segment (ours, for sentence pairs of little text; see `minigpt.models.comparing`).
+        headless: whether the heads of both tasks are missing, as in most published encoders: the model gives states,
+            for embeddings, and predicts nothing. `pairs` then says whether it has the pooler.
+    """
+
+    vocab_size: int = 0
+    context: int = 128
+    layers: int = 2
+    heads: int = 2
+    width: int = 128
+    feed_forward: int = 0
+    token_types: int = 2
+    pairs: bool = True
+    activation: str = "gelu_erf"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    norm_eps: float = 1e-12
+    init_std: float = 0.02
+    truncated_init: bool = True
+    attention_init: str = "normal"
+    headless: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.feed_forward:
+            object.__setattr__(self, "feed_forward", 4 * self.width)
+        for name in ("layers", "heads", "width", "feed_forward"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
+        if self.context < 5:
+            raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
+        if self.token_types < 2 and self.pairs and not self.headless:
+            raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
+        if self.attention_init not in ("normal", "comparing"):
+            raise UserError(f'model.attention_init is {self.attention_init!r}; choose "normal" or "comparing"')
+        if self.token_types < 2 and self.attention_init == "comparing":
+            raise UserError(f"model.token_types is {self.token_types}; there must be 2 segments to compare")
+        if self.vocab_size < 0 or self.token_types < 1:
+            raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
+        if self.width % self.heads:
+            raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
+        if self.activation not in ops.ELEMENTWISE:
+            raise UserError(f"model.activation is {self.activation!r}; choose from {', '.join(ops.ELEMENTWISE)}")
+        for name in ("dropout", "attention_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if not (self.norm_eps > 0 and self.init_std > 0):
+            raise UserError("model.norm_eps and model.init_std must be positive")
+
+    def block(self) -> BlockConfig:
+        """The blocks' part of the configuration."""
+        return BlockConfig(
+            self.width,
+            self.heads,
+            self.feed_forward,
+            norm="post",
+            norm_eps=self.norm_eps,
+            activation=self.activation,
+            dropout=self.dropout,
+            attention_dropout=self.attention_dropout,
+            init_std=self.init_std,
+            residual_std=self.init_std,
+        )
+
+
+class BodyCache(NamedTuple):
+    tokens: Cache
+    positions: Cache
+    token_types: Cache
+    norm: Cache
+    dropout: Cache
+    blocks: StackCache
+
+
+class PoolerCache(NamedTuple):
+    shape: tuple[int, ...]
+    linear: Cache
+    tanh: Cache
+
+
+class BertBody:
+    """What all of BERT's heads stand on: embeddings, blocks, and for some of them the pooler. It holds no state.
+
+    A subclass adds its head's tensors in `head_specs` and its own forward and backward.
+    """
+
+    family = "bert"
+
+    @property
+    def has_pooler(self) -> bool:
+        return True
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in an attention head, which decides which kernels can run."""
+        return self.block.head_width
+
+    def __init__(self, config: BertConfig):
+        if config.vocab_size < 1:
+            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        self.config, self.block = config, config.block()
+        specs = self.body_specs() + self.head_specs()
+        if config.truncated_init:
+            specs = [spec._replace(truncated=True) for spec in specs]
+        self.specs = decayed_first(specs)
+
+    def body_specs(self) -> list[ParameterSpec]:
+        c = self.config
+        specs = [
+            ParameterSpec("tokens", (c.vocab_size, c.width), c.init_std),
+            ParameterSpec("positions", (c.context, c.width), c.init_std),
+            ParameterSpec("token_types", (c.token_types, c.width), c.init_std),
+            *norm_specs("embedding_norm", self.block),
+        ]
+        for layer in range(c.layers):
+            specs += block_specs(f"blocks.{layer}", self.block)
+        return specs + self.linear_specs("pooler", c.width, c.width) if self.has_pooler else specs
+
+    def head_specs(self) -> list[ParameterSpec]:
+        return []
+
+    def linear_specs(self, name: str, inputs: int, outputs: int) -> list[ParameterSpec]:
+        return linear_specs(name, inputs, outputs, std=self.config.init_std, bias=True)
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(spec.size for spec in self.specs)
+
+    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
+        """Draw initial parameters: (truncated) normal weights, zero biases, unit gains."""
+        c, params = self.config, initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        if c.attention_init == "comparing":
+            begin_comparing(params, layers=c.layers, heads=c.heads, seed=seed)
+        return params
+
+    def body_forward(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run,
+        token_types: Array | None = None,
+        key_padding: Array | None = None,
+        layers: int | None = None,
+    ) -> tuple[Array, BodyCache]:
+        """Token ids (B, T) to the last layer's states (B, T, C).
+
+        Args:
+            token_types: (B, T) the segment of each token; None means that all are of type 0.
+            key_padding: (B, T), True at real tokens, which are the only ones that any token looks at; None when all
+                are. States at padding mean nothing.
+            layers: stop behind so many blocks; None goes to the end.
+        """
+        c = self.config
+        if token_types is None:
+            token_types = array_module(ids).zeros_like(ids)
+        x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
+        x, c_positions = run.ops.position_forward(x, params["positions"])
+        types, c_types = run.ops.embedding_forward(token_types, params["token_types"])
+        x = run.ops.add(x, types)
+        x, c_norm = norm_forward(x, params, "embedding_norm", self.block, run)
+        x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
+        masks = [ops.Mask(key_padding=key_padding)] * (c.layers if layers is None else layers)
+        x, c_blocks = stack_forward(x, params.scope("blocks"), self.block, run, 1, masks)
+        return x, BodyCache(c_tokens, c_positions, c_types, c_norm, c_dropout, c_blocks)
+
+    def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
+        """Gradient of the last states (B, T, C) back to every parameter of the body."""
+        dx = stack_backward(dx, cache.blocks, grads.scope("blocks"), self.block, run)
+        dx = run.ops.dropout_backward(dx, cache.dropout)
+        dx = norm_backward(dx, cache.norm, grads, "embedding_norm", self.block, run)
+        run.ops.embedding_backward(dx, cache.token_types, grads.into("token_types"))  # x + types
+        dx = run.ops.position_backward(dx, cache.positions, grads.into("positions"))
+        run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))
+
+    def pooler_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, PoolerCache]:
+        """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C)."""
+        h, c_linear = linear_forward(x[:, 0], params, "pooler", run)  # (B, C)
+        h, c_tanh = run.ops.tanh_forward(h)
+        return h, PoolerCache(x.shape, c_linear, c_tanh)
+
+    def pooler_backward(self, dh: Array, dx: Array, grads: Parameters, cache: PoolerCache, run: Run) -> None:
+        """Add the gradient of [CLS]'s state into dx (B, T, C)."""
+        dh = run.ops.tanh_backward(dh, cache.tanh)
+        dx[:, 0] += linear_backward(dh, cache.linear, grads, "pooler", run)  # x[:, 0]
+
+    @property
+    def head_site(self) -> int:
+        """The first dropout site behind the body's."""
+        return 1 + self.config.layers * SITES_PER_BLOCK
