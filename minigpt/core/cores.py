@@ -37,7 +37,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 def _groups(root: Path) -> Iterator[Path]:
     """The folders of the control groups that this process is in, and of those above them."""
-    own = {}  # the path of our group in the hierarchy: "" for version 2, "cpu" for version 1
+    own: dict[str, str] = {}  # the path of our group in the hierarchy: "" for version 2, "cpu" for version 1
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         own |= {name: path for name in controllers.split(",") if name in ("", "cpu")}

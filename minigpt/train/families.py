@@ -21,14 +21,14 @@ from minigpt.models import (
     GPTConfig,
     Llama,
     LlamaConfig,
+    Model,
     Transformer,
     TransformerConfig,
 )
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks.inputs import MakeInputs, bart_inputs, bert_inputs, causal_inputs
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.objectives import BertObjective, CausalObjective, DenoisingObjective, SequenceObjective
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives import BertObjective, CausalObjective, DenoisingObjective, Objective, SequenceObjective
 from minigpt.train.objectives.labels import BartLabels, BertLabels, CausalLabels
 from minigpt.train.objectives.spans import BartSpanObjective, BertSpanObjective
 from minigpt.train.objectives.task import TaskObjective
@@ -50,7 +50,7 @@ class Family:
     """
 
     config: type[Any]
-    model: type[Any]
+    model: type[Model]
     objective: type[Objective]
     continues: bool = False
     inputs: MakeInputs | None = None
@@ -120,12 +120,12 @@ def task_objective(family: str, task: str) -> type[TaskObjective]:
     return FAMILIES[family].tasks[kind]
 
 
-def objective_class(family: str, task: str = "") -> type[Any]:
+def objective_class(family: str, task: str = "") -> type[Objective]:
     """The class of a family's objective: that of pretraining, or of fine-tuning for a task."""
     return task_objective(family, task) if task else FAMILIES[family].objective
 
 
-def make_model(config: RunConfig) -> Any:
+def make_model(config: RunConfig) -> Model:
     """The model that a run trains: its family's, or for a task its body with a head."""
     body = FAMILIES[config.family].model
     return task_objective(config.family, config.task).model(config, body) if config.task else body(config.model)

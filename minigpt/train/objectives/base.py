@@ -1,4 +1,4 @@
-"""The contract of objectives as a class: what each has to say, and what most of them leave as it is."""
+"""The contract of an objective: what every one of them has to say, and what most leave as it is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from minigpt.core.params import Parameters
+from minigpt.data.batch import AnyBatch
+from minigpt.models.model import Model
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score, mean_loss
 from minigpt.train.objectives.landmarks import Landmarks
-from minigpt.train.passes import Batch, Model
 from minigpt.train.settings import RunConfig, SampleConfig
 
 
 class LoadedData(Protocol):
-    """What `Objective.load` gives."""
+    """What `Objective.load` gives: two parts of any kind, and what names all that batches are made from.
+
+    A run that resumes insists on the same fingerprint.
+    """
 
     @property
     def train(self) -> Any: ...
@@ -25,10 +29,11 @@ class LoadedData(Protocol):
 
 
 class Objective:
-    """What a family learns from (see `minigpt.train.objectives`, which says what each of these is to do).
+    """What a family learns from.
 
     Attributes:
-        Config: the section [objective] of the configuration.
+        Config: a frozen dataclass: the section [objective] of the configuration. Every field has a default;
+            `__post_init__` raises UserError for values that cannot be.
         has_baseline: whether `baseline` can be asked for.
     """
 
@@ -36,44 +41,90 @@ class Objective:
     has_baseline = False
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
+        """Take the whole configuration.
+
+        Raises:
+            UserError: it and the tokenizer do not fit (a special token that is missing, a prompt that is too long).
+        """
         self.config, self.settings, self.tokenizer = config, config.objective, tokenizer
 
     @staticmethod
     def special_tokens(config: RunConfig) -> tuple[str, ...]:
+        """Names of the special tokens that a tokenizer trained for the run must have.
+
+        None where its kind brings them, or none are needed.
+        """
         return ()
 
     def load(self) -> LoadedData:
+        """Read `config.data.sources` and split off the validation part."""
         raise NotImplementedError
 
     def read(self, sources: Sequence[str]) -> Any:
+        """Read another text, all of it, for evaluation: what `validation` is of `load()`."""
         raise NotImplementedError
 
-    def batch(self, data: Any, rows: int, *, seed: int, step: int, part: int, first_row: int) -> Batch:
+    def batch(self, data: Any, rows: int, *, seed: int, step: int, part: int, first_row: int) -> AnyBatch:
+        """A training batch of so many rows from `load().train`: a pure function of its arguments.
+
+        So resuming gives the same bits.
+
+        Args:
+            part: numbers the batches of one step (gradient accumulation).
+            first_row: the batch's first row, counted through the whole run (for sampling without replacement).
+        """
         raise NotImplementedError
 
     def evaluation_batches(self, data: Any, rows: int, limit: int | None = None) -> list[Callable[[], Any]]:
+        """Functions, each of which makes one batch, always the same, of up to `rows` rows.
+
+        Args:
+            limit: about how many tokens; None for all.
+        """
         raise NotImplementedError
 
     def evaluate(
         self, model: Model, params: Parameters, batches: Sequence[Callable[[], Any]], *, final: bool = False, **how: Any
-    ) -> Score | None:
+    ) -> Any:
+        """The score of all batches: something with `loss`, `measures` and `counted`; None if it was stopped.
+
+        An objective whose scores are no sums over batches has its own.
+
+        Args:
+            final: whether training is over, and there is time to look closer.
+            how: see `minigpt.train.loss.mean_loss`.
+        """
         return mean_loss(model, params, batches, **how)
 
     def landmarks(self, dataset: Any, limit: int | None = None) -> Landmarks | None:
+        """What the validation loss lies between, on the batches that evaluation makes with this limit.
+
+        None where it is not known (see `minigpt.train.objectives.landmarks`).
+        """
         return None
 
     def about(self, dataset: Any) -> str:
+        """A few words for the line that training begins with: how much there is, how long a row is."""
         raise NotImplementedError
 
-    def report(self, score: Score, data: Any) -> tuple[dict[str, Any], str]:
+    def report(self, score: Any, data: Any) -> tuple[dict[str, Any], str]:
+        """What `minigpt eval` says: the values for --json, and a sentence."""
         raise NotImplementedError
 
     def baseline(
         self, train: Any, score: Score, batches: Sequence[Callable[[], Any]], data: Any
     ) -> tuple[dict[str, Any], str]:
+        """The same for the simplest model that has seen the training text, on the same batches.
+
+        Only where `has_baseline` is true (`minigpt eval --baseline`).
+        """
         raise NotImplementedError
 
     def sample(
-        self, model: Model, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
+        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
     ) -> Iterator[str]:
+        """Yield, in pieces, text that shows what the model has learned; a function of its arguments.
+
+        A continuation of settings.prompt, masks filled in, a text repaired.
+        """
         raise NotImplementedError
