@@ -21,9 +21,36 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def one_of(name: str, value: str, choices: Iterable[str]) -> None:
-    """Raise UserError unless the value of the setting `name` is one of the choices."""
-    require(value in choices, f"{name} is {value!r}; choose one of {', '.join(choices)}")
+def one_of(name: str, value: str, choices: Iterable[str], words: str = "choose one of") -> None:
+    """Raise UserError unless the value of the setting `name` is one of the choices, of which there may be many."""
+    require(value in choices, f"{name} is {value!r}; {words} {', '.join(choices)}")
+
+
+def choice(name: str, value: str, *choices: str) -> None:
+    """Raise UserError unless the value of the setting `name` is one of a few choices."""
+    *others, last = (f'"{one}"' for one in choices)
+    require(value in choices, f"{name} is {value!r}; choose {', '.join(others)} or {last}")
+
+
+def at_least(least: int, section: str, settings: Any, *names: str) -> None:
+    """Raise UserError for the first of these settings of a section that is below the least."""
+    for name in names:
+        value = getattr(settings, name)
+        must = f"must be at least {least}" if least else "must not be negative"
+        require(value >= least, f"{section}.{name} is {value}; it {must}")
+
+
+def rates(section: str, settings: Any, *names: str) -> None:
+    """Raise UserError for the first of these settings of a section that is no rate: at least 0 and below 1."""
+    for name in names:
+        value = getattr(settings, name)
+        require(0.0 <= value < 1.0, f"{section}.{name} is {value}; it must be at least 0 and below 1")
+
+
+def multiple(section: str, settings: Any, name: str, divisor: str) -> None:
+    """Raise UserError unless one setting of a section is a multiple of another."""
+    value, by = getattr(settings, name), getattr(settings, divisor)
+    require(value % by == 0, f"{section}.{name} {value} is not a multiple of {section}.{divisor} {by}")
 
 
 def build_section(section: str, cls: type, content: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
+from minigpt.core.settings import at_least, one_of
 from minigpt.data.batch import Rows, pad_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
@@ -97,15 +98,12 @@ class BertData:
     whole_words: bool = False
 
     def __post_init__(self) -> None:
-        if self.documents not in FORMS:
-            raise UserError(f"objective.documents is {self.documents!r}; choose one of {', '.join(FORMS)}")
+        one_of("objective.documents", self.documents, FORMS)
         if not 0 <= self.short_probability <= 1:
             raise UserError(f"objective.short_probability is {self.short_probability}; it must be from 0 to 1")
         if not 0 < self.mask_probability < 1:
             raise UserError(f"objective.mask_probability is {self.mask_probability}; it must be between 0 and 1")
-        for name in ("dupe_factor", "max_predictions"):
-            if getattr(self, name) < 1:
-                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be at least 1")
+        at_least(1, "objective", self, "dupe_factor", "max_predictions")
 
 
 class Examples:

@@ -17,6 +17,7 @@ from minigpt.core.backend import Array, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
+from minigpt.core.settings import at_least
 from minigpt.data.seq2seq import Seq2SeqBatch, given
 from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, check_shape
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
@@ -70,9 +71,7 @@ class BARTConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         check_shape(self)
-        for name in ("decoder_heads", "decoder_feed_forward"):
-            if getattr(self, name) < 0:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must not be negative")
+        at_least(0, "model", self, "decoder_heads", "decoder_feed_forward")
         if self.decoder_heads and self.width % self.decoder_heads:
             raise UserError(f"model.width {self.width} is not a multiple of model.decoder_heads {self.decoder_heads}")
 

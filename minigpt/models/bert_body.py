@@ -27,6 +27,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates
 from minigpt.models.comparing import begin_comparing
 from minigpt.ops import Cache
 
@@ -76,26 +77,19 @@ class BertConfig:
     def __post_init__(self) -> None:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
-        for name in ("layers", "heads", "width", "feed_forward"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
+        at_least(1, "model", self, "layers", "heads", "width", "feed_forward")
         if self.context < 5:
             raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
         if self.token_types < 2 and self.pairs and not self.headless:
             raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
-        if self.attention_init not in ("normal", "comparing"):
-            raise UserError(f'model.attention_init is {self.attention_init!r}; choose "normal" or "comparing"')
+        choice("model.attention_init", self.attention_init, "normal", "comparing")
         if self.token_types < 2 and self.attention_init == "comparing":
             raise UserError(f"model.token_types is {self.token_types}; there must be 2 segments to compare")
         if self.vocab_size < 0 or self.token_types < 1:
             raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
-        if self.width % self.heads:
-            raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
-        if self.activation not in ops.ELEMENTWISE:
-            raise UserError(f"model.activation is {self.activation!r}; choose from {', '.join(ops.ELEMENTWISE)}")
-        for name in ("dropout", "attention_dropout"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        multiple("model", self, "width", "heads")
+        one_of("model.activation", self.activation, ops.ELEMENTWISE, "choose from")
+        rates("model", self, "dropout", "attention_dropout")
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
 

@@ -38,6 +38,7 @@ from minigpt.core.backend import Array, Backend
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.core.settings import at_least, multiple, one_of, rates
 from minigpt.data.seq2seq import Seq2SeqBatch, given
 from minigpt.models.decoder_state import DecoderState
 from minigpt.models.key_values import empty_key_values
@@ -76,18 +77,11 @@ class LossCache(NamedTuple):
 
 def check_shape(c: Any) -> None:
     """Raise UserError for a configuration that describes no encoder–decoder."""
-    for name in ("context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward"):
-        if getattr(c, name) < 1:
-            raise UserError(f"model.{name} is {getattr(c, name)}; it must be at least 1")
-    if c.vocab_size < 0:
-        raise UserError(f"model.vocab_size is {c.vocab_size}; it must not be negative")
-    if c.width % c.heads:
-        raise UserError(f"model.width {c.width} is not a multiple of model.heads {c.heads}")
-    if c.activation not in ops.ELEMENTWISE:
-        raise UserError(f"model.activation is {c.activation!r}; choose from {', '.join(ops.ELEMENTWISE)}")
-    for name in ("dropout", "attention_dropout", "activation_dropout", "label_smoothing"):
-        if not 0.0 <= getattr(c, name) < 1.0:
-            raise UserError(f"model.{name} is {getattr(c, name)}; it must be at least 0 and below 1")
+    at_least(1, "model", c, "context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward")
+    at_least(0, "model", c, "vocab_size")
+    multiple("model", c, "width", "heads")
+    one_of("model.activation", c.activation, ops.ELEMENTWISE, "choose from")
+    rates("model", c, "dropout", "attention_dropout", "activation_dropout", "label_smoothing")
     if not c.norm_eps > 0:
         raise UserError(f"model.norm_eps is {c.norm_eps}; it must be positive")
 

@@ -17,6 +17,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops import Cache
 from minigpt.ops.sinusoid import sinusoid_table
@@ -67,25 +68,16 @@ class GPTConfig:
     def __post_init__(self) -> None:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
-        for name in ("context", "layers", "heads", "width", "feed_forward"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("vocab_size", "window"):
-            if getattr(self, name) < 0:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must not be negative")
-        if self.width % self.heads:
-            raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
-        if self.norm not in ("pre", "post"):
-            raise UserError(f'model.norm is {self.norm!r}; choose "pre" or "post"')
-        if self.activation not in ops.ACTIVATIONS:
-            raise UserError(f"model.activation is {self.activation!r}; choose from {', '.join(ops.ACTIVATIONS)}")
-        if not 0.0 <= self.dropout < 1.0:
-            raise UserError(f"model.dropout is {self.dropout}; it must be at least 0 and below 1")
+        at_least(1, "model", self, "context", "layers", "heads", "width", "feed_forward")
+        at_least(0, "model", self, "vocab_size", "window")
+        multiple("model", self, "width", "heads")
+        choice("model.norm", self.norm, "pre", "post")
+        one_of("model.activation", self.activation, ops.ACTIVATIONS, "choose from")
+        rates("model", self, "dropout")
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
         check_ends(self)
-        if self.positions_init not in ("normal", "sinusoidal"):
-            raise UserError(f'model.positions_init is {self.positions_init!r}; choose "normal" or "sinusoidal"')
+        choice("model.positions_init", self.positions_init, "normal", "sinusoidal")
 
     @property
     def residual_init_scale(self) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from minigpt import ops
 from minigpt.blocks import BlockConfig
 from minigpt.core.errors import UserError
+from minigpt.core.settings import at_least, multiple, one_of, rates
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.rope import LAYOUTS
 
@@ -71,12 +72,8 @@ class LlamaConfig:
     headless: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("context", "layers", "heads", "width", "rope_context"):
-            if getattr(self, name) < 1:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("vocab_size", "kv_heads", "head_width", "feed_forward"):
-            if getattr(self, name) < 0:
-                raise UserError(f"model.{name} is {getattr(self, name)}; it must not be negative")
+        at_least(1, "model", self, "context", "layers", "heads", "width", "rope_context")
+        at_least(0, "model", self, "vocab_size", "kv_heads", "head_width", "feed_forward")
         if not self.head_width and self.width % self.heads:
             raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
         for name, value in {
@@ -85,20 +82,17 @@ class LlamaConfig:
             "feed_forward": feed_forward_width(self.width),
         }.items():
             object.__setattr__(self, name, getattr(self, name) or value)
-        if self.heads % self.kv_heads:
-            raise UserError(f"model.heads {self.heads} is not a multiple of model.kv_heads {self.kv_heads}")
+        multiple("model", self, "heads", "kv_heads")
         if self.head_width % 2:
             raise UserError(f"model.head_width is {self.head_width}; rotary positions turn pairs, so it must be even")
-        if self.rope_layout not in LAYOUTS:
-            raise UserError(f"model.rope_layout is {self.rope_layout!r}; choose from {', '.join(LAYOUTS)}")
+        one_of("model.rope_layout", self.rope_layout, LAYOUTS, "choose from")
         if not (self.rope_base > 1 and self.rope_factor >= 1 and 0 < self.rope_low < self.rope_high):
             raise UserError(
                 "model.rope_base must be above 1, rope_factor at least 1, and rope_low between 0 and rope_high"
             )
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
-        if not 0.0 <= self.attention_dropout < 1.0:
-            raise UserError(f"model.attention_dropout is {self.attention_dropout}; it must be at least 0 and below 1")
+        rates("model", self, "attention_dropout")
         check_ends(self)
 
     @property

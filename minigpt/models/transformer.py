@@ -13,8 +13,8 @@ from types import ModuleType
 
 from minigpt.blocks import BlockConfig
 from minigpt.core.backend import Array, array_module
-from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
+from minigpt.core.settings import choice
 from minigpt.models.encoder_decoder import Seq2Seq, check_shape
 from minigpt.ops import sinusoid_table
 
@@ -62,8 +62,7 @@ class TransformerConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         check_shape(self)
-        if self.positions not in ("interleaved", "halves"):
-            raise UserError(f'model.positions is {self.positions!r}; choose "interleaved" or "halves"')
+        choice("model.positions", self.positions, "interleaved", "halves")
 
     @property
     def embedding_std(self) -> float:

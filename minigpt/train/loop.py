@@ -81,7 +81,8 @@ def train(
         model.backward(params, grads, cache, run)
 
         norm = global_norm(grads)
-        check_finite(step, loss, norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise not_finite(step, loss, norm)
         seen, new = step * batch.inputs.size, batch.inputs.size
         lr = learning_rate(schedule, step, schedule.steps or steps, tokens=seen, step_tokens=new)
         adamw.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
@@ -90,10 +91,9 @@ def train(
     return log, evaluations
 
 
-def check_finite(step: int, loss: float, norm: float) -> None:
-    """Raise UserError where the numbers have got out of hand."""
-    if not (math.isfinite(loss) and math.isfinite(norm)):
-        raise UserError(f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak")
+def not_finite(step: int, loss: float, norm: float) -> UserError:
+    """The error where the numbers have got out of hand."""
+    return UserError(f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak")
 
 
 def evaluate(

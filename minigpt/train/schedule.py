@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from minigpt.core.settings import one_of, require
+from minigpt.core.settings import at_least, one_of, require
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,7 @@ class ScheduleConfig:
         one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial", "bert"))
         require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
         require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
-        for name in ("warmup", "steps", "warmup_tokens", "tokens"):
-            require(getattr(self, name) >= 0, f"schedule.{name} is {getattr(self, name)}; it must not be negative")
+        at_least(0, "schedule", self, "warmup", "steps", "warmup_tokens", "tokens")
         require(
             self.warmup_tokens < self.tokens or not self.warmup_tokens,
             f"schedule.warmup_tokens is {self.warmup_tokens}; it must be less than schedule.tokens, {self.tokens}",

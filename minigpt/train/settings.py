@@ -10,7 +10,7 @@ from typing import Any
 
 from minigpt.blocks.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.blocks.mixed import DTYPES
-from minigpt.core.settings import one_of, require
+from minigpt.core.settings import at_least, one_of, require
 from minigpt.generate.beam import PENALTIES
 from minigpt.models import GPTConfig
 from minigpt.train.optimizer import OptimizerConfig
@@ -93,15 +93,13 @@ class TrainConfig:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulation", "eval_tokens", "log_every"):
-            require(getattr(self, name) >= 1, f"train.{name} is {getattr(self, name)}; it must be at least 1")
+        at_least(1, "train", self, "steps", "batch", "accumulation", "eval_tokens", "log_every")
         require(
             (1 <= self.ramp_from <= self.batch * self.accumulation) if self.ramp_tokens else not self.ramp_from,
             "train.ramp_from and ramp_tokens belong together: from at least 1 row to at most batch x accumulation",
         )
         counts = ("ramp_tokens", "seed", "workers", "eval_every", "sample_every", "checkpoint_every", "patience")
-        for name in (*counts, "keep_checkpoints"):
-            require(getattr(self, name) >= 0, f"train.{name} is {getattr(self, name)}; it must not be negative")
+        at_least(0, "train", self, *counts, "keep_checkpoints")
         require(
             not self.best or self.eval_every == self.checkpoint_every,
             "train.best keeps the best of the checkpoints: train.checkpoint_every must equal train.eval_every",
@@ -154,11 +152,11 @@ class SampleConfig:
         require(0 <= self.min_p <= 1, f"sample.min_p is {self.min_p}; it must be from 0 to 1")
         require(self.repetition_penalty > 0, "sample.repetition_penalty must be above 0")
         require(self.no_repeat_ngram >= 0, "sample.no_repeat_ngram must not be negative")
-        require(self.tokens >= 1, f"sample.tokens is {self.tokens}; it must be at least 1")
+        at_least(1, "sample", self, "tokens")
         require(self.temperature >= 0, f"sample.temperature is {self.temperature}; it must not be negative")
-        require(self.top_k >= 0, f"sample.top_k is {self.top_k}; it must not be negative")
+        at_least(0, "sample", self, "top_k")
         require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
-        require(self.beams >= 0, f"sample.beams is {self.beams}; it must not be negative")
+        at_least(0, "sample", self, "beams")
         one_of("sample.penalty", self.penalty, PENALTIES)
 
 

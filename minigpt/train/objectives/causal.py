@@ -12,6 +12,7 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.core.settings import choice
 from minigpt.data import shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import (
@@ -58,8 +59,7 @@ class CausalConfig:
     separator: str = ""
 
     def __post_init__(self) -> None:
-        if self.sampling not in ("random", "epochs", "documents"):
-            raise UserError(f'objective.sampling is {self.sampling!r}; choose "random", "epochs" or "documents"')
+        choice("objective.sampling", self.sampling, "random", "epochs", "documents")
         if self.sampling == "documents" and not self.end_of_text:
             raise UserError('objective.sampling = "documents" needs objective.end_of_text = true')
         if self.weights and self.sampling != "epochs":

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.core.settings import at_least
 from minigpt.data import text
 from minigpt.data.copying import Copying, copying_baseline
 from minigpt.data.dataset import Dataset, load_dataset, whole_text, window_batches, window_starts
@@ -41,8 +42,7 @@ class DenoisingConfig(Noise):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.length < 0:
-            raise UserError(f"objective.length is {self.length}; it must not be negative")
+        at_least(0, "objective", self, "length")
 
 
 class DenoisingObjective(Objective):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import rates
 from minigpt.data.batch import pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.models.bart import BARTClassifier
@@ -46,8 +47,7 @@ class CausalLabelConfig(TaskConfig):
         super().__post_init__()
         if self.auxiliary < 0:
             raise UserError(f"objective.auxiliary is {self.auxiliary}; it must not be negative")
-        if not 0 <= self.head_dropout < 1:
-            raise UserError(f"objective.head_dropout is {self.head_dropout}; it must be at least 0 and below 1")
+        rates("objective", self, "head_dropout")
 
 
 def scores_of(task: str) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.core.settings import one_of
 from minigpt.data import text
 from minigpt.data.dataset import Dataset, load_dataset, text_files, whole_text, window_batches, window_starts
 from minigpt.data.encoded import Tokens
@@ -47,8 +48,7 @@ class SequenceConfig:
     form: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.form not in FORMS:
-            raise UserError(f"objective.form is {self.form!r}; choose one of {', '.join(FORMS)}")
+        one_of("objective.form", self.form, FORMS)
 
 
 class SequenceObjective(Objective):

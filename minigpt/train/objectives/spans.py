@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.core.errors import UserError
+from minigpt.core.settings import at_least
 from minigpt.data.batch import pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.models.bart import BARTQuestionAnswering
@@ -44,11 +44,8 @@ class SpanConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("question", "longest", "n_best"):
-            if getattr(self, name) < 1:
-                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be at least 1")
-        if self.stride < 0:
-            raise UserError(f"objective.stride is {self.stride}; it must not be negative")
+        at_least(1, "objective", self, "question", "longest", "n_best")
+        at_least(0, "objective", self, "stride")
 
 
 class SpanObjective(TaskObjective):

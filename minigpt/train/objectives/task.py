@@ -23,6 +23,7 @@ from minigpt.core.backend import Array, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
+from minigpt.core.settings import choice
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs
@@ -55,8 +56,7 @@ class TaskConfig:
     def __post_init__(self) -> None:
         if min(self.examples, self.draw) < 0:
             raise UserError("objective.examples and objective.draw must not be negative")
-        if self.overlong not in ("cut", "refuse"):
-            raise UserError(f'objective.overlong is {self.overlong!r}; choose "cut" or "refuse"')
+        choice("objective.overlong", self.overlong, "cut", "refuse")
 
 
 class TaskExamples(NamedTuple):
