@@ -154,7 +154,7 @@ def attention_backward(
     if isinstance(cache, LongAttentionCache):
         return long_attention.attention_backward(dy, cache, out=out)
     qh, kh, vh, yh, exponentials, inverse_sums, multiplier, mask, scale = cache
-    (b, g, r, t, d), s = qh.shape, kh.shape[3]
+    (b, g, r, t, _), s = qh.shape, kh.shape[3]
     scaled = workspace.empty(dy.shape, dy.dtype)
     dh = by_group(scaled, g)
     np.multiply(by_group(dy, g), inverse_sums, out=dh)
@@ -164,14 +164,11 @@ def attention_backward(
     cut = tiles(t, s, mask)
 
     def unit_backward(unit: tuple[slice, slice]) -> None:
-        sums = dkh[unit], dvh[unit]
-        if r > 1:  # one key-value head served r query heads, whose parts are summed at the end
-            shape = (*dkh[unit].shape[:2], r, s, d)
-            sums = workspace.empty(shape, dy.dtype), workspace.empty(shape, dy.dtype)
+        dk_parts, dv_parts = _parts(dkh[unit], r, dy.dtype), _parts(dvh[unit], r, dy.dtype)
         # Without a window the last queries may see every key: their part is written, what comes after is added to it.
         write = not mask.window
         if not write:
-            sums[0][...] = sums[1][...] = 0.0
+            dk_parts[...] = dv_parts[...] = 0.0
         for rows, columns in reversed(list(cut)):
             e, d_tile = exponentials[unit][:, :, :, rows, columns], dh[unit][:, :, :, rows]
             m = None if multiplier is None else multiplier[unit][:, :, :, rows, columns]
@@ -179,19 +176,31 @@ def attention_backward(
             dz, v_tile = workspace.empty(e.shape, e.dtype), vh[unit][:, :, :, columns]
             score_gradient(d_tile, v_tile, e, m, dots[unit][:, :, :, rows], out=dz)
             np.matmul(dz, kh[unit][:, :, :, columns], out=dqh[unit][:, :, :, rows])
-            for total, left, right in zip(sums, (dz, weights), (qh[unit][:, :, :, rows], d_tile), strict=True):
-                if write:
-                    np.matmul(left.swapaxes(-1, -2), right, out=total)
-                else:
-                    total[..., columns, :] += left.swapaxes(-1, -2) @ right
+            _add_product(dz, qh[unit][:, :, :, rows], dk_parts, columns, write)  # dK = dZᵀ (s Q)
+            _add_product(weights, d_tile, dv_parts, columns, write)  # dV = Eᵀ d
             write = False
         if r > 1:
-            np.sum(sums[0], axis=2, keepdims=True, out=dkh[unit])
-            np.sum(sums[1], axis=2, keepdims=True, out=dvh[unit])
+            np.sum(dk_parts, axis=2, keepdims=True, out=dkh[unit])
+            np.sum(dv_parts, axis=2, keepdims=True, out=dvh[unit])
 
     each(cut.units(b, g, r), unit_backward, work=exponentials.size)
     dq *= scale
     return dq, dk, dv
+
+
+def _parts(total: np.ndarray, heads: int, dtype: np.dtype) -> np.ndarray:
+    """Where the parts of a gradient (B, G, 1, S, D) go, which a key-value head's query heads add up to; one is all."""
+    if heads == 1:
+        return total
+    return workspace.empty((*total.shape[:2], heads, *total.shape[3:]), dtype)
+
+
+def _add_product(left: np.ndarray, right: np.ndarray, total: np.ndarray, columns: slice, write: bool) -> None:
+    """total += leftᵀ right at some columns, or total = leftᵀ right."""
+    if write:
+        np.matmul(left.swapaxes(-1, -2), right, out=total)
+    else:
+        total[..., columns, :] += left.swapaxes(-1, -2) @ right
 
 
 def attention_results(cache: AttentionCache | LongAttentionCache) -> AttentionCache | LongAttentionResults:

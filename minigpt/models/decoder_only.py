@@ -8,7 +8,7 @@ norms and sums. The output layer is the token embedding, a matrix (C, V) of its 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 from minigpt import ops
 from minigpt.blocks import (
@@ -44,7 +44,27 @@ class LossCache(NamedTuple):
     loss: Cache
 
 
-def check_ends(c: Any) -> None:
+class DecoderConfig(Protocol):
+    """What the configurations of GPT and Llama have in common."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def init_std(self) -> float: ...
+    @property
+    def tied(self) -> bool: ...
+    @property
+    def headless(self) -> bool: ...
+    def block(self) -> BlockConfig: ...
+
+
+def check_ends(c: DecoderConfig) -> None:
     """Raise UserError for a configuration that contradicts itself."""
     if c.tied and c.headless:
         raise UserError("model.tied says that the embedding is the output layer, model.headless that there is none")
@@ -60,11 +80,11 @@ class DecoderOnly:
     family: str
     first_site = 0
 
-    def __init__(self, config: Any):
+    def __init__(self, config: DecoderConfig):
         if config.vocab_size < 1:
             raise UserError("model.vocab_size is 0; give the size of the vocabulary")
         self.config = config
-        self.block: BlockConfig = config.block()
+        self.block = config.block()
         self.specs = decayed_first([*self.body_specs(), *self.output_specs()])
 
     def embedding_specs(self) -> list[ParameterSpec]:

@@ -110,6 +110,7 @@ class EmbeddingCache(NamedTuple):
 class GPT(DecoderOnly):
     """A GPT: token and learned position embeddings under the blocks."""
 
+    config: GPTConfig
     family = "gpt"
     first_site = 1  # 0 is the embedding's
 
