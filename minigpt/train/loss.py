@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from minigpt.blocks.run import Run
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
-from minigpt.train.passes import PLAIN, Model, Passes
+from minigpt.models.model import Model
+from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.threads import ThreadPool
 
 

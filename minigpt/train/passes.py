@@ -1,43 +1,18 @@
-"""Passes: what a model and its batches have to offer, and how forward and backward passes are made."""
+"""How forward and backward passes are made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from minigpt import ops
 from minigpt.blocks.mixed import Lowered, low_dtype
-from minigpt.blocks.run import Run
 from minigpt.core.backend import Backend
-from minigpt.core.measures import Measures
-from minigpt.core.params import Parameters, ParameterSpec
+from minigpt.core.params import Parameters
 
 _NUMPY = Backend("numpy", np)
-
-
-class Model(Protocol):
-    """See `minigpt.models`."""
-
-    specs: tuple[ParameterSpec, ...]
-    head_width: int
-
-    def init(self, seed: int, dtype: str = ..., backend: Backend = ...) -> Parameters: ...
-    def forward(self, params: Parameters, batch: Any, run: Run) -> tuple[float, Any]: ...
-    def backward(self, params: Parameters, grads: Parameters, cache: Any, run: Run, scale: float = 1.0) -> object: ...
-    def measures(self, cache: Any) -> Measures: ...
-
-
-class Batch(Protocol):
-    """A NamedTuple of arrays; see `minigpt.train.objectives`."""
-
-    @property
-    def row_count(self) -> int: ...
-    @property
-    def token_count(self) -> int: ...
-    def counts(self) -> dict[str, int]: ...
-    def split(self, parts: int) -> list[tuple[int, Any]]: ...
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
+from minigpt.models.model import Model
 from minigpt.train.checkpoint import checkpoint_paths, load_weights, restore_optimizer
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW
-from minigpt.train.passes import Model
 from minigpt.train.scaling import LossScale
 from minigpt.train.settings import RunConfig
 

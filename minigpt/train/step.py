@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigpt.core.measures import Measures, means
+from minigpt.data.batch import AnyBatch
 from minigpt.train.objectives.base import Objective
 from minigpt.train.optimizer import clip_factor
-from minigpt.train.passes import Batch
 from minigpt.train.ramp import passes, step_rows
 from minigpt.train.schedule import learning_rate
 from minigpt.train.settings import RunConfig
@@ -56,7 +56,7 @@ class RunSteps:
         state.tokens += tokens
         return StepDone(loss, update, means(measures), tokens)
 
-    def _batches(self, state: TrainingState) -> list[Batch]:
+    def _batches(self, state: TrainingState) -> list[AnyBatch]:
         c, batches, first_row = self.config.train, [], state.rows
         for part, rows in enumerate(passes(step_rows(c, state.tokens), c.batch)):
             place = {"seed": c.seed, "step": state.step, "part": part, "first_row": first_row}

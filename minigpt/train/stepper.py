@@ -11,8 +11,10 @@ from typing import Any
 from minigpt import ops
 from minigpt.core.measures import Measures, add_measures
 from minigpt.core.params import Gradients, Parameters
+from minigpt.data.batch import AnyBatch
+from minigpt.models.model import Model
 from minigpt.train.optimizer import AdamW
-from minigpt.train.passes import Batch, Model, Passes
+from minigpt.train.passes import Passes
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import ShardPass, Trained, Workers, make_workers
 
@@ -25,7 +27,7 @@ class Stepper:
 
     def loss_and_grads(
         self,
-        batches: Sequence[Batch],
+        batches: Sequence[AnyBatch],
         *,
         seed: int,
         step: int,

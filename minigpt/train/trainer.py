@@ -16,6 +16,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar
+from minigpt.models.model import Model
 from minigpt.tokenizers import fingerprint
 from minigpt.train.best import Best, best_so_far
 from minigpt.train.checkpoint import (
@@ -30,7 +31,7 @@ from minigpt.train.log import RunLog, read_log
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import LoadedData, Objective
 from minigpt.train.objectives.landmarks import Landmarks
-from minigpt.train.passes import Model, Passes
+from minigpt.train.passes import Passes
 from minigpt.train.report import Pace, Reporter, Result, is_due, result_of
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState, not_finite

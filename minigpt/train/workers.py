@@ -27,9 +27,10 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import array_module
 from minigpt.core.measures import Measures
 from minigpt.core.params import Gradients, Parameters
+from minigpt.models.model import Model
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, squared_norm
-from minigpt.train.passes import PLAIN, Model, Passes
+from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.threads import ThreadPool, quiet
 
 _T_co = TypeVar("_T_co", covariant=True)

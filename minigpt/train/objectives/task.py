@@ -24,13 +24,14 @@ from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
 from minigpt.core.settings import choice
+from minigpt.models.model import Model
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import Objective
-from minigpt.train.passes import PLAIN, Model, Passes
+from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.threads import ThreadPool
 
