@@ -20,7 +20,7 @@ def small_card(monkeypatch):
     measured = events.measured_ceiling
     for module in ("bench_attention", "bench_gpu_step"):
         monkeypatch.setattr(
-            f"minigpt.cli.commands.{module}.measured_ceiling",
+            f"minigpt.cli.{module}.measured_ceiling",
             lambda backend, dtype: measured(backend, dtype, size=64, megabytes=1),
         )
     monkeypatch.setattr(events, "STATED", {"no GPU at all": (2e12, 1e12, 1e12)})
