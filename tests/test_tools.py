@@ -1,6 +1,7 @@
 """What the tools count is what is there."""
 
 import importlib.util
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -60,3 +61,12 @@ def test_the_functions_of_a_step_are_counted_without_its_evaluation():
     assert "window_batches" not in loop["minigpt/data/dataset.py"]
     assert "minigpt/ops/attention.py" not in trainer and "Trainer._train_step" in trainer["minigpt/train/trainer.py"]
     assert sum(map(len, loop.values())) < sum(map(len, trainer.values()))
+
+
+def test_mutants_that_are_no_faults_still_name_lines_of_code():
+    listed = tomllib.loads((ROOT / "tools" / "mutants-equivalent.toml").read_text(encoding="utf-8"))["mutant"]
+    for mutant in listed:
+        lines = (ROOT / mutant["file"]).read_text(encoding="utf-8").splitlines()
+        assert mutant["before"].strip() in [line.strip() for line in lines], mutant["file"]
+        assert mutant["after"] != mutant["before"] and mutant["reason"]
+    assert len(listed) > 20

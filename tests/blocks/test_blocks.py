@@ -165,3 +165,8 @@ def test_rotary_scores_depend_on_distances_alone(implementation):
     np.testing.assert_allclose(there, here, rtol=1e-9, atol=1e-11)
     stretched, _ = block_forward(x, params, c, run, 0, ops.Mask(causal=True), 2 * np.tile(np.arange(T), (B, 1)))
     assert np.abs(stretched - here).max() > 1e-3
+
+
+def test_a_block_s_configuration_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        PLAIN.width = 3

@@ -10,6 +10,7 @@ from minigpt.data.bert_instances import (
     NOT_NEXT,
     Pair,
     Stream,
+    _random_segment,
     pair_examples,
     pass_pairs,
     single_examples,
@@ -70,6 +71,14 @@ def test_a_random_next_segment_comes_from_another_document():
     assert all((d == source) == (label == IS_NEXT) for d, source, label in sources)
     from_0 = [source for d, source, label in sources if d == 0 and label == NOT_NEXT]
     assert 0.4 < np.mean(np.array(from_0) == 1) < 0.6  # each other document as often
+
+
+def test_another_document_is_another_one_among_many():
+    """With 300 documents, whose numbers are no small integers: of 20,000 draws some hit the own one at first."""
+    documents = numbered([[5]] * 300)
+    draw = np.random.default_rng(2)
+    found = {document_of(documents, _random_segment(documents, 299, 5, draw)[0]) for _ in range(20000)}
+    assert 299 not in found and len(found) == 299
 
 
 def test_a_takes_every_possible_number_of_sentences_equally_often():

@@ -77,6 +77,13 @@ def test_probabilities_sum_to_one_whatever_was_seen():
     assert model.probabilities(contexts, np.full_like(contexts, 8)).min() > 0  # what never occurred is still possible
 
 
+def test_a_text_s_last_token_may_have_come_once():
+    """Nothing follows the largest number, so as a context it has no counts."""
+    model = KneserNey([np.array([0, 1, 0, 1, 8])], V, 2)
+    after = [model.probabilities(np.array([[8]]), np.array([[w]]))[0, 0] for w in range(V)]
+    assert sum(after) == pytest.approx(1.0, rel=1e-12) and min(after) > 0
+
+
 def test_two_texts_are_not_one():
     joined, apart = (
         KneserNey([np.array([1, 2, 3, 4, 5, 6])], V, 3),

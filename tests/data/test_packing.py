@@ -85,6 +85,7 @@ def test_evaluation_takes_rows_evenly():
     packed, _ = pack(flat(some_documents()), END, 40)
     assert packed.evenly(None) == list(range(packed.row_count))
     some = packed.evenly(packed.tokens // 4)
+    assert packed.evenly(0) == [0]  # one row at least
     assert len(some) == packed.row_count // 4 and some[0] == 0 and set(np.diff(some)) <= {4, 5}
     sizes = [make().row_count for make in packed.batches(8, packed.tokens // 4)]
     assert sum(sizes) == len(some) and set(sizes[:-1]) == {8}
@@ -103,3 +104,11 @@ def test_a_text_without_a_single_end_is_one_document_cut_off():
     assert packed.row_count == 2 and nothing.row_count == 0
     assert packed_batch([(packed, 0)]).targets.tolist() == [[0, 1, 2]]
     assert packed_batch([(packed, 1)]).targets[0, :2].tolist() == [3, 4]
+
+
+def test_the_first_piece_is_a_document_if_it_ends_like_one():
+    whole, _ = pack(np.array([5, 6, 0, 7, 0]), 0, 4)
+    assert [whole.whole(n) for n in range(2)] == [True, True]
+    cut, _ = pack(np.array([5, 6, 7, 8, 9, 0, 3]), 0, 4)  # a document in two pieces, and one that is cut off
+    assert [cut.whole(n) for n in range(len(cut.pieces) - 1)] == [False, False, False]
+    assert cut.pieces.tolist() == [0, 4, 6, 7]

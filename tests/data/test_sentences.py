@@ -48,6 +48,13 @@ def test_a_very_long_paragraph_is_cut_at_the_end_of_a_line():
     assert [len(d) for d in split_documents([paragraph], "paragraphs")] == [*[LONGEST] * 6, 14, 9]
 
 
+def test_what_was_cut_does_not_count_for_the_next_part():
+    """65,536 characters are cut off; 65,535 behind them are not, and go on with the next line."""
+    lines = ["A" * 65536, "B" * 65535, "C"]
+    documents = list(split_documents(["\n".join(lines) + "\n"], "paragraphs"))
+    assert [[s[0] for s in d] for d in documents] == [["A"], ["B", "C"]]
+
+
 def test_one_sentence_a_line():
     text = "A. B.\nC\n\n\nD\n"
     assert list(split_documents([text], "sentences")) == [["A. B.", "C"], ["D"]]

@@ -280,3 +280,10 @@ def test_a_text_that_is_none_is_shown_by_its_beginning():
     with pytest.raises(UserError) as caught:
         storyworld.log_probability("Q" * 100)
     assert "Q" * 60 + "'…" in str(caught.value) and "Q" * 61 not in str(caught.value)
+
+
+@pytest.mark.parametrize("length, shown", [(60, "z" * 60 + "'"), (61, "z" * 60 + "'…")])
+def test_what_is_no_document_is_shown_to_its_sixtieth_character(length, shown):
+    with pytest.raises(UserError) as error:
+        storyworld.log_probability("z" * length)
+    assert str(error.value).endswith(shown)

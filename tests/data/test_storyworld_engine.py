@@ -90,3 +90,8 @@ def test_the_mean_over_all_kinds_weighs_them_by_their_shares():
     whole = _all({"one": one, "two": two})
     choice = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert whole == pytest.approx((1.0, choice + 17.5, choice + 16.25, math.hypot(0.25, 1.5), 70.0), rel=1e-12)
+
+
+def test_a_choice_that_is_none_has_no_entropy():
+    assert engine.choice_entropy([0.0, 1.0]) == 0.0
+    assert engine.choice_entropy([0.5, 0.5]) == pytest.approx(math.log(2), rel=1e-15)

@@ -319,3 +319,23 @@ def test_configurations_cannot_be_changed(family):
 def test_sizes_that_must_be_positive(name):
     with pytest.raises(UserError, match=r"model\.norm_eps and model\.init_std must be positive"):
         GPTConfig(**{name: 0.0})
+
+
+class _Asked(Run):
+    """Notes which sites of dropout are asked for."""
+
+    def dropout_key(self, site):
+        self.denominators.setdefault("sites", []).append(site)
+        return super().dropout_key(site)
+
+
+@pytest.mark.parametrize(
+    "name", ["gpt2-dropout", "llama-dropout", "bert-dropout", "bart-trained", "transformer-trained"]
+)
+def test_no_two_places_of_a_model_share_a_draw(name):
+    """The sites are those that stored runs were trained with: 0, 1, 2, … in the order of the forward pass."""
+    case = MODEL_CASES[name]()
+    run = _Asked(train=True, denominators={})
+    case.model.forward(case.params, case.batch, run)
+    sites = run.denominators["sites"]
+    assert len(set(sites)) == len(sites) and sites[0] == 0 and max(sites) <= len(sites) + 1

@@ -226,3 +226,7 @@ def test_the_fast_normal_tail_is_as_close_as_it_says():
     tail = np.exp(-z * z / 2) * np.polyval([*_TAIL, 0.0], t)
     exact = np.array([0.5 * math.erfc(value / math.sqrt(2)) for value in z])
     assert 4e-9 < np.abs(tail - exact).max() < 5.1e-9
+
+
+def test_all_activations_but_swiglu_keep_the_number_of_features():
+    assert set(ops.ELEMENTWISE) == set(ops.ACTIVATIONS) - {"swiglu"}
