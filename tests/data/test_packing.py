@@ -109,6 +109,8 @@ def test_a_text_without_a_single_end_is_one_document_cut_off():
 def test_the_first_piece_is_a_document_if_it_ends_like_one():
     whole, _ = pack(np.array([5, 6, 0, 7, 0]), 0, 4)
     assert [whole.whole(n) for n in range(2)] == [True, True]
+    open_ended, _ = pack(np.array([5, 6, 0, 7]), 0, 4)
+    assert [open_ended.whole(n) for n in range(2)] == [True, False]
     cut, _ = pack(np.array([5, 6, 7, 8, 9, 0, 3]), 0, 4)  # a document in two pieces, and one that is cut off
     assert [cut.whole(n) for n in range(len(cut.pieces) - 1)] == [False, False, False]
     assert cut.pieces.tolist() == [0, 4, 6, 7]
