@@ -137,7 +137,7 @@ def _trial(cupy: ModuleType) -> str | None:
 
 def _first_line(error: Exception) -> str:
     """What an error says, without the pages that may follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).split("\n") if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200]
 
 

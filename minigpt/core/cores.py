@@ -69,8 +69,8 @@ def _quota_of(folder: Path) -> float | None:
 
 
 def _lines(path: Path) -> list[str]:
-    """A file's lines; none where it is not there or not ours to read."""
+    """A file's lines that hold something; none where it is not there or not ours to read."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if line]
     except OSError:
         return []

@@ -57,6 +57,10 @@ class Family:
     tasks: Mapping[type, type[TaskObjective]] = field(default_factory=dict)
     recipe: str = ""
 
+    def __post_init__(self) -> None:
+        if self.tasks and not (self.inputs and self.recipe):
+            raise ValueError("a family with tasks needs the inputs that it reads of them, and a recipe")
+
 
 _CAUSAL_TASKS = {
     Classification: CausalLabels,
@@ -136,6 +140,6 @@ def make_objective(config: RunConfig, tokenizer: Tokenizer) -> Objective:
     family = FAMILIES[config.family]
     if not config.task:
         return family.objective(config, tokenizer)
-    assert family.inputs is not None, f"{config.family} has tasks, but no inputs for them"
-    inputs = family.inputs(config.model, tokenizer, config.objective.overlong == "refuse")
-    return task_objective(config.family, config.task)(config, tokenizer, inputs)
+    objective = task_objective(config.family, config.task)
+    assert family.inputs is not None  # of a family with tasks
+    return objective(config, tokenizer, family.inputs(config.model, tokenizer, config.objective.overlong == "refuse"))

@@ -76,7 +76,7 @@ def finetuning_config(source: RunConfig, request: Request) -> RunConfig:
     Raises:
         UserError: the family has no head for the task, or a setting cannot be.
     """
-    task_objective(source.family, request.task)  # there is one
+    task_objective(source.family, request.task)  # raises where there is none, before a recipe is looked for
     recipe = recipe_for(source.family, source.model.width, request.task)
     model = dataclasses.asdict(source.model)
     if FAMILIES[source.family].continues and not source.task:

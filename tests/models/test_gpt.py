@@ -333,7 +333,7 @@ class _Asked(Run):
     "name", ["gpt2-dropout", "llama-dropout", "bert-dropout", "bart-trained", "transformer-trained"]
 )
 def test_no_two_places_of_a_model_share_a_draw(name):
-    """The sites are those that stored runs were trained with: 0, 1, 2, … in the order of the forward pass."""
+    """Each site is asked for once, the embedding's, number 0, first; and few numbers are left out."""
     case = MODEL_CASES[name]()
     run = _Asked(train=True, denominators={})
     case.model.forward(case.params, case.batch, run)

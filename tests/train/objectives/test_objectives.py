@@ -1,5 +1,6 @@
 """A family with batches, measures and an objective of its own goes through training, evaluation and sampling."""
 
+import dataclasses
 import json
 import tomllib
 from dataclasses import dataclass
@@ -234,6 +235,12 @@ def test_a_name_belongs_to_one_family(counter):
     with pytest.raises(UserError, match="there is a family 'gpt' already"):
         register("gpt", FAMILIES["counter"])
     assert FAMILIES["gpt"].model is GPT
+
+
+@pytest.mark.parametrize("missing", ["inputs", "recipe"])
+def test_a_family_with_tasks_says_how_it_reads_and_learns_them(missing):
+    with pytest.raises(ValueError, match="needs the inputs that it reads of them, and a recipe"):
+        dataclasses.replace(FAMILIES["gpt"], **{missing: None})
 
 
 def test_what_does_not_know_a_family_says_so(counter, text_file, tmp_path):
