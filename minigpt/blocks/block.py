@@ -111,7 +111,7 @@ def attention_sublayer_forward(
         kept: see `self_attention_forward`.
     """
     attention = p.scope("attention")
-    if c.pre:
+    if c.pre_norm:
         h, c_norm = norm_forward(x, p, "norm1", c, run)
         a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept)
         x = run.ops.add(x, a)
@@ -124,7 +124,7 @@ def attention_sublayer_forward(
 def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     """At the sum x + a the gradient flows into both summands."""
     attention = g.scope("attention")
-    if c.pre:
+    if c.pre_norm:
         dh = self_attention_backward(dx, cache.attention, attention, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm1", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
@@ -134,7 +134,7 @@ def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Sco
 def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPSublayerCache]:
     """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
     mlp = p.scope("mlp")
-    if c.pre:
+    if c.pre_norm:
         h, c_norm = norm_forward(x, p, "norm2", c, run)
         m, c_mlp = mlp_forward(h, mlp, c, run, site)
         x = run.ops.add(x, m)
@@ -147,7 +147,7 @@ def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int
 def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
     """At the sum x + m the gradient flows into both summands."""
     mlp = g.scope("mlp")
-    if c.pre:
+    if c.pre_norm:
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm2", c, run))
     dx = norm_backward(dx, cache.norm, g, "norm2", c, run)

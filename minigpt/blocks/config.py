@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minigpt.ops import Activation, Operations, Rope
+from minigpt.ops import Rope
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class BlockConfig:
         width, heads, feed_forward: C, H, F.
         kv_heads: G, each serving H/G consecutive query heads (Llama 2 70B, Llama 3); 0 means H.
         head_width: D; 0 means C/H.
-        norm: "pre" (GPT-2, Llama: norm before each sub-layer) or "post" (the others: after each residual sum).
-        norm_kind: "layernorm" or "rmsnorm" (Llama).
+        pre_norm: norms stand before each sub-layer (GPT-2, Llama), or else after each residual sum.
+        rms_norm: norms are RMSNorms (Llama), or else LayerNorms.
         activation: a name in `ops.ACTIVATIONS`; "swiglu" has 2F features before it.
         bias: whether linear layers and LayerNorms have biases.
         attention_bias: whether attention's projections do (they do not in the first Transformer's code).
@@ -31,8 +31,8 @@ class BlockConfig:
     feed_forward: int
     kv_heads: int = 0
     head_width: int = 0
-    norm: str = "post"
-    norm_kind: str = "layernorm"
+    pre_norm: bool = False
+    rms_norm: bool = False
     norm_eps: float = 1e-5
     activation: str = "gelu_erf"
     bias: bool = True
@@ -47,17 +47,3 @@ class BlockConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
         object.__setattr__(self, "head_width", self.head_width or self.width // self.heads)
-
-    @property
-    def pre(self) -> bool:
-        """Whether norms stand before the sub-layers."""
-        return self.norm == "pre"
-
-    @property
-    def rms(self) -> bool:
-        """Whether they are RMSNorms."""
-        return self.norm_kind == "rmsnorm"
-
-    def activation_of(self, operations: Operations) -> Activation:
-        """The activation's forward and backward function among these operations."""
-        return operations.ACTIVATIONS[self.activation]

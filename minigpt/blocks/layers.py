@@ -7,7 +7,7 @@ from typing import NamedTuple
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
-from minigpt.core.params import Parameters, ParameterSpec, Scope
+from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache
 
 
@@ -16,11 +16,11 @@ def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool
     return [*specs, ParameterSpec(f"{name}.bias", (outputs,))] if bias else specs
 
 
-def linear_forward(x: Array, p: Scope | Parameters, name: str, run: Run) -> tuple[Array, Cache]:
+def linear_forward(x: Array, p: Scope, name: str, run: Run) -> tuple[Array, Cache]:
     return run.ops.linear_forward(x, p[f"{name}.weight"], p.get(f"{name}.bias"))
 
 
-def linear_backward(dy: Array, cache: Cache, g: Scope | Parameters, name: str, run: Run) -> Array:
+def linear_backward(dy: Array, cache: Cache, g: Scope, name: str, run: Run) -> Array:
     dweight, first = g.claim(f"{name}.weight")
     dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
     return run.ops.linear_backward(dy, cache, dweight, dbias, first=first)
@@ -28,17 +28,17 @@ def linear_backward(dy: Array, cache: Cache, g: Scope | Parameters, name: str, r
 
 def norm_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     specs = [ParameterSpec(f"{name}.gain", (c.width,), mean=1.0)]
-    return [*specs, ParameterSpec(f"{name}.bias", (c.width,))] if c.bias and not c.rms else specs
+    return [*specs, ParameterSpec(f"{name}.bias", (c.width,))] if c.bias and not c.rms_norm else specs
 
 
-def norm_forward(x: Array, p: Scope | Parameters, name: str, c: BlockConfig, run: Run) -> tuple[Array, Cache]:
-    if c.rms:
+def norm_forward(x: Array, p: Scope, name: str, c: BlockConfig, run: Run) -> tuple[Array, Cache]:
+    if c.rms_norm:
         return run.ops.rmsnorm_forward(x, p[f"{name}.gain"], eps=c.norm_eps)
     return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
 
 
-def norm_backward(dy: Array, cache: Cache, g: Scope | Parameters, name: str, c: BlockConfig, run: Run) -> Array:
-    if c.rms:
+def norm_backward(dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
+    if c.rms_norm:
         return run.ops.rmsnorm_backward(dy, cache, g.into(f"{name}.gain"))
     dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
     return run.ops.layernorm_backward(dy, cache, g.into(f"{name}.gain"), dbias)
@@ -63,7 +63,7 @@ def mlp_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
 
 def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPCache]:
     """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C)."""
-    activation_forward, _ = c.activation_of(run.ops)
+    activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
     h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
     h, c_activation = activation_forward(h)  # (B, T, F)
     h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
@@ -73,7 +73,7 @@ def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tupl
 
 
 def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    _, activation_backward = c.activation_of(run.ops)
+    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dh = linear_backward(dy, cache.down, g, "down", run)
     dh = run.ops.dropout_backward(dh, cache.activation_dropout)

@@ -42,12 +42,10 @@ class Lowered(Parameters):
     """Parameters whose matrices are 16-bit copies; vectors (biases, gains) are the float32 originals."""
 
     def __init__(self, master: Parameters, dtype: np.dtype):
-        self.specs = master.specs
+        super().__init__(master.specs, master.flat)
         self.flat = master.flat[: master.decayed].astype(dtype)  # the matrices come first
-        self._views: dict[str, Array] = {}
         start = 0
         for spec in self.specs:
-            self._views[spec.name] = master[spec.name]
             if spec.decays:
                 self._views[spec.name] = self.flat[start : start + spec.size].reshape(spec.shape)
                 start += spec.size

@@ -19,8 +19,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from minigpt import ops
 from minigpt.blocks.attention import AttentionResults, attention_results
 from minigpt.blocks.block import (
@@ -63,14 +61,6 @@ class DecoderKept(NamedTuple):
     mask: ops.Mask
     memory_mask: ops.Mask
     run: Run
-
-
-def keeps_less(x: Array, run: Run) -> bool:
-    """Whether blocks on x (B, T, C) keep less: if asked to, and on long rows.
-
-    Unasked on the CPU only, where products of a tile are as quick as of all positions.
-    """
-    return run.recompute or (isinstance(x, np.ndarray) and x.shape[1] >= LONG)
 
 
 def block_forward(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from minigpt import ops
 from minigpt.blocks import recompute
 from minigpt.blocks.block import (
@@ -28,6 +30,14 @@ StackCache = list[BlockCache | recompute.Kept]
 DecoderStackCache = list[DecoderBlockCache | recompute.DecoderKept]
 
 
+def keeps_less(x: Array, run: Run) -> bool:
+    """Whether blocks on x (B, T, C) keep less: if asked to, and on long rows.
+
+    Unasked on the CPU only, where products of a tile are as quick as of all positions.
+    """
+    return run.recompute or (isinstance(x, np.ndarray) and x.shape[1] >= recompute.LONG)
+
+
 def stack_forward(
     x: Array, p: Scope, c: BlockConfig, run: Run, site: int, masks: Sequence[ops.Mask], positions: int | Array = 0
 ) -> tuple[Array, StackCache]:
@@ -37,7 +47,7 @@ def stack_forward(
         site: the number of the first block's first dropout site.
         positions: see `qkv_forward`.
     """
-    forward = recompute.block_forward if recompute.keeps_less(x, run) else block_forward
+    forward = recompute.block_forward if keeps_less(x, run) else block_forward
     caches = []
     for layer, mask in enumerate(masks):
         x, cache = forward(x, p.scope(str(layer)), c, run, site + layer * SITES_PER_BLOCK, mask, positions)
@@ -67,7 +77,7 @@ def decoder_stack_forward(
     memory_mask: ops.Mask,
 ) -> tuple[Array, DecoderStackCache]:
     """The same of decoder blocks, which all look at one memory (B, S, C)."""
-    forward = recompute.decoder_block_forward if recompute.keeps_less(x, run) else decoder_block_forward
+    forward = recompute.decoder_block_forward if keeps_less(x, run) else decoder_block_forward
     caches = []
     for layer in range(layers):
         place = site + layer * SITES_PER_DECODER_BLOCK

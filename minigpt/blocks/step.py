@@ -56,7 +56,7 @@ def block_step(
 ) -> Array:
     """`block_forward` for n new tokens (R, n, C)."""
     attention, mlp = p.scope("attention"), p.scope("mlp")
-    if c.pre:
+    if c.pre_norm:
         h, _ = norm_forward(x, p, "norm1", c, run)
         x = run.ops.add(x, self_attention_step(h, attention, c, run, append, mask, positions))
         h, _ = norm_forward(x, p, "norm2", c, run)

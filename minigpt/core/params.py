@@ -43,75 +43,67 @@ class ParameterSpec(NamedTuple):
         return len(self.shape) > 1 and self.trained
 
 
-class Scope:
-    """The parameters whose names start with a prefix, under the rest of the name."""
+class Scope(Mapping[str, Array]):
+    """The tensors whose names start with a prefix, under the rest of it: `params.scope("blocks.0")["norm1.gain"]`.
 
-    def __init__(self, parameters: Parameters, prefix: str):
-        self._parameters, self._prefix = parameters, prefix
+    Of gradients some may hold nothing yet (see `Gradients`): who adds asks for the tensor with `into`, who writes the
+    whole of it with `claim`.
+    """
+
+    def __init__(self, views: dict[str, Array], unwritten: set[str], prefix: str = ""):
+        self._views, self._unwritten, self._prefix = views, unwritten, prefix
 
     def __getitem__(self, name: str) -> Array:
-        return self._parameters[self._prefix + name]
+        name = self._prefix + name
+        if name in self._unwritten:
+            raise ValueError(f"nothing was added to the gradient of {name} yet: ask for it with into({name!r})")
+        return self._views[name]
 
-    def get(self, name: str) -> Array | None:
-        """The tensor, or None where the model has none (a linear layer without bias)."""
-        return self._parameters.get(self._prefix + name)
+    def __contains__(self, name: object) -> bool:
+        return f"{self._prefix}{name}" in self._views
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._views if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
     def scope(self, prefix: str) -> Scope:
-        return Scope(self._parameters, f"{self._prefix}{prefix}.")
-
-    def __contains__(self, name: str) -> bool:
-        return self._prefix + name in self._parameters
-
-    def into(self, name: str) -> Array:
-        """See `Parameters.into`."""
-        return self._parameters.into(self._prefix + name)
+        """The tensors below `prefix`."""
+        return Scope(self._views, self._unwritten, f"{self._prefix}{prefix}.")
 
     def claim(self, name: str) -> tuple[Array, bool]:
-        """See `Parameters.claim`."""
-        return self._parameters.claim(self._prefix + name)
+        """The tensor, and whether it holds nothing yet, so that the caller is to overwrite it."""
+        name = self._prefix + name
+        fresh = name in self._unwritten
+        self._unwritten.discard(name)
+        return self._views[name], fresh
+
+    def into(self, name: str) -> Array:
+        """The tensor, for a gradient to be added into; one that held nothing yet is set to zero."""
+        view, fresh = self.claim(name)
+        if fresh:
+            view[...] = 0
+        return view
 
 
-class Parameters(Mapping[str, Array]):
+class Parameters(Scope):
     """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
+        super().__init__({}, set())
         self.specs = tuple(specs)
         self.move(flat)
 
     def move(self, flat: Array) -> None:
         """Live in this buffer from now on; views that were taken before stay with the old one."""
         self.flat = flat
-        self._views: dict[str, Array] = {}
         start = 0
         for spec in self.specs:
             self._views[spec.name] = flat[start : start + spec.size].reshape(spec.shape)
             start += spec.size
         if start != flat.size or len(self._views) != len(self.specs):
             raise ValueError(f"{len(self.specs)} tensors of {start} numbers do not fit a buffer of {flat.size}")
-
-    def __getitem__(self, name: str) -> Array:
-        return self._views[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._views
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._views)
-
-    def __len__(self) -> int:
-        return len(self._views)
-
-    def scope(self, prefix: str) -> Scope:
-        """View the tensors below `prefix`: `params.scope("blocks.0")["norm1.gain"]`."""
-        return Scope(self, f"{prefix}.")
-
-    def into(self, name: str) -> Array:
-        """The tensor, for a gradient to be added into."""
-        return self._views[name]
-
-    def claim(self, name: str) -> tuple[Array, bool]:
-        """The tensor, and whether it holds nothing yet, so that the caller is to overwrite it (see `Gradients`)."""
-        return self._views[name], False
 
     @property
     def decayed(self) -> int:
@@ -138,9 +130,8 @@ class Gradients(Parameters):
     """Gradients that count as zero without having been set to zero.
 
     Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
-    was written yet. Who adds asks for the tensor with `into`, which fills it with zeros the first time; who writes the
-    whole of it asks with `claim`, and overwrites where that says that nothing was there. `complete` makes all of it
-    valid; before that, what nothing was written to cannot be looked up.
+    was written yet. `into` fills a tensor with zeros the first time; `claim` says that nothing was there, and its
+    caller overwrites. `complete` makes all of it valid; before that, what nothing was written to cannot be looked up.
     """
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
@@ -149,23 +140,7 @@ class Gradients(Parameters):
 
     def clear(self) -> None:
         """Start anew: every gradient counts as zero."""
-        self._unwritten = set(self._views)
-
-    def __getitem__(self, name: str) -> Array:
-        if name in self._unwritten:
-            raise ValueError(f"nothing was added to the gradient of {name} yet: ask for it with into({name!r})")
-        return self._views[name]
-
-    def into(self, name: str) -> Array:
-        view, fresh = self.claim(name)
-        if fresh:
-            view[...] = 0
-        return view
-
-    def claim(self, name: str) -> tuple[Array, bool]:
-        fresh = name in self._unwritten
-        self._unwritten.discard(name)
-        return self._views[name], fresh
+        self._unwritten.update(self._views)
 
     def complete(self) -> None:
         """Make the flat buffer valid: set to zero what nothing was written to."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from minigpt.core import workspace
 from minigpt.fast._common import blocks, settle
-from minigpt.ops._common import is_offset
 from minigpt.ops.rope import Rope, pairs, rope_table
 
 
@@ -36,7 +35,7 @@ def rope_forward(
     x: np.ndarray, rope: Rope, *, positions: int | np.ndarray = 0, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, RopeCache]:
     """See `minigpt.ops.rope_forward`."""
-    if is_offset(positions):
+    if isinstance(positions, int):
         rotation = _rotation(x.shape[1], x.shape[3], rope, positions, x.dtype)
     else:
         rotation = _make_rotation(x.shape[1], x.shape[3], rope, positions, x.dtype)

@@ -93,7 +93,7 @@ def prepare(
         drop_below=np.uint32(drop_threshold(dropout) if drops else 0),
         keep=np.float32(1.0 / (1.0 - dropout) if drops else 1.0),
     )
-    states = xp.asarray(dropout_states(key, b), dtype=xp.uint64) if drops else None
+    states = xp.asarray(dropout_states(key, range(b)), dtype=xp.uint64) if drops else None
     return Call(q, k, v, padding, states, problem)
 
 

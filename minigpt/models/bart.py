@@ -84,7 +84,6 @@ class BARTConfig:
             self.width,
             self.heads,
             self.feed_forward,
-            norm="post",
             norm_eps=self.norm_eps,
             activation=self.activation,
             dropout=self.dropout,

@@ -83,7 +83,7 @@ class Bert(BertBody):
         if places is not None:
             start = array_module(places).arange(len(x))[:, None] * x.shape[1]  # of each row in x as a table
             x, c_gather = run.ops.embedding_forward(places + start, x.reshape(-1, x.shape[-1]))  # (B, P, C)
-        activation_forward, _ = self.block.activation_of(run.ops)
+        activation_forward, _ = run.ops.ACTIVATIONS[self.block.activation]
         h, c_dense = linear_forward(x, params, "masked.dense", run)
         h, c_activation = activation_forward(h)
         h, c_norm = norm_forward(h, params, "masked.norm", self.block, run)
@@ -92,7 +92,7 @@ class Bert(BertBody):
 
     def masked_backward(self, dlogits: Array, grads: Parameters, cache: MaskedCache, run: Run) -> Array:
         """dlogits (B, P, V) to the gradient of the states (B, T, C), zero where nothing was predicted."""
-        _, activation_backward = self.block.activation_of(run.ops)
+        _, activation_backward = run.ops.ACTIVATIONS[self.block.activation]
         dh = run.ops.linear_backward(dlogits, cache.output, grads.into("tokens").T, grads.into("masked.bias"))
         dh = norm_backward(dh, cache.norm, grads, "masked.norm", self.block, run)
         dh = activation_backward(dh, cache.activation)

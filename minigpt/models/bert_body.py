@@ -99,7 +99,6 @@ class BertConfig:
             self.width,
             self.heads,
             self.feed_forward,
-            norm="post",
             norm_eps=self.norm_eps,
             activation=self.activation,
             dropout=self.dropout,

@@ -95,7 +95,7 @@ class DecoderOnly:
         specs = self.embedding_specs()
         for layer in range(self.config.layers):
             specs += block_specs(f"blocks.{layer}", self.block)
-        return specs + norm_specs("final_norm", self.block) if self.block.pre else specs
+        return specs + norm_specs("final_norm", self.block) if self.block.pre_norm else specs
 
     def output_specs(self) -> list[ParameterSpec]:
         """The output layer's own matrix, where it has one."""
@@ -118,25 +118,21 @@ class DecoderOnly:
         """Every layer is causal."""
         return ops.Mask(causal=True, key_padding=key_padding)
 
-    def check_output(self) -> None:
-        """Raise UserError where nothing predicts tokens."""
-        if self.config.headless:
-            raise UserError(
-                "this model has no output layer (lm_head), so it predicts no tokens; its hidden_states and embed work, "
-                'and load(…, fresh=["lm_head."]) starts an output layer anew'
-            )
-
     def output_weight(self, params: Parameters) -> Array:
         """The output layer's matrix (C, V); a tied one is a view of the embedding.
 
         Raises:
             UserError: the model has none.
         """
-        self.check_output()
+        if self.config.headless:
+            raise UserError(
+                "this model has no output layer (lm_head), so it predicts no tokens; its hidden_states and embed work, "
+                'and load(…, fresh=["lm_head."]) starts an output layer anew'
+            )
         return params["tokens"].T if self.config.tied else params["output"]
 
     def output_gradient(self, grads: Parameters) -> tuple[Array, bool]:
-        """The gradient (C, V) of that matrix, and whether it is to be overwritten (see `Parameters.claim`)."""
+        """The gradient (C, V) of that matrix, and whether it is to be overwritten (see `Scope.claim`)."""
         dweight, first = grads.claim("tokens" if self.config.tied else "output")
         return dweight.T if self.config.tied else dweight, first
 
@@ -171,13 +167,13 @@ class DecoderOnly:
         x, c_embedding = self.embed_forward(params, ids, run, positions)  # (B, T, C)
         x, c_blocks = stack_forward(x, params.scope("blocks"), self.block, run, self.first_site, masks, positions)
         c_final = None
-        if self.block.pre and layers is None:
+        if self.block.pre_norm and layers is None:
             x, c_final = norm_forward(x, params, "final_norm", self.block, run)
         return x, BodyCache(c_embedding, c_blocks, c_final)
 
     def body_backward(self, dx: Array, grads: Parameters, cache: BodyCache, run: Run) -> None:
         """Gradient of the last states (B, T, C) back to every parameter."""
-        if self.block.pre:
+        if self.block.pre_norm:
             dx = norm_backward(dx, cache.final_norm, grads, "final_norm", self.block, run)
         dx = stack_backward(dx, cache.blocks, grads.scope("blocks"), self.block, run)
         self.embed_backward(dx, grads, cache.embedding, run)
@@ -248,6 +244,6 @@ class DecoderOnly:
             mask = state.masked(self.mask(layer, None), tokens)
             x = block_step(x, p, self.block, run, append, mask, positions)
         x = x[:, -1]
-        if self.block.pre:
+        if self.block.pre_norm:
             x, _ = norm_forward(x, params, "final_norm", self.block, run)
         return run.ops.linear_forward(x, self.output_weight(params))[0], state.advanced(tokens)

@@ -90,7 +90,7 @@ class GPTConfig:
             self.width,
             self.heads,
             self.feed_forward,
-            norm=self.norm,
+            pre_norm=self.norm == "pre",
             norm_eps=self.norm_eps,
             activation=self.activation,
             bias=self.bias,

@@ -74,7 +74,6 @@ class TransformerConfig:
             self.width,
             self.heads,
             self.feed_forward,
-            norm="post",
             norm_eps=self.norm_eps,
             activation=self.activation,
             attention_bias=self.attention_bias,

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from minigpt.core.backend import Array, array_module
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 
 def deliver(y: Array, out: Array | None) -> Array:
@@ -31,8 +26,3 @@ def empty(shape: tuple[int, ...], like: Array) -> Array:
 def rows(x: Array) -> Array:
     """View (…, C) as a matrix (N, C), one row per position."""
     return x.reshape(-1, x.shape[-1])
-
-
-def is_offset(positions: int | Array) -> TypeIs[int]:
-    """Whether positions are given by the first column's alone, and not by an array with one for every token."""
-    return getattr(positions, "ndim", 0) == 0

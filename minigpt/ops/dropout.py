@@ -7,7 +7,7 @@ that recomputes, draws what it drew before.
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -46,17 +46,15 @@ def _mix(z: int) -> int:
     return z ^ (z >> 31)
 
 
-def _row_state(key: DropoutKey, row: int) -> int:
-    """Where the generator of one row of the global batch starts."""
-    state = 0
-    for part in (key.seed, key.step, key.site, key.row + row):
-        state = _mix((state + part + 1) * _GOLDEN & _MASK64)
-    return state
-
-
-def dropout_states(key: DropoutKey, rows: int) -> list[int]:
-    """Where the generators of the rows of a batch start."""
-    return [_row_state(key, row) for row in range(rows)]
+def dropout_states(key: DropoutKey, rows: Iterable[int]) -> list[int]:
+    """Where the generators of these rows of a batch start."""
+    states = []
+    for row in rows:
+        state = 0
+        for part in (key.seed, key.step, key.site, key.row + row):
+            state = _mix((state + part + 1) * _GOLDEN & _MASK64)
+        states.append(state)
+    return states
 
 
 def drop_threshold(rate: float) -> int:
@@ -64,19 +62,15 @@ def drop_threshold(rate: float) -> int:
     return min(round(rate * 2**32), 2**32 - 1)
 
 
-def _draws(xp: ModuleType, states: Array, first: int, count: int) -> Array:
-    """32 random bits for each of the entries first … first + count − 1 of every row, (B, count)."""
+def _multipliers(states: Array, first: int, count: int, rate: float, dtype: DTypeLike) -> Array:
+    """0 or 1/(1 − rate) for each of the entries first … first + count − 1 of the rows, (B, count); 32 bits decide."""
+    xp = array_module(states)
     counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
     z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
     z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
     z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
     z = z ^ (z >> xp.uint64(31))
-    return z.view(xp.uint32)[:, first % 2 : first % 2 + count]
-
-
-def _multiplier(draws: Array, rate: float, dtype: DTypeLike) -> Array:
-    """0 where a draw falls below the rate, 1/(1 − rate) elsewhere."""
-    xp = array_module(draws)
+    draws = z.view(xp.uint32)[:, first % 2 : first % 2 + count]
     return (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=dtype)
 
 
@@ -84,15 +78,15 @@ def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
     xp = array_module(x)
     batch, entries = x.shape[0], x[0].size if len(x) else 0
-    states = xp.asarray(dropout_states(key, batch), dtype=xp.uint64)  # (B,)
+    states = xp.asarray(dropout_states(key, range(batch)), dtype=xp.uint64)  # (B,)
     first = key.position * (entries // x.shape[1]) if key.position else 0
-    return _multiplier(_draws(xp, states, first, entries).reshape(x.shape), rate, x.dtype)
+    return _multipliers(states, first, entries, rate, x.dtype).reshape(x.shape)
 
 
 def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: DTypeLike) -> np.ndarray:
     """The part of `dropout_multiplier` for entries first … first + count − 1 of one row, (count,), on the CPU."""
-    states = np.asarray([_row_state(key, row)], dtype=np.uint64)
-    return _multiplier(_draws(np, states, first, count)[0], rate, dtype)
+    states = np.asarray(dropout_states(key, [row]), dtype=np.uint64)
+    return _multipliers(states, first, count, rate, dtype)[0]
 
 
 def dropout_forward(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, is_offset, rows
+from minigpt.ops._common import deliver, rows
 
 
 class EmbeddingCache(NamedTuple):
@@ -96,7 +96,7 @@ def position_backward(dy: Array, cache: PositionCache, dtable: Array | None, *, 
     """dP[m] += Σ_{bt: m_bt = m} dy_bt and dx = dy. `dtable` is None where the table is fixed (sinusoids)."""
     positions, length, context = cache
     if dtable is not None:
-        if is_offset(positions):
+        if isinstance(positions, int):
             dtable[positions : positions + length] += dy.sum(axis=0)  # (B, T, C) -> (T, C)
         else:
             embedding_backward(dy, EmbeddingCache(positions, context), dtable)
@@ -107,10 +107,10 @@ def position_rows(cache: PositionCache, xp: ModuleType) -> slice | Array:
     """Which rows of the table are added; refuses those beyond its end (on a GPU only where that costs nothing)."""
     positions, length, context = cache
     last = 0
-    if is_offset(positions):
+    if isinstance(positions, int):
         last = positions + length - 1
     elif xp is np:
         last = positions.max(initial=0)
     if last >= context:
         raise ValueError(f"{last + 1} positions do not fit the model's context of {context} tokens")
-    return slice(positions, positions + length) if is_offset(positions) else positions
+    return slice(positions, positions + length) if isinstance(positions, int) else positions

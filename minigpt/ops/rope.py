@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, is_offset
+from minigpt.ops._common import deliver
 
 LAYOUTS = ("half", "interleaved")
 
@@ -68,7 +68,7 @@ def rope_frequencies(width: int, rope: Rope) -> np.ndarray:
 
 def rope_table(xp: ModuleType, length: int, width: int, rope: Rope, positions: int | Array = 0) -> tuple[Array, Array]:
     """cos and sin of m θ_j in float64: (1, T, 1, D/2), or (B, T, 1, D/2) where every token has its own position."""
-    at = positions + xp.arange(length)[None] if is_offset(positions) else positions  # (1 or B, T)
+    at = positions + xp.arange(length)[None] if isinstance(positions, int) else positions  # (1 or B, T)
     angles = at[..., None, None] * xp.asarray(rope_frequencies(width, rope))  # (1 or B, T, 1, D/2)
     return xp.cos(angles), xp.sin(angles)
 

@@ -72,14 +72,28 @@ class AdamW:
 
     def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
         """Update number `updates` of the parameters start … stop − 1 of the flat buffer."""
-        xp = array_module(params.flat)
+        c, xp = self.config, array_module(params.flat)
+        rate, eps, keep = self._numbers(lr)
         chunk = _CHUNK if xp is np else max(1, stop - start)  # on a GPU every chunk would be a dozen launches
         for a in range(start, stop, chunk):
             part = slice(a, min(a + chunk, stop))
+            p, g, m, v = params.flat[part], grads.flat[part], self.m[part], self.v[part]
+            scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
             if scale != 1.0:
-                grads.flat[part] *= scale
-            decayed = min(max(self._decayed - a, 0), part.stop - a)
-            self._update(params.flat[part], grads.flat[part], self.m[part], self.v[part], decayed, lr)
+                g *= scale
+            m *= c.beta1
+            m += xp.multiply(g, 1.0 - c.beta1, out=scratch)
+            xp.multiply(g, g, out=scratch)
+            scratch *= 1.0 - c.beta2
+            v *= c.beta2
+            v += scratch
+            root = xp.sqrt(v, out=scratch)
+            root += eps
+            step = xp.divide(m, root, out=scratch)
+            step *= rate
+            if keep != 1.0 and self._decayed > a:
+                p[: self._decayed - a] *= keep
+            p -= step
 
     def _numbers(self, lr: float) -> tuple[float, float, float]:
         """What tells the variants apart in p ← keep p − rate m/(√v + eps); keep is for decayed parameters only."""
@@ -91,25 +105,6 @@ class AdamW:
         # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
         keep = 1.0 - (rate if c.variant == "openai" else lr) * c.weight_decay
         return rate, eps, keep
-
-    def _update(self, p: Array, g: Array, m: Array, v: Array, decayed: int, lr: float) -> None:
-        c = self.config
-        xp = array_module(p)
-        scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
-        m *= c.beta1
-        m += xp.multiply(g, 1.0 - c.beta1, out=scratch)
-        xp.multiply(g, g, out=scratch)
-        scratch *= 1.0 - c.beta2
-        v *= c.beta2
-        v += scratch
-        rate, eps, keep = self._numbers(lr)
-        root = xp.sqrt(v, out=scratch)
-        root += eps
-        step = xp.divide(m, root, out=scratch)
-        step *= rate
-        if keep != 1.0 and decayed:
-            p[:decayed] *= keep
-        p -= step
 
 
 def global_norm(grads: Parameters) -> float:

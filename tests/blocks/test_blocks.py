@@ -29,17 +29,17 @@ B, T, S, C = 2, 5, 3, 12
 PLAIN = BlockConfig(C, 2, 10)
 CONFIGS = {
     "post": PLAIN,
-    "pre": dataclasses.replace(PLAIN, norm="pre", activation="gelu_tanh"),
+    "pre": dataclasses.replace(PLAIN, pre_norm=True, activation="gelu_tanh"),
     "no-bias": dataclasses.replace(PLAIN, bias=False, activation="relu"),
     "no-attention-bias": dataclasses.replace(PLAIN, attention_bias=False),
     "grouped": dataclasses.replace(PLAIN, heads=6, kv_heads=3, head_width=2),
-    "wide-heads": dataclasses.replace(PLAIN, heads=3, kv_heads=1, head_width=7, norm="pre"),
+    "wide-heads": dataclasses.replace(PLAIN, heads=3, kv_heads=1, head_width=7, pre_norm=True),
     "llama": dataclasses.replace(
         PLAIN,
         heads=3,
         kv_heads=1,
-        norm="pre",
-        norm_kind="rmsnorm",
+        pre_norm=True,
+        rms_norm=True,
         activation="swiglu",
         bias=False,
         rope=ops.Rope(10.0),
@@ -47,7 +47,7 @@ CONFIGS = {
     "interleaved": dataclasses.replace(PLAIN, rope=ops.Rope(10.0, "interleaved"), activation="silu"),
     "dropout": dataclasses.replace(PLAIN, dropout=0.3, attention_dropout=0.2),
 }
-POST = [name for name, c in CONFIGS.items() if c.norm == "post"]  # decoders that look at an encoder
+POST = [name for name, c in CONFIGS.items() if not c.pre_norm]  # decoders that look at an encoder
 LEFT = np.array([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]], dtype=bool)
 MEMORY = np.array([[1, 1, 0], [1, 1, 1]], dtype=bool)
 

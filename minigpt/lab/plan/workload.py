@@ -174,7 +174,7 @@ def _causal(config: RunConfig, model: Any) -> Description:
         model.block,
         c.context,
         masks,
-        norms=int(model.block.norm == "pre"),
+        norms=int(model.block.pre_norm),
         embedding_dropout=getattr(c, "dropout", 0) > 0,
     )
     output = Output(c.width * c.vocab_size, c.context, c.width * c.context, logits=c.vocab_size)
