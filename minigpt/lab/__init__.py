@@ -5,5 +5,7 @@ exercises           checks of the notebooks' exercises
 inspect, plot       where attention looks; figures
 plan                what training would take, on paper
 scaling             a family of sizes and the laws that their losses follow
+exact_attention     how wrong a kernel may be
+trace               a kernel at work: which thread touches which number, when
 benchmark           speed: contestants in their own processes, timed in turn
 """

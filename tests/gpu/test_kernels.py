@@ -10,7 +10,7 @@ from minigpt.core.params import Parameters
 from minigpt.kernels.attention import Flash, Naive, Tiled
 from minigpt.kernels.fused import Operations
 from minigpt.kernels.mma import Mma
-from minigpt.kernels.reference import Attention, excess
+from minigpt.lab.exact_attention import Attention, excess
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.kernels import attention_cases, fused_checks, test_mma

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.kernels.attention import Flash, Naive, Tiled
-from minigpt.kernels.reference import Attention, exact_attention
+from minigpt.lab.exact_attention import Attention, exact_attention
 
 BOUND = 1e-5  # fp32 against float64, inputs of order one
 

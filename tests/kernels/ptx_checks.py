@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 
 from minigpt.kernels.launch import module
-from minigpt.kernels.reference import round_tf32
+from minigpt.lab.exact_attention import round_tf32
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 

@@ -10,7 +10,7 @@ from minigpt import ops
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.mma import Mma, backward_tiles, forward_tiles
-from minigpt.kernels.reference import Attention, excess
+from minigpt.lab.exact_attention import Attention, excess
 
 from ..tiers import some
 from .covering import pairwise

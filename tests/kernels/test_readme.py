@@ -9,8 +9,8 @@ import pytest
 from minigpt import ops
 from minigpt.kernels.attention import Flash, Tiled
 from minigpt.kernels.emulator import Emulation
-from minigpt.kernels.trace import SHARED, Trace
 from minigpt.lab.benchmark.roofline import flash, naive_or_tiled, table
+from minigpt.lab.trace import SHARED, Trace
 
 FOLDER = Path(ops.__file__).resolve().parents[1] / "kernels"
 README = (FOLDER / "README.md").read_text(encoding="utf-8")

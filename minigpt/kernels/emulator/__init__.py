@@ -55,7 +55,7 @@ class Emulation:
         sanitizer: "address" (with undefined behaviour) or "thread"; the process must have been started with
             `sanitizer_environment`. None compiles without.
         debug: compile without optimisation and with what a debugger needs.
-        trace: a `minigpt.kernels.trace.Trace` that receives every access to memory.
+        trace: a `minigpt.lab.trace.Trace` that receives every access to memory.
     """
 
     order: str = "ascending"

@@ -18,8 +18,8 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation, compiler_problem
 from minigpt.kernels.ladder import RUNGS
-from minigpt.kernels.reference import Attention, exact_attention, excess
 from minigpt.lab.benchmark.events import Ceiling, Time, measure, sets_beyond_the_cache
+from minigpt.lab.exact_attention import Attention, exact_attention, excess
 
 EMULATED_TOKENS = 128  # longer texts would take minutes on the emulator
 ABSOLUTE = 1e-5  # error of float32 at inputs of order one

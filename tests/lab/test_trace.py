@@ -7,8 +7,8 @@ from minigpt import ops
 from minigpt.core.errors import UserError
 from minigpt.kernels.attention import Flash, Tiled
 from minigpt.kernels.emulator import EmulatedModule, Emulation
-from minigpt.kernels.trace import SHARED, Trace, figure, who
 from minigpt.lab.plot import save_figure
+from minigpt.lab.trace import SHARED, Trace, figure, who
 
 SHIFT = """
 extern "C" __global__ void shift(const float* x, float* y, int n) {
