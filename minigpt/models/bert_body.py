@@ -26,9 +26,10 @@ from minigpt.blocks import (
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.core.settings import at_least, choice, multiple, one_of, rates
 from minigpt.models.comparing import begin_comparing
+from minigpt.models.specified import Specified, check_vocabulary
 from minigpt.ops import Cache
 
 
@@ -123,7 +124,7 @@ class PoolerCache(NamedTuple):
     tanh: Cache
 
 
-class BertBody:
+class BertBody(Specified):
     """What all of BERT's heads stand on: embeddings, blocks, and for some of them the pooler. It holds no state.
 
     A subclass adds its head's tensors in `head_specs` and its own forward and backward.
@@ -135,14 +136,8 @@ class BertBody:
     def has_pooler(self) -> bool:
         return True
 
-    @property
-    def head_width(self) -> int:
-        """Numbers in an attention head, which decides which kernels can run."""
-        return self.block.head_width
-
     def __init__(self, config: BertConfig):
-        if config.vocab_size < 1:
-            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        check_vocabulary(config.vocab_size)
         self.config, self.block = config, config.block()
         specs = self.body_specs() + self.head_specs()
         if config.truncated_init:
@@ -167,13 +162,9 @@ class BertBody:
     def linear_specs(self, name: str, inputs: int, outputs: int) -> list[ParameterSpec]:
         return linear_specs(name, inputs, outputs, std=self.config.init_std, bias=True)
 
-    @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs)
-
     def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
         """Draw initial parameters: (truncated) normal weights, zero biases, unit gains."""
-        c, params = self.config, initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
+        c, params = self.config, super().init(seed, dtype, backend)
         if c.attention_init == "comparing":
             begin_comparing(params, layers=c.layers, heads=c.heads, seed=seed)
         return params

@@ -23,6 +23,7 @@ from minigpt.data.batch import Batch, Rows
 from minigpt.models.causal_state import CausalState
 from minigpt.models.decoder_only import BodyCache, DecoderOnly
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
+from minigpt.models.specified import Specified
 from minigpt.ops import IGNORE, Cache, count_targets
 
 HEAD_STD = 0.02
@@ -73,7 +74,7 @@ class HeadCache(NamedTuple):
     measures: Measures
 
 
-class CausalHead:
+class CausalHead(Specified):
     """A decoder-only body with a head of K scores, for classes, a score on a scale, or a choice. It holds no state.
 
     The body's parameters keep their names, so those of a pretrained model go in as they are.
@@ -106,15 +107,6 @@ class CausalHead:
 
     def head_specs(self) -> list[ParameterSpec]:
         return linear_specs("head", self.config.width, self.scores, std=HEAD_STD, bias=True)
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs)
-
-    @property
-    def head_width(self) -> int:
-        """Numbers in an attention head, which decides which kernels can run."""
-        return self.body.head_width
 
     @property
     def head_site(self) -> int:

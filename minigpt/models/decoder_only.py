@@ -23,12 +23,13 @@ from minigpt.blocks import (
     stack_forward,
 )
 from minigpt.blocks.run import EVALUATION, Run
-from minigpt.core.backend import Array, Backend
+from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.data.batch import Batch
 from minigpt.models.causal_state import CausalState, start_causal
+from minigpt.models.specified import Specified, check_vocabulary
 from minigpt.ops import Cache
 
 
@@ -70,7 +71,7 @@ def check_ends(c: DecoderConfig) -> None:
         raise UserError("model.tied says that the embedding is the output layer, model.headless that there is none")
 
 
-class DecoderOnly:
+class DecoderOnly(Specified):
     """A decoder-only Transformer. It holds no state.
 
     Attributes:
@@ -81,8 +82,7 @@ class DecoderOnly:
     first_site = 0
 
     def __init__(self, config: DecoderConfig):
-        if config.vocab_size < 1:
-            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        check_vocabulary(config.vocab_size)
         self.config = config
         self.block = config.block()
         self.specs = decayed_first([*self.body_specs(), *self.output_specs()])
@@ -101,18 +101,6 @@ class DecoderOnly:
         """The output layer's own matrix, where it has one."""
         c = self.config
         return [] if c.tied or c.headless else [ParameterSpec("output", (c.width, c.vocab_size), c.init_std)]
-
-    @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs)
-
-    @property
-    def head_width(self) -> int:
-        return self.block.head_width
-
-    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
-        """Draw initial parameters: normal weights, zero biases, unit gains."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
 
     def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
         """Every layer is causal."""

@@ -34,14 +34,15 @@ from minigpt.blocks import (
     stack_forward,
 )
 from minigpt.blocks.run import EVALUATION, Run
-from minigpt.core.backend import Array, Backend
+from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize
+from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.core.settings import at_least, multiple, one_of, rates
 from minigpt.data.seq2seq import Seq2SeqBatch, given
 from minigpt.models.decoder_state import DecoderState
 from minigpt.models.key_values import empty_key_values
+from minigpt.models.specified import Specified, check_vocabulary
 from minigpt.ops import Cache
 
 
@@ -86,7 +87,7 @@ def check_shape(c: Any) -> None:
         raise UserError(f"model.norm_eps is {c.norm_eps}; it must be positive")
 
 
-class EncoderDecoder:
+class EncoderDecoder(Specified):
     """The body of both models. It holds no state.
 
     Attributes:
@@ -101,8 +102,7 @@ class EncoderDecoder:
     embedding_norm = False
 
     def __init__(self, config: Any):
-        if config.vocab_size < 1:
-            raise UserError("model.vocab_size is 0; give the size of the vocabulary")
+        check_vocabulary(config.vocab_size)
         self.config = config
         self.block: BlockConfig = config.block()  # the encoder's
         self.decoder_block: BlockConfig = config.decoder_block()
@@ -140,16 +140,8 @@ class EncoderDecoder:
         return params[f"{side}.positions"]
 
     @property
-    def parameter_count(self) -> int:
-        return sum(spec.size for spec in self.specs if spec.trained)
-
-    @property
     def head_width(self) -> int:
         return max(self.block.head_width, self.decoder_block.head_width)
-
-    def init(self, seed: int = 0, dtype: str = "float32", backend: Backend | str = "numpy") -> Parameters:
-        """Draw initial parameters: normal weights, zero biases, unit gains."""
-        return initialize(self.specs, seed=seed, dtype=dtype, backend=backend)
 
     def embed_forward(
         self, params: Parameters, side: str, ids: Array, run: Run, start: int = 0
