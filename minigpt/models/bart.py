@@ -101,6 +101,7 @@ class BARTConfig:
 class BARTBody(EncoderDecoder):
     """What every BART has, whatever stands behind it."""
 
+    config: BARTConfig
     family = "bart"
     position_offset = 2  # rows 0 and 1 are never used: in the authors' code a position was a padding id plus a count
     embedding_norm = True

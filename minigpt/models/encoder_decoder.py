@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -76,7 +76,34 @@ class LossCache(NamedTuple):
     correct: tuple[int, int]  # how many targets have the largest score, of how many
 
 
-def check_shape(c: Any) -> None:
+class StacksConfig(Protocol):
+    """What the configurations of the Transformer and of BART have in common."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def encoder_layers(self) -> int: ...
+    @property
+    def decoder_layers(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def dropout(self) -> float: ...
+    @property
+    def label_smoothing(self) -> float: ...
+    @property
+    def norm_eps(self) -> float: ...
+    @property
+    def embedding_std(self) -> float: ...
+    def block(self) -> BlockConfig: ...
+    def decoder_block(self) -> BlockConfig: ...
+
+
+def check_shape(c: StacksConfig) -> None:
     """Raise UserError for a configuration that describes no encoder–decoder."""
     at_least(1, "model", c, "context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward")
     at_least(0, "model", c, "vocab_size")
@@ -101,11 +128,11 @@ class EncoderDecoder(Specified):
     position_offset = 0
     embedding_norm = False
 
-    def __init__(self, config: Any):
+    def __init__(self, config: StacksConfig):
         check_vocabulary(config.vocab_size)
         self.config = config
-        self.block: BlockConfig = config.block()  # the encoder's
-        self.decoder_block: BlockConfig = config.decoder_block()
+        self.block = config.block()  # the encoder's
+        self.decoder_block = config.decoder_block()
         self._decoder_site = 1 + config.encoder_layers * SITES_PER_BLOCK
         self.specs = decayed_first([*self.body_specs(), *self.head_specs()])
 

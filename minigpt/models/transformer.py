@@ -89,6 +89,7 @@ class TransformerConfig:
 class Transformer(Seq2Seq):
     """A Transformer: configuration, parameter specification, forward and backward. It holds no state."""
 
+    config: TransformerConfig
     family = "transformer"
 
     def __init__(self, config: TransformerConfig):
