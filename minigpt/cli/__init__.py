@@ -1,4 +1,4 @@
-"""The command line: one module of this package for each command.
+"""The command line: `commands` lists the commands, `arguments` says what each takes, a module of its name runs it.
 
 Only the module of the command that is run is imported, so `--version` and `--help` need neither NumPy nor a second.
 """
@@ -10,42 +10,56 @@ import difflib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from minigpt import __version__
-from minigpt.cli.commands import COMMANDS
+from minigpt.cli.commands import COMMANDS, Command, Group
+from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError, UserNotice
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence in the form of all others."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"minigpt: error: {message}; see `{self.prog} --help`\n")
-
-
-def build_parser(command: str | None) -> argparse.ArgumentParser:
+def build_parser(command: str | None) -> Parser:
     """The parser of the whole line, which knows the arguments of `command` and of the others the names alone."""
-    parser = _Parser(
+    parser = Parser(
         prog="minigpt",
         description="How large language models are pretrained, every forward and backward pass written by hand.",
         epilog="Example: minigpt train   trains the default model in a few minutes and prints samples.",
     )
     parser.add_argument("--version", action="version", version=f"minigpt {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for name, summary in COMMANDS.items():
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, one in COMMANDS.items():
         if name == command:
-            import_module(f"{__name__}.{name}").add_parser(subparsers)
+            _add_command(commands, name, one)
         else:
-            subparsers.add_parser(name, help=summary)
+            commands.add_parser(name, help=one.summary)
     return parser
 
 
+def _add_command(commands: Any, name: str, command: Command | Group) -> None:
+    description = command.summary[0].upper() + command.summary[1:] + "."
+    parser = commands.add_parser(name, help=command.summary, description=description)
+    if isinstance(command, Group):
+        parser.example(*command.examples)
+        kinds = parser.add_subparsers(metavar="WHAT", required=True)
+        for kind, one in command.kinds.items():
+            _add_command(kinds, kind, one)
+    else:
+        parser.flag("--json", "print one JSON object on stdout and nothing else there")
+        parser.set_defaults(run=command.run)
+        _function(f"arguments.{command.takes}")(parser)
+
+
+def _function(place: str) -> Callable[[Any], Any]:
+    """A function of this package, by its place in it: module.function."""
+    module, _, name = place.rpartition(".")
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What a line asks for; `.run` does it.
+    """What a line asks for; `.run` names the function of this package that does it, as module.function.
 
     Raises:
         UserError: there is no such command.
@@ -67,9 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args = parse(sys.argv[1:] if arguments is None else arguments)
         with warnings.catch_warnings():
             _show_notices()
-            status = args.run(args)
+            status = _function(args.run)(args)
         sys.stdout.flush()
-        return status
+        return status or 0
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

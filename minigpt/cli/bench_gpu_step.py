@@ -6,38 +6,32 @@ import argparse
 from typing import Any
 
 from minigpt.blocks.mixed import low_dtype
-from minigpt.cli.common import print_json
+from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
-from minigpt.lab.benchmark.events import device_name, measured_ceiling, stated_ceiling
-from minigpt.lab.benchmark.gpu_step import GPU_SHAPES, bench_gpu_step
+from minigpt.lab.benchmark.events import ceilings_of, device_name
+from minigpt.lab.benchmark.gpu_step import bench_gpu_step
+from minigpt.lab.benchmark.shapes import GPU_SHAPES
 
 
-def run_gpu_step(args: argparse.Namespace) -> int:
+def run_gpu_step(args: argparse.Namespace) -> None:
     names = args.shape or ["G"]
     if not set(names) <= set(GPU_SHAPES):
         raise UserError(f"on a GPU a step is timed at shapes {', '.join(GPU_SHAPES)}")
     low_dtype(args.dtype)
     backend = get_backend("cupy")
-    stated = stated_ceiling(backend, args.dtype)
-    ceilings = {"measured": measured_ceiling(backend, args.dtype)} | ({} if stated is None else {"stated": stated})
+    ceilings = ceilings_of(backend, args.dtype)
+    options = {"repeats": args.repeats, "against": args.against, "ceilings": ceilings}
     results = {}
     with progress_bar(total=len(names), unit="shape", leave=False) as bar:
         for name in names:
-            results[name] = bench_gpu_step(
-                name, backend, args.dtype, repeats=args.repeats, against=args.against, ceilings=ceilings
-            )
+            results[name] = bench_gpu_step(name, backend, args.dtype, **options)
             bar.update()
-    device = device_name(backend)
-    if args.json:
-        measured = {name: ceiling._asdict() for name, ceiling in ceilings.items()}
-        print_json({"shapes": results, "device": device, "dtype": args.dtype, "ceilings": measured})
-        return 0
-    print(f"{device}, {args.dtype}; step = forward + backward + clipping + AdamW, medians")
-    for name, r in results.items():
-        print(f"{name}: {_describe(r)}")
-    return 0
+    device, measured = device_name(backend), {name: ceiling._asdict() for name, ceiling in ceilings.items()}
+    head = f"{device}, {args.dtype}; step = forward + backward + clipping + AdamW, medians"
+    text = "\n".join([head, *(f"{name}: {_describe(r)}" for name, r in results.items())])
+    show(args, {"shapes": results, "device": device, "dtype": args.dtype, "ceilings": measured}, text)
 
 
 def _describe(r: dict[str, Any]) -> str:

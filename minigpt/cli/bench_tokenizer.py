@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import sys
-from typing import Any
 
-from minigpt.cli.common import at_least, new_parser, print_json
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
 from minigpt.core.progress import progress_bar
 from minigpt.lab.benchmark.tokenizer import bench
 
 RIVALS = ("tokenizers", "tiktoken")
-
-
-def add_bench_parser(subparsers: Any) -> None:
-    """Add `tokenizer` to the benchmarks."""
-    example = "minigpt bench tokenizer book.txt --against tokenizers,tiktoken"
-    parser = new_parser(subparsers, "tokenizer", "time training and encoding of byte-level BPE", example)
-    parser.add_argument("files", metavar="FILE", nargs="+", help="UTF-8 text files, taken together")
-    parser.add_argument("--merges", type=at_least(1), default=8000, metavar="N", help="merges to learn (8000)")
-    parser.add_argument("--repeats", type=at_least(1), default=5, metavar="N", help="runs of each; medians are shown")
-    parser.add_argument("--against", default="", metavar="NAMES", help="libraries to compare: tokenizers,tiktoken")
-    parser.add_argument("--vocab", metavar="FILE", help="encode with this tokenizer (vocab.bpe) instead of the trained")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(total=args.repeats, unit="round", leave=False) as bar:
         result = bench(args.files, args.merges, args.repeats, rivals, args.vocab, progress=bar.update)
     if args.json:
-        print_json(result)
+        print(json.dumps(result))
         return 0
     print(f"{result['bytes'] / 1e6:.2f} MB, {result['merges']} merges, medians of {args.repeats} interleaved runs")
     for task, r in result["tasks"].items():

@@ -1,21 +1,110 @@
-"""The commands of the command line, one file each: `add_parser` says what it takes, `run` does it."""
+"""The commands of the command line: their lines in the help, what gives them their arguments, and what runs them."""
 
-COMMANDS = {  # in the order of the help, each with its line there, so that the help needs no command's module
-    "train": "train a model and print samples of what it writes",
-    "finetune": "train a pretrained model on the examples of a task",
-    "sample": "let a trained model write",
-    "embed": "turn texts into vectors, for comparing and finding texts",
-    "eval": "measure a model's loss, perplexity and bits per byte on a text",
-    "zeroshot": "measure what a model can do on tasks that it was not trained for",
-    "fewshot": "measure what a model makes of examples in its context, without training on them",
-    "average": "average the weights of a run's last checkpoints",
-    "data": "write texts and tasks of the story world",
-    "gradcheck": "compare every hand-written gradient with numeric differences, in float64",
-    "plan": "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
-    "plot": "draw a run's loss, learning rate and gradient norm as PNG",
-    "scaling": "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
-    "tokenizer": "train, use and look at tokenizers",
-    "convert": "turn a model of another implementation into a run, or a run into one of theirs",
-    "bench": "measure speed on this machine",
-    "info": "say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)",
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """A command. Its functions are named as module.function, and imported when they are needed.
+
+    Attributes:
+        summary: its line in the help.
+        takes: the function of `minigpt.cli.arguments` that gives a parser its arguments.
+        run: the function of `minigpt.cli` that does it; its exit status, None for 0.
+    """
+
+    summary: str
+    takes: str
+    run: str
+
+
+class Group(NamedTuple):
+    """Several commands under one name."""
+
+    summary: str
+    examples: tuple[str, ...]
+    kinds: dict[str, Command]
+
+
+DATA = Group(
+    "write texts and tasks of the story world",
+    ("minigpt data storyworld", "minigpt data tasks --task story-cloze rte --out tasks"),
+    {
+        "storyworld": Command(
+            "write documents of the story world, with blank lines between", "tasks.documents", "data_storyworld.run"
+        ),
+        "tasks": Command(
+            "write tasks made from the story world, in the originals' file formats", "tasks.tasks", "data_tasks.run"
+        ),
+    },
+)
+TOKENIZER = Group(
+    "train, use and look at tokenizers",
+    ("minigpt tokenizer train book.txt --vocab-size 4096 --out book-bpe.json",),
+    {
+        "train": Command("learn a vocabulary from text files", "tokenizers.train", "tokenizer.run_train"),
+        "convert": Command(
+            "write a tokenizer of any format as tokenizer.json", "tokenizers.convert", "tokenizer.run_convert"
+        ),
+        "encode": Command("turn text into token ids", "tokenizers.encode", "tokenizer.run_encode"),
+        "decode": Command("turn token ids into text", "tokenizers.decode", "tokenizer.run_decode"),
+        "show": Command("colour the tokens of a text", "tokenizers.show", "tokenizer.run_show"),
+    },
+)
+BENCH = Group(
+    "measure speed on this machine",
+    ("minigpt bench step --shape S",),
+    {
+        "step": Command("time a training step", "benchmarks.step", "bench.run_step"),
+        "decode": Command("time writing one text, token by token", "benchmarks.decode", "bench.run_decode"),
+        "scaling": Command(
+            "plot a step's time and memory against T, C, L and B", "benchmarks.scaling", "bench.run_scaling"
+        ),
+        "tokenizer": Command(
+            "time training and encoding of byte-level BPE", "benchmarks.tokenizer", "bench_tokenizer.run"
+        ),
+        "attention": Command("time attention kernel by kernel", "benchmarks.attention", "bench_attention.run"),
+    },
+)
+COMMANDS: dict[str, Command | Group] = {  # in the order of the help
+    "train": Command("train a model and print samples of what it writes", "training.train", "train.run"),
+    "finetune": Command("train a pretrained model on the examples of a task", "training.finetune", "finetune.run"),
+    "sample": Command("let a trained model write", "models.sample", "sample.run"),
+    "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed", "embed.run"),
+    "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate", "eval.run"),
+    "zeroshot": Command(
+        "measure what a model can do on tasks that it was not trained for", "tasks.zeroshot", "zeroshot.run"
+    ),
+    "fewshot": Command(
+        "measure what a model makes of examples in its context, without training on them",
+        "tasks.fewshot",
+        "fewshot.run",
+    ),
+    "average": Command("average the weights of a run's last checkpoints", "training.average", "average.run"),
+    "data": DATA,
+    "gradcheck": Command(
+        "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck", "gradcheck.run"
+    ),
+    "plan": Command(
+        "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
+        "training.plan",
+        "plan.run",
+    ),
+    "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot", "plot.run"),
+    "scaling": Command(
+        "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
+        "training.scaling",
+        "scaling.run",
+    ),
+    "tokenizer": TOKENIZER,
+    "convert": Command(
+        "turn a model of another implementation into a run, or a run into one of theirs",
+        "models.convert",
+        "convert.run",
+    ),
+    "bench": BENCH,
+    "info": Command(
+        "say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)", "models.info", "info.run"
+    ),
 }

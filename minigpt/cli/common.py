@@ -1,4 +1,4 @@
-"""What several commands share: how their help looks, and JSON on stdout."""
+"""What several commands share: a result as text or JSON, and what --out, --force and --resume insist on."""
 
 from __future__ import annotations
 
@@ -6,45 +6,16 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from minigpt.core.errors import UserError
 
 
-def new_parser(subparsers: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    """Make a command's parser with the --json that every command has."""
-    parser = subparsers.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"Example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout and nothing else there")
-    return parser
-
-
-def add_run_argument(parser: argparse.ArgumentParser, also: str = "") -> None:
-    text = f"a run's folder; by default the newest in runs/{also}"
-    parser.add_argument("run_folder", metavar="RUN", nargs="?", help=text)
-
-
-def at_least(least: int) -> Any:
-    """An argument type: a whole number not below `least`."""
-
-    def whole_number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is below {least}")
-        return value
-
-    whole_number.__name__ = "whole number"  # argparse names it in "invalid whole number value"
-    return whole_number
-
-
-def print_json(values: Any) -> None:
-    print(json.dumps(values))
+def show(args: argparse.Namespace, values: Any, text: str) -> None:
+    """Print what a command found: the values with --json, else the text."""
+    print(json.dumps(values) if args.json else text)
 
 
 def out_path(text: str) -> Path:
@@ -61,11 +32,32 @@ def figure_path(text: str, *, force: bool) -> Path:
         UserError: it does not end in .png, its folder does not exist, or it exists and is not to be replaced.
     """
     path = out_path(text)
-    if path.suffix.lower() != ".png" or not path.parent.is_dir():
-        raise UserError(f"--out {path} must be the name of a .png file in a folder that exists")
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path} does not end in .png, and PNG is what is written")
     if path.exists() and not force:
         raise UserError(f"{path} exists; replace it with --force")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
     return path
+
+
+def check_force(args: argparse.Namespace, what: str) -> None:
+    """--force needs to be told what it may replace."""
+    if args.force and args.out is None:
+        raise UserError(f"--force replaces the {what} in --out; name it with --out")
+
+
+def check_resume(given: Mapping[str, Any], what: str, besides: str = "") -> None:
+    """Raise UserError for arguments that make another run than the one that is to go on.
+
+    Args:
+        given: the values of the arguments that may not be given, by name; those that were not are false or None.
+        besides: what may be given.
+    """
+    for name, value in given.items():
+        if not (value is None or value is False or value == []):
+            only = f" (only {besides})" if besides else ""
+            raise UserError(f"--resume goes on with a {what} as it is; {name} cannot be given with it{only}")
 
 
 def only_text(name: str, text: str) -> str:

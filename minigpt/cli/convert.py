@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shlex
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from minigpt import tokenizers
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import new_parser, print_json
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
@@ -29,47 +27,7 @@ from minigpt.train.log import RunLog
 from minigpt.train.run_folder import fill_run, find_model
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = new_parser(
-        subparsers,
-        "convert",
-        COMMANDS["convert"],
-        "minigpt convert runs/tiny-1 my-model --to hf",
-    )
-    parser.add_argument(
-        "source",
-        metavar="SRC",
-        help="a run, a Hugging Face folder, a model of llama2.c (.bin), or a folder with GPT's released arrays",
-    )
-    parser.add_argument("target", metavar="DST", help="what to write; it must not exist yet")
-    parser.add_argument(
-        "--to",
-        choices=tuple(WRITERS),
-        default="run",
-        help="run: a folder that sample, eval and train --resume take (the default); a run is copied with its weights "
-        "alone; hf: one that transformers opens; llama2c, llama2c-v1: a file of llama2.c, as its run program reads it "
-        "or in version 1",
-    )
-    parser.add_argument(
-        "--tokenizer", metavar="FILE|DIR|none", help="the tokenizer; by default the one that lies in SRC, if any"
-    )
-    parser.add_argument(
-        "--pattern", metavar="REGEX", help="how the tokenizer cuts text into words, where its file does not say it"
-    )
-    parser.add_argument(
-        "--skip",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="leave out SRC's tensors whose names begin with this",
-    )
-    parser.add_argument(
-        "--fresh", action="append", default=[], metavar="NAME", help="start the tensors that SRC lacks anew"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     target = Path(args.target)
     check_absent(target)
     if args.pattern is not None and args.tokenizer in (None, "none"):
@@ -89,12 +47,11 @@ def run(args: argparse.Namespace) -> int:
         "tokenizer": loaded.tokenizer.kind if loaded.tokenizer else None,
     }
     if args.json:
-        print_json(values)
+        print(json.dumps(values))
     else:
         print(f"{target}: {loaded.model.family}, {loaded.model.parameter_count:,} parameters", end="")
         print(f", tokenizer {values['tokenizer']}." if loaded.tokenizer else ".")
         _advise(args, loaded)
-    return 0
 
 
 def _advise(args: argparse.Namespace, loaded: Loaded) -> None:

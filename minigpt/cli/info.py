@@ -5,29 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from minigpt import __version__
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import new_parser, print_json
+from minigpt.cli.common import show
 from minigpt.core.backend import cupy_problem, get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder
 from minigpt.kernels.emulator import compiler, compiler_problem
-
-
-def add_parser(subparsers: Any) -> None:
-    parser = new_parser(
-        subparsers,
-        "info",
-        COMMANDS["info"],
-        "minigpt info",
-    )
-    parser.set_defaults(run=run)
 
 
 def _blas() -> str:
@@ -63,7 +51,7 @@ def _kernels() -> str:
     return "; ".join([f"run on {' and '.join(where)}" if where else "cannot run", *problems])
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     values = {
         "minigpt": __version__,
         "python": platform.python_version(),
@@ -77,9 +65,4 @@ def run(args: argparse.Namespace) -> int:
         "cuda kernels": _kernels(),
         "cache": str(cache_folder()),
     }
-    if args.json:
-        print_json(values)
-    else:
-        for name, value in values.items():
-            print(f"{name:<13} {value}")
-    return 0
+    show(args, values, "\n".join(f"{name:<13} {value}" for name, value in values.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,111 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from minigpt import tokenizers
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import at_least, new_parser, only_text, print_json
+from minigpt.cli.common import only_text, show
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces, read_text
 from minigpt.core.progress import progress_bar
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import tokenizer_path
-from minigpt.tokenizers.patterns import PATTERNS
 from minigpt.tokenizers.pretokens import line_blocks
 
 SPECIAL = {"allowed": {"allowed": "all"}, "forbidden": {"forbidden": "all"}, "ignored": {}}
+OPTIONS = {  # of training, by kind; char and byte have none
+    "bpe": ("special", "min_frequency", "pattern"),
+    "gpt": ("special", "min_frequency"),
+    "wordpiece": ("special", "min_frequency", "cased", "score"),
+}
 COLOURS = (44, 42, 45, 46, 43)  # backgrounds: neighbours must differ, and black letters be legible on each
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "tokenizer",
-        help=COMMANDS["tokenizer"],
-        description="Train, use and look at tokenizers.",
-        epilog="Example:\n  minigpt tokenizer train book.txt --vocab-size 4096 --out book-bpe.json",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    _add_train(kinds)
-    _add_convert(kinds)
-    _add_encode(kinds)
-    _add_decode(kinds)
-    _add_show(kinds)
-
-
-def _add_train(kinds: Any) -> None:
-    example = "minigpt tokenizer train book.txt --kind bpe --vocab-size 4096 --out book-bpe.json"
-    train = new_parser(kinds, "train", "learn a vocabulary from text files", example)
-    train.add_argument("files", metavar="FILE", nargs="+", help="UTF-8 text files")
-    train.add_argument("--kind", default="bpe", choices=tokenizers.KINDS, help="bpe (byte-level) by default")
-    train.add_argument("--vocab-size", type=at_least(1), metavar="N", help="how many tokens; 4096 by default")
-    train.add_argument("--out", default="tokenizer.json", metavar="PATH", help="file or folder; tokenizer.json")
-    train.add_argument("--special", action="append", default=[], metavar="NAME", help="a special token; repeatable")
-    train.add_argument("--min-frequency", type=at_least(0), metavar="N", help="merge only pairs seen N times")
-    names = ", ".join(PATTERNS)
-    train.add_argument("--pattern", metavar="REGEX", help=f"bpe: how text is cut into words: {names} or a regex")
-    train.add_argument("--cased", action="store_true", help="wordpiece: keep capital letters and accents")
-    train.add_argument("--score", choices=("count", "likelihood"), help="wordpiece: which pair to merge first")
-    train.add_argument("--force", action="store_true", help="replace an existing file")
-    train.set_defaults(run=run_train)
-
-
-def _add_convert(kinds: Any) -> None:
-    example = "minigpt tokenizer convert ranks.tiktoken --pattern cl100k --out tokenizer.json"
-    convert = new_parser(kinds, "convert", "write a tokenizer of any format as tokenizer.json", example)
-    _add_tokenizer(convert)
-    convert.add_argument("--out", default="tokenizer.json", metavar="PATH", help="file or folder; tokenizer.json")
-    convert.add_argument("--force", action="store_true", help="replace an existing file")
-    convert.set_defaults(run=run_convert)
-
-
-def _add_tokenizer(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tokenizer", metavar="TOKENIZER", help="a tokenizer file, or a folder that holds one")
-    parser.add_argument(
-        "--pattern",
-        metavar="REGEX",
-        help=f"how text is cut into words, where the file does not say it: {', '.join(PATTERNS)} or a regex",
-    )
-
-
-def _add_encode(kinds: Any) -> None:
-    encode = new_parser(kinds, "encode", "turn text into token ids", 'minigpt tokenizer encode t.json "Hello world"')
-    _add_input(encode)
-    encode.set_defaults(run=run_encode)
-
-
-def _add_decode(kinds: Any) -> None:
-    decode = new_parser(kinds, "decode", "turn token ids into text", "minigpt tokenizer decode t.json 15496 995")
-    _add_tokenizer(decode)
-    decode.add_argument("ids", metavar="ID", nargs="*", help="token ids; by default they are read from stdin")
-    decode.set_defaults(run=run_decode)
-
-
-def _add_show(kinds: Any) -> None:
-    show = new_parser(kinds, "show", "colour the tokens of a text", 'minigpt tokenizer show t.json "Hello world"')
-    _add_input(show)
-    show.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="never: | between tokens")
-    show.set_defaults(run=run_show)
-
-
-def _add_input(parser: argparse.ArgumentParser) -> None:
-    _add_tokenizer(parser)
-    parser.add_argument("text", metavar="TEXT", nargs="?", help="the text; by default it is read from stdin")
-    parser.add_argument("--file", metavar="FILE", help="read the text from a file")
-    parser.add_argument(
-        "--special",
-        choices=SPECIAL,
-        default="ignored",
-        help="what the name of a special token in the text is: the token, an error, or text (the default)",
-    )
-
-
-def run_train(args: argparse.Namespace) -> int:
+def run_train(args: argparse.Namespace) -> None:
     out = _out(args, args.files, "one of the texts to learn from")
-    return _save(_train(args, _options(args)), out, args)
+    _save(_train(args, _options(args)), out, args)
 
 
-def run_convert(args: argparse.Namespace) -> int:
+def run_convert(args: argparse.Namespace) -> None:
     out = _out(args, [args.tokenizer], "the tokenizer that is converted")
-    return _save(tokenizers.load(args.tokenizer, pattern=args.pattern), out, args)
+    _save(tokenizers.load(args.tokenizer, pattern=args.pattern), out, args)
 
 
 def _out(args: argparse.Namespace, sources: Sequence[str], what: str) -> Path:
@@ -131,35 +52,26 @@ def _out(args: argparse.Namespace, sources: Sequence[str], what: str) -> Path:
     return out
 
 
-def _save(tokenizer: Tokenizer, out: Path, args: argparse.Namespace) -> int:
+def _save(tokenizer: Tokenizer, out: Path, args: argparse.Namespace) -> None:
     tokenizers.save(tokenizer, out)
-    if args.json:
-        print_json({"tokenizer": str(out), "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size})
-    else:
-        print(f"{out}: {tokenizer.kind}, {tokenizer.vocab_size} tokens")
-    return 0
+    values = {"tokenizer": str(out), "kind": tokenizer.kind, "vocab_size": tokenizer.vocab_size}
+    show(args, values, f"{out}: {tokenizer.kind}, {tokenizer.vocab_size} tokens")
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """The options of `tokenizers.train` that were given; one that the kind does not have is an error."""
-    names = {"special": "special_tokens", "min_frequency": "min_frequency", "pattern": "pattern"}
-    names |= {"cased": "lower", "score": "score"}
-    fits = {"bpe": {"special", "min_frequency", "pattern"}, "gpt": {"special", "min_frequency"}}
-    fits["wordpiece"] = {"special", "min_frequency", "cased", "score"}
-    given = {name: value for name in names if (value := getattr(args, name)) not in (None, [], False)}
     for text in (args.pattern, *args.special):
         if text is not None and not only_text("--pattern or --special", text):
             raise UserError("--pattern and --special must not be empty")
-    for name in given:
-        if name not in fits.get(args.kind, ()):
+    for name in ("vocab_size", *OPTIONS["bpe"], *OPTIONS["wordpiece"]):
+        allowed = ("vocab_size", *OPTIONS[args.kind]) if args.kind in OPTIONS else ()
+        if getattr(args, name) not in (None, [], False) and name not in allowed:
             raise UserError(f"--{name.replace('_', '-')} means nothing for a {args.kind} tokenizer")
-    if args.vocab_size and args.kind not in fits:
-        raise UserError(f"--vocab-size means nothing for a {args.kind} tokenizer")
-    if "cased" in given:
-        given["cased"] = False
-    if "special" in given and args.kind == "wordpiece":
-        given["special"] = [*tokenizers.wordpiece.BERT_SPECIAL, *given["special"]]
-    return {names[name]: value for name, value in given.items()}
+    values = {"special_tokens": args.special, "min_frequency": args.min_frequency, "pattern": args.pattern}
+    values |= {"lower": False if args.cased else None, "score": args.score}
+    if args.special and args.kind == "wordpiece":
+        values["special_tokens"] = [*tokenizers.wordpiece.BERT_SPECIAL, *args.special]
+    return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 def _train(args: argparse.Namespace, options: dict[str, Any]) -> Tokenizer:
@@ -198,18 +110,17 @@ def _size(file: str) -> int:
     return path.stat().st_size
 
 
-def run_encode(args: argparse.Namespace) -> int:
+def run_encode(args: argparse.Namespace) -> None:
     tokenizer, text = tokenizers.load(args.tokenizer, pattern=args.pattern), _text(args)
     special = SPECIAL[args.special]
     if args.json:
         ids, offsets = tokenizer.encode_with_offsets(text, **special)
-        print_json({"ids": ids, "tokens": [tokenizer.token(i) for i in ids], "offsets": offsets})
+        print(json.dumps({"ids": ids, "tokens": [tokenizer.token(i) for i in ids], "offsets": offsets}))
     else:
         print(*tokenizer.encode(text, **special))
-    return 0
 
 
-def run_decode(args: argparse.Namespace) -> int:
+def run_decode(args: argparse.Namespace) -> None:
     tokenizer = tokenizers.load(args.tokenizer, pattern=args.pattern)
     words = args.ids or _stdin().split()
     try:
@@ -218,27 +129,29 @@ def run_decode(args: argparse.Namespace) -> int:
         reason = str(error) if str(error).startswith("token id") else "token ids are whole numbers"
         raise UserError(f"cannot decode: {reason}") from None
     if args.json:
-        print_json({"text": text})
+        print(json.dumps({"text": text}))
     else:
-        sys.stdout.buffer.write(text.encode("utf-8") + b"\n")
-        sys.stdout.flush()
-    return 0
+        _print(text)
 
 
-def run_show(args: argparse.Namespace) -> int:
+def run_show(args: argparse.Namespace) -> None:
     tokenizer, text = tokenizers.load(args.tokenizer, pattern=args.pattern), _text(args)
     ids, offsets = tokenizer.encode_with_offsets(text, **SPECIAL[args.special])
     if args.json:
         spans = zip(ids, offsets, strict=True)
         tokens = [{"id": i, "token": tokenizer.token(i), "start": a, "end": b} for i, (a, b) in spans]
-        print_json({"tokens": tokens, "characters": len(text)})
-        return 0
+        print(json.dumps({"tokens": tokens, "characters": len(text)}))
+        return
     auto = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     colour = args.color == "always" or (args.color == "auto" and auto)
     shown = _boundaries(tokenizer, text, ids, offsets, colour)
-    sys.stdout.buffer.write(f"{shown}\n{len(ids)} tokens, {len(text)} characters\n".encode())
+    _print(f"{shown}\n{len(ids)} tokens, {len(text)} characters")
+
+
+def _print(text: str) -> None:
+    """In UTF-8, whatever the encoding of stdout is."""
+    sys.stdout.buffer.write(f"{text}\n".encode())
     sys.stdout.flush()
-    return 0
 
 
 def _boundaries(tokenizer: Tokenizer, text: str, ids: list[int], offsets: list[tuple[int, int]], colour: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import json
 import os
 import shlex
 import signal
@@ -13,12 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import at_least, new_parser, only_text, print_json
+from minigpt.cli.arguments.training import DEFAULT_PRESET
+from minigpt.cli.common import check_force, check_resume, only_text, out_path
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
-from minigpt.core.errors import UserError
-from minigpt.data.corpora import corpus_names
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.train import config as configuration
 from minigpt.train.families import objective_class
@@ -26,65 +25,17 @@ from minigpt.train.log import read_log
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.opening import lasting, make_trainer, open_run
 from minigpt.train.report import Result, finished_result
-from minigpt.train.run_folder import (
-    RUNS,
-    check_target,
-    create_run,
-    find_run,
-    locked,
-    rewrite_config,
-)
+from minigpt.train.run_folder import RUNS, check_target, create_run, find_run, locked, rewrite_config
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
-
-DEFAULT_PRESET = "tiny"
-
-
-def add_parser(subparsers: Any) -> None:
-    parser = new_parser(
-        subparsers,
-        "train",
-        COMMANDS["train"],
-        "minigpt train shakespeare-cpu --data my_texts/ --set train.steps=500 --set model.layers=6",
-    )
-    parser.add_argument(
-        "preset",
-        nargs="?",
-        metavar="PRESET|CONFIG.toml",
-        help=f"what to train; by default {DEFAULT_PRESET}. Presets: {', '.join(configuration.preset_names())}",
-    )
-    parser.add_argument(
-        "--data",
-        action="append",
-        metavar="FILE|DIR|NAME",
-        help=f"a UTF-8 text, a folder of them, or a corpus ({', '.join(corpus_names())}); may be repeated",
-    )
-    parser.add_argument(
-        "--tokenizer",
-        metavar="KIND|FILE",
-        help="char, byte, bpe:SIZE, wordpiece:SIZE, gpt:SIZE, or a tokenizer's file or folder",
-    )
-    parser.add_argument("--out", metavar="DIR", help="the run's folder; by default runs/PRESET-N")
-    parser.add_argument("--force", action="store_true", help="replace the run in --out if there is one")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run from its newest checkpoint")
-    parser.add_argument("--steps", type=at_least(1), metavar="N", help="train until step N")
-    parser.add_argument("--seed", type=at_least(0), metavar="N", help="of initial weights, batches and dropout")
-    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="SECTION.KEY=VALUE",
-        help="change one setting of the preset, such as optimizer.weight_decay=0; may be repeated",
-    )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     resumed = args.resume is not None
     if resumed:
-        _check_resuming(args)
+        given = {"--out": args.out, "--force": args.force, "--seed": args.seed, "--set": args.settings}
+        given |= {"--tokenizer": args.tokenizer, "--backend": args.backend, "a preset": args.preset}
+        check_resume(given, "run", "--steps, --data")
         done = None if args.data else finished_result(find_run(args.resume), args.steps)
         if done is not None:
             longer = f"minigpt train --resume {shlex.quote(str(done.run))} --steps {2 * done.steps}"
@@ -95,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.resume()
         if resumed:
             rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
-        print(_opening(trainer, resumed=resumed), file=sys.stderr)
+        announce(trainer, f"resuming at step {trainer.state.step}" if resumed else "training")
         with stop_on_signals() as should_stop:
             result = trainer.train(should_stop=should_stop)
         _draw_curves(result.run)
@@ -111,7 +62,7 @@ def _say(args: argparse.Namespace, result: Result) -> int:
     if args.json:
         values = result._replace(run=str(result.run))._asdict()
         del values["sample"]
-        print_json(values | (values.pop("landmarks") or {}))
+        print(json.dumps(values | (values.pop("landmarks") or {})))
     elif finished:
         speed = f", {result.tokens_per_second:,.0f} tokens/s" if result.tokens_per_second else ""
         print(result.sample.strip())
@@ -125,7 +76,7 @@ def _say(args: argparse.Namespace, result: Result) -> int:
 def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
     values = configuration.read_preset(DEFAULT_PRESET if args.preset is None else args.preset)
     arguments = {
-        "data.sources": None if args.data is None else [only_text("--data", source) for source in args.data],
+        "data.sources": [only_text("--data", source) for source in args.data] or None,
         "data.tokenizer": args.tokenizer,
         "train.steps": args.steps,
         "train.seed": args.seed,
@@ -143,11 +94,10 @@ def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
 
 def _fresh(args: argparse.Namespace) -> Trainer:
     """Make a new run folder with its first checkpoint."""
-    if args.force and args.out is None:
-        raise UserError("--force replaces the run in --out; name it with --out")
+    check_force(args, "run")
     config = _config_from_arguments(args)
     backend = get_backend(config.train.backend)
-    folder = None if args.out is None else _out_folder(args.out)
+    folder = None if args.out is None else out_path(args.out)
     if folder:
         check_target(folder, force=args.force, sources=config.data.sources)
     special = objective_class(config.family, config.task).special_tokens(config)
@@ -158,12 +108,6 @@ def _fresh(args: argparse.Namespace) -> Trainer:
     trainer.start()
     trainer.run = create_run(folder, preset, config, tokenizer, trainer.save, force=args.force)
     return trainer
-
-
-def _out_folder(name: str) -> Path:
-    if not only_text("--out", name):
-        raise UserError("--out is empty; name a folder that does not exist yet")
-    return Path(name)
 
 
 def _completed(config: RunConfig, vocab_size: int) -> RunConfig:
@@ -178,24 +122,14 @@ def _completed(config: RunConfig, vocab_size: int) -> RunConfig:
     )
 
 
-def _check_resuming(args: argparse.Namespace) -> None:
-    """Raise UserError for arguments that make another run than the one that is to go on."""
-    given = {"--out": args.out, "--force": args.force or None, "--seed": args.seed, "--set": args.settings or None}
-    given |= {"--tokenizer": args.tokenizer, "--backend": args.backend, "a preset": args.preset}
-    wrong = [name for name, value in given.items() if value is not None]
-    if wrong:
-        raise UserError(
-            f"--resume goes on with a run as it is; {wrong[0]} cannot be given with it (only --steps, --data)"
-        )
-
-
-def _opening(trainer: Trainer, *, resumed: bool) -> str:
+def announce(trainer: Trainer, what: str) -> None:
+    """Say on stderr what is about to be trained."""
     c = trainer.config.train
-    verb = f"resuming at step {trainer.state.step}" if resumed else "training"
-    return (
-        f"{trainer.run}: {verb}; {trainer.model.parameter_count:,} parameters, "
+    print(
+        f"{trainer.run}: {what}; {trainer.model.parameter_count:,} parameters, "
         f"{trainer.objective.about(trainer.dataset)}, {c.steps} steps of {c.batch * c.accumulation} rows, "
-        f"{c.workers} workers, {c.backend}"
+        f"{c.workers} workers, {c.backend}",
+        file=sys.stderr,
     )
 
 

@@ -3,71 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from minigpt.cli.abilities import CONTINUE
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import add_run_argument, figure_path, new_parser, print_json
-from minigpt.cli.task_arguments import add_task_arguments, described, find_task, read_task
+from minigpt.cli.common import check_force, figure_path, show
+from minigpt.cli.task_examples import described, find_task, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
-from minigpt.evaluate.scoring import RULES, check_causal
+from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.skill import Curve, skill_curves
 from minigpt.evaluate.task_data import TaskData
-from minigpt.evaluate.zeroshot import Finding, Settings, can_ask, needs_others, zero_shot
+from minigpt.evaluate.zeroshot import Finding, Settings, needs_others, zero_shot
 from minigpt.interop.loaded import load
-from minigpt.tasks import TASKS
+from minigpt.tasks.prompts import ASKED
 from minigpt.tasks.world import MADE
 from minigpt.train.checkpoint import checkpoint_paths
 from minigpt.train.run_folder import find_model, find_run
 
-ASKED = {name: task for name, task in TASKS.items() if can_ask(task)}
 
-
-def add_parser(subparsers: Any) -> None:
-    parser = new_parser(
-        subparsers,
-        "zeroshot",
-        COMMANDS["zeroshot"],
-        "minigpt zeroshot runs/tiny-1 --task all --limit 200",
-    )
-    add_run_argument(parser, also="; or any model that convert reads")
-    parser.add_argument(
-        "--task",
-        action="append",
-        required=True,
-        metavar="NAME|all",
-        help=f"one of {', '.join(ASKED)}; repeatable. all: those of the story world, or whose files are in --data",
-    )
-    add_task_arguments(parser)
-    parser.add_argument(
-        "--rule",
-        choices=RULES,
-        help="how the options are compared: by log p, per token, per character, or less that of the option anywhere; "
-        "by default as the task's authors did",
-    )
-    parser.add_argument(
-        "--checkpoints",
-        action="store_true",
-        help="measure all checkpoints of the run, and draw skill against steps; to have enough of them, train with "
-        "--set train.checkpoint_powers=true",
-    )
-    parser.add_argument(
-        "--out", metavar="FILE.png", help="of --checkpoints; by default zeroshot.png in the run's folder"
-    )
-    parser.add_argument("--force", action="store_true", help="replace the picture in --out if there is one")
-    parser.add_argument("--backend", choices=("numpy", "cupy"), help="where to compute; by default numpy")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     if args.out is not None and not args.checkpoints:
         raise UserError("--out is where --checkpoints draws; give both")
-    if args.force and args.out is None:
-        raise UserError("--force replaces the picture in --out; name it with --out")
+    check_force(args, "picture")
     path = None if args.out is None else figure_path(args.out, force=args.force)
     settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
     folder = (find_run if args.checkpoints else find_model)(args.run_folder, CONTINUE)
@@ -75,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     check_causal(loaded)
     tasks = read_tasks(args)
     if args.checkpoints:
-        return _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend)
+        _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend)
+        return
     findings = []
     with progress_bar(unit="text", leave=False) as bar:
         for data in tasks:
@@ -85,8 +47,7 @@ def run(args: argparse.Namespace) -> int:
                 bar.clear()
                 print_finding(findings[-1])
     if args.json:
-        print_json({"run": str(folder), "tasks": {f.task: finding_values(f) for f in findings}})
-    return 0
+        print(json.dumps({"run": str(folder), "tasks": {f.task: finding_values(f) for f in findings}}))
 
 
 def read_tasks(args: argparse.Namespace) -> list[TaskData]:
@@ -135,20 +96,16 @@ def finding_values(finding: Finding) -> dict[str, Any]:
 
 def _over_checkpoints(
     args: argparse.Namespace, folder: Path, path: Path, tasks: list[TaskData], settings: Settings, backend: str
-) -> int:
+) -> None:
     from minigpt.lab import plot  # matplotlib takes a second to import
 
     total = len(checkpoint_paths(folder)) * len(tasks)
     with progress_bar(total=total, unit="measurement", leave=False) as bar:
         curves = skill_curves(folder, tasks, settings, backend=backend, on_done=lambda step, finding: bar.update())
     plot.save_figure(plot.skill_figure(curves), path)
-    if args.json:
-        print_json({"run": str(folder), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}})
-        return 0
-    print(skill_table(curves))
-    print("skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves))
-    print(path)
-    return 0
+    values = {"run": str(folder), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}}
+    meaning = "skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves)
+    show(args, values, f"{skill_table(curves)}\n{meaning}\n{path}")
 
 
 def constants(curve: Curve) -> str:

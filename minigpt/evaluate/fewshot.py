@@ -14,9 +14,10 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.evaluate.last_word import WORD_TOKENS, best_word, last_words
+from minigpt.evaluate.rules import RULE_NAMES
 from minigpt.evaluate.scoring import check_causal, first_ids, rate_options
 from minigpt.evaluate.task_data import TaskData
-from minigpt.evaluate.zeroshot import LINE_TOKENS, RULE_NAMES, default_rule, first_lines
+from minigpt.evaluate.zeroshot import LINE_TOKENS, default_rule, first_lines
 from minigpt.interop.loaded import Loaded
 from minigpt.tasks import Classification, LastWord, MultipleChoice, Pronoun, Span, Summary, Translation
 from minigpt.tasks import prompts as ask

@@ -22,11 +22,11 @@ from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.data.batch import pad_rows
 from minigpt.data.documents import END_OF_TEXT
+from minigpt.evaluate.rules import RULES
 from minigpt.fast import team
 from minigpt.interop.loaded import Loaded
 from minigpt.train.families import FAMILIES, continuing
 
-RULES = ("sum", "token", "character", "unconditional")
 _ROWS = 64  # of a batch, at most
 _SCORES = 1 << 25  # of a batch: scored positions times vocabulary
 

@@ -27,10 +27,11 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.data.sentences import split_sentences
 from minigpt.evaluate.last_word import STOP_WORDS, best_word, last_words
+from minigpt.evaluate.rules import RULE_NAMES
 from minigpt.evaluate.scoring import rate_options, score
 from minigpt.evaluate.writing import write
 from minigpt.interop.loaded import Loaded
-from minigpt.tasks import Classification, Example, LastWord, MultipleChoice, Pronoun, Span, Summary, Task, Translation
+from minigpt.tasks import Classification, Example, LastWord, Pronoun, Span, Summary, Task, Translation
 from minigpt.tasks import prompts as ask
 from minigpt.tasks.metrics import Score, evaluate_task
 
@@ -44,7 +45,7 @@ class Settings(NamedTuple):
     """How to ask.
 
     Attributes:
-        rule: one of `minigpt.evaluate.scoring.RULES`; None takes the task's own.
+        rule: one of `minigpt.evaluate.rules.RULES`; None takes the task's own.
         seed: of what is drawn: sampled summaries, random sentences, the pairs in a translation's context.
         beside: whether to measure other ways of asking too, which cost as much again.
     """
@@ -115,14 +116,6 @@ def zero_shot(
     return _choices(loaded, task, examples, settings, on_row)
 
 
-def can_ask(task: Task) -> bool:
-    """Whether there is a way to ask for this task (there is none for degrees of similarity)."""
-    return task.kind is not Classification or task.name in ask.CLASSIFICATION if task.kind in _KINDS else False
-
-
-_KINDS = (Classification, MultipleChoice, Pronoun, Span, LastWord, Summary, Translation)
-
-
 def needs_others(task: Task) -> bool:
     """Whether examples are needed that are not measured on: for a threshold, or for the context."""
     return task.name == "cola" or task.kind is Translation
@@ -146,14 +139,6 @@ def _choices(loaded: Loaded, task: Task, examples: Sequence[Any], settings: Sett
     # F1 of saying yes always is no skill either
     chance = {"accuracy": float(np.mean([1.0 / len(o) for o in options])), "f1": scores[0].baseline}
     return Finding(task.name, scores, chance[scores[0].metric], beside, f"most probable option ({RULE_NAMES[rule]})")
-
-
-RULE_NAMES = {
-    "sum": "Σ log p",
-    "token": "log p per token",
-    "character": "log p per character",
-    "unconditional": 'Σ log p minus that after "Answer:"',
-}
 
 
 def _acceptability(

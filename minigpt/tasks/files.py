@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
 from minigpt.core.errors import UserError
 from minigpt.core.files import unreadable
 
@@ -191,6 +189,8 @@ def own_split(items: Sequence[T], split: str, *, dev: float, test: float, seed: 
     Args:
         dev: which share of the items is the part `dev`; `test` likewise; `train` is the rest.
     """
+    import numpy as np  # not above: the command line's help lists the tasks
+
     count = len(items)
     held = {"dev": round(count * dev) or bool(dev), "test": round(count * test) or bool(test)}
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count)

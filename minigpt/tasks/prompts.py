@@ -25,7 +25,8 @@ from minigpt.tasks.examples import (
     Summary,
     Translation,
 )
-from minigpt.tasks.registry import Task
+from minigpt.tasks.labels import LABELS, LABELS8
+from minigpt.tasks.registry import TASKS, Task
 
 Option = tuple[str, str]
 Options = tuple[Option, ...]
@@ -219,3 +220,19 @@ def in_context(demonstrations: Sequence[str], context: str, heading: str = "") -
 def heading(task: Task, *, gpt3: bool = False) -> str:
     """The instruction that GPT-3 puts before the examples of LAMBADA: without it nothing says that a word is wanted."""
     return "Fill in blank:\n\n" if gpt3 and task.kind is LastWord else ""
+
+
+# Which tasks can be asked for.
+
+_KINDS = (MultipleChoice, Pronoun, Span, LastWord, Summary, Translation)
+
+
+def can_ask(task: Task) -> bool:
+    """Whether there is a prompt for this task (there is none for degrees of similarity)."""
+    return task.kind in _KINDS or task.name in CLASSIFICATION
+
+
+ASKED = {name: task for name, task in TASKS.items() if can_ask(task)}
+SHOWN = {task.name: task for task in (LABELS, LABELS8)} | {  # those that examples may stand before
+    name: task for name, task in ASKED.items() if task.kind is not Summary
+}

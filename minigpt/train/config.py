@@ -21,13 +21,9 @@ from minigpt.tasks import TASKS
 from minigpt.train.families import FAMILIES, objective_class
 from minigpt.train.objectives import CausalConfig
 from minigpt.train.optimizer import OptimizerConfig
+from minigpt.train.presets import preset_names
 from minigpt.train.schedule import ScheduleConfig
 from minigpt.train.settings import DataConfig, RunConfig, SampleConfig, TrainConfig
-
-
-def preset_names() -> list[str]:
-    files = resources.files("minigpt.train.presets").iterdir()
-    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def read_preset(name: str) -> dict:

@@ -1,6 +1,7 @@
 """The benchmarks for a GPU, on the stand-in: what they compute and print; and on a CPU, what they refuse."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -17,12 +18,7 @@ from tests import fake_cupy
 def small_card(monkeypatch):
     """A card that is measured in no time."""
     fake_cupy.install(monkeypatch)
-    measured = events.measured_ceiling
-    for module in ("bench_attention", "bench_gpu_step"):
-        monkeypatch.setattr(
-            f"minigpt.cli.{module}.measured_ceiling",
-            lambda backend, dtype: measured(backend, dtype, size=64, megabytes=1),
-        )
+    monkeypatch.setattr(events, "measured_ceiling", partial(events.measured_ceiling, size=64, megabytes=1))
     monkeypatch.setattr(events, "STATED", {"no GPU at all": (2e12, 1e12, 1e12)})
 
 

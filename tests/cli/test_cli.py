@@ -98,26 +98,6 @@ def test_importing_the_package_is_quiet_and_needs_neither_cupy_nor_matplotlib():
     assert done.stdout == "set()\n" and done.stderr == ""
 
 
-def test_help_and_version_need_no_numpy():
-    """Nor does the help of the commands that look at runs; each command imports what it needs when it runs."""
-    code = """
-import sys
-from minigpt.cli import main
-quick = ("sample", "eval", "average", "plot", "gradcheck")
-for line in (["--version"], ["--help"], ["smple"], *([name, "--help"] for name in quick)):
-    try:
-        main(line)
-    except SystemExit:
-        pass
-found = {"numpy", "matplotlib", "threadpoolctl", "minigpt.interop.loaded", "minigpt.train.config"} & set(sys.modules)
-print(found, file=sys.stderr)
-main(["bench", "--help"])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.splitlines()[-1] == "set()", done.stderr
-    assert done.stdout.startswith("minigpt 0.") and "usage: minigpt bench" in done.stdout
-
-
 def test_the_newest_run_that_can_do_it_is_taken_and_named(run, tmp_path, monkeypatch, capsys):
     """A classifier does not write, a run without checkpoints is not averaged, one without a log is not plotted."""
     monkeypatch.chdir(tmp_path)

@@ -109,7 +109,7 @@ def test_bad_input(runs, data, error, tmp_path):
     assert "--out is where --checkpoints draws" in error("zeroshot", run, "--task", "rte", "--out", "x.png")
     named = ["zeroshot", run, "--task", "rte", "--data", data, "--checkpoints"]
     assert "has 1 checkpoint; to see how skill grows, train with --set train.checkpoint_powers=true" in error(*named)
-    assert "must be the name of a .png file" in error(*named, "--out", "skill.pdf")
+    assert "does not end in .png" in error(*named, "--out", "skill.pdf")
     assert "--force replaces the picture in --out" in error(*named, "--force")
     (tmp_path / "there.png").write_bytes(b"a picture")
     assert "there.png exists; replace it with --force" in error(*named, "--out", "there.png")

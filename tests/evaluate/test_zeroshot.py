@@ -7,7 +7,6 @@ from minigpt.core.errors import UserError
 from minigpt.evaluate.zeroshot import (
     Settings,
     best_threshold,
-    can_ask,
     default_rule,
     first_lines,
     first_sentences,
@@ -16,6 +15,7 @@ from minigpt.evaluate.zeroshot import (
 )
 from minigpt.tasks import TASKS, Classification, LastWord, MultipleChoice, Pronoun, Span, Summary, Translation
 from minigpt.tasks.metrics import evaluate
+from minigpt.tasks.prompts import can_ask
 
 from .scripted import continued, scripted
 

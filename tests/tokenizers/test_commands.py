@@ -1,6 +1,5 @@
 """`minigpt tokenizer` and `minigpt bench tokenizer`, as their users meet them."""
 
-import argparse
 import io
 import json
 import sys
@@ -8,7 +7,7 @@ import sys
 import pytest
 
 from minigpt import tokenizers
-from minigpt.cli import bench_tokenizer, tokenizer
+from minigpt.cli import main
 from minigpt.core.errors import UserError
 
 from .texts import SAMPLE
@@ -21,17 +20,8 @@ def minigpt(capsys, tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_bytes(SAMPLE.encode("utf-8"))
 
     def run(*arguments, stdin: bytes = b"") -> tuple[int, str, str]:
-        parser = argparse.ArgumentParser(prog="minigpt")
-        commands = parser.add_subparsers(required=True)
-        tokenizer.add_parser(commands)
-        bench_tokenizer.add_bench_parser(commands.add_parser("bench").add_subparsers(required=True))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        args = parser.parse_args([str(a) for a in arguments])
-        try:
-            status = args.run(args)
-        except UserError as error:
-            print(f"minigpt: error: {error}", file=sys.stderr)
-            status = 2
+        status = main([str(a) for a in arguments])
         out, err = capsys.readouterr()
         return status, out, err
 

@@ -169,8 +169,8 @@ def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_pa
 AT_A_CALL = """
 import os, sys
 from minigpt.cli import build_parser, main
-build_parser("train")  # imports everything, so that what is counted is the run
-from minigpt.cli import train
+from minigpt.cli import train  # imports everything, so that what is counted is the run
+build_parser("train")
 from minigpt.train import trainer
 number, limit, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 counts, saving = {"anywhere": 0, "saving": 0}, False

@@ -98,6 +98,12 @@ def stated_ceiling(backend: Backend, dtype: str) -> Ceiling | None:
     return None
 
 
+def ceilings_of(backend: Backend, dtype: str) -> dict[str, Ceiling]:
+    """Both ceilings of this card by name: as it is measured and, if it is in the table, as its maker states it."""
+    stated = stated_ceiling(backend, dtype)
+    return {"measured": measured_ceiling(backend, dtype)} | ({} if stated is None else {"stated": stated})
+
+
 def measured_ceiling(backend: Backend, dtype: str, *, size: int = 8192, megabytes: int = 512) -> Ceiling:
     """What this card reaches in a large matrix product and in a copy."""
     xp, number = backend.xp, low_dtype(dtype)

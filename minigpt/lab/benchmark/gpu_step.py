@@ -16,7 +16,7 @@ from minigpt.core.backend import Backend
 from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.attention import torch_events
 from minigpt.lab.benchmark.events import Ceiling, Time, measure
-from minigpt.lab.benchmark.shapes import Shape
+from minigpt.lab.benchmark.shapes import GPU_SHAPES, Shape
 from minigpt.lab.benchmark.torch_gpt import torch_model
 from minigpt.models import GPT
 from minigpt.train.fused_optimizer import FusedAdamW
@@ -26,11 +26,6 @@ from minigpt.train.scaling import LossScale
 from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Serial, Trained
-
-GPU_SHAPES = {
-    "M": Shape(6, 6, 384, 256, 64, 65, "a 10M-parameter character model"),
-    "G": Shape(12, 12, 768, 1024, 16, 50257, "GPT-2 124M, 16 rows"),
-}
 
 
 def flops_per_token(shape: Shape, parameters: int) -> float:

@@ -33,3 +33,7 @@ SHAPES = {
     "L": Shape(12, 12, 768, 256, 1, 50257, "GPT-2 124M, one row"),
     "T2048": Shape(6, 6, 384, 2048, 1, 65, "M with one row of 2,048 tokens"),
 }
+GPU_SHAPES = {
+    "M": Shape(6, 6, 384, 256, 64, 65, "a 10M-parameter character model"),
+    "G": Shape(12, 12, 768, 1024, 16, 50257, "GPT-2 124M, 16 rows"),
+}

@@ -24,14 +24,6 @@ from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, make_workers
 
-OPPONENTS = {
-    "torch": "PyTorch",
-    "torch-compile": "PyTorch through torch.compile",
-    "threads": "minigpt with workers that are threads",
-    "recompute": "minigpt with train.recompute",
-    "kept": "minigpt with everything kept, T x T attention probabilities too",
-}
-
 
 def training_step(shape: Shape, workers: int, backend_name: str, variant: str = "") -> Callable[[], object]:
     """One step on one fixed batch: forward, backward and AdamW, float32, no dropout.

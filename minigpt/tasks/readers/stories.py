@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from minigpt.core.errors import UserError
 from minigpt.tasks.examples import MultipleChoice, Story
 from minigpt.tasks.files import Row, Table, entry, find, json_rows, lines, quoted_rows
@@ -53,6 +51,8 @@ def _one_year(folder: Path, part: str) -> Path:
 
 def gpt_split(examples: list[T]) -> tuple[list[T], list[T]]:
     """The split of GPT's published code: `train_test_split` of scikit-learn with its seed, a fifth held out."""
+    import numpy as np  # not above: the command line's help lists the tasks
+
     order = np.random.RandomState(GPT_SEED).permutation(len(examples))
     held = round(len(examples) / 5)
     return [examples[i] for i in order[held:]], [examples[i] for i in order[:held]]

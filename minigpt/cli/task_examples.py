@@ -1,13 +1,13 @@
-"""What the commands that try a model on tasks share: the arguments, where the examples are, how a score is printed."""
+"""What the commands that try a model on tasks share: the task, where its examples are, how a score is printed."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Mapping
 
-from minigpt.cli.common import at_least, only_text
+from minigpt.cli.common import only_text
 from minigpt.core.errors import UserError
+from minigpt.core.settings import unknown
 from minigpt.evaluate.task_data import TaskData, answered, draw, measured_split
 from minigpt.tasks import Task
 from minigpt.tasks.metrics import Score, check_packages
@@ -17,23 +17,10 @@ OTHERS = ("train", "dev")  # parts that examples may be taken from that are not 
 _MOST_OTHERS = 1000
 
 
-def add_task_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data", metavar="DIR", help="the folder with the task's files; by default the task made from the story world"
-    )
-    parser.add_argument(
-        "--split", metavar="PART", help="what is measured on; by default test, or dev where test has no answers"
-    )
-    parser.add_argument("--limit", type=at_least(1), metavar="N", help="measure on N examples, drawn by the seed")
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="of all that is drawn")
-
-
 def find_task(name: str, known: Mapping[str, Task]) -> Task:
     """The task of that name; a UserError names the nearest one."""
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise UserError(f"unknown task {name!r}: {hint}")
+        raise UserError(unknown("task", name, known))
     return known[name]
 
 

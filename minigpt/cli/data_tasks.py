@@ -1,14 +1,12 @@
-"""`minigpt data`: texts and tasks that minigpt makes by itself, as files to look at and to learn from."""
+"""`minigpt data tasks`: tasks that minigpt makes by itself, as files to look at and to learn from."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
-from typing import Any
 
-from minigpt.cli.commands import COMMANDS
-from minigpt.cli.common import at_least, new_parser, out_path, print_json
-from minigpt.cli.data_storyworld import add_storyworld
+from minigpt.cli.common import out_path
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent
 from minigpt.tasks import TASKS
@@ -17,33 +15,7 @@ from minigpt.tasks.metrics import check_packages, evaluate_task
 from minigpt.tasks.world import MADE, Sizes, write
 
 
-def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        "data",
-        help=COMMANDS["data"],
-        description="Write what the story world offers, to look at or as files.",
-        epilog="Example:\n  minigpt data storyworld\n  minigpt data tasks --task story-cloze rte --out tasks",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    kinds = parser.add_subparsers(metavar="WHAT", required=True)
-    add_storyworld(kinds)
-    _add_tasks(kinds)
-
-
-def _add_tasks(kinds: Any) -> None:
-    example = "minigpt data tasks --task story-cloze rte --out tasks --train 5000"
-    tasks = new_parser(kinds, "tasks", "write tasks made from the story world, in the originals' file formats", example)
-    tasks.add_argument("--task", nargs="+", metavar="NAME", help=f"which; by default all: {', '.join(MADE)}")
-    tasks.add_argument("--out", default="tasks", metavar="DIR", help="a folder for each task is made there; tasks")
-    tasks.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="other examples for another seed")
-    for part, size in Sizes()._asdict().items():
-        text = f"how many examples for {part}; {size} by default"
-        tasks.add_argument(f"--{part}", type=at_least(1), default=size, metavar="N", help=text)
-    tasks.add_argument("--baselines", action="store_true", help="also measure chance, counted words, simplest answers")
-    tasks.set_defaults(run=run_tasks)
-
-
-def run_tasks(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     names = list(dict.fromkeys(args.task or MADE))
     out = out_path(args.out)
     if out.exists() and not out.is_dir():
@@ -63,8 +35,7 @@ def run_tasks(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{name:12} {folder}  " + "  ".join(f"{what} {value:.3f}" for what, value in found.items()))
     if args.json:
-        print_json({"tasks": written})
-    return 0
+        print(json.dumps({"tasks": written}))
 
 
 def _baselines(name: str, folder: Path) -> dict[str, float]:

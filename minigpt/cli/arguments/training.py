@@ -1,0 +1,134 @@
+"""The arguments of the commands that train, or plan to."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import Any
+
+from minigpt.cli.arguments import names
+from minigpt.cli.parser import Parser
+from minigpt.data.corpora import DEFAULT, corpus_names
+from minigpt.tasks import TASKS
+from minigpt.train.presets import preset_names
+
+DEFAULT_PRESET = "tiny"
+PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+
+
+def train(add: Parser) -> None:
+    add.example("minigpt train shakespeare-cpu --data my_texts/ --set train.steps=500 --set model.layers=6")
+    presets = f"what to train; by default {DEFAULT_PRESET}. Presets: {', '.join(preset_names())}"
+    add.value("preset", "PRESET|CONFIG.toml", presets, nargs="?")
+    texts = f"a UTF-8 text, a folder of them, or a corpus ({', '.join(corpus_names())}); may be repeated"
+    add.several("--data", "FILE|DIR|NAME", texts)
+    tokenizers = "char, byte, bpe:SIZE, wordpiece:SIZE, gpt:SIZE, or a tokenizer's file or folder"
+    add.value("--tokenizer", "KIND|FILE", tokenizers)
+    add.value("--out", "DIR", "the run's folder; by default runs/PRESET-N")
+    add.flag("--force", "replace the run in --out if there is one")
+    add.value("--resume", "RUN", "go on with this run from its newest checkpoint")
+    add.count("--steps", "train until step N")
+    add.count("--seed", "of initial weights, batches and dropout", least=0)
+    add.backend()
+    add.settings(" of the preset, such as optimizer.weight_decay=0")
+
+
+def finetune(add: Parser) -> None:
+    add.example("minigpt finetune runs/tiny-1 --task rte --data glue_data/RTE --seeds 3")
+    add.run_folder()
+    add.value("--task", "NAME", f"one of {', '.join(TASKS)}")
+    add.value("--data", "DIR", "the folder with the task's files; by default the story world's own")
+    add.count("--seed", "of new weights, batches and dropout", least=0, default=0)
+    add.count("--seeds", "train N times, with seeds from --seed on", default=1)
+    add.count("--epochs", "by default what the model's recipe says")
+    add.count("--examples", "learn from N training examples only", default=0)
+    add.flag("--from-scratch", "the same model without the pretrained weights")
+    add.value("--out", "DIR", "the run's folder (with --seeds, of the runs); by default runs/RUN-TASK-N")
+    add.flag("--force", "replace the run in --out if there is one")
+    add.value("--resume", "RUN", "go on with a fine-tuning that was stopped")
+    add.several("--fresh", "NAME", "weights that may start anew, by beginnings of names")
+    add.several("--skip", "NAME", "pretrained weights that may be left out")
+    add.settings(", such as objective.auxiliary=0 or schedule.peak=3e-4")
+
+
+def average(add: Parser) -> None:
+    add.example("minigpt average runs/transformer-tiny-1 --last 5")
+    add.run_folder(also="")
+    add.count("--last", "how many checkpoints; by default 5", default=5)
+    add.value("--out", "DIR", "the new run's folder; by default RUN-average")
+
+
+def plan(add: Parser) -> None:
+    add.example("minigpt plan gpt3-175b --gpu a100 --gpus 1024 --price 2")
+    add.value("preset", "PRESET|CONFIG.toml", "the model and its training, as for `minigpt train`")
+    add.value("--gpu", "NAME", f"{', '.join(names.GPUS)} (by default h100), or cpu", default="h100")
+    add.count("--gpus", "by default the smallest power of two that it fits on")
+    add.value("--tokens", "N", "such as 300B; by default what the preset trains on", type=token_count)
+    precisions = "bf16, fp16 or fp32; by default the GPU's best 16-bit one"
+    add.choice("--precision", (*PRECISIONS, *PRECISIONS.values()), precisions, metavar="P")
+    add.value("--mfu", "X", "assumed part of the peak that is useful arithmetic; by default 0.4", type=fraction)
+    add.value("--price", "P", "of one GPU for an hour; without it there is no cost", type=price)
+    add.settings(", such as model.layers=24")
+
+
+def scaling(add: Parser) -> None:
+    add.example(
+        "minigpt scaling --out family",
+        "minigpt scaling --resume family    (after an interruption)",
+        "minigpt scaling --data storyworld:list --context 72 --tokens 3M --out lists",
+    )
+    sizes = f"layers x width; by default {' '.join(names.SIZES)}. The largest is predicted from the others"
+    add.value("--sizes", "LxC", sizes, type=size, nargs="+")
+    texts = f"the text; by default {DEFAULT}, whose entropy is known ({DEFAULT}:KIND: documents of one kind)"
+    add.value("--data", "FILE|DIR|NAME", texts)
+    add.value("--tokens", "N", "that each run is trained on; by default 1.6M", type=token_count)
+    add.count("--seeds", "runs of each size; by default 1")
+    context = f"tokens of a row; by default {names.CONTEXT}. 72 hold one list of the story world, and seldom two"
+    add.count("--context", context, least=8, metavar="T")
+    add.value("--out", "DIR", "the family's folder; by default runs/scaling-N")
+    add.value("--resume", "DIR", "go on with a family, or measure it again")
+    shots = "examples before each few-shot question; by default 0 1 2 4 8; none: nothing is asked"
+    add.count("--shots", shots, least=0, metavar="K", nargs="*")
+    add.count("--questions", "of few-shot", default=names.QUESTIONS)
+
+
+def size(text: str) -> Any:
+    """An argument type: layers x width, such as 2x48."""
+    from minigpt.lab.scaling.family import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: write layers x width, such as 2x48") from None
+
+
+def token_count(text: str) -> int:
+    """An argument type: a number of tokens with or without a unit: 300B, 1.4T, 5e9."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbt]?)", text.strip().lower())
+    value = round(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if not 1 <= value < 1e18:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens, such as 300B or 5e9")
+    return value
+
+
+def fraction(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def price(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a price")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
