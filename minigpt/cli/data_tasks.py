@@ -9,8 +9,8 @@ from pathlib import Path
 from minigpt.cli.common import out_path
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent
+from minigpt.lab.baselines import COUNTABLE, VIEWS, count_words, simplest, sklearn_modules
 from minigpt.tasks import TASKS
-from minigpt.tasks.baselines import COUNTABLE, VIEWS, count_words, simplest, sklearn_modules
 from minigpt.tasks.metrics import check_packages, evaluate_task
 from minigpt.tasks.world import MADE, Sizes, write
 

@@ -15,9 +15,9 @@ from minigpt.core.files import write_atomically
 from minigpt.core.progress import progress_bar
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.text import resolve_sources
-from minigpt.evaluate.scaling_laws import solver
 from minigpt.lab.scaling import SIZES, Family, measure, open_family, results, start_family, train_family
 from minigpt.lab.scaling.family import CONTEXT, Member, story_kind
+from minigpt.lab.scaling.laws import solver
 from minigpt.train.run_folder import next_run
 
 TOKENS = 1_600_000

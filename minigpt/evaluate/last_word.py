@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core.backend import backend_of
-from minigpt.evaluate.scoring import check_causal, first_ids, log_softmax
+from minigpt.evaluate.scoring import by_length, check_causal, first_ids, log_softmax
 from minigpt.evaluate.writing import ends_of_text, start_rows
 from minigpt.interop.loaded import Loaded
 
@@ -61,14 +61,7 @@ def last_words(
     check_causal(loaded)
     room, begin = max(loaded.model.config.context - WORD_TOKENS, 1), first_ids(loaded)
     rows = [[*begin, *loaded.text.encode(context.rstrip())][-room:] for context in contexts]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    found: list[Any] = [None] * len(rows)
-    for first in range(0, len(order), _ROWS):
-        batch = order[first : first + _ROWS]
-        for i, words in zip(batch, _search(loaded, [rows[i] for i in batch]), strict=True):
-            found[i] = words
-        on_row(len(batch))
-    return found
+    return by_length(rows, lambda numbers: _search(loaded, [rows[i] for i in numbers]), most=_ROWS, on_row=on_row)
 
 
 def best_word(words: dict[str, float], without: frozenset[str] = frozenset()) -> str:

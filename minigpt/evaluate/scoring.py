@@ -12,7 +12,7 @@ one it has alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from minigpt.fast import team
 from minigpt.interop.loaded import Loaded
 from minigpt.train.families import FAMILIES, continuing
 
+T = TypeVar("T")
 _ROWS = 64  # of a batch, at most
 _SCORES = 1 << 25  # of a batch: scored positions times vocabulary
 
@@ -129,15 +130,40 @@ def score_rows(
     """For each row the log-probabilities of its scored ids, and whether each is the most probable one."""
     context = loaded.model.config.context
     fitted = [_fit(row, context) for row in rows]
-    order = sorted(range(len(rows)), key=lambda i: len(fitted[i].ids))  # rows of like length share a batch
-    found: list[Any] = [None] * len(rows)
-    for batch in _batches(order, fitted, loaded.model.config.vocab_size):
+
+    def scored(numbers: Sequence[int]) -> list[tuple[np.ndarray, bool]]:
         with team.of_all_cores():
-            scored = _score_batch(loaded, [fitted[i] for i in batch])
-        for i, result in zip(batch, scored, strict=True):
-            found[i] = result
+            return _score_batch(loaded, [fitted[i] for i in numbers])
+
+    costs = [(len(row.ids) - row.start) * loaded.model.config.vocab_size for row in fitted]
+    return by_length([row.ids for row in fitted], scored, most=_ROWS, costs=costs, on_row=on_row)
+
+
+def by_length(
+    rows: Sequence[Sequence[int]],
+    work: Callable[[Sequence[int]], Sequence[T]],
+    *,
+    most: int,
+    costs: Sequence[int] | None = None,
+    on_row: Callable[[int], object],
+) -> list[T]:
+    """What `work` makes of each row, in the order of the rows; rows of like length share a batch.
+
+    Args:
+        work: takes the numbers of the rows of a batch.
+        most: so many rows are in a batch at most, and their `costs`, if given, sum to `_SCORES` at most.
+    """
+    batches: list[list[int]] = []
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        full = not batches or len(batches[-1]) == most
+        if full or (costs and sum(costs[j] for j in batches[-1]) + costs[i] > _SCORES):
+            batches.append([])
+        batches[-1].append(i)
+    found: dict[int, T] = {}
+    for batch in batches:
+        found |= zip(batch, work(batch), strict=True)
         on_row(len(batch))
-    return found
+    return [found[i] for i in range(len(rows))]
 
 
 def _fit(row: Row, context: int) -> Row:
@@ -152,20 +178,6 @@ def _fit(row: Row, context: int) -> Row:
     return Row(row.ids[cut:], max(start, 1))
 
 
-def _batches(order: Sequence[int], rows: Sequence[Row], vocab_size: int) -> list[list[int]]:
-    """Group rows, in the given order, so that a batch has neither too many rows nor too many scores."""
-    batches: list[list[int]] = []
-    scored = 0
-    for i in order:
-        count = len(rows[i].ids) - rows[i].start
-        if not batches or len(batches[-1]) == _ROWS or (scored + count) * vocab_size > _SCORES:
-            batches.append([])
-            scored = 0
-        batches[-1].append(i)
-        scored += count
-    return batches
-
-
 def _score_batch(loaded: Loaded, rows: Sequence[Row]) -> list[tuple[np.ndarray, bool]]:
     """Rows that differ in nothing but their last token (the words that a label may be) go through the model once."""
     backend = backend_of(loaded.params.flat)
@@ -177,12 +189,8 @@ def _score_batch(loaded: Loaded, rows: Sequence[Row]) -> list[tuple[np.ndarray, 
     # The token at place t is predicted at place t − 1
     column_index = np.concatenate([np.arange(row.start - 1, len(row.ids) - 1) for row in rows])  # (N,)
     run = Run(ops=operations("auto", backend))
-    scores = loaded.model.logits(
-        loaded.params,
-        backend.asarray(inputs),
-        run,
-        at=(backend.asarray(row_index), backend.asarray(column_index)),
-    )  # (N, V)
+    at_places = (backend.asarray(row_index), backend.asarray(column_index))
+    scores = loaded.model.logits(loaded.params, backend.asarray(inputs), run, at=at_places)  # (N, V)
     found, first = [], 0
     for row, count in zip(rows, counts, strict=True):
         mine = np.asarray(backend.to_host(scores[first : first + count]), dtype=np.float64)  # (n, V)
@@ -240,12 +248,11 @@ def rate_options(
         raise UserError(f"there is no rule {rule!r} to score with: choose from {', '.join(RULES)}")
     pairs = [option for options in questions for option in options]
     scored = score(loaded, pairs, on_row=on_row)
+    known: dict[str, float] = {}
     if rule == "unconditional":
         distinct = list(dict.fromkeys(completion for _, completion in pairs))
         alone = score(loaded, [(anywhere, completion) for completion in distinct])
         known = {completion: s.total for completion, s in zip(distinct, alone, strict=True)}
-        values = [rate(s, rule, known[completion]) for s, (_, completion) in zip(scored, pairs, strict=True)]
-    else:
-        values = [rate(s, rule) for s in scored]
+    values = [rate(s, rule, known.get(completion, 0.0)) for s, (_, completion) in zip(scored, pairs, strict=True)]
     edges = np.cumsum([len(options) for options in questions])[:-1]
     return np.split(np.array(values), edges)

@@ -11,7 +11,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
 from minigpt.data.batch import Batch
 from minigpt.data.documents import END_OF_TEXT
-from minigpt.evaluate.scoring import check_causal, first_ids
+from minigpt.evaluate.scoring import by_length, check_causal, first_ids
 from minigpt.generate.settings import Generation
 from minigpt.interop.adapters.generation import Choose, greedy, sampling
 from minigpt.interop.loaded import Loaded
@@ -52,14 +52,11 @@ def write(
     room, begin = loaded.model.config.context - tokens, first_ids(loaded)
     rows = [[*begin, *loaded.text.encode(prompt.rstrip(" "))][-room:] for prompt in prompts]
     choose = greedy if top_k == 1 else sampling(seed, Generation(do_sample=True, top_k=top_k))
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # rows of like length share a batch
-    written = [""] * len(rows)
-    for first in range(0, len(order), _ROWS):
-        batch = np.array(order[first : first + _ROWS])
-        for i, text in zip(batch, _write_batch(loaded, batch, rows, tokens, complete, choose), strict=True):
-            written[i] = text
-        on_row(len(batch))
-    return written
+
+    def written(numbers: Sequence[int]) -> list[str]:
+        return _write_batch(loaded, np.array(numbers), rows, tokens, complete, choose)
+
+    return by_length(rows, written, most=_ROWS, on_row=on_row)
 
 
 def _write_batch(

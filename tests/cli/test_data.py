@@ -33,7 +33,7 @@ def test_a_missing_package_is_said_before_anything_is_written(tmp_path, error, m
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("minigpt.tasks.baselines.import_module", missing)
+    monkeypatch.setattr("minigpt.lab.baselines.import_module", missing)
     assert "needs scikit-learn" in error("data", "tasks", "--task", "rte", "--out", tmp_path / "t", "--baselines")
     assert not (tmp_path / "t").exists()
 

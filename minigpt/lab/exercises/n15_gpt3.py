@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigpt.evaluate.scaling_laws import Points, fit_power
 from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
 from minigpt.lab.plan.flops import PF_DAY
 from minigpt.lab.plan.workload import pairs
+from minigpt.lab.scaling.laws import Points, fit_power
 from minigpt.ops import Mask
 from minigpt.tasks import TASKS, Classification
 from minigpt.tasks import prompts as ask

@@ -15,7 +15,10 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.evaluate.fewshot import few_shot
-from minigpt.evaluate.scaling_laws import (
+from minigpt.evaluate.task_data import TaskData, draw
+from minigpt.interop.loaded import load
+from minigpt.lab.scaling.family import Family, Member, is_finished, members, non_embedding
+from minigpt.lab.scaling.laws import (
     Interval,
     Joint,
     Law,
@@ -29,9 +32,6 @@ from minigpt.evaluate.scaling_laws import (
     interval,
     prediction_interval,
 )
-from minigpt.evaluate.task_data import TaskData, draw
-from minigpt.interop.loaded import load
-from minigpt.lab.scaling.family import Family, Member, is_finished, members, non_embedding
 from minigpt.tasks.labels import LABELS
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config

@@ -1,7 +1,7 @@
 """Tasks made from the story world, written as files in the formats of the originals.
 
 They are there to be tried at once, by anybody and offline, with a model that was pretrained on the story world; and
-they are made so that counting words does not solve them (`minigpt.tasks.baselines` measures that). Whatever a task asks
+they are made so that counting words does not solve them (`minigpt.lab.baselines` measures that). Whatever a task asks
 follows from the facts behind a document, and dev and test are made of documents that the world's hash of their text
 keeps out of every training corpus.
 

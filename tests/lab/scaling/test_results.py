@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from minigpt.evaluate.scaling_laws import Joint, Points
 from minigpt.lab.plot import save_figure
 from minigpt.lab.scaling import SIZES, Size, results
 from minigpt.lab.scaling.family import non_embedding, parse_size
 from minigpt.lab.scaling.figure import scaling_figure
+from minigpt.lab.scaling.laws import Joint, Points
 
 TRUTH = Joint(0.55, 30.0, 0.4, 2000.0, 0.65)
 

@@ -248,5 +248,7 @@ def test_what_does_not_know_a_family_says_so(counter, text_file, tmp_path):
     assert main(arguments(text_file, run)) == 0
     with pytest.raises(UserError, match="family counter is not spoken to in Hugging Face's terms"):
         load(run).logits(np.zeros((1, 3), int))
+    with pytest.raises(UserError, match="family counter is not spoken to in Hugging Face's terms"):
+        load(run).embed(["e"])
     with pytest.raises(UserError, match="there is no plan for the family counter"):
         workload(load_config(run))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.evaluate.scaling_laws import (
+from minigpt.lab.scaling.laws import (
     Joint,
     Points,
     Power,

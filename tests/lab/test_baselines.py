@@ -6,8 +6,8 @@ import pytest
 
 from minigpt.core.errors import UserError
 from minigpt.data.storyworld.lexicon import GLAD, SMILED
-from minigpt.tasks import baselines
-from minigpt.tasks.baselines import count_words, simplest
+from minigpt.lab import baselines
+from minigpt.lab.baselines import count_words, simplest
 from minigpt.tasks.examples import Classification, LastWord, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks.world import MADE
 
