@@ -61,18 +61,41 @@ def second_prefix(tokenizer: Tokenizer) -> str:
     return " " if tokenizer.kind in _SPACED else ""
 
 
+class Marks(NamedTuple):
+    """The special tokens before the first text, between two texts, at the end, and behind that in a batch."""
+
+    begin: int
+    between: int
+    end: int
+    pad: int
+
+
 class Inputs:
-    """Makes the sequences of one family for one tokenizer and context.
+    """Makes the sequences of one family for one tokenizer and context."""
 
-    A subclass has `specials`, how many special tokens a sequence of one text and one of two have, and `joined`.
-    """
-
-    specials: tuple[int, int]
-
-    def __init__(self, tokenizer: Tokenizer, context: int, *, refuse: bool = False):
-        """Args: with `refuse`, a text that does not fit the context is an error; otherwise it is cut."""
-        self.tokenizer, self.context, self.refuse = tokenizer, context, refuse
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        context: int,
+        marks: Marks,
+        *,
+        refuse: bool,
+        typed: bool = False,
+        halves: bool = False,
+    ):
+        """
+        Args:
+            refuse: a text that does not fit the context is an error; otherwise it is cut.
+            typed: tokens have types, 1 those of a second text and of the mark behind it.
+            halves: of two texts that do not fit, each is cut to half of the context, instead of the longer one.
+        """
+        self.tokenizer, self.context, self.marks = tokenizer, context, marks
+        self.refuse, self.typed, self.halves = refuse, typed, halves
         self.prefix = second_prefix(tokenizer)
+
+    def room(self, texts: int) -> int:
+        """How many tokens of so many texts fit the context, besides the marks."""
+        return self.context - 1 - texts
 
     def sequence(self, text: str, second: str | None = None) -> Told:
         """Encode one text, or two.
@@ -83,8 +106,7 @@ class Inputs:
         parts = [self.tokenizer.encode(text)]
         if second is not None:
             parts.append(self.tokenizer.encode(self.prefix + second))
-        room = self.context - self.specials[len(parts) - 1]
-        length = sum(map(len, parts))
+        room, length = self.room(len(parts)), sum(map(len, parts))
         if length <= room:
             return self.joined(parts, cut=False)
         if self.refuse or room < len(parts):
@@ -95,10 +117,22 @@ class Inputs:
         return self.joined(self.shortened(parts, room), cut=True)
 
     def joined(self, parts: Sequence[list[int]], *, cut: bool) -> Told:
-        raise NotImplementedError
+        """Put the marks around encoded texts."""
+        ids, types = [self.marks.begin], [0]
+        for number, part in enumerate(parts):
+            ids += [*part, self.marks.between]
+            types += [number] * (len(part) + 1)
+        ids[-1] = self.marks.end
+        return Told(np.array(ids), np.array(types) if self.typed else None, cut)
 
     def shortened(self, parts: Sequence[list[int]], room: int) -> list[list[int]]:
-        """Take tokens off the end of the longer text, one by one, as in BERT's code (ties: off the second)."""
+        """Take tokens off the end of the longer text, one by one, as in BERT's code (ties: off the second).
+
+        With `halves`, as in GPT's code, each of two texts keeps its first context/2 − 2 tokens.
+        """
+        if self.halves:
+            most = room if len(parts) == 1 else max(self.context // 2 - 2, 1)
+            return [list(part[:most]) for part in parts]
         parts = [list(part) for part in parts]
         while sum(map(len, parts)) > room:
             longest = parts[0] if len(parts[0]) > len(parts[-1]) else parts[-1]
@@ -106,71 +140,21 @@ class Inputs:
         return parts
 
 
-class CausalInputs(Inputs):
-    """GPT's sequences. Start, delimiter and extract are the last three ids of the vocabulary."""
-
-    specials = (2, 3)
-
-    def __init__(self, tokenizer: Tokenizer, context: int, vocab_size: int, *, refuse: bool = False):
-        super().__init__(tokenizer, context, refuse=refuse)
-        self.start, self.delimiter, self.extract = range(vocab_size - SPECIAL_ROWS, vocab_size)
-
-    def joined(self, parts: Sequence[list[int]], *, cut: bool) -> Told:
-        ids = [self.start, *parts[0]]
-        for part in parts[1:]:
-            ids += [self.delimiter, *part]
-        return Told(np.array([*ids, self.extract]), None, cut)
-
-    def shortened(self, parts: Sequence[list[int]], room: int) -> list[list[int]]:
-        """As in GPT's code: each of two texts keeps its first context/2 − 2 tokens."""
-        most = room if len(parts) == 1 else max(self.context // 2 - 2, 1)
-        return [list(part[:most]) for part in parts]
-
-
-class BertInputs(Inputs):
-    """BERT's sequences, with their token types."""
-
-    specials = (2, 3)
-
-    def __init__(self, tokenizer: Tokenizer, context: int, *, refuse: bool = False):
-        super().__init__(tokenizer, context, refuse=refuse)
-        self.special = special_ids(tokenizer)
-
-    def joined(self, parts: Sequence[list[int]], *, cut: bool) -> Told:
-        ids, types = [self.special.cls], [0]
-        for number, part in enumerate(parts):
-            ids += [*part, self.special.sep]
-            types += [number] * (len(part) + 1)
-        return Told(np.array(ids), np.array(types), cut)
-
-
-class BartInputs(Inputs):
-    """BART's sequences: encoder and decoder read the same one."""
-
-    specials = (2, 3)
-
-    def __init__(self, tokenizer: Tokenizer, context: int, *, bos: int, eos: int, refuse: bool = False):
-        super().__init__(tokenizer, context, refuse=refuse)
-        self.bos, self.eos = bos, eos
-
-    def joined(self, parts: Sequence[list[int]], *, cut: bool) -> Told:
-        ids = [self.bos]
-        for part in parts:
-            ids += [*part, self.eos]
-        return Told(np.array(ids), None, cut)
-
-
 MakeInputs = Callable[[Any, Tokenizer, bool], Inputs]  # of a model's configuration, a tokenizer, whether to refuse
 
 
 def causal_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
-    """Those of a decoder-only model."""
-    return CausalInputs(tokenizer, c.context, c.vocab_size, refuse=refuse)
+    """A decoder-only model's. Start, delimiter and extract are the last three ids of the vocabulary."""
+    start, delimiter, extract = range(c.vocab_size - SPECIAL_ROWS, c.vocab_size)
+    return Inputs(tokenizer, c.context, Marks(start, delimiter, extract, pad=extract), refuse=refuse, halves=True)
 
 
 def bert_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
-    return BertInputs(tokenizer, c.context, refuse=refuse)
+    special = special_ids(tokenizer)
+    marks = Marks(special.cls, special.sep, special.sep, special.pad)
+    return Inputs(tokenizer, c.context, marks, refuse=refuse, typed=True)
 
 
 def bart_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
-    return BartInputs(tokenizer, c.context, bos=c.bos, eos=c.eos, refuse=refuse)
+    """BART's: encoder and decoder read the same sequence."""
+    return Inputs(tokenizer, c.context, Marks(c.bos, c.eos, c.eos, c.pad), refuse=refuse)

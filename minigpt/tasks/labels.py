@@ -82,9 +82,7 @@ def _example(facts: storyworld.facts.LabelledList) -> Labelled:
     return Labelled(lines, f"{asked}{lists.ARROW}".rstrip(), options, options.index(right))
 
 
-LABELS = Task(
-    "labels", Labelled, (), ("accuracy",), False, "Which label does the input have in this list?", read_labels
-)
+LABELS = Task("labels", Labelled, read_labels, "Which label does the input have in this list?")
 LABELS8 = LABELS._replace(
     name="labels8", about="Which of eight labels does it have?", read=partial(read_labels, whole_set=True)
 )

@@ -72,7 +72,7 @@ def windows(example: Span, inputs: Inputs, *, question: int, stride: int) -> lis
     ids, offsets = inputs.tokenizer.encode_with_offsets(inputs.prefix + example.context)
     shift = len(inputs.prefix)
     offsets = [(max(a - shift, 0), b - shift) for a, b in offsets]
-    room = inputs.context - inputs.specials[1] - len(asked)
+    room = inputs.room(2) - len(asked)
     if not ids:
         raise UserError(f"the context of the question {example.question[:40]!r} is empty")
     if room < 1:

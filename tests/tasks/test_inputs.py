@@ -42,7 +42,7 @@ def test_an_example_is_told_in_texts():
 def test_gpt_reads_start_text_delimiter_second_extract(letters):
     inputs = causal(letters)
     v = letters.vocab_size
-    assert (inputs.start, inputs.delimiter, inputs.extract) == (v, v + 1, v + 2)
+    assert inputs.marks == (v, v + 1, v + 2, v + 2)
     assert ids(inputs.sequence("a cat")) == [v, *letters.encode("a cat"), v + 2]
     pair = inputs.sequence("a cat", "sat")
     assert ids(pair) == [v, *letters.encode("a cat"), v + 1, *letters.encode(" sat"), v + 2]
@@ -70,16 +70,21 @@ def test_what_is_too_long_is_cut_as_each_family_does(letters, words):
     a, b = letters.encode("a red cat sat on"), letters.encode(" the mat. the dog")
     pair = inputs.sequence("a red cat sat on", "the mat. the dog")
     assert pair.cut and ids(pair)[1:7] == a[:6] and ids(pair)[8:14] == b[:6]  # context/2 − 2 of each
-    assert len(pair.ids) <= 16 and ids(pair)[-1] == inputs.extract
+    assert len(pair.ids) <= 16 and ids(pair)[-1] == inputs.marks.end
     alone = inputs.sequence("a red cat sat on the mat")
-    assert alone.cut and len(alone.ids) == 16 and ids(alone)[-1] == inputs.extract
+    assert alone.cut and len(alone.ids) == 16 and ids(alone)[-1] == inputs.marks.end
     exact = inputs.sequence("a red cat", "sa")  # 3 specials + 9 + 3 = 15
     assert not exact.cut
     bert = bert_inputs(BertConfig(vocab_size=60, context=10), words, False)
     long, short = words.encode("a cat sat on the mat and the dog"), words.encode("a hat")
     cut = bert.sequence("a cat sat on the mat and the dog", "a hat")
     assert cut.cut and len(cut.ids) == 10
-    assert ids(cut)[1:] == [*long[: 7 - len(short)], bert.special.sep, *short, bert.special.sep]  # off the longer one
+    assert ids(cut)[1:] == [
+        *long[: 7 - len(short)],
+        bert.marks.between,
+        *short,
+        bert.marks.between,
+    ]  # off the longer one
 
 
 def test_what_is_too_long_is_refused_where_that_is_asked_for(letters):
@@ -95,4 +100,4 @@ def test_the_extract_token_is_last_whatever_the_text(letters):
     inputs = causal(letters, context=12)
     for length in range(1, 30):
         sequence = inputs.sequence(TEXT[:length])
-        assert np.flatnonzero(sequence.ids == inputs.extract).tolist() == [len(sequence.ids) - 1]
+        assert np.flatnonzero(sequence.ids == inputs.marks.end).tolist() == [len(sequence.ids) - 1]

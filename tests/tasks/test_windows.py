@@ -30,8 +30,8 @@ def test_windows_overlap_and_cover_the_context(inputs):
     asked = inputs.tokenizer.encode("where?")
     for window in made:
         ids = window.told.ids.tolist()
-        assert ids[0] == inputs.special.cls and ids[1 : window.first] == [*asked, inputs.special.sep]
-        assert ids[-1] == inputs.special.sep and len(ids) <= 12 and window.told.types[window.first] == 1
+        assert ids[0] == inputs.marks.begin and ids[1 : window.first] == [*asked, inputs.marks.between]
+        assert ids[-1] == inputs.marks.end and len(ids) <= 12 and window.told.types[window.first] == 1
         text = [CONTEXT[a:b] for a, b in window.offsets]
         assert inputs.tokenizer.decode(ids[window.first : -1]).split() == text
     starts = [window.offsets[0][0] for window in made]

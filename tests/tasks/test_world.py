@@ -7,8 +7,8 @@ import pytest
 
 from minigpt.core.errors import UserError
 from minigpt.data.storyworld import derivations, engine, language, lexicon, split_of
-from minigpt.tasks import TASKS
 from minigpt.lab.baselines import count_words
+from minigpt.tasks import TASKS
 from minigpt.tasks.examples import Classification, Similarity
 from minigpt.tasks.world import MADE, Sizes, source_text, task_folder, write
 from minigpt.tasks.world.drawing import documents

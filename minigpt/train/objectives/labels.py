@@ -146,7 +146,7 @@ class CausalLabels(LabelObjective):
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ExtractBatch:
         """Sequences (B, N, T), filled up on the right; in training with the next token as target, up to the extract."""
         width, shape = self.width(rows), (len(rows), len(rows[0]))
-        inputs = pad_rows([told.ids for row in rows for told in row], self.inputs.extract, width)  # (B·N, T)
+        inputs = pad_rows([told.ids for row in rows for told in row], self.inputs.marks.pad, width)  # (B·N, T)
         ends = np.array([len(told.ids) - 1 for row in rows for told in row])
         targets = None
         if train and self.settings.auxiliary:
@@ -172,7 +172,7 @@ class BertLabels(LabelObjective):
         shape = (len(rows), len(rows[0]), width) if choice else (len(rows), width)
         flat = [told for row in rows for told in row]
         real = np.arange(width) < np.array([len(told.ids) for told in flat])[:, None]
-        inputs = pad_rows([told.ids for told in flat], self.inputs.special.pad, width).reshape(shape)
+        inputs = pad_rows([told.ids for told in flat], self.inputs.marks.pad, width).reshape(shape)
         types = pad_rows([told.types for told in flat], 0, width).reshape(shape)
         return ClassificationBatch(inputs, self.labels(examples), types, None if real.all() else real.reshape(shape))
 

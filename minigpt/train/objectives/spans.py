@@ -120,7 +120,7 @@ class BertSpanObjective(SpanObjective):
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> SpanBatch:
         width, places = self.width(rows), self.places(rows)
-        inputs = pad_rows([window.told.ids for window in rows], self.inputs.special.pad, width)
+        inputs = pad_rows([window.told.ids for window in rows], self.inputs.marks.pad, width)
         types = pad_rows([window.told.types for window in rows], 0, width)
         return SpanBatch(inputs, places[:, 0], places[:, 1], types, self.padding(rows, width))
 

@@ -179,22 +179,22 @@ class CausalTexts(TextObjective):
 
     def collate(self, rows: Sequence[Texts], examples: Sequence[Any], *, train: bool) -> Batch:
         """The whole sequences, with what follows the delimiter as targets."""
-        i = self.inputs
-        ids = [np.array([i.start, *row.source, i.delimiter, *row.target, i.extract]) for row in rows]
+        marks = self.inputs.marks
+        ids = [np.array([marks.begin, *row.source, marks.between, *row.target, marks.end]) for row in rows]
         targets = [np.append(x[1:], IGNORE) for x in ids]
         for row, y in zip(rows, targets, strict=True):
             y[: len(row.source) + 1] = IGNORE  # from the delimiter on, the next token is one of the target's
-        return Batch(pad_rows(ids, i.extract), pad_rows(targets, IGNORE))
+        return Batch(pad_rows(ids, marks.pad), pad_rows(targets, IGNORE))
 
     def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
-        i, backend = self.inputs, backend_of(params.flat)
-        prompts = [[i.start, *ids, i.delimiter] for ids in sources]
+        marks, backend = self.inputs.marks, backend_of(params.flat)
+        prompts = [[marks.begin, *ids, marks.between] for ids in sources]
         longest = max(map(len, prompts))
         real = np.arange(longest) >= longest - np.array([len(ids) for ids in prompts])[:, None]  # padded on the left
-        prompt = np.full(real.shape, i.extract)
+        prompt = np.full(real.shape, marks.pad)
         prompt[real] = np.concatenate(prompts)
         search = self.settings_of_search(longest + self.rooms[1] + 1)
         batch = Batch(backend.asarray(prompt), None, None if real.all() else backend.asarray(real))
         state = model.start(params, batch, search.max_length, run)
-        found = beam.generate(model, params, state, prompt, search, eos=i.extract)
+        found = beam.generate(model, params, state, prompt, search, eos=marks.end)
         return [hypothesis.ids[longest:] for hypothesis in found]

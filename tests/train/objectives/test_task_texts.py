@@ -37,8 +37,8 @@ def test_a_decoder_only_model_learns_the_target_alone():
     data = o.encoded([Translation("a cat", "hat"), Translation("a dog sat", "mat on")])
     batch = o.collate(data.rows, data.examples, train=True)
     i, ids = o.inputs, LETTERS.encode
-    assert batch.inputs[0, :11].tolist() == [i.start, *ids("a cat"), i.delimiter, *ids("hat"), i.extract]
-    wanted = [IGNORE] * 6 + [*ids("hat"), i.extract]
+    assert batch.inputs[0, :11].tolist() == [i.marks.begin, *ids("a cat"), i.marks.between, *ids("hat"), i.marks.end]
+    wanted = [IGNORE] * 6 + [*ids("hat"), i.marks.end]
     assert batch.targets[0, :10].tolist() == wanted and (batch.targets[0, 10:] == IGNORE).all()
     assert (batch.targets[1] != IGNORE).sum() == len("mat on") + 1
 
