@@ -6,7 +6,6 @@ Only the module of the command that is run is imported, so `--version` and `--he
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import warnings
@@ -19,6 +18,7 @@ from minigpt.cli.commands import COMMANDS, Command, Group
 from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError, UserNotice
+from minigpt.core.settings import nearest
 
 
 def build_parser(command: str | None) -> Parser:
@@ -48,7 +48,7 @@ def _add_command(commands: Any, name: str, command: Command | Group) -> None:
             _add_command(kinds, kind, one)
     else:
         parser.flag("--json", "print one JSON object on stdout and nothing else there")
-        parser.set_defaults(run=command.run)
+        parser.set_defaults(run=command.run or f"{name}.run")
         _function(f"arguments.{command.takes}")(parser)
 
 
@@ -67,9 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
-        raise UserError(f"there is no command {command!r}: {hint}")
+        raise UserError(f"there is no command {command!r}: {nearest(command, COMMANDS)}")
     return build_parser(command).parse_args(arguments)
 
 

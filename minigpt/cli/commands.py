@@ -11,12 +11,13 @@ class Command(NamedTuple):
     Attributes:
         summary: its line in the help.
         takes: the function of `minigpt.cli.arguments` that gives a parser its arguments.
-        run: the function of `minigpt.cli` that does it; its exit status, None for 0.
+        run: the function of `minigpt.cli` that does it and gives its exit status, None for 0; by default `run` in the
+            module of the command's name.
     """
 
     summary: str
     takes: str
-    run: str
+    run: str = ""
 
 
 class Group(NamedTuple):
@@ -68,43 +69,32 @@ BENCH = Group(
     },
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
-    "train": Command("train a model and print samples of what it writes", "training.train", "train.run"),
-    "finetune": Command("train a pretrained model on the examples of a task", "training.finetune", "finetune.run"),
-    "sample": Command("let a trained model write", "models.sample", "sample.run"),
-    "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed", "embed.run"),
-    "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate", "eval.run"),
-    "zeroshot": Command(
-        "measure what a model can do on tasks that it was not trained for", "tasks.zeroshot", "zeroshot.run"
-    ),
+    "train": Command("train a model and print samples of what it writes", "training.train"),
+    "finetune": Command("train a pretrained model on the examples of a task", "training.finetune"),
+    "sample": Command("let a trained model write", "models.sample"),
+    "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed"),
+    "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate"),
+    "zeroshot": Command("measure what a model can do on tasks that it was not trained for", "tasks.zeroshot"),
     "fewshot": Command(
-        "measure what a model makes of examples in its context, without training on them",
-        "tasks.fewshot",
-        "fewshot.run",
+        "measure what a model makes of examples in its context, without training on them", "tasks.fewshot"
     ),
-    "average": Command("average the weights of a run's last checkpoints", "training.average", "average.run"),
+    "average": Command("average the weights of a run's last checkpoints", "training.average"),
     "data": DATA,
     "gradcheck": Command(
-        "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck", "gradcheck.run"
+        "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck"
     ),
     "plan": Command(
         "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
         "training.plan",
-        "plan.run",
     ),
-    "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot", "plot.run"),
+    "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot"),
     "scaling": Command(
-        "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
-        "training.scaling",
-        "scaling.run",
+        "train a family of sizes and fit how their loss falls with parameters, tokens and compute", "training.scaling"
     ),
     "tokenizer": TOKENIZER,
     "convert": Command(
-        "turn a model of another implementation into a run, or a run into one of theirs",
-        "models.convert",
-        "convert.run",
+        "turn a model of another implementation into a run, or a run into one of theirs", "models.convert"
     ),
     "bench": BENCH,
-    "info": Command(
-        "say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)", "models.info", "info.run"
-    ),
+    "info": Command("say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)", "models.info"),
 }

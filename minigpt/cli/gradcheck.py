@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Iterator
 
 from minigpt.cli.common import show
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar, write_line
+from minigpt.core.settings import nearest
 from minigpt.lab.gradcheck.cases import MODEL_CASES, operation_cases, operation_names
 from minigpt.lab.testing import DIRECTION_BOUND, ELEMENT_BOUND, ELEMENTS, GradientCheck
 
@@ -49,9 +49,7 @@ def _cases(name: str, thorough: bool) -> list[_Case]:
     models = MODEL_CASES if asked == "all" else {key: make for key, make in MODEL_CASES.items() if key == asked}
     if not operations and not models:
         known = ["all", "ops", *operation_names(), *MODEL_CASES]
-        near = difflib.get_close_matches(asked, known, 1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise UserError(f"there is nothing called {name!r} to check: {hint}")
+        raise UserError(f"there is nothing called {name!r} to check: {nearest(asked, known)}")
     checks = [(case.name, case.checks) for case in operations]
     elements = None if thorough else ELEMENTS
     return checks + [(key, lambda make=make: make().checks(elements)) for key, make in models.items()]

@@ -105,8 +105,12 @@ def parse_value(text: str) -> Any:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not among the known ones: which is nearest, or which there are."""
-    known = sorted(known)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(known)}"
-    return f"unknown {what} {name!r}: {hint}"
+    """What to say of a name that is not among the known ones."""
+    return f"unknown {what} {name!r}: {nearest(name, sorted(known))}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which known name is nearest to one that is not among them, or which there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

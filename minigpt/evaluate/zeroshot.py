@@ -102,18 +102,31 @@ def zero_shot(
     Raises:
         UserError: there is no way to ask for this task, or the model does not continue texts.
     """
-    settings = settings or Settings()
+    asked = _Asked(loaded, task, examples, others, settings or Settings(), on_row)
     if task.name == "cola":
-        return _acceptability(loaded, task, examples, others, settings, on_row)
-    if task.kind is Summary:
-        return _summaries(loaded, task, examples, settings, on_row)
-    if task.kind is LastWord:
-        return _last_words(loaded, task, examples, on_row)
-    if task.kind is Translation:
-        return _translations(loaded, task, examples, others, settings, on_row)
-    if task.kind is Span:
-        return _answers(loaded, task, examples, on_row)
-    return _choices(loaded, task, examples, settings, on_row)
+        return _acceptability(asked)
+    by_kind = {Summary: _summaries, LastWord: _last_words, Translation: _translations, Span: _answers}
+    return by_kind.get(task.kind, _choices)(asked)
+
+
+class _Asked(NamedTuple):
+    """What `zero_shot` was given."""
+
+    loaded: Loaded
+    task: Task
+    examples: Sequence[Any]
+    others: Sequence[Any]
+    settings: Settings
+    on_row: OnRow
+
+    def finding(self, predictions: Sequence[Any], beside: dict[str, float], how: str, chance: float = 0.0) -> Finding:
+        return Finding(self.task.name, evaluate_task(self.task, predictions, self.examples), chance, beside, how)
+
+    def rated(self, options: Sequence[ask.Options], rule: str) -> list[np.ndarray]:
+        return rate_options(self.loaded, options, rule, on_row=self.on_row)
+
+    def lines(self, prompts: Sequence[str]) -> list[str]:
+        return first_lines(self.loaded, prompts, self.on_row)
 
 
 def needs_others(task: Task) -> bool:
@@ -127,34 +140,33 @@ def default_rule(task: Task) -> str:
     return "sum" if task.kind is Classification or task.name in ("story-cloze", "copa") else "token"
 
 
-def _choices(loaded: Loaded, task: Task, examples: Sequence[Any], settings: Settings, on_row: OnRow) -> Finding:
-    rule = settings.rule or default_rule(task)
+def _choices(asked: _Asked) -> Finding:
+    task, examples = asked.task, asked.examples
+    rule = asked.settings.rule or default_rule(task)
     options = [ask.choices(task, e) for e in examples]
-    chosen = [int(v.argmax()) for v in rate_options(loaded, options, rule, on_row=on_row)]
+    chosen = [int(v.argmax()) for v in asked.rated(options, rule)]
     beside = {}
-    if task.kind is Pronoun and settings.beside:  # GPT-2 reports both ways
-        whole = rate_options(loaded, [ask.whole_sentences(e) for e in examples], rule, on_row=on_row)
+    if task.kind is Pronoun and asked.settings.beside:  # GPT-2 reports both ways
+        whole = asked.rated([ask.whole_sentences(e) for e in examples], rule)
         beside["whole sentences"] = evaluate_task(task, [int(v.argmax()) for v in whole], examples)[0].value
-    scores = evaluate_task(task, chosen, examples)
+    found = asked.finding(chosen, beside, f"most probable option ({RULE_NAMES[rule]})")
     # F1 of saying yes always is no skill either
-    chance = {"accuracy": float(np.mean([1.0 / len(o) for o in options])), "f1": scores[0].baseline}
-    return Finding(task.name, scores, chance[scores[0].metric], beside, f"most probable option ({RULE_NAMES[rule]})")
+    chance = {"accuracy": float(np.mean([1.0 / len(o) for o in options])), "f1": found.scores[0].baseline}
+    return found._replace(chance=chance[found.scores[0].metric])
 
 
-def _acceptability(
-    loaded: Loaded, task: Task, examples: Sequence[Any], others: Sequence[Any], settings: Settings, on_row: OnRow
-) -> Finding:
-    if settings.rule == "unconditional":
+def _acceptability(asked: _Asked) -> Finding:
+    if asked.settings.rule == "unconditional":
         raise UserError('the rule "unconditional" compares options; cola has none: take sum, token or character')
-    rule = settings.rule or "token"
+    rule = asked.settings.rule or "token"
 
     def values(some: Sequence[Classification]) -> np.ndarray:
-        return np.concatenate(rate_options(loaded, [[("", e.text)] for e in some], rule, on_row=on_row))
+        return np.concatenate(asked.rated([(("", e.text),) for e in some], rule))
 
-    threshold = best_threshold(values(others), [e.label for e in others])
-    predicted = (values(examples) >= threshold).astype(int).tolist()
-    how = f"{RULE_NAMES[rule]}, threshold {threshold:.3f} from {len(others)} other sentences"
-    return Finding(task.name, evaluate_task(task, predicted, examples), 0.0, {"threshold": threshold}, how)
+    threshold = best_threshold(values(asked.others), [e.label for e in asked.others])
+    predicted = (values(asked.examples) >= threshold).astype(int).tolist()
+    how = f"{RULE_NAMES[rule]}, threshold {threshold:.3f} from {len(asked.others)} other sentences"
+    return asked.finding(predicted, {"threshold": threshold}, how)
 
 
 def best_threshold(values: np.ndarray, labels: Sequence[int]) -> float:
@@ -176,73 +188,64 @@ def best_threshold(values: np.ndarray, labels: Sequence[int]) -> float:
     return float(ordered[best] + ordered[best + 1]) / 2
 
 
-def _last_words(loaded: Loaded, task: Task, examples: Sequence[LastWord], on_row: OnRow) -> Finding:
-    words = last_words(loaded, [e.context for e in examples], on_row=on_row)
-    right = score(loaded, [(e.context, f" {e.word}") for e in examples], on_row=on_row)
+def _last_words(asked: _Asked) -> Finding:
+    task, examples = asked.task, asked.examples
+    words = last_words(asked.loaded, [e.context for e in examples], on_row=asked.on_row)
+    right = score(asked.loaded, [(e.context, f" {e.word}") for e in examples], on_row=asked.on_row)
     log_p = [s.total for s in right]
     scores = evaluate_task(task, [best_word(w) for w in words], examples, log_probabilities=log_p)
     filtered = evaluate_task(task, [best_word(w, STOP_WORDS) for w in words], examples)[0]
     return Finding(task.name, scores, 0.0, {"without stop words": filtered.value}, "most probable word, by beam search")
 
 
-def _summaries(loaded: Loaded, task: Task, examples: Sequence[Summary], settings: Settings, on_row: OnRow) -> Finding:
+def _summaries(asked: _Asked) -> Finding:
     """GPT-2's four rows: with and without the hint, the first three sentences, three sentences at random."""
+    examples, settings = asked.examples, asked.settings
 
     def written(prompts: Sequence[str]) -> list[str]:
-        texts = write(
-            loaded,
-            prompts,
-            SUMMARY_TOKENS,
-            lambda text: len(split_sentences(text)) > SUMMARY_SENTENCES,
-            top_k=SUMMARY_TOP_K,
-            seed=settings.seed,
-            on_row=on_row,
-        )
+        how = {"top_k": SUMMARY_TOP_K, "seed": settings.seed, "on_row": asked.on_row}
+        texts = write(asked.loaded, prompts, SUMMARY_TOKENS, _one_more_has_begun, **how)
         return ["\n".join(first_sentences(text)) for text in texts]
 
     articles = [split_sentences(" ".join(e.article.split())) for e in examples]
     rng = np.random.default_rng(settings.seed)
     random = ["\n".join(a[i] for i in sorted(rng.permutation(len(a))[:SUMMARY_SENTENCES])) for a in articles]
-    others = {
-        **({"without TL;DR": written([e.article for e in examples])} if settings.beside else {}),
-        "lead-3": ["\n".join(a[:SUMMARY_SENTENCES]) for a in articles],
-        "random-3": random,
-    }
-    scores = evaluate_task(task, written([ask.prompt(e) for e in examples]), examples)
-    beside = {
-        f"{name}, {s.metric}": s.value for name, texts in others.items() for s in evaluate_task(task, texts, examples)
-    }
+    others = {"without TL;DR": written([e.article for e in examples])} if settings.beside else {}
+    others |= {"lead-3": ["\n".join(a[:SUMMARY_SENTENCES]) for a in articles], "random-3": random}
+    summaries, beside = written([ask.prompt(e) for e in examples]), {}
+    for name, texts in others.items():
+        beside |= {f"{name}, {s.metric}": s.value for s in evaluate_task(asked.task, texts, examples)}
     how = f"TL;DR:, top-k {SUMMARY_TOP_K}, {SUMMARY_TOKENS} tokens, the first {SUMMARY_SENTENCES} sentences"
-    return Finding(task.name, scores, 0.0, beside, how)
+    return asked.finding(summaries, beside, how)
+
+
+def _one_more_has_begun(text: str) -> bool:
+    return len(split_sentences(text)) > SUMMARY_SENTENCES
 
 
 def first_sentences(text: str) -> list[str]:
     return split_sentences(" ".join(text.split()))[:SUMMARY_SENTENCES]
 
 
-def _translations(
-    loaded: Loaded,
-    task: Task,
-    examples: Sequence[Translation],
-    others: Sequence[Translation],
-    settings: Settings,
-    on_row: OnRow,
-) -> Finding:
-    contexts = []
-    for number, e in enumerate(examples):
-        shown = np.random.default_rng([settings.seed, number]).permutation(len(others))[:PAIRS]
-        lines = [ask.demonstration(task, others[i]) for i in shown]
+def _translations(asked: _Asked) -> Finding:
+    others, contexts = asked.others, []
+    for number, e in enumerate(asked.examples):
+        shown = np.random.default_rng([asked.settings.seed, number]).permutation(len(others))[:PAIRS]
+        lines = [ask.demonstration(asked.task, others[i]) for i in shown]
         contexts.append(ask.in_context(lines, ask.prompt(e)))
-    written = first_lines(loaded, contexts, on_row)
-    scores = evaluate_task(task, written, examples)
-    exact = float(np.mean([text == e.target for text, e in zip(written, examples, strict=True)]))
-    return Finding(task.name, scores, 0.0, {"word for word": exact}, f"after {min(PAIRS, len(others))} pairs, greedy")
+    written = asked.lines(contexts)
+    exact = float(np.mean([text == e.target for text, e in zip(written, asked.examples, strict=True)]))
+    return asked.finding(written, {"word for word": exact}, f"after {min(PAIRS, len(others))} pairs, greedy")
 
 
-def _answers(loaded: Loaded, task: Task, examples: Sequence[Span], on_row: OnRow) -> Finding:
-    written = first_lines(loaded, [ask.prompt(e) for e in examples], on_row)
-    answers = ["" if text == ask.NO_ANSWER else text for text in written]
-    return Finding(task.name, evaluate_task(task, answers, examples), 0.0, {}, "Q: … A:, greedy, the first line")
+def _answers(asked: _Asked) -> Finding:
+    written = asked.lines([ask.prompt(e) for e in asked.examples])
+    return asked.finding([answer_of(text) for text in written], {}, "Q: … A:, greedy, the first line")
+
+
+def answer_of(text: str) -> str:
+    """What a written line answers a question with: nothing where it says that there is no answer."""
+    return "" if text == ask.NO_ANSWER else text
 
 
 def first_lines(loaded: Loaded, prompts: Sequence[str], on_row: OnRow) -> list[str]:

@@ -8,7 +8,6 @@ shares from 0 to 1, but for BLEU, which is a percentage, and perplexity.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import unknown
 from minigpt.tasks.answers import exact_match, token_f1
 from minigpt.tasks.examples import Example, LastWord, MultipleChoice, Pronoun, Similarity, Span, Summary, Translation
 from minigpt.tasks.registry import Task
@@ -73,9 +73,7 @@ def evaluate(
         UserError: an unknown metric, no predictions or not as many as references, or a package that is missing.
     """
     if name not in METRICS:
-        near = difflib.get_close_matches(name, METRICS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(METRICS)}"
-        raise UserError(f"unknown metric {name!r}: {hint}")
+        raise UserError(unknown("metric", name, METRICS))
     if len(predictions) != len(references) or not len(references):
         raise UserError(f"{name} needs a prediction for each reference: {len(predictions)} and {len(references)} given")
     make, baseline_of = METRICS[name]

@@ -11,7 +11,7 @@ word's token.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minigpt.core.errors import UserError
@@ -40,69 +40,49 @@ _POSSESSIVE = ("his", "their", "its")  # "her" may be either, and is left as it 
 # Options, of which one is right.
 
 
+_WORDS = {  # for each class, where its own name is not the word
+    "entailment": "True",
+    "not_entailment": "False",
+    "contradiction": "False",
+    "neutral": "Neither",
+    "unacceptable": "no",
+    "acceptable": "yes",
+    "not_equivalent": "no",
+    "equivalent": "yes",
+    "not_duplicate": "no",
+    "duplicate": "yes",
+}
+
+
 def words_for(task: Task) -> tuple[str, ...]:
     """What stands for each class of a task in a prompt, in the order of `task.labels`."""
-    words = {
-        "entailment": "True",
-        "not_entailment": "False",
-        "contradiction": "False",
-        "neutral": "Neither",
-        "unacceptable": "no",
-        "acceptable": "yes",
-        "not_equivalent": "no",
-        "equivalent": "yes",
-        "not_duplicate": "no",
-        "duplicate": "yes",
-    }
-    return tuple(words.get(label, label) for label in task.labels)
+    return tuple(_WORDS.get(label, label) for label in task.labels)
 
 
-def sentiment(e: Classification) -> str:
-    """GPT's heuristic: the text, and the word that "positive" or "negative" is likely after."""
-    return f"{e.text} very"
-
-
-def entailment(e: Classification) -> str:
-    """GPT-3's RTE."""
-    return f"{e.text}\nquestion: {_sentence(e.pair)} True or False?\nanswer:"
-
-
-def three_ways(e: Classification) -> str:
-    """GPT-3's ANLI, with the lower-case heads of its RTE."""
-    return f"{e.text}\nquestion: {_sentence(e.pair)} True, False, or Neither?\nanswer:"
-
-
-def answers(e: Classification) -> str:
-    """QNLI, in the manner of GPT-3's BoolQ: the text is the question, and the pair may hold the answer."""
-    return f"{e.pair}\nquestion: {e.text} True if this says it, else False.\nanswer:"
-
-
-def acceptable(e: Classification) -> str:
-    return f"{e.text}\nquestion: Is this good English?\nanswer:"
-
-
-def same(e: Classification) -> str:
-    return f"{e.text}\n{e.pair}\nquestion: Do both say the same?\nanswer:"
-
-
-def _sentence(text: str | None) -> str:
-    """A sentence ends with a mark."""
-    text = text or ""
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-CLASSIFICATION: dict[str, Callable[[Classification], str]] = {
-    "sst2": sentiment,
-    "rte": entailment,
-    "wnli": entailment,
-    "mnli": three_ways,
-    "snli": three_ways,
-    "ax": three_ways,
-    "qnli": answers,
-    "cola": acceptable,
-    "mrpc": same,
-    "qqp": same,
+_RTE = "{text}\nquestion: {statement} True or False?\nanswer:"  # GPT-3's
+_ANLI = "{text}\nquestion: {statement} True, False, or Neither?\nanswer:"  # GPT-3's, with the heads of its RTE
+_SAME = "{text}\n{pair}\nquestion: Do both say the same?\nanswer:"
+CLASSIFICATION = {  # {statement} is the pair with a mark at its end
+    "sst2": "{text} very",  # GPT's heuristic: a word that "positive" or "negative" is likely after
+    "rte": _RTE,
+    "wnli": _RTE,
+    "mnli": _ANLI,
+    "snli": _ANLI,
+    "ax": _ANLI,
+    # In the manner of GPT-3's BoolQ: the text is the question, and the pair may hold the answer
+    "qnli": "{pair}\nquestion: {text} True if this says it, else False.\nanswer:",
+    "cola": "{text}\nquestion: Is this good English?\nanswer:",
+    "mrpc": _SAME,
+    "qqp": _SAME,
 }
+
+
+def classification(task: Task, e: Classification) -> Options:
+    """A question about the text or the pair, and a word for each class."""
+    pair = e.pair or ""
+    statement = pair if pair.endswith((".", "!", "?")) else f"{pair}."
+    context = CLASSIFICATION[task.name].format(text=e.text, pair=pair, statement=statement)
+    return tuple((context, f" {word}") for word in words_for(task))
 
 
 def multiple_choice(e: MultipleChoice, *, gpt3: bool = False) -> Options:
@@ -152,8 +132,7 @@ def choices(task: Task, e: Example, *, gpt3: bool = False) -> Options:
         UserError: the task is none of options.
     """
     if isinstance(e, Classification) and task.name in CLASSIFICATION:
-        context = CLASSIFICATION[task.name](e)
-        return tuple((context, f" {word}") for word in words_for(task))
+        return classification(task, e)
     if isinstance(e, MultipleChoice):
         return multiple_choice(e, gpt3=gpt3)
     if isinstance(e, Pronoun):
@@ -170,29 +149,24 @@ def prompt(e: Example, *, gpt3: bool = False) -> str:
     Args:
         gpt3: in GPT-3's layout where that is another one.
     """
-    match e:
-        case Summary():
-            return f"{e.article}{TLDR}"
-        case Span():
-            return f"{e.context}\nQ: {e.question}\nA:"
-        case Translation():
-            return f"{e.source} =\n" if gpt3 else f"{e.source} ="
-        case LastWord():
-            return f"{e.context} ____. ->" if gpt3 else e.context
-    raise UserError(f"there is no prompt for an example of the kind {type(e).__name__}")
+    return _asked(e, gpt3=gpt3)[0]
 
 
 def answer(e: Example, *, gpt3: bool = False) -> str:
     """What should follow the prompt."""
+    return _asked(e, gpt3=gpt3)[1]
+
+
+def _asked(e: Example, *, gpt3: bool) -> Option:
     match e:
         case Summary():
-            return f" {e.summary}"
+            return f"{e.article}{TLDR}", f" {e.summary}"
         case Span():
-            return f" {e.answers[0][0] if e.answers else NO_ANSWER}"
+            return f"{e.context}\nQ: {e.question}\nA:", f" {e.answers[0][0] if e.answers else NO_ANSWER}"
         case Translation():
-            return e.target if gpt3 else f" {e.target}"
+            return (f"{e.source} =\n", e.target) if gpt3 else (f"{e.source} =", f" {e.target}")
         case LastWord():
-            return f" {e.word}"
+            return f"{e.context} ____. ->" if gpt3 else e.context, f" {e.word}"
     raise UserError(f"there is no prompt for an example of the kind {type(e).__name__}")
 
 
