@@ -17,9 +17,9 @@ from minigpt.evaluate.last_word import WORD_TOKENS, best_word, last_words
 from minigpt.evaluate.rules import RULE_NAMES
 from minigpt.evaluate.scoring import check_causal, first_ids, rate_options
 from minigpt.evaluate.task_data import TaskData
-from minigpt.evaluate.zeroshot import LINE_TOKENS, default_rule, first_lines
+from minigpt.evaluate.zeroshot import LINE_TOKENS, answer_of, default_rule, first_lines
 from minigpt.interop.loaded import Loaded
-from minigpt.tasks import Classification, LastWord, MultipleChoice, Pronoun, Span, Summary, Translation
+from minigpt.tasks import Classification, LastWord, MultipleChoice, Pronoun, Span, Summary
 from minigpt.tasks import prompts as ask
 from minigpt.tasks.labels import Labelled
 from minigpt.tasks.metrics import Score, evaluate, evaluate_task
@@ -61,25 +61,23 @@ def few_shot(
         DoesNotFit: they do not fit the model's context; an example too long on its own is cut instead.
     """
     check_causal(loaded)
-    task = data.task
-    if task.kind is Summary or not (task.kind in _OF_OPTIONS or task.kind in (Span, LastWord, Translation)):
+    task, examples = data.task, data.examples
+    if task.kind is Summary or not (task.kind is Labelled or ask.can_ask(task)):
         raise UserError(f"the task {task.name} has no few-shot prompt; choose another, such as labels or rte")
-    shown = [_demonstrations(data, number, shots, gpt3=gpt3, seed=seed) for number in range(len(data.examples))]
+    shown = [_demonstrations(data, number, shots, gpt3=gpt3, seed=seed) for number in range(len(examples))]
     if task.kind in _OF_OPTIONS:
         rule = rule or ("sum" if task.kind is Labelled else default_rule(task))
         return _of_options(loaded, data, shown, rule, gpt3=gpt3, on_row=on_row)
-    contexts = [
-        ask.in_context(demos, ask.prompt(e, gpt3=gpt3), ask.heading(task, gpt3=gpt3))
-        for demos, e in zip(shown, data.examples, strict=True)
-    ]
+    heading = ask.heading(task, gpt3=gpt3)
+    contexts = [ask.in_context(d, ask.prompt(e, gpt3=gpt3), heading) for d, e in zip(shown, examples, strict=True)]
     room = WORD_TOKENS if task.kind is LastWord else min(LINE_TOKENS, loaded.model.config.context // 2)
     _check_fit(loaded, contexts, data, shots, room)
     if task.kind is LastWord:
         predicted = [best_word(words) for words in last_words(loaded, contexts, on_row=on_row)]
     else:
         predicted = first_lines(loaded, contexts, on_row)
-        predicted = ["" if task.kind is Span and text == ask.NO_ANSWER else text for text in predicted]
-    return Shots(shots, evaluate_task(task, predicted, data.examples)[0], "written greedily")
+        predicted = [answer_of(text) for text in predicted] if task.kind is Span else predicted
+    return Shots(shots, evaluate_task(task, predicted, examples)[0], "written greedily")
 
 
 def _demonstrations(data: TaskData, number: int, shots: int, *, gpt3: bool, seed: int) -> list[str]:
@@ -106,18 +104,13 @@ def _of_options(
 ) -> Shots:
     questions = []
     for demos, e in zip(shown, data.examples, strict=True):
-        alone = (
-            tuple((e.context, f" {option}") for option in e.options)
-            if isinstance(e, Labelled)
-            else ask.choices(data.task, e, gpt3=gpt3)
-        )
+        alone = ask.choices(data.task, e, gpt3=gpt3)
         questions.append([(ask.in_context(demos, context), completion) for context, completion in alone])
     pairs = [option for options in questions for option in options]
     _check_fit(loaded, [context + completion for context, completion in pairs], data, len(shown[0]), -1)
     chosen = [int(values.argmax()) for values in rate_options(loaded, questions, rule, on_row=on_row)]
     sizes = [len(options) for options in questions]
-    metric = data.task.metrics[0]
-    score = evaluate(metric, chosen, [e.label for e in data.examples], options=sizes)
+    score = evaluate(data.task.metrics[0], chosen, [e.label for e in data.examples], options=sizes)
     return Shots(len(shown[0]), score, f"most probable option ({RULE_NAMES[rule]})")
 
 

@@ -25,7 +25,7 @@ from minigpt.tasks.examples import (
     Summary,
     Translation,
 )
-from minigpt.tasks.labels import LABELS, LABELS8
+from minigpt.tasks.labels import LABELS, LABELS8, Labelled
 from minigpt.tasks.registry import TASKS, Task
 
 Option = tuple[str, str]
@@ -123,7 +123,7 @@ def _referent(e: Pronoun, name: str) -> str:
     return name
 
 
-def choices(task: Task, e: Example, *, gpt3: bool = False) -> Options:
+def choices(task: Task, e: Example | Labelled, *, gpt3: bool = False) -> Options:
     """The options of an example, in the order of its labels.
 
     Args:
@@ -135,6 +135,8 @@ def choices(task: Task, e: Example, *, gpt3: bool = False) -> Options:
         return classification(task, e)
     if isinstance(e, MultipleChoice):
         return multiple_choice(e, gpt3=gpt3)
+    if isinstance(e, Labelled):
+        return tuple((e.context, f" {option}") for option in e.options)
     if isinstance(e, Pronoun):
         return referents(e)
     raise UserError(f"the task {task.name} has no prompt whose options can be compared")
