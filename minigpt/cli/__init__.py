@@ -32,23 +32,23 @@ def build_parser(command: str | None) -> Parser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, one in COMMANDS.items():
         if name == command:
-            _add_command(commands, name, one)
+            _add_command(commands, name, one, module=name)
         else:
             commands.add_parser(name, help=one.summary)
     return parser
 
 
-def _add_command(commands: Any, name: str, command: Command | Group) -> None:
+def _add_command(commands: Any, name: str, command: Command | Group, module: str) -> None:
     description = command.summary[0].upper() + command.summary[1:] + "."
     parser = commands.add_parser(name, help=command.summary, description=description)
     if isinstance(command, Group):
         parser.example(*command.examples)
         kinds = parser.add_subparsers(metavar="WHAT", required=True)
         for kind, one in command.kinds.items():
-            _add_command(kinds, kind, one)
+            _add_command(kinds, kind, one, module=f"{name}_{kind}")
     else:
         parser.flag("--json", "print one JSON object on stdout and nothing else there")
-        parser.set_defaults(run=command.run or f"{name}.run")
+        parser.set_defaults(run=command.run or f"{module}.run")
         _function(f"arguments.{command.takes}")(parser)
 
 

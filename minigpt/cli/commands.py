@@ -12,7 +12,7 @@ class Command(NamedTuple):
         summary: its line in the help.
         takes: the function of `minigpt.cli.arguments` that gives a parser its arguments.
         run: the function of `minigpt.cli` that does it and gives its exit status, None for 0; by default `run` in the
-            module of the command's name.
+            module of its name, which begins with its group's.
     """
 
     summary: str
@@ -32,12 +32,8 @@ DATA = Group(
     "write texts and tasks of the story world",
     ("minigpt data storyworld", "minigpt data tasks --task story-cloze rte --out tasks"),
     {
-        "storyworld": Command(
-            "write documents of the story world, with blank lines between", "tasks.documents", "data_storyworld.run"
-        ),
-        "tasks": Command(
-            "write tasks made from the story world, in the originals' file formats", "tasks.tasks", "data_tasks.run"
-        ),
+        "storyworld": Command("write documents of the story world, with blank lines between", "tasks.documents"),
+        "tasks": Command("write tasks made from the story world, in the originals' file formats", "tasks.tasks"),
     },
 )
 TOKENIZER = Group(
@@ -62,10 +58,8 @@ BENCH = Group(
         "scaling": Command(
             "plot a step's time and memory against T, C, L and B", "benchmarks.scaling", "bench.run_scaling"
         ),
-        "tokenizer": Command(
-            "time training and encoding of byte-level BPE", "benchmarks.tokenizer", "bench_tokenizer.run"
-        ),
-        "attention": Command("time attention kernel by kernel", "benchmarks.attention", "bench_attention.run"),
+        "tokenizer": Command("time training and encoding of byte-level BPE", "benchmarks.tokenizer"),
+        "attention": Command("time attention kernel by kernel", "benchmarks.attention"),
     },
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help

@@ -104,20 +104,19 @@ def tab_rows(path: Path) -> Iterator[Row]:
 
 def quoted_rows(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """Yield the rows of a CSV file: what stands in double quotes is one field, commas and line ends included."""
+    start = 1
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            start = 1
-            try:
-                for fields in reader:
-                    if fields:
-                        yield Row(path, start, fields)
-                    start = reader.line_num + 1
-            except csv.Error as error:
-                reason = str(error).replace("\t", "tab")
-                raise UserError(f"{path}, line {start}: this is not a row of a CSV file ({reason})") from None
-            except UnicodeDecodeError:
-                raise UserError(f"{path}, after line {reader.line_num}: the text is not UTF-8") from None
+            rows = csv.reader(file, delimiter=delimiter, strict=True)
+            for fields in rows:
+                if fields:
+                    yield Row(path, start, fields)
+                start = rows.line_num + 1
+    except csv.Error as error:
+        reason = str(error).replace("\t", "tab")
+        raise UserError(f"{path}, line {start}: this is not a row of a CSV file ({reason})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}, after line {rows.line_num}: the text is not UTF-8") from None
     except OSError as error:
         raise unreadable(path, error) from None
 

@@ -6,7 +6,7 @@ found by their names in the first line, so that 12 or 16 columns of MNLI are all
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,17 +35,10 @@ def _cola_example(row: Row) -> Classification:
     return Classification(sentence.strip(), None, row.choice(label, BINARY))
 
 
-def read_sst2(folder: Path, split: str) -> list[Classification]:
-    """A phrase and its label."""
-    table = _table(find(folder, split, _names(split), ["SST-2"]))
-    sentence, label = table.column("sentence"), _label_column(table, split, "label")
-    return [Classification(row.fields[sentence].strip(), None, _label(row, label, BINARY)) for row in table]
-
-
-def read_pairs(
-    folder: Path, split: str, *, within: str, columns: tuple[str, str], labels: tuple[str, ...], only: str = ""
+def read_texts(
+    folder: Path, split: str, *, within: str, columns: tuple[str, ...], labels: tuple[str, ...], only: str = ""
 ) -> list[Classification]:
-    """Two texts and their label (QNLI, RTE, WNLI; AX, which has only a test part without labels)."""
+    """One or two texts and their label (SST-2, QNLI, RTE, WNLI; AX, which has only a test part without labels)."""
     names = [f"{only}.tsv", "diagnostic.tsv"] if only and split == "test" else [] if only else _names(split)
     table = _table(find(folder, split, names, [within, "diagnostic"]))
     return _classified(table, table, split, columns, "label", labels)
@@ -187,23 +180,22 @@ def _label_column(table: Table, split: str, name: str) -> int | None:
     return table.column(name)
 
 
-def _label(row: Row, column: int | None, labels: tuple[str, ...]) -> int | None:
-    return None if column is None else row.choice(row.fields[column], labels)
-
-
 def _classified(
-    table: Table, rows: Iterable[Row], split: str, columns: tuple[str, str], label: str, labels: tuple[str, ...]
+    table: Table, rows: Iterable[Row], split: str, columns: Sequence[str], label: str, labels: tuple[str, ...]
 ) -> list[Classification]:
-    first, second = (table.column(name) for name in columns)
-    third = _label_column(table, split, label)
-    return [
-        Classification(row.fields[first].strip(), row.fields[second].strip(), _label(row, third, labels))
-        for row in rows
-    ]
+    """The texts of one or two columns, and the label where there is one."""
+    places, third = [table.column(name) for name in columns], _label_column(table, split, label)
+    examples = []
+    for row in rows:
+        text, *pair = (row.fields[place].strip() for place in places)
+        answer = None if third is None else row.choice(row.fields[third], labels)
+        examples.append(Classification(text, pair[0] if pair else None, answer))
+    return examples
 
 
 _SENTENCES = ("sentence1", "sentence2")
-read_qnli = partial(read_pairs, within="QNLI", columns=("question", "sentence"), labels=TWO_WAY)
-read_rte = partial(read_pairs, within="RTE", columns=_SENTENCES, labels=TWO_WAY)
-read_wnli = partial(read_pairs, within="WNLI", columns=_SENTENCES, labels=BINARY)
-read_ax = partial(read_pairs, within="AX", columns=_SENTENCES, labels=ENTAILMENT, only="AX")
+read_sst2 = partial(read_texts, within="SST-2", columns=("sentence",), labels=BINARY)
+read_qnli = partial(read_texts, within="QNLI", columns=("question", "sentence"), labels=TWO_WAY)
+read_rte = partial(read_texts, within="RTE", columns=_SENTENCES, labels=TWO_WAY)
+read_wnli = partial(read_texts, within="WNLI", columns=_SENTENCES, labels=BINARY)
+read_ax = partial(read_texts, within="AX", columns=_SENTENCES, labels=ENTAILMENT, only="AX")

@@ -15,18 +15,8 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from minigpt.core.files import make_folder, write_atomically
-from minigpt.tasks.examples import (
-    ENTAILMENT,
-    TWO_WAY,
-    Classification,
-    LastWord,
-    MultipleChoice,
-    Pronoun,
-    Similarity,
-    Span,
-    Summary,
-    Translation,
-)
+from minigpt.tasks import examples as kinds
+from minigpt.tasks.examples import ENTAILMENT, TWO_WAY
 
 # Writes the examples of one part into a folder.
 Write = Callable[[Path, str, Sequence[Any]], None]
@@ -37,25 +27,25 @@ def _tsv(folder: Path, name: str, header: str, rows: Sequence[Sequence[object]])
     write_atomically(folder / name, "\n".join(lines) + "\n")
 
 
-def cola(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def cola(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     _tsv(folder, f"{split}.tsv", "", [("sw", e.label, "" if e.label else "*", e.text) for e in examples])
 
 
-def sst2(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def sst2(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     _tsv(folder, f"{split}.tsv", "sentence\tlabel", [(e.text, e.label) for e in examples])
 
 
-def mrpc(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def mrpc(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     rows = [(e.label, 2 * i, 2 * i + 1, e.text, e.pair) for i, e in enumerate(examples)]
     _tsv(folder, f"{split}.tsv", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", rows)
 
 
-def qqp(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def qqp(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     rows = [(i, 2 * i, 2 * i + 1, e.text, e.pair, e.label) for i, e in enumerate(examples)]
     _tsv(folder, f"{split}.tsv", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", rows)
 
 
-def stsb(folder: Path, split: str, examples: Sequence[Similarity]) -> None:
+def stsb(folder: Path, split: str, examples: Sequence[kinds.Similarity]) -> None:
     header = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore"
     rows = [
         (i, "storyworld", "gifts", 2026, i, "none", "none", e.text, e.pair, f"{e.score:.3f}")
@@ -64,7 +54,7 @@ def stsb(folder: Path, split: str, examples: Sequence[Similarity]) -> None:
     _tsv(folder, f"{split}.tsv", header, rows)
 
 
-def mnli(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def mnli(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     """Twelve columns for training, with one annotator; sixteen elsewhere, with five who agree. The parses are flat."""
     annotators = 1 if split == "train" else 5
     names = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
@@ -78,20 +68,20 @@ def mnli(folder: Path, split: str, examples: Sequence[Classification]) -> None:
     _tsv(folder, f"{name}.tsv", "\t".join(columns), rows)
 
 
-def rte(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def rte(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     _two_way(folder, split, examples, "sentence1\tsentence2")
 
 
-def qnli(folder: Path, split: str, examples: Sequence[Classification]) -> None:
+def qnli(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
     _two_way(folder, split, examples, "question\tsentence")
 
 
-def _two_way(folder: Path, split: str, examples: Sequence[Classification], columns: str) -> None:
+def _two_way(folder: Path, split: str, examples: Sequence[kinds.Classification], columns: str) -> None:
     rows = [(i, e.text, e.pair, TWO_WAY[e.label or 0]) for i, e in enumerate(examples)]
     _tsv(folder, f"{split}.tsv", f"index\t{columns}\tlabel", rows)
 
 
-def story_cloze(folder: Path, split: str, examples: Sequence[MultipleChoice]) -> None:
+def story_cloze(folder: Path, split: str, examples: Sequence[kinds.MultipleChoice]) -> None:
     names = [f"InputSentence{n}" for n in range(1, 5)] + [f"RandomFifthSentenceQuiz{n}" for n in (1, 2)]
     text = io.StringIO()
     table = csv.writer(text)
@@ -106,7 +96,7 @@ def _sentences(context: str) -> list[str]:
     return [sentence + "." for sentence in context.removesuffix(".").split(". ")]
 
 
-def race(folder: Path, split: str, examples: Sequence[MultipleChoice]) -> None:
+def race(folder: Path, split: str, examples: Sequence[kinds.MultipleChoice]) -> None:
     """An article and its questions in each file; the shorter half of the articles is for middle schools."""
     articles = [(article, list(group)) for article, group in groupby(examples, key=lambda e: e.context)]
     middle = sorted(len(article) for article, _ in articles)[(len(articles) - 1) // 2]
@@ -124,7 +114,7 @@ def race(folder: Path, split: str, examples: Sequence[MultipleChoice]) -> None:
         make_folder(folder / split / level)
 
 
-def squad(folder: Path, split: str, examples: Sequence[Span]) -> None:
+def squad(folder: Path, split: str, examples: Sequence[kinds.Span]) -> None:
     paragraphs = []
     for e in examples:
         answers = [{"text": text, "answer_start": start} for text, start in e.answers]
@@ -133,12 +123,12 @@ def squad(folder: Path, split: str, examples: Sequence[Span]) -> None:
     write_atomically(folder / f"{split}-v1.1.json", json.dumps(value))
 
 
-def lambada(folder: Path, split: str, examples: Sequence[LastWord]) -> None:
+def lambada(folder: Path, split: str, examples: Sequence[kinds.LastWord]) -> None:
     lines = [json.dumps({"text": f"{e.context} {e.word}"}) + "\n" for e in examples]
     write_atomically(folder / f"lambada_{split}.jsonl", "".join(lines))
 
 
-def dprd(folder: Path, split: str, examples: Sequence[Pronoun]) -> None:
+def dprd(folder: Path, split: str, examples: Sequence[kinds.Pronoun]) -> None:
     blocks = [
         f"{e.before}{e.pronoun}{e.after}\n{e.pronoun}\n{','.join(e.candidates)}\n{e.candidates[e.label or 0]}\n\n"
         for e in examples
@@ -146,7 +136,7 @@ def dprd(folder: Path, split: str, examples: Sequence[Pronoun]) -> None:
     write_atomically(folder / f"{split}.c.txt", "".join(blocks))
 
 
-def winograd(folder: Path, split: str, examples: Sequence[Pronoun]) -> None:
+def winograd(folder: Path, split: str, examples: Sequence[kinds.Pronoun]) -> None:
     parts = ['<?xml version="1.0" encoding="UTF-8"?>\n<collection>\n']
     for e in examples:
         before, pronoun, after = (escape(text.strip()) for text in e[:3])
@@ -158,7 +148,7 @@ def winograd(folder: Path, split: str, examples: Sequence[Pronoun]) -> None:
     write_atomically(folder / "WSCollection.xml", "".join([*parts, "</collection>\n"]))
 
 
-def cnn_dm(folder: Path, split: str, examples: Sequence[Summary]) -> None:
+def cnn_dm(folder: Path, split: str, examples: Sequence[kinds.Summary]) -> None:
     make_folder(folder / split)
     for number, e in enumerate(examples, 1):
         paragraphs = e.article.split("\n")
@@ -167,5 +157,5 @@ def cnn_dm(folder: Path, split: str, examples: Sequence[Summary]) -> None:
         write_atomically(folder / split / f"{number:05d}.story", "\n\n".join(paragraphs) + "\n")
 
 
-def translation(folder: Path, split: str, examples: Sequence[Translation]) -> None:
+def translation(folder: Path, split: str, examples: Sequence[kinds.Translation]) -> None:
     _tsv(folder, f"{split}.tsv", "", [(e.source, e.target) for e in examples])
