@@ -17,8 +17,7 @@ from minigpt import __version__
 from minigpt.cli.commands import COMMANDS, Command, Group
 from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
-from minigpt.core.errors import UserError, UserNotice
-from minigpt.core.settings import nearest
+from minigpt.core.errors import UserError, UserNotice, nearest
 
 
 def build_parser(command: str | None) -> Parser:

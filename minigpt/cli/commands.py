@@ -64,7 +64,7 @@ BENCH = Group(
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "train": Command("train a model and print samples of what it writes", "training.train"),
-    "finetune": Command("train a pretrained model on the examples of a task", "training.finetune"),
+    "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune"),
     "sample": Command("let a trained model write", "models.sample"),
     "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed"),
     "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate"),

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from minigpt.cli.common import show
-from minigpt.core.errors import UserError
+from minigpt.core.errors import UserError, nearest
 from minigpt.core.progress import progress_bar, write_line
-from minigpt.core.settings import nearest
 from minigpt.lab.gradcheck.cases import MODEL_CASES, operation_cases, operation_names
 from minigpt.lab.testing import DIRECTION_BOUND, ELEMENT_BOUND, ELEMENTS, GradientCheck
 

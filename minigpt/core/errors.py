@@ -1,6 +1,8 @@
-"""The exception that stands for a mistake its reader can mend, and the warning beside it: not bugs in minigpt."""
+"""What stands for a mistake its reader can mend, the warning beside it, and a hint: not bugs in minigpt."""
 
+import difflib
 import warnings
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -14,3 +16,10 @@ class UserNotice(UserWarning):
 def warn(sentence: str) -> None:
     """Say something that the user may want to know (see Python's `warnings`)."""
     warnings.warn(sentence, UserNotice, stacklevel=3)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which known name is nearest to one that is not among them, or which there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

@@ -7,12 +7,11 @@ expected.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minigpt.core.errors import UserError
+from minigpt.core.errors import UserError, nearest
 
 
 def require(condition: bool, message: str) -> None:
@@ -107,10 +106,3 @@ def parse_value(text: str) -> Any:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not among the known ones."""
     return f"unknown {what} {name!r}: {nearest(name, sorted(known))}"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Which known name is nearest to one that is not among them, or which there are."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

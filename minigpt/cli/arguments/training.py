@@ -10,7 +10,6 @@ from typing import Any
 from minigpt.cli.arguments import names
 from minigpt.cli.parser import Parser
 from minigpt.data.corpora import DEFAULT, corpus_names
-from minigpt.tasks import TASKS
 from minigpt.train.presets import preset_names
 
 DEFAULT_PRESET = "tiny"
@@ -33,24 +32,6 @@ def train(add: Parser) -> None:
     add.count("--seed", "of initial weights, batches and dropout", least=0)
     add.backend()
     add.settings(" of the preset, such as optimizer.weight_decay=0")
-
-
-def finetune(add: Parser) -> None:
-    add.example("minigpt finetune runs/tiny-1 --task rte --data glue_data/RTE --seeds 3")
-    add.run_folder()
-    add.value("--task", "NAME", f"one of {', '.join(TASKS)}")
-    add.value("--data", "DIR", "the folder with the task's files; by default the story world's own")
-    add.count("--seed", "of new weights, batches and dropout", least=0, default=0)
-    add.count("--seeds", "train N times, with seeds from --seed on", default=1)
-    add.count("--epochs", "by default what the model's recipe says")
-    add.count("--examples", "learn from N training examples only", default=0)
-    add.flag("--from-scratch", "the same model without the pretrained weights")
-    add.value("--out", "DIR", "the run's folder (with --seeds, of the runs); by default runs/RUN-TASK-N")
-    add.flag("--force", "replace the run in --out if there is one")
-    add.value("--resume", "RUN", "go on with a fine-tuning that was stopped")
-    add.several("--fresh", "NAME", "weights that may start anew, by beginnings of names")
-    add.several("--skip", "NAME", "pretrained weights that may be left out")
-    add.settings(", such as objective.auxiliary=0 or schedule.peak=3e-4")
 
 
 def average(add: Parser) -> None:

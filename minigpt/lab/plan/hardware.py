@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import NamedTuple
 
 from minigpt.core.backend import get_backend
-from minigpt.core.errors import UserError
+from minigpt.core.errors import UserError, nearest
 from minigpt.lab.benchmark.events import STATED, measured_ceiling
 
 NODE = 8  # GPUs that share a fast link
@@ -69,9 +68,7 @@ def find_gpu(name: str) -> Gpu:
     if key == "cpu":
         return this_machine()
     if key not in GPUS:
-        nearest = difflib.get_close_matches(key, [*GPUS, "cpu"], n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(sorted(GPUS))} and cpu"
-        raise UserError(f"unknown GPU {name!r}: {hint}")
+        raise UserError(f"unknown GPU {name!r}: {nearest(key, [*sorted(GPUS), 'cpu'])}")
     return GPUS[key]
 
 
