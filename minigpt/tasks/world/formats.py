@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -68,17 +69,13 @@ def mnli(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> 
     _tsv(folder, f"{name}.tsv", "\t".join(columns), rows)
 
 
-def rte(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
-    _two_way(folder, split, examples, "sentence1\tsentence2")
-
-
-def qnli(folder: Path, split: str, examples: Sequence[kinds.Classification]) -> None:
-    _two_way(folder, split, examples, "question\tsentence")
-
-
-def _two_way(folder: Path, split: str, examples: Sequence[kinds.Classification], columns: str) -> None:
+def _two_way(folder: Path, split: str, examples: Sequence[kinds.Classification], *, columns: str) -> None:
     rows = [(i, e.text, e.pair, TWO_WAY[e.label or 0]) for i, e in enumerate(examples)]
     _tsv(folder, f"{split}.tsv", f"index\t{columns}\tlabel", rows)
+
+
+rte = partial(_two_way, columns="sentence1\tsentence2")
+qnli = partial(_two_way, columns="question\tsentence")
 
 
 def story_cloze(folder: Path, split: str, examples: Sequence[kinds.MultipleChoice]) -> None:
