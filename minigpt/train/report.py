@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,20 +18,18 @@ from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.run_folder import load_config
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState
-from minigpt.train.step import StepDone
+from minigpt.train.stepper import StepDone
 
+Line = dict[str, Any]  # of the log
 _MEAN_OVER = 50  # logged steps that the reported training loss is averaged over
 
 
+@dataclass
 class Pace:
     """Training tokens over the time of training steps (evaluation and saving left out)."""
 
-    def __init__(self) -> None:
-        self.tokens, self.seconds = 0, 0.0
-
-    def add(self, tokens: int, seconds: float) -> None:
-        self.tokens += tokens
-        self.seconds += seconds
+    tokens: int = 0
+    seconds: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -44,8 +43,10 @@ class Reporter:
     def __init__(self, log: RunLog, config: RunConfig, bar: tqdm, pace: Pace):
         self.log, self.config, self.bar, self.pace = log, config, bar, pace
 
-    def stepped(self, state: TrainingState, done: StepDone) -> None:
+    def stepped(self, state: TrainingState, done: StepDone, seconds: float) -> None:
         c = self.config
+        self.pace.tokens += done.tokens
+        self.pace.seconds += seconds
         if is_due(state.step, c.train.log_every):
             paced = {"tokens": state.tokens} if c.train.ramp_tokens or c.schedule.tokens else {}
             self.log.line(step=state.step, loss=done.loss, **done.update, **paced, **done.measures)
@@ -93,20 +94,19 @@ def finished_result(run: Path, steps: int | None = None) -> Result | None:
 
 
 def result_of(
-    run: Path, step: int, lines: list[dict], evaluated: dict[str, Any] | None, sample: str | None, speed: float = 0.0
+    run: Path,
+    step: int,
+    lines: list[dict[str, Any]],
+    evaluated: dict[str, Any] | None,
+    sample: str | None,
+    speed: float = 0.0,
 ) -> Result:
     """Put together from the log what a run came to."""
     losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
-    placed = evaluated is not None and "floor" in evaluated
-    return Result(
-        run,
-        step,
-        math.fsum(losses) / len(losses) if losses else None,
-        evaluated["val_loss"] if evaluated else None,
-        speed or None,
-        sample,
-        {name: evaluated[name] for name in ("ngram", "floor", "share")} if placed else None,
-    )
+    train_loss = math.fsum(losses) / len(losses) if losses else None
+    last = evaluated or {}
+    placed = {name: last[name] for name in ("ngram", "floor", "share")} if "floor" in last else None
+    return Result(run, step, train_loss, last.get("val_loss"), speed or None, sample, placed)
 
 
 def is_due(step: int, every: int) -> bool:

@@ -1,74 +1,111 @@
-"""The steps of training: cut batches into shards, pass forward and backward, add up, measure the gradient, update."""
+"""The steps of training: draw the batches, pass forward and backward, clip, update."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from minigpt import ops
-from minigpt.core.measures import Measures, add_measures
-from minigpt.core.params import Gradients, Parameters
+from minigpt.core.measures import Measures, means
+from minigpt.core.params import Parameters
 from minigpt.data.batch import AnyBatch
 from minigpt.models.model import Model
-from minigpt.train.optimizer import AdamW
+from minigpt.train.objectives.base import Objective
+from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.passes import Passes
+from minigpt.train.schedule import learning_rate
+from minigpt.train.settings import RunConfig, TrainConfig
+from minigpt.train.state import TrainingState, not_finite
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import ShardPass, Trained, Workers, make_workers
+from minigpt.train.workers import Trained, Workers, make_workers
+
+
+class StepDone(NamedTuple):
+    """What is to be said of a step: its loss, what the update was like, what the model measured, how long it was."""
+
+    loss: float
+    update: dict[str, float | bool]
+    measures: dict[str, float]
+    tokens: int
 
 
 class Stepper:
-    """Steps of one model, its parameters and its optimizer, made by workers."""
+    """Makes the steps of a run, each a function of its state.
 
-    def __init__(self, workers: Workers):
-        self.workers = workers
+    Args:
+        run: the folder, for errors to name.
+        data: what `objective` draws batches from.
+    """
 
-    def loss_and_grads(
-        self,
-        batches: Sequence[AnyBatch],
-        *,
-        seed: int,
-        step: int,
-        measures: Measures | None = None,
-        scale: float = 1.0,
-    ) -> tuple[float, Gradients]:
-        """Loss and gradient of one step: the mean over all targets of all `batches` (gradient accumulation).
+    def __init__(self, run: Path, config: RunConfig, objective: Objective, data: Any, workers: Workers):
+        self.run, self.config, self.objective, self.data, self.workers = run, config, objective, data, workers
 
-        Every batch is cut into one shard per worker. Rows are numbered through all batches, so dropout does not
-        depend on how they are cut. The returned gradients are overwritten by the next call.
+    def make(self, state: TrainingState) -> StepDone:
+        """The next step.
 
-        Args:
-            batches: of any kind that `minigpt.train.objectives` describes.
-            measures: what the model measures is added into it.
-            scale: the gradient (not the returned loss) is multiplied by it.
+        Raises:
+            UserError: the loss or the gradient is not finite.
         """
-        workers, total = self.workers, {} if measures is None else measures
-        workers.trained.prepare()
-        counts = sum((Counter(batch.counts()) for batch in batches), Counter())
-        draws = {"seed": seed, "step": step, "denominators": {x: max(counts[x], 1) for x in batches[0].counts()}}
-        shards = min(workers.count, min(batch.row_count for batch in batches))
-        loss, first_row = 0.0, 0
-        for number, batch in enumerate(batches):
-            common = number == 0, number == len(batches) - 1, draws, measures is not None, scale
-            tasks = [ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)]
-            # too few rows to cut: the workers share out heads and blocks of rows
-            results = workers.together(tasks) if shards > 1 else [workers.alone(tasks[0])]
-            loss += sum(part for part, _ in results)
-            for _, more in results:
-                add_measures(total, more)
-            first_row += batch.row_count
-        workers.add_up(shards)
-        return loss, workers.trained.gradients[0]
+        seed, batches = self.config.train.seed, self._batches(state)
+        tokens, scale = sum(batch.token_count for batch in batches), state.loss_scale.value
+        measures: Measures = {}
+        loss, _ = self.workers.loss_and_grads(batches, seed=seed, step=state.step, measures=measures, scale=scale)
+        norm = self.workers.norm() / scale
+        if not math.isfinite(loss):
+            raise not_finite(self.run, state.step, "the loss", loss)
+        update = self._update(state, norm, tokens)
+        state.step += 1
+        state.rows += sum(batch.row_count for batch in batches)
+        state.tokens += tokens
+        return StepDone(loss, update, means(measures), tokens)
 
-    def norm(self) -> float:
-        """The global norm of the gradient that `loss_and_grads` returned."""
-        return math.sqrt(sum(self.workers.squared_norms()))
+    def _batches(self, state: TrainingState) -> list[AnyBatch]:
+        c, batches, first = self.config.train, [], state.rows
+        for part, rows in enumerate(passes(step_rows(c, state.tokens), c.batch)):
+            place = {"seed": c.seed, "step": state.step, "part": part, "first_row": first}
+            batches.append(self.objective.batch(self.data, rows, **place))
+            first += rows
+        return batches
 
-    def update(self, lr: float, *, scale: float = 1.0) -> None:
-        """`AdamW.step` with this gradient times `scale`, a slice for each worker."""
-        self.workers.update(lr, scale)
+    def _update(self, state: TrainingState, norm: float, tokens: int) -> dict[str, float | bool]:
+        """Update the parameters, and return what the log should say of it.
+
+        A gradient that overflowed because of the loss scale is left out, and the scale goes down.
+        """
+        c, scale = self.config, state.loss_scale
+        total = c.schedule.steps or c.train.steps
+        lr = learning_rate(c.schedule, state.step, total, tokens=state.tokens, step_tokens=tokens)
+        if not math.isfinite(norm):
+            if not scale.can_shrink:
+                raise not_finite(self.run, state.step, "the gradient's norm", norm)
+            scale.shrink()
+            return {"lr": lr, "skipped": True, "loss_scale": scale.value}
+        self.workers.update(lr, scale=clip_factor(norm, c.optimizer.clip) / scale.value)
+        scale.count_good()
+        return {"lr": lr, "grad_norm": norm}
+
+
+def step_rows(train: TrainConfig, tokens: int) -> int:
+    """Rows of the step that begins after `tokens` tokens: the full batch, or, while training is young, less (GPT-3).
+
+    They grow linearly from `ramp_from` to batch · accumulation over the first `ramp_tokens` tokens: early gradients
+    agree with each other, and little is gained by averaging many of them.
+    """
+    full = train.batch * train.accumulation
+    if tokens >= train.ramp_tokens:
+        return full
+    return train.ramp_from + (full - train.ramp_from) * tokens // train.ramp_tokens
+
+
+def passes(rows: int, batch: int) -> list[int]:
+    """Cut a step's rows into passes of at most `batch` rows, as equal as can be."""
+    count = -(-rows // batch)
+    edges = [rows * i // count for i in range(count + 1)]
+    return [b - a for a, b in itertools.pairwise(edges)]
 
 
 @contextmanager
@@ -80,8 +117,8 @@ def stepping(
     workers: int = 1,
     operations: Any = ops,
     processes: bool = False,
-) -> Iterator[Stepper]:
-    """A stepper with workers of its own: threads, or processes where the system can fork."""
+) -> Iterator[Workers]:
+    """Workers that make single steps: threads, or processes where the system can fork."""
     trained = Trained(model, params, optimizer, Passes(operations))
     with ThreadPool(workers) as threads, closing(make_workers(trained, threads, processes=processes)) as made:
-        yield Stepper(made)
+        yield made

@@ -1,4 +1,4 @@
-"""A run: its steps (see `minigpt.train.step`), and now and then an evaluation, a sample, a checkpoint."""
+"""A run: its steps (see `minigpt.train.stepper`), and now and then an evaluation, a sample, a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ from minigpt.train.passes import Passes
 from minigpt.train.report import Pace, Reporter, Result, is_due, result_of
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState, not_finite
-from minigpt.train.step import RunSteps
 from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, make_workers
@@ -45,7 +44,7 @@ class Session(NamedTuple):
     """What is there while a run trains: threads for evaluation, what makes steps, and what tells of them."""
 
     threads: ThreadPool
-    steps: RunSteps
+    stepper: Stepper
     reporter: Reporter
 
 
@@ -167,14 +166,13 @@ class Trainer:
             closing(make_workers(trained, threads, processes=processes)) as workers,
             progress_bar(total=c.steps, initial=state.step, unit="step", smoothing=0.05) as bar,
         ):
-            steps = RunSteps(self.run, self.config, self.objective, self.dataset.train, Stepper(workers))
-            yield Session(threads, steps, Reporter(self.log, self.config, bar, self.pace))
+            stepper = Stepper(self.run, self.config, self.objective, self.dataset.train, workers)
+            yield Session(threads, stepper, Reporter(self.log, self.config, bar, self.pace))
 
     def _train_step(self, session: Session) -> None:
         started = time.perf_counter()
-        done = session.steps.make(self.state)
-        self.pace.add(done.tokens, time.perf_counter() - started)
-        session.reporter.stepped(self.state, done)
+        done = session.stepper.make(self.state)
+        session.reporter.stepped(self.state, done, time.perf_counter() - started)
 
     def _look(self, session: Session, should_stop: Callable[[], bool]) -> bool:
         """Evaluate and sample if this step is due for it; False if that was interrupted."""
@@ -192,8 +190,9 @@ class Trainer:
     def _evaluate(self, session: Session, limit: int | None, should_stop: Callable[[], bool]) -> Score | None:
         """Score the validation text (all of it without a limit) and log the loss; None if interrupted."""
         batches = self.objective.evaluation_batches(self.dataset.validation, self.config.train.batch, limit)
-        how = {"threads": session.threads, "passes": self.passes, "should_stop": should_stop}
-        score = self.objective.evaluate(self.model, self.state.params, batches, **how)
+        score: Score | None = self.objective.evaluate(
+            self.model, self.state.params, batches, threads=session.threads, passes=self.passes, should_stop=should_stop
+        )
         if score is None:
             return None
         if not math.isfinite(score.loss):

@@ -16,6 +16,8 @@ Workers on several machines are a fourth kind, which overrides `add_up` and `upd
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +27,9 @@ import numpy as np
 
 from minigpt.blocks.run import Run
 from minigpt.core.backend import array_module
-from minigpt.core.measures import Measures
+from minigpt.core.measures import Measures, add_measures
 from minigpt.core.params import Gradients, Parameters
+from minigpt.data.batch import AnyBatch
 from minigpt.models.model import Model
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, squared_norm
@@ -53,12 +56,12 @@ class Trained:
     weights: Parameters = field(init=False)
     gradients: list[Gradients] = field(default_factory=list)
 
-    def prepare(self) -> None:
-        """Make the weights of the step that begins."""
-        self.weights = self.passes.weights(self.params)
+    def __post_init__(self) -> None:
+        self.weights = self.params
 
 
-class Member(NamedTuple):
+@dataclass(frozen=True)
+class Member:
     """One of the workers: its number, how many there are, and what they train."""
 
     number: int
@@ -137,12 +140,13 @@ class Update(NamedTuple):
 
     def __call__(self, member: Member) -> None:
         t = member.trained
+        assert t.optimizer is not None  # of those that update
         t.optimizer.updates = self.updates
         t.optimizer.update(t.params, t.gradients[0], self.lr, self.scale, *member.slice_of(t.params.flat.size))
 
 
 class Workers:
-    """As many as there are threads; they train `trained` until `close`.
+    """As many as there are threads: they make the steps of `trained` until `close`.
 
     What a task raises is raised here; of several errors the first member's.
     """
@@ -151,7 +155,53 @@ class Workers:
         self.trained, self.count, self._threads = trained, threads.count, threads
         self.members = [Member(number, self.count, trained) for number in range(self.count)]
         if not trained.gradients:
-            trained.gradients = [_empty_gradients(trained.params) for _ in range(self.count)]
+            empty = array_module(trained.params.flat).empty_like
+            trained.gradients = [Gradients(trained.params.specs, empty(trained.params.flat)) for _ in self.members]
+
+    def loss_and_grads(
+        self, batches: Sequence[AnyBatch], *, seed: int, step: int, measures: Measures | None = None, scale: float = 1.0
+    ) -> tuple[float, Gradients]:
+        """Loss and gradient of one step: the mean over all targets of all `batches` (gradient accumulation).
+
+        Every batch is cut into one shard per member. Rows are numbered through all batches, so dropout does not depend
+        on how they are cut. The returned gradients are overwritten by the next call.
+
+        Args:
+            batches: of any kind that `minigpt.train.objectives` describes.
+            measures: what the model measures is added into it.
+            scale: the gradient (not the returned loss) is multiplied by it.
+        """
+        trained, total = self.trained, {} if measures is None else measures
+        trained.weights = trained.passes.weights(trained.params)
+        counts = sum((Counter(batch.counts()) for batch in batches), Counter())
+        draws = {"seed": seed, "step": step, "denominators": {x: max(counts[x], 1) for x in batches[0].counts()}}
+        shards = min(self.count, min(batch.row_count for batch in batches))
+        loss, first_row = 0.0, 0
+        for number, batch in enumerate(batches):
+            common = number == 0, number == len(batches) - 1, draws, measures is not None, scale
+            tasks = [ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)]
+            # too few rows to cut: the members share out heads and blocks of rows
+            results = self.together(tasks) if shards > 1 else [self.alone(tasks[0])]
+            loss += sum(part for part, _ in results)
+            for _, more in results:
+                add_measures(total, more)
+            first_row += batch.row_count
+        self.add_up(shards)
+        return loss, trained.gradients[0]
+
+    def norm(self) -> float:
+        """The global norm of the gradient that `loss_and_grads` returned."""
+        return math.sqrt(sum(self.together([SquaredNorm()] * self.count)))
+
+    def update(self, lr: float, *, scale: float = 1.0) -> None:
+        """`AdamW.step` with this gradient times `scale`; each member updates a slice of the parameters."""
+        assert self.trained.optimizer is not None  # of those that update
+        self.together([Update(self.trained.optimizer.updates + 1, lr, scale)] * self.count)
+
+    def add_up(self, members: int) -> None:
+        """Add the gradients of the members that had a pass to the first's."""
+        if members > 1:
+            self.together([AddUp(members)] * self.count)
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
         """A task for each member, or for the first of them; results come in the members' order."""
@@ -161,19 +211,6 @@ class Workers:
         """A task for the first member, while the others have none: the threads help inside of it."""
         with self._threads.team():
             return _done(self.members, 0, task)
-
-    def add_up(self, members: int) -> None:
-        """Add the gradients of the members that had a pass to the first's."""
-        if members > 1:
-            self.together([AddUp(members)] * self.count)
-
-    def squared_norms(self) -> list[float]:
-        """Σ g² of every slice of the sum."""
-        return self.together([SquaredNorm()] * self.count)
-
-    def update(self, lr: float, scale: float) -> None:
-        """Update the parameters, each member a slice."""
-        self.together([Update(self.trained.optimizer.updates + 1, lr, scale)] * self.count)
 
     def close(self) -> None:
         """End them."""
@@ -206,7 +243,6 @@ class Processes(Workers):
             optimizer.m, optimizer.v = shared_copy(optimizer.m), shared_copy(optimizer.v)
         trained.gradients = [Gradients(params.specs, shared_zeros(params.flat)) for _ in range(threads.count)]
         super().__init__(trained, threads)
-        trained.prepare()  # the forks keep these weights
         self._forks = Forks(self.count - 1, partial(_done, self.members))
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
@@ -228,7 +264,3 @@ def _done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
     """What a task comes to that this member does."""
     with quiet():
         return task(members[number])
-
-
-def _empty_gradients(params: Parameters) -> Gradients:
-    return Gradients(params.specs, array_module(params.flat).empty_like(params.flat))

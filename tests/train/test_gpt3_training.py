@@ -14,8 +14,8 @@ from minigpt.models import GPT
 from minigpt.train import trainer as trainers
 from minigpt.train.config import build_config, read_preset
 from minigpt.train.log import read_log
-from minigpt.train.ramp import passes, step_rows
 from minigpt.train.settings import TrainConfig
+from minigpt.train.stepper import passes, step_rows
 
 from ..tiers import some
 from .runs import contents

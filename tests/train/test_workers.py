@@ -23,7 +23,7 @@ from minigpt.models import GPT, GPTConfig
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
 from minigpt.train.passes import Passes
-from minigpt.train.stepper import Stepper, stepping
+from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Processes, Serial, Threads, Trained, make_workers
 
@@ -38,11 +38,11 @@ KINDS = (Serial, Threads, Processes)
 
 
 @contextmanager
-def stepper_of(kind, workers, model, params, optimizer=None, operations=fast):
-    """A stepper with workers of this kind."""
+def workers_of(kind, workers, model, params, optimizer=None, operations=fast):
+    """Workers of this kind."""
     trained = Trained(model, params, optimizer, Passes(operations))
     with ThreadPool(workers) as threads, closing(kind(trained, threads)) as made:
-        yield Stepper(made)
+        yield made
 
 
 def train(kind, workers, rows, passes=1, operations=fast):
@@ -51,14 +51,14 @@ def train(kind, workers, rows, passes=1, operations=fast):
     params = model.init(seed=0)
     optimizer = AdamW(params, OptimizerConfig())
     rng, seen = np.random.default_rng(0), []
-    with stepper_of(kind, workers, model, params, optimizer, operations) as stepper:
+    with workers_of(kind, workers, model, params, optimizer, operations) as made:
         for step in range(5):
             batches = [Batch(*rng.integers(0, 50, (2, rows, 16))) for _ in range(passes)]
             measures = {}
-            loss, _ = stepper.loss_and_grads(batches, seed=1, step=step, measures=measures)
-            norm = stepper.norm()
+            loss, _ = made.loss_and_grads(batches, seed=1, step=step, measures=measures)
+            norm = made.norm()
             seen.append((loss, norm, measures))
-            stepper.update(1e-2, scale=clip_factor(norm, 0.5))
+            made.update(1e-2, scale=clip_factor(norm, 0.5))
     return seen, optimizer.updates, [x.tobytes() for x in (params.flat, optimizer.m, optimizer.v)]
 
 
@@ -97,12 +97,12 @@ def test_the_parameters_object_stays_the_one_that_the_caller_has():
 def test_tasks_are_done_by_the_member_that_they_are_for():
     model = GPT(SHAPE)
     for kind in KINDS:
-        with stepper_of(kind, 3, model, model.init(seed=0)) as stepper:
-            assert stepper.workers.together([Part(12), Part(13)]) == [(0, 4, False), (4, 8, kind is Processes)]
-            assert stepper.workers.alone(Part(7)) == (0, 2, False)
+        with workers_of(kind, 3, model, model.init(seed=0)) as made:
+            assert made.together([Part(12), Part(13)]) == [(0, 4, False), (4, 8, kind is Processes)]
+            assert made.alone(Part(7)) == (0, 2, False)
             with pytest.raises(UserError, match="of 1"):
-                stepper.workers.together([Part(3), Part(-1), Part(-1)])
-            assert len(stepper.workers.together([Part(3)] * 3)) == 3  # and the next question gets its own answer
+                made.together([Part(3), Part(-1), Part(-1)])
+            assert len(made.together([Part(3)] * 3)) == 3  # and the next question gets its own answer
 
 
 class Part(NamedTuple):
@@ -124,10 +124,10 @@ def test_what_is_wrong_with_a_part_of_the_batch_is_said_whoever_had_it():
     params = model.init(seed=0)
     good, bad = (np.full((4, 16), token) for token in (7, 7))
     bad[3, 5] = 99  # in the last row, which is a fork's
-    with stepper_of(Processes, 2, model, params) as stepper:
+    with workers_of(Processes, 2, model, params) as made:
         with pytest.raises(ValueError, match="99 is outside the vocabulary"):
-            stepper.loss_and_grads([Batch(bad, good)], seed=0, step=0)
-        loss, _ = stepper.loss_and_grads([Batch(good, good)], seed=0, step=0)
+            made.loss_and_grads([Batch(bad, good)], seed=0, step=0)
+        loss, _ = made.loss_and_grads([Batch(good, good)], seed=0, step=0)
         assert np.isfinite(loss)  # and the next question gets its own answer
 
 
@@ -137,7 +137,7 @@ def test_another_model_with_the_same_parameters_is_another_model():
     params, losses = GPT(SHAPE).init(seed=0), {}
     other = GPT(dataclasses.replace(SHAPE, dropout=0.0))
     for kind in (Threads, Processes):
-        with stepper_of(kind, 2, GPT(SHAPE), params) as first, stepper_of(kind, 2, other, params) as second:
+        with workers_of(kind, 2, GPT(SHAPE), params) as first, workers_of(kind, 2, other, params) as second:
             losses[kind] = [one.loss_and_grads([batch], seed=0, step=0)[0] for one in (first, second)]
     assert losses[Processes] == losses[Threads] and len(set(losses[Threads])) == 2
 
@@ -146,11 +146,11 @@ def test_two_models_can_be_trained_side_by_side():
     model, other = GPT(SHAPE), GPT(GPTConfig(vocab_size=50, context=16, layers=1, heads=2, width=32))
     params, others = model.init(seed=0), other.init(seed=0)
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, 4, 16)))
-    with stepper_of(Threads, 2, other, others) as stepper:
-        expected, _ = stepper.loss_and_grads([batch], seed=0, step=0)
-    with stepper_of(Processes, 2, model, params), stepper_of(Processes, 2, other, others) as stepper:
-        loss, _ = stepper.loss_and_grads([batch], seed=0, step=0)
-        assert loss == expected and stepper.norm() > 0
+    with workers_of(Threads, 2, other, others) as made:
+        expected, _ = made.loss_and_grads([batch], seed=0, step=0)
+    with workers_of(Processes, 2, model, params), workers_of(Processes, 2, other, others) as made:
+        loss, _ = made.loss_and_grads([batch], seed=0, step=0)
+        assert loss == expected and made.norm() > 0
 
 
 def test_a_fork_that_is_killed_ends_the_step_in_a_sentence():

@@ -23,7 +23,6 @@ from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import OptimizerConfig, clip_factor
 from minigpt.train.passes import Passes
 from minigpt.train.scaling import LossScale
-from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Serial, Trained
 
@@ -44,16 +43,16 @@ def training_step(shape: Shape, backend: Backend, dtype: str) -> tuple[Callable[
     trained = Trained(
         model, params, FusedAdamW(params, OptimizerConfig()), Passes(chosen.operations, compute, backend=backend)
     )
-    stepper = Stepper(Serial(trained, ThreadPool(1)))
+    worker = Serial(trained, ThreadPool(1))
     scale = LossScale.of(dtype).value
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch, count = Batch(*map(backend.asarray, ids)), itertools.count()
 
     def step() -> None:
-        stepper.loss_and_grads([batch], seed=0, step=next(count), scale=scale)
-        norm = stepper.norm() / scale
+        worker.loss_and_grads([batch], seed=0, step=next(count), scale=scale)
+        norm = worker.norm() / scale
         if np.isfinite(norm):
-            stepper.update(1e-4, scale=clip_factor(norm, 1.0) / scale)
+            worker.update(1e-4, scale=clip_factor(norm, 1.0) / scale)
 
     return step, chosen.attention, model.parameter_count
 

@@ -20,7 +20,6 @@ from minigpt.lab.benchmark.torch_gpt import torch_step
 from minigpt.models import GPT
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.passes import Passes
-from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, make_workers
 
@@ -38,14 +37,14 @@ def training_step(shape: Shape, workers: int, backend_name: str, variant: str = 
     params = model.init(seed=0, backend=backend)
     passes = Passes(operations("auto", backend), recompute=variant == "recompute", backend=backend)
     trained = Trained(model, params, AdamW(params, OptimizerConfig()), passes)
-    stepper = Stepper(make_workers(trained, ThreadPool(workers).__enter__(), processes=variant != "threads"))
+    made = make_workers(trained, ThreadPool(workers).__enter__(), processes=variant != "threads")
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch = Batch(*ids)
     count = iter(range(sys.maxsize))
 
     def step() -> None:
-        stepper.loss_and_grads([batch], seed=0, step=next(count))
-        stepper.update(1e-4)
+        made.loss_and_grads([batch], seed=0, step=next(count))
+        made.update(1e-4)
         backend.synchronize()
 
     return step

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minigpt.train.ramp import step_rows
 from minigpt.train.settings import RunConfig
+from minigpt.train.stepper import step_rows
 
 
 def full_rows(config: RunConfig) -> int:
