@@ -27,7 +27,7 @@ class Task(NamedTuple):
     """
 
     name: str
-    kind: type[tuple[Any, ...]]
+    kind: type[kinds.Example]
     read: Callable[[Any, str], list[Any]]
     about: str
     labels: tuple[str, ...] = ()

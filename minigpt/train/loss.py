@@ -16,11 +16,15 @@ from minigpt.train.threads import ThreadPool
 
 
 class Score(NamedTuple):
-    """A mean loss in nats, over how many items each of its terms was taken, and the means of the model's measures."""
+    """A mean loss in nats, over how many items each of its terms was taken, and the means of what was measured.
+
+    A task's examples have predictions as well, from which its metrics are measured.
+    """
 
     loss: float
     counts: dict[str, int]
     measures: dict[str, float]
+    predictions: Sequence[Any] = ()
 
     @property
     def counted(self) -> tuple[str, int]:

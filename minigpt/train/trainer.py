@@ -190,7 +190,7 @@ class Trainer:
     def _evaluate(self, session: Session, limit: int | None, should_stop: Callable[[], bool]) -> Score | None:
         """Score the validation text (all of it without a limit) and log the loss; None if interrupted."""
         batches = self.objective.evaluation_batches(self.dataset.validation, self.config.train.batch, limit)
-        score: Score | None = self.objective.evaluate(
+        score = self.objective.evaluate(
             self.model, self.state.params, batches, threads=session.threads, passes=self.passes, should_stop=should_stop
         )
         if score is None:

@@ -31,7 +31,7 @@ def test_the_published_recipes():
     assert recipe_for("bert", 768, "squad").settings["schedule"]["kind"] == "bert"
     assert recipe_for("bart", 768, "cnn-dm").settings["model"]["label_smoothing"] == 0.1
     assert "label_smoothing" not in recipe_for("bart", 768, "rte").settings["model"]
-    assert recipe_for("llama", 128, "rte").name == "gpt-tiny"
+    assert recipe_for("llama", 128, "rte") == recipe_for("gpt", 128, "rte") != recipe_for("gpt", 768, "rte")
 
 
 def test_small_models_learn_labels_alone():

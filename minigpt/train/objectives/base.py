@@ -13,6 +13,8 @@ from minigpt.train.loss import Score, mean_loss
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.settings import RunConfig, SampleConfig
 
+Seed = int | Sequence[int]
+
 
 class LoadedData(Protocol):
     """What `Objective.load` gives: two parts of any kind, and what names all that batches are made from.
@@ -85,10 +87,8 @@ class Objective:
 
     def evaluate(
         self, model: Model, params: Parameters, batches: Sequence[Callable[[], Any]], *, final: bool = False, **how: Any
-    ) -> Any:
-        """The score of all batches: something with `loss`, `measures` and `counted`; None if it was stopped.
-
-        An objective whose scores are no sums over batches has its own.
+    ) -> Score | None:
+        """The score of all batches; None if it was stopped. An objective whose scores are no sums has its own.
 
         Args:
             final: whether training is over, and there is time to look closer.
@@ -120,9 +120,7 @@ class Objective:
         """
         raise NotImplementedError
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """Yield, in pieces, text that shows what the model has learned; a function of its arguments.
 
         A continuation of settings.prompt, masks filled in, a text repaired.

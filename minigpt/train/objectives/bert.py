@@ -18,7 +18,7 @@ from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.base import Objective, Seed
 from minigpt.train.settings import RunConfig, SampleConfig
 
 _MASK = "[MASK]"
@@ -124,9 +124,7 @@ class BertObjective(Objective):
             guesses["nsp"] = frequency_guess(np.bincount(labels, minlength=2), (batch.labels for batch in batches))
         return {f"{task}_{name}": value for task, guess in guesses.items() for name, value in means(guess).items()}
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """The prompt with every [MASK] filled in; without a prompt, some validation examples and their fillings."""
         if settings.repetition_penalty != 1 or settings.no_repeat_ngram:
             raise UserError("repetition_penalty and no_repeat_ngram are for models that continue a text; BERT fills in")

@@ -32,7 +32,7 @@ from minigpt.data.packing import Packed, pack_text, packed_batch
 from minigpt.generate.sampling import check_prompt, generate, prompt_ids, text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.base import Objective, Seed
 from minigpt.train.objectives.landmarks import Landmarks, Surveyor, floor_of
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -214,9 +214,7 @@ class CausalObjective(Objective):
             f"{sentence}\nthe floor of this text: loss {floor:.4f}; the model has gone {share:.1%} of the way there"
         )
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """The prompt, and how the model goes on; a blank line where a document ends."""
         if settings.beams:
             raise UserError("sample.beams is for encoder–decoders; this model draws its tokens")

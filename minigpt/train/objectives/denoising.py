@@ -22,7 +22,7 @@ from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.base import Objective, Seed
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -136,9 +136,7 @@ class DenoisingObjective(Objective):
         loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
         return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """The prompt, in which <mask> stands for what is missing, restored; without one, a damaged validation row."""
         if settings.prompt:
             ids = self.tokenizer.encode(settings.prompt, allowed={"<mask>"})

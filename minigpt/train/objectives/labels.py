@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.settings import rates
-from minigpt.data.batch import pad_rows
+from minigpt.core.settings import at_least, rates
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.models.bart import BARTClassifier
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, ClassificationBatch
@@ -24,11 +23,10 @@ from minigpt.ops import IGNORE
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity
 from minigpt.tasks.inputs import Told, told
 from minigpt.tasks.metrics import reference
-from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, ToldRows, told_rows
 from minigpt.train.settings import RunConfig
 
 SCALE = 5.0  # the largest score of STS-B
-_WIDTH = 16  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ class CausalLabelConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.auxiliary < 0:
-            raise UserError(f"objective.auxiliary is {self.auxiliary}; it must not be negative")
+        at_least(0, "objective", self, "auxiliary")
         rates("objective", self, "head_dropout")
 
 
@@ -66,11 +63,13 @@ class LabelObjective(TaskObjective):
         longest = max(len(s.ids) for s in sequences)
         return [Row(sequences, longest, any(s.cut for s in sequences))]
 
-    def text_fields(self, count: int) -> tuple[str, ...] | None:
+    def text_fields(self, count: int) -> Sequence[str]:
+        known: list[Sequence[str]] = [("text",), ("text", "pair")]
         if self.task.kind is MultipleChoice:
-            return {2: ("context", "options"), 3: ("context", "question", "options")}.get(count)
-        most = ("text", "pair")
-        return most[:count] if 1 <= count <= 2 and not (self.task.kind is Similarity and count == 1) else None
+            known = [("context", "options"), ("context", "question", "options")]
+        elif self.task.kind is Similarity:
+            known = [("text", "pair")]
+        return next((fields for fields in known if len(fields) == count), ())
 
     def labels(self, examples: Sequence[Any]) -> np.ndarray:
         known = [reference(example) for example in examples]
@@ -94,10 +93,9 @@ class LabelObjective(TaskObjective):
                 "needs the same number everywhere"
             )
 
-    def width(self, rows: Sequence[Sequence[Told]]) -> int:
-        """How many tokens wide a batch of these rows is."""
-        longest = max(len(sequence.ids) for row in rows for sequence in row)
-        return min(-(-longest // _WIDTH) * _WIDTH, self.config.model.context)
+    def padded(self, rows: Sequence[Sequence[Told]], pad: int) -> ToldRows:
+        """The sequences of all rows, one after the other."""
+        return told_rows([sequence for row in rows for sequence in row], pad, self.config.model.context)
 
     def answers(self, cache: Any) -> Any:
         return cache.labels.scores
@@ -145,9 +143,8 @@ class CausalLabels(LabelObjective):
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ExtractBatch:
         """Sequences (B, N, T), filled up on the right; in training with the next token as target, up to the extract."""
-        width, shape = self.width(rows), (len(rows), len(rows[0]))
-        inputs = pad_rows([told.ids for row in rows for told in row], self.inputs.marks.pad, width)  # (B·N, T)
-        ends = np.array([len(told.ids) - 1 for row in rows for told in row])
+        inputs, shape = self.padded(rows, self.inputs.marks.pad).ids, (len(rows), len(rows[0]))  # (B·N, T)
+        width, ends = inputs.shape[1], np.array([len(told.ids) - 1 for row in rows for told in row])
         targets = None
         if train and self.settings.auxiliary:
             targets = np.full_like(inputs, IGNORE)
@@ -168,13 +165,11 @@ class BertLabels(LabelObjective):
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ClassificationBatch:
         """Rows (B, T), or (B, N, T) with choices."""
-        width, choice = self.width(rows), self.task.kind is MultipleChoice
-        shape = (len(rows), len(rows[0]), width) if choice else (len(rows), width)
-        flat = [told for row in rows for told in row]
-        real = np.arange(width) < np.array([len(told.ids) for told in flat])[:, None]
-        inputs = pad_rows([told.ids for told in flat], self.inputs.marks.pad, width).reshape(shape)
-        types = pad_rows([told.types for told in flat], 0, width).reshape(shape)
-        return ClassificationBatch(inputs, self.labels(examples), types, None if real.all() else real.reshape(shape))
+        inputs, types, real = self.padded(rows, self.inputs.marks.pad)
+        several = (len(rows[0]),) if self.task.kind is MultipleChoice else ()
+        shape = (len(rows), *several, inputs.shape[1])
+        real = None if real is None else real.reshape(shape)
+        return ClassificationBatch(inputs.reshape(shape), self.labels(examples), types.reshape(shape), real)
 
 
 class BartLabels(LabelObjective):
@@ -186,8 +181,7 @@ class BartLabels(LabelObjective):
         return BARTClassifier(config.model, scores_of(config.task), regression=kind is Similarity)
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
-        c, width = self.config.model, self.width(rows)
-        source = pad_rows([row[0].ids for row in rows], c.pad, width)
-        real = np.arange(width) < np.array([len(row[0].ids) for row in rows])[:, None]
+        c = self.config.model
+        source, _, real = self.padded(rows, c.pad)
         inputs = shift_tokens_right(source, pad=c.pad, start=c.start)
-        return Seq2SeqBatch(source, inputs, None, None if real.all() else real, self.labels(examples))
+        return Seq2SeqBatch(source, inputs, None, real, self.labels(examples))

@@ -27,7 +27,7 @@ from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate.sampling import text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.base import Objective, Seed
 from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -179,9 +179,7 @@ class SequenceObjective(Objective):
         sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
         return {"baseline_loss": loss, "baseline_bits_per_byte": bits}, sentence
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """What the decoder writes about the prompt; without one, about the first source of the validation data."""
         if settings.prompt:
             yield from self._written(model, params, self.tokenizer.encode(settings.prompt), settings, seed)

@@ -10,17 +10,14 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.settings import at_least
-from minigpt.data.batch import pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.models.bart import BARTQuestionAnswering
 from minigpt.models.bert_heads import BertSpans, SpanBatch
 from minigpt.tasks import Span
 from minigpt.tasks.answers import token_f1
 from minigpt.tasks.windows import Found, Window, best_answer, windows
-from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, ToldRows, told_rows
 from minigpt.train.settings import RunConfig
-
-_WIDTH = 16  # a batch's width is a multiple of it (or the context)
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,8 @@ class SpanObjective(TaskObjective):
         """(B, 2) where the answers begin and end."""
         return np.array([window.answer for window in rows])
 
-    def width(self, rows: Sequence[Window]) -> int:
-        longest = max(len(window.told.ids) for window in rows)
-        return min(-(-longest // _WIDTH) * _WIDTH, self.config.model.context)
-
-    def padding(self, rows: Sequence[Window], width: int) -> np.ndarray | None:
-        real = np.arange(width) < np.array([len(window.told.ids) for window in rows])[:, None]
-        return None if real.all() else real
+    def padded(self, rows: Sequence[Window], pad: int) -> ToldRows:
+        return told_rows([window.told for window in rows], pad, self.config.model.context)
 
     def found(self, data: TaskExamples, answers: list[np.ndarray]) -> list[Found]:
         """The best span of every example."""
@@ -103,8 +95,8 @@ class SpanObjective(TaskObjective):
             return dataclasses.replace(self.settings, threshold=float(margins.min()) - 1.0)
         return dataclasses.replace(self.settings, threshold=float(margins[order[best]]))
 
-    def text_fields(self, count: int) -> tuple[str, ...] | None:
-        return ("question", "context") if count == 2 else None
+    def text_fields(self, count: int) -> Sequence[str]:
+        return ("question", "context") if count == 2 else ()
 
     def shown(self, example: Span, prediction: str) -> str:
         right = " / ".join(dict.fromkeys(text for text, _ in example.answers)) or "no answer"
@@ -119,10 +111,8 @@ class BertSpanObjective(SpanObjective):
         return BertSpans(config.model)
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> SpanBatch:
-        width, places = self.width(rows), self.places(rows)
-        inputs = pad_rows([window.told.ids for window in rows], self.inputs.marks.pad, width)
-        types = pad_rows([window.told.types for window in rows], 0, width)
-        return SpanBatch(inputs, places[:, 0], places[:, 1], types, self.padding(rows, width))
+        told, places = self.padded(rows, self.inputs.marks.pad), self.places(rows)
+        return SpanBatch(told.ids, places[:, 0], places[:, 1], told.types, told.real)
 
     def answers(self, cache: Any) -> Any:
         return cache.scores.swapaxes(1, 2)  # (B, 2, T)
@@ -136,10 +126,10 @@ class BartSpanObjective(SpanObjective):
         return BARTQuestionAnswering(config.model)
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
-        c, width = self.config.model, self.width(rows)
-        source = pad_rows([window.told.ids for window in rows], c.pad, width)
-        inputs = shift_tokens_right(source, pad=c.pad, start=c.start)
-        return Seq2SeqBatch(source, inputs, None, self.padding(rows, width), spans=self.places(rows))
+        c = self.config.model
+        told = self.padded(rows, c.pad)
+        inputs = shift_tokens_right(told.ids, pad=c.pad, start=c.start)
+        return Seq2SeqBatch(told.ids, inputs, None, told.real, spans=self.places(rows))
 
     def answers(self, cache: Any) -> Any:
         return cache.scores

@@ -23,14 +23,15 @@ from minigpt.core.backend import Array, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
-from minigpt.core.settings import choice
+from minigpt.core.settings import at_least, choice
+from minigpt.data.batch import pad_rows
 from minigpt.models.model import Model
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
-from minigpt.tasks.inputs import Inputs
+from minigpt.tasks.inputs import Inputs, Told
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.base import Objective, Seed
 from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.threads import ThreadPool
@@ -38,6 +39,9 @@ from minigpt.train.threads import ThreadPool
 _POOL = 16  # batches whose examples are sorted by length together, so that a batch has little padding
 _ROWS = 32  # of a batch of predictions
 _SHOWN = 3  # examples in a sample
+_WIDTH = 16  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
+# What a text cannot say of an example.
+_UNSAID = {"question": "", "id": "", "answers": (), "impossible": False}
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,7 @@ class TaskConfig:
     overlong: str = "cut"
 
     def __post_init__(self) -> None:
-        if min(self.examples, self.draw) < 0:
-            raise UserError("objective.examples and objective.draw must not be negative")
+        at_least(0, "objective", self, "examples", "draw")
         choice("objective.overlong", self.overlong, "cut", "refuse")
 
 
@@ -83,23 +86,18 @@ class TaskData(NamedTuple):
     fingerprint: str
 
 
-class TaskScore(NamedTuple):
-    """A `Score` with the predictions that it was made from, one for each example."""
+class Part(NamedTuple):
+    """A batch for evaluation, and which rows of which data it holds."""
 
-    loss: float
-    counts: dict[str, int]
-    measures: dict[str, float]
-    predictions: list[Any]
-
-    counted = Score.counted
+    batch: Any
+    numbers: list[int]
+    data: TaskExamples
 
 
 class Gathered(NamedTuple):
-    """What passing some data through a model gives: its mean loss, and the answer to every row."""
+    """What passing some data through a model gives: its mean loss, and the answer to every row, if there are answers."""
 
-    loss: float
-    counts: dict[str, int]
-    measures: dict[str, float]
+    score: Score
     data: TaskExamples
     answers: list[np.ndarray]
 
@@ -112,6 +110,24 @@ class Row(NamedTuple):
     cut: bool
 
 
+class ToldRows(NamedTuple):
+    """Sequences as rows of one width: ids and BERT's token types, and where real tokens are (None: everywhere)."""
+
+    ids: np.ndarray
+    types: np.ndarray
+    real: np.ndarray | None
+
+
+def told_rows(told: Sequence[Told], pad: int, context: int) -> ToldRows:
+    """Fill sequences up on the right."""
+    lengths = np.array([len(sequence.ids) for sequence in told])
+    width = min(-(-int(lengths.max()) // _WIDTH) * _WIDTH, context)
+    real = np.arange(width) < lengths[:, None]
+    ids = pad_rows([sequence.ids for sequence in told], pad, width)
+    types = pad_rows([sequence.types for sequence in told if sequence.types is not None], 0, width)
+    return ToldRows(ids, types, None if real.all() else real)
+
+
 class TaskObjective(Objective):
     """See `minigpt.train.objectives`. Its data are `TaskExamples`.
 
@@ -120,7 +136,6 @@ class TaskObjective(Objective):
     """
 
     tunes = False
-
     Config: type = TaskConfig
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer, inputs: Inputs):
@@ -162,28 +177,25 @@ class TaskObjective(Objective):
         Raises:
             UserError: these are not the texts that such an example consists of.
         """
-        kind = self.task.kind
+        kind: Any = self.task.kind
         if isinstance(given, kind):
             return given
-        texts = tuple(given) if isinstance(given, (tuple, list)) else (given,)
-        fields = self.text_fields(len(texts))
-        parts = dict(zip(fields, texts, strict=True)) if fields else {}
-        options = parts.pop("options", ())
-        strings = [*parts.values(), *(options if isinstance(options, (tuple, list)) else (None,))]
-        if fields is None or not all(isinstance(x, str) for x in strings):
+        texts = list(given) if isinstance(given, (tuple, list)) else [given]
+        said = dict(zip(self.text_fields(len(texts)), texts, strict=False))
+        options = said.get("options", ())
+        several = options if isinstance(options, (tuple, list)) else [None]
+        strings = [*(text for name, text in said.items() if name != "options"), *several]
+        if not said or not all(isinstance(x, str) for x in strings):
             raise UserError(
                 f"{str(given)[:60]!r} is no example of {self.task.name}: give a {kind.__name__}, or the texts that it "
                 "consists of"
             )
-        blank = {name: None for name in kind._fields} | {"question": "", "id": "", "answers": (), "impossible": False}
-        blank = {name: value for name, value in blank.items() if name in kind._fields}
-        example = kind(**blank | dict(zip(fields, texts, strict=True)))
-        if "options" in fields and len(options) < 2:
+        if "options" in said and len(options) < 2:
             raise UserError(f"an example of {self.task.name} needs at least two options, not {len(options)}")
-        return example
+        return kind(**{name: said.get(name, _UNSAID.get(name)) for name in kind._fields})
 
-    def text_fields(self, count: int) -> tuple[str, ...] | None:
-        """The fields that so many texts fill; None if an example does not consist of so many."""
+    def text_fields(self, count: int) -> Sequence[str]:
+        """The fields that so many texts fill; none if an example does not consist of so many."""
         raise NotImplementedError
 
     def word(self, prediction: Any) -> Any:
@@ -255,24 +267,18 @@ class TaskObjective(Objective):
         rows = [data.rows[i] for i in numbers]
         return self.collate(rows, [data.examples[data.owners[i]] for i in numbers], train=train)
 
-    def evaluation_batches(
-        self, data: TaskExamples, rows: int, limit: int | None = None
-    ) -> list[Callable[[], tuple[Any, list[int], TaskExamples]]]:
-        """All of the data, whatever the limit, rows of similar length together.
-
-        Returns:
-            functions that make a batch, and say which rows of which data it holds (for `evaluate`).
-        """
+    def evaluation_batches(self, data: TaskExamples, rows: int, limit: int | None = None) -> list[Callable[[], Part]]:
+        """All of the data, whatever the limit, rows of similar length together."""
         order = np.argsort(data.lengths, kind="stable").tolist()
         groups = [order[i : i + rows] for i in range(0, len(order), rows)]
-        return [partial(self._evaluation_batch, data, group) for group in groups]
+        return [partial(self._part, data, group) for group in groups]
 
-    def _evaluation_batch(self, data: TaskExamples, numbers: list[int]) -> tuple[Any, list[int], TaskExamples]:
-        return self._batch(data, numbers, train=False), numbers, data
+    def _part(self, data: TaskExamples, numbers: list[int]) -> Part:
+        return Part(self._batch(data, numbers, train=False), numbers, data)
 
     def evaluate(
-        self, model: Any, params: Parameters, batches: Sequence[Callable], *, final: bool = False, **how: Any
-    ) -> TaskScore | None:
+        self, model: Any, params: Parameters, batches: Sequence[Callable[[], Part]], *, final: bool = False, **how: Any
+    ) -> Score | None:
         """Answer all batches and score the predictions by the task's metrics; None if it was stopped.
 
         Args:
@@ -282,15 +288,21 @@ class TaskObjective(Objective):
         gathered = self.gather(model, params, batches, **how)
         if gathered is None:
             return None
-        predictions = self.predictions(gathered.data, gathered.answers)
-        values = self.values(gathered.data.examples, predictions)
-        return TaskScore(gathered.loss, gathered.counts, gathered.measures | values, predictions)
+        examples, predictions = self.judged(model, params, gathered, final)
+        measures = gathered.score.measures | self.values(examples, predictions)
+        return gathered.score._replace(measures=measures, predictions=predictions)
+
+    def judged(
+        self, model: Any, params: Parameters, gathered: Gathered, final: bool
+    ) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The examples that the metrics look at, and the predictions for them."""
+        return gathered.data.examples, self.predictions(gathered.data, gathered.answers)
 
     def gather(
         self,
         model: Any,
         params: Parameters,
-        batches: Sequence[Callable[[], tuple[Any, list[int], TaskExamples]]],
+        batches: Sequence[Callable[[], Part]],
         *,
         threads: ThreadPool,
         passes: Passes = PLAIN,
@@ -298,30 +310,33 @@ class TaskObjective(Objective):
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Gathered | None:
         """Pass all batches through the model (see `minigpt.train.loss.mean_loss`); None if it was stopped."""
-        total, measures, counts, data, answers = 0.0, {}, Counter(), None, {}
         weights = passes.weights(params)
 
-        def work(make: Callable[[], Any]) -> Any:
+        def work(make: Callable[[], Part]) -> tuple[Part, float, Measures, Array | None] | None:
             if should_stop():
                 return None
-            batch, numbers, owner = make()
-            answered = self._answered(model, weights, batch, passes)
+            part = make()
+            passed = part, *self._passed(model, weights, part.batch, passes)
             on_batch()
-            return *answered, batch.counts(), numbers, owner
+            return passed
 
+        loss, counts, measures = 0.0, Counter[str](), Measures()
+        answers: dict[int, np.ndarray] = {}
         for result in threads.map(work, batches):
             if result is None:
                 return None
-            loss, more, said, count, numbers, data = result
-            total += loss
-            counts.update(count)
+            part, part_loss, more, said = result
+            loss += part_loss
+            counts.update(part.batch.counts())
             add_measures(measures, more)
-            answers |= {} if said is None else dict(zip(numbers, said, strict=True))
+            answers |= {} if said is None else dict(zip(part.numbers, said, strict=True))
         items = next(iter(counts.values()), 0)
-        in_order = [answers.get(i) for i in range(len(data.rows))]
-        return Gathered(total / max(items, 1), dict(counts), means(measures), data, in_order)
+        score = Score(loss / max(items, 1), dict(counts), means(measures))
+        return Gathered(score, part.data, [answers[i] for i in range(len(answers))])
 
-    def _answered(self, model: Model, params: Parameters, batch: Any, passes: Passes) -> tuple[float, Measures, Any]:
+    def _passed(
+        self, model: Model, params: Parameters, batch: Any, passes: Passes
+    ) -> tuple[float, Measures, Array | None]:
         """The sum of a batch's losses, its measures, and the model's answers on the CPU."""
         run = Run(ops=passes.operations, denominators={term: 1 for term in batch.counts()})
         loss, cache = model.forward(params, passes.on_device(batch), run)
@@ -329,26 +344,22 @@ class TaskObjective(Objective):
         return loss, model.measures(cache), None if said is None else backend_of(params.flat).to_host(said)
 
     def values(self, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        """Every metric of the task, without its interval; none where labels are unknown."""
+        """Every metric of the task, without its interval; none where labels are unknown, or nothing was predicted."""
         references = [task_metrics.reference(example) for example in examples]
-        if any(answer is None for answer in references):
+        if not examples or any(answer is None for answer in references):
             return {}
         everything = np.arange(len(references))
-        makers = {name: task_metrics.METRICS[name][0] for name in self.task.metrics}
-        return {name: make(predictions, references)(everything) for name, make in makers.items()}
+        return {name: task_metrics.METRICS[name][0](predictions, references)(everything) for name in self.task.metrics}
 
     def predict(self, model: Any, params: Parameters, examples: Sequence[Any]) -> list[Any]:
         """What the model answers to examples that need no labels."""
         if not examples:
             return []
-        data, backend = self.encoded(examples), backend_of(params.flat)
+        backend, parts = backend_of(params.flat), self.evaluation_batches(self.encoded(examples), _ROWS)
         passes = Passes(operations("auto", backend), backend=backend)
-        answers: dict[int, Any] = {}
-        for make in self.evaluation_batches(data, _ROWS):
-            batch, numbers, _ = make()
-            _, _, said = self._answered(model, params, batch, passes)
-            answers |= dict(zip(numbers, said, strict=True))
-        return self.predictions(data, [answers[i] for i in range(len(data.rows))])
+        gathered = self.gather(model, params, parts, threads=ThreadPool(1), passes=passes)
+        assert gathered is not None  # nobody stopped it
+        return self.predictions(gathered.data, gathered.answers)
 
     def about(self, dataset: TaskData) -> str:
         rows = len(dataset.train.rows)
@@ -359,22 +370,18 @@ class TaskObjective(Objective):
             f"{int(dataset.train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"
         )
 
-    def report(self, score: TaskScore, data: TaskExamples) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: TaskExamples) -> tuple[dict[str, Any], str]:
         """Every metric with its bootstrap interval and what guessing would give."""
         scores = task_metrics.evaluate_task(self.task, score.predictions, data.examples)
         values: dict[str, Any] = {"loss": score.loss, "examples": len(data.examples)}
+        said = []
         for s in scores:
             values |= {s.metric: s.value, f"{s.metric}_low": s.low, f"{s.metric}_high": s.high}
             values |= {f"{s.metric}_baseline": s.baseline, f"{s.metric}_baseline_name": s.baseline_name}
-        said = [
-            f"{s.metric} {s.value:.3f} [{s.low:.3f}, {s.high:.3f}] ({s.baseline_name}: {s.baseline:.3f})"
-            for s in scores
-        ]
+            said.append(f"{s.metric} {s.value:.3f} [{s.low:.3f}, {s.high:.3f}] ({s.baseline_name}: {s.baseline:.3f})")
         return values, f"{', '.join(said)}, over {len(data.examples)} examples"
 
-    def sample(
-        self, model: Any, params: Parameters, settings: SampleConfig, seed: int | Sequence[int]
-    ) -> Iterator[str]:
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
         """The prediction for a text; without a prompt, a few examples of the dev part with their predictions."""
         if settings.prompt:
             yield str(self.word(self.predict(model, params, [self.example(settings.prompt)])[0]))

@@ -7,7 +7,7 @@ by the loss; what is written is scored at the end, for a part of the examples, f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,13 +18,15 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.core.settings import at_least
 from minigpt.data.batch import Batch, pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate import beam
 from minigpt.ops import IGNORE
 from minigpt.tasks import Summary
 from minigpt.tasks import metrics as task_metrics
-from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, TaskScore
+from minigpt.train.loss import Score
+from minigpt.train.objectives.task import Gathered, Row, TaskConfig, TaskExamples, TaskObjective
 from minigpt.train.settings import RunConfig
 
 _ROWS = 16  # texts that are searched for together
@@ -50,9 +52,8 @@ class TextConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("written", 0), ("longest", 0), ("beams", 1), ("no_repeat", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be at least {least}")
+        at_least(0, "objective", self, "written", "longest", "no_repeat")
+        at_least(1, "objective", self, "beams")
 
 
 class Texts(NamedTuple):
@@ -86,18 +87,12 @@ class TextObjective(TaskObjective):
         kept = Texts(*(side[:room] for side, room in zip(sides, self.rooms, strict=True)))
         return [Row(kept, len(kept.source) + len(kept.target), cut)]
 
-    def evaluate(self, model: Any, params: Parameters, batches: Sequence[Callable], **how: Any) -> TaskScore | None:
-        """The loss; with `final`, also what is written about the first examples, and its scores."""
-        final = how.pop("final", False)
-        gathered = self.gather(model, params, batches, **how)
-        if gathered is None:
-            return None
-        written, values = [], {}
-        if final:
-            examples = gathered.data.examples[: self.settings.written or None]
-            written = self.predict(model, params, examples)
-            values = self.values(examples, written)
-        return TaskScore(gathered.loss, gathered.counts, gathered.measures | values, written)
+    def judged(
+        self, model: Any, params: Parameters, gathered: Gathered, final: bool
+    ) -> tuple[Sequence[Any], Sequence[str]]:
+        """What is written about the first examples, once training is over; before, the loss has to do."""
+        examples = gathered.data.examples[: self.settings.written or None] if final else []
+        return examples, self.predict(model, params, examples)
 
     def answers(self, cache: Any) -> None:
         """Nothing is read from a forward pass but its loss."""
@@ -124,14 +119,14 @@ class TextObjective(TaskObjective):
         c = self.settings
         return beam.Search(c.beams, c.length_penalty, max_length=longest, no_repeat_ngram=c.no_repeat)
 
-    def report(self, score: TaskScore, data: TaskExamples) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: TaskExamples) -> tuple[dict[str, Any], str]:
         """The loss over all examples, and the scores of what was written about the first of them."""
         examples = data.examples[: len(score.predictions)]
         values, said = super().report(score, data._replace(examples=examples))
         return values | {"examples": len(data.examples), "written": len(examples)}, f"loss {score.loss:.4f}, {said}"
 
-    def text_fields(self, count: int) -> tuple[str, ...] | None:
-        return self.task.kind._fields[:1] if count == 1 else None
+    def text_fields(self, count: int) -> Sequence[str]:
+        return self.task.kind._fields[:1] if count == 1 else ()
 
     def shown(self, example: Any, prediction: str) -> str:
         source, target = _sides(example)
