@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.generate.processors import Process, forbid_end, forbid_repeats, force, process
+from minigpt.generate.processors import Process, checked_scores, process
 
 _WORST = -1e9  # below every score, and still a number
 PENALTIES: dict[str, Callable[[float, float], float]] = {
@@ -36,9 +35,7 @@ class Search:
         length_penalty: α; 0 is none, larger values favour longer texts.
         penalty: "length", nᵅ (fairseq, transformers), or "gnmt", ((5 + n)/6)ᵅ (Wu et al. 2016; the 2017 Transformer,
             with α = 0.6), with n the number of generated tokens.
-        max_length, min_length: no text is longer; end-of-text is ruled out before.
-        no_repeat_ngram: no sequence of so many tokens occurs twice; 0 allows it.
-        forced_bos, forced_eos: what the first token after the decoder's start must be, and the last at `max_length`.
+        max_length: no text is longer.
         early_stopping: True ends a row's search as soon as it has `beams` hypotheses; False when its best beam, at
             its present length, scores no better than its worst hypothesis; "never" only when it could not at
             `max_length` either (for α > 0).
@@ -48,10 +45,6 @@ class Search:
     length_penalty: float = 1.0
     penalty: str = "length"
     max_length: int = 20
-    min_length: int = 0
-    no_repeat_ngram: int = 0
-    forced_bos: int | None = None
-    forced_eos: int | None = None
     early_stopping: bool | str = False
 
     def __post_init__(self) -> None:
@@ -59,8 +52,6 @@ class Search:
             raise UserError(f"a search needs at least 1 beam, not {self.beams}")
         if self.penalty not in PENALTIES:
             raise UserError(f"the length penalty is {self.penalty!r}; choose one of {', '.join(PENALTIES)}")
-        if min(self.min_length, self.no_repeat_ngram) < 0:
-            raise UserError("min_length and no_repeat_ngram must not be negative")
         if self.early_stopping not in (True, False, "never"):
             raise UserError(f'early_stopping is {self.early_stopping!r}; it must be True, False or "never"')
 
@@ -93,7 +84,7 @@ def generate(
         state: what `model.start` returned for the batch.
         prompt: (B, P) the decoder's first tokens; an encoder–decoder has one, its start token.
         eos: the id of end-of-text, or all that end one; () lets every text go on to `max_length`.
-        steps: what else happens to the scores, after what `search` forbids (see `minigpt.generate.processors`).
+        steps: what else happens to the scores (see `minigpt.generate.processors`).
         vocab_size: only ids below it are considered.
     Raises:
         UserError: there is no room for a new token below `max_length`, or the model's scores are not finite.
@@ -105,30 +96,14 @@ def generate(
 
     def log_probabilities(ids: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         logits, state = model.step(params, backend.asarray(ids), state)  # (R, V), of the last of the ids
-        logits = np.asarray(backend.to_host(logits)[:, :vocab_size], dtype=np.float64)
-        if not np.isfinite(logits).all():
-            raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+        logits = np.asarray(checked_scores(backend.to_host(logits)[:, :vocab_size]), dtype=np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), state
 
     ends = np.atleast_1d(eos).astype(int).tolist()
-    steps = [*constraints(search, ends), *steps]
     if search.beams == 1:
         return _greedy(log_probabilities, state, prompt, search, ends, steps)
     return _beam(log_probabilities, state, prompt, search, ends, steps, count)
-
-
-def constraints(search: Search, ends: Sequence[int]) -> list[Process]:
-    """What `search` itself forbids and forces."""
-    made: list[Process] = []
-    if search.no_repeat_ngram:
-        made.append(partial(forbid_repeats, size=search.no_repeat_ngram))
-    if search.min_length:
-        made.append(partial(forbid_end, length=search.min_length, ends=ends))
-    for token, length in ((search.forced_bos, 1), (search.forced_eos, search.max_length - 1)):
-        if token is not None:
-            made.append(partial(force, length=length, ids=(token,)))
-    return made
 
 
 def best(scores: np.ndarray, count: int) -> np.ndarray:

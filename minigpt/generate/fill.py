@@ -10,8 +10,8 @@ import numpy as np
 from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
-from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.generate.processors import checked_scores
 from minigpt.generate.sampling import drawing_probabilities
 from minigpt.generate.settings import generation
 
@@ -41,9 +41,8 @@ def fill_in(
     """
     backend = backend_of(params.flat)
     run = Run(ops=operations("auto", backend))
-    scores = backend.to_host(model.logits(params, backend.asarray(np.asarray([ids])), run)[0])[:, :vocab_size]
-    if not np.isfinite(scores).all():
-        raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+    logits = model.logits(params, backend.asarray(np.asarray([ids])), run)[0]
+    scores = checked_scores(backend.to_host(logits)[:, :vocab_size])
     g = generation({"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p})
     draw = np.random.default_rng(seed)
     filled = list(ids)

@@ -181,6 +181,17 @@ def _about_ends(g: Generation, prompt: int, longest: int, vocab_size: int) -> It
         yield partial(hasten_end, start=prompt + start, factor=factor, ends=ends)
 
 
+def checked_scores(scores: np.ndarray) -> np.ndarray:
+    """The scores of a model that is whole.
+
+    Raises:
+        UserError: some are not finite.
+    """
+    if not np.isfinite(scores).all():
+        raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+    return scores
+
+
 def process(scores: np.ndarray, texts: np.ndarray, steps: Sequence[Process]) -> np.ndarray:
     """Apply one after the other."""
     for step in steps:

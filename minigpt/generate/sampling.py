@@ -18,7 +18,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.batch import Batch
 from minigpt.generate import truncation
-from minigpt.generate.processors import Process, process, processors
+from minigpt.generate.processors import Process, checked_scores, process, processors
 from minigpt.generate.settings import Generation, generation
 from minigpt.tokenizers import Tokenizer
 
@@ -130,9 +130,7 @@ def _continuation(
     scores = next_scores(model, params, text, tokens)
     logits = next(scores) if tokens else None
     for n in range(tokens):
-        logits = logits[:limit]
-        if not (g.remove_invalid_values or np.isfinite(logits).all()):
-            raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+        logits = logits[:limit] if g.remove_invalid_values else checked_scores(logits[:limit])
         logits = process(logits[None], np.array([text]), steps)[0] if steps else logits
         if g.do_sample:
             probabilities = drawing_probabilities(logits, g)

@@ -149,15 +149,18 @@ class SampleConfig:
     no_repeat_ngram: int = 0
 
     def __post_init__(self) -> None:
+        at_least(1, "sample", self, "tokens")
+        at_least(0, "sample", self, "temperature", "top_k", "beams", "no_repeat_ngram")
+        require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
         require(0 <= self.min_p <= 1, f"sample.min_p is {self.min_p}; it must be from 0 to 1")
         require(self.repetition_penalty > 0, "sample.repetition_penalty must be above 0")
-        require(self.no_repeat_ngram >= 0, "sample.no_repeat_ngram must not be negative")
-        at_least(1, "sample", self, "tokens")
-        require(self.temperature >= 0, f"sample.temperature is {self.temperature}; it must not be negative")
-        at_least(0, "sample", self, "top_k")
-        require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
-        at_least(0, "sample", self, "beams")
         one_of("sample.penalty", self.penalty, PENALTIES)
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """How a token is chosen, under the names of `minigpt.generate.settings.Generation`."""
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+        return {name: getattr(self, name) for name in names} | {"no_repeat_ngram_size": self.no_repeat_ngram}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import pytest
 
 from minigpt.core.errors import UserError
 from minigpt.generate.beam import PENALTIES, Search, best, generate
+from minigpt.generate.processors import processors
+from minigpt.generate.settings import generation
 
 EOS, START, VOCAB = 0, 1, 5
 
@@ -49,9 +51,12 @@ class Flat:
     flat = np.zeros(1)
 
 
-def search(model, rows=(0, 1, 2), **settings):
-    prompt = np.full((len(rows), 1), START)
-    return generate(model, Flat, model.start(rows), prompt, Search(**settings), eos=EOS)
+def search(model, rows=(0, 1, 2), forbidden=None, **settings):
+    """What is found; `forbidden` are settings of generation that change the scores."""
+    prompt, found = np.full((len(rows), 1), START), Search(**settings)
+    g = generation(forbidden or {}, {"eos_token_id": EOS})
+    steps = processors(g, prompt=1, longest=found.max_length, source=prompt, real=None, vocab_size=VOCAB)
+    return generate(model, Flat, model.start(rows), prompt, found, eos=EOS, steps=steps)
 
 
 def every_text(max_length):
@@ -105,7 +110,8 @@ def test_greedy_takes_the_largest_and_ends_at_the_first_end():
 @pytest.mark.parametrize("beams", [1, 3])
 def test_lengths_and_forced_tokens(beams):
     model = TableModel()
-    for found in search(model, beams=beams, max_length=9, min_length=6, forced_bos=3, forced_eos=EOS):
+    forced = {"min_length": 6, "forced_bos_token_id": 3, "forced_eos_token_id": EOS}
+    for found in search(model, beams=beams, max_length=9, forbidden=forced):
         assert found.ids[1] == 3 and found.ids[-1] == EOS and EOS not in found.ids[:6]
         assert 7 <= len(found.ids) <= 9
 
@@ -114,8 +120,10 @@ def test_lengths_and_forced_tokens(beams):
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_no_ngram_repeats(beams, n):
     length = 5 if n == 1 else 14
-    plain = search(TableModel(), beams=beams, max_length=length, min_length=length)
-    for found in search(TableModel(), beams=beams, max_length=length, min_length=length, no_repeat_ngram=n):
+    endless = {"min_length": length}
+    plain = search(TableModel(), beams=beams, max_length=length, forbidden=endless)
+    forbidden = endless | {"no_repeat_ngram_size": n}
+    for found in search(TableModel(), beams=beams, max_length=length, forbidden=forbidden):
         grams = [tuple(found.ids[i : i + n]) for i in range(len(found.ids) - n + 1)]
         assert len(set(grams)) == len(grams)
     assert any(len(set(f.ids)) < len(f.ids) for f in plain)
@@ -127,7 +135,7 @@ def test_ties_go_to_the_first():
     assert best(scores, 4).tolist() == [[1, 3, 4, 2], [0, 1, 2, 3]]
     model = TableModel()
     model.table[...] = 0.0
-    for found in search(model, beams=3, max_length=4, min_length=4):
+    for found in search(model, beams=3, max_length=4, forbidden={"min_length": 4}):
         assert found.ids == [START, 1, 1, 1]  # 0, the end, is ruled out: 1 is the first of the others
 
 
@@ -154,7 +162,6 @@ def test_stopping_early_ends_a_search_sooner():
     [
         ({"beams": 0}, "at least 1 beam"),
         ({"penalty": "google"}, "'google'; choose one of length, gnmt"),
-        ({"min_length": -1}, "must not be negative"),
         ({"early_stopping": "always"}, "'always'"),
         ({"max_length": 1}, "leaves no room below 1 tokens"),
     ],

@@ -7,6 +7,8 @@ import transformers
 
 from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.generate.beam import Search, generate
+from minigpt.generate.processors import processors
+from minigpt.generate.settings import generation
 from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import BART, BARTConfig
 
@@ -70,16 +72,12 @@ def until_end(ids):
 
 
 def ours(model, params, source, settings):
-    names = {
-        "num_beams": "beams",
-        "no_repeat_ngram_size": "no_repeat_ngram",
-        "forced_bos_token_id": "forced_bos",
-        "forced_eos_token_id": "forced_eos",
-    }
-    search = Search(**{names.get(k, k): v for k, v in ({"max_length": 12} | settings).items()})
+    g = generation({"max_length": 12, "eos_token_id": EOS}, settings)
+    search = Search(g.num_beams, g.length_penalty, max_length=g.max_length, early_stopping=g.early_stopping)
+    steps = processors(g, prompt=1, longest=g.max_length, source=source, real=None, vocab_size=VOCAB)
     batch = Seq2SeqBatch(source, source, source_padding=source != PAD)
     state = model.start(params, batch, search.max_length)
-    found = generate(model, params, state, np.full((len(source), 1), EOS), search, eos=EOS)
+    found = generate(model, params, state, np.full((len(source), 1), EOS), search, eos=EOS, steps=steps)
     return [f.ids for f in found], [f.score for f in found]
 
 

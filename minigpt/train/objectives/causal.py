@@ -221,20 +221,9 @@ class CausalObjective(Objective):
         seeds = [seed] if isinstance(seed, int) else list(seed)
 
         def begun(prompt: list[int], tokens: int, number: int) -> Iterator[int]:
-            return generate(
-                model,
-                params,
-                prompt,
-                tokens,
-                temperature=settings.temperature,
-                top_k=settings.top_k,
-                top_p=settings.top_p,
-                seed=[*seeds, number] if number else seed,
-                vocab_size=self.tokenizer.vocab_size,
-                min_p=settings.min_p,
-                repetition_penalty=settings.repetition_penalty,
-                no_repeat_ngram_size=settings.no_repeat_ngram,
-            )
+            seed_ = [*seeds, number] if number else seed
+            size = self.tokenizer.vocab_size
+            return generate(model, params, prompt, tokens, seed=seed_, vocab_size=size, **settings.drawing)
 
         first = begun(self._prompt(settings.prompt), settings.tokens, 0)  # refuses a prompt before it is shown
         yield settings.prompt

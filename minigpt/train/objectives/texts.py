@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +23,13 @@ from minigpt.core.settings import at_least
 from minigpt.data.batch import Batch, pad_rows
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate import beam
+from minigpt.generate.processors import forbid_repeats
 from minigpt.ops import IGNORE
 from minigpt.tasks import Summary
 from minigpt.tasks import metrics as task_metrics
 from minigpt.train.loss import Score
 from minigpt.train.objectives.task import Gathered, Row, TaskConfig, TaskExamples, TaskObjective
+from minigpt.train.passes import Passes
 from minigpt.train.settings import RunConfig
 
 _ROWS = 16  # texts that are searched for together
@@ -101,23 +104,33 @@ class TextObjective(TaskObjective):
         """Write about every example."""
         sources = [self.encode(example)[0].content.source for example in examples]
         order, written = sorted(range(len(sources)), key=lambda i: len(sources[i])), [""] * len(sources)
-        run = Run(ops=operations("auto", backend_of(params.flat)))
+        special = set(self.tokenizer.special_tokens.values())
         for first in range(0, len(order), _ROWS):
             numbers = order[first : first + _ROWS]
-            texts = self.search(model, params, [sources[i] for i in numbers], run)
-            for i, ids in zip(numbers, texts, strict=True):
-                special = set(self.tokenizer.special_tokens.values())
+            for i, ids in zip(numbers, self.search(model, params, [sources[i] for i in numbers]), strict=True):
                 known = [t for t in ids if t < self.tokenizer.vocab_size and t not in special]
                 written[i] = self.tokenizer.decode(known).strip()
         return written
 
-    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
+    def search(self, model: Any, params: Parameters, sources: list[list[int]]) -> list[Sequence[int]]:
         """The tokens that a beam search finds for each source, with whatever special tokens are among them."""
         raise NotImplementedError
 
-    def settings_of_search(self, longest: int) -> beam.Search:
-        c = self.settings
-        return beam.Search(c.beams, c.length_penalty, max_length=longest, no_repeat_ngram=c.no_repeat)
+    def found(
+        self, model: Any, params: Parameters, batch: Any, prompt: np.ndarray, longest: int, eos: int
+    ) -> list[Sequence[int]]:
+        """What the search finds after each of the prompts (B, P), in texts of at most `longest` tokens.
+
+        Args:
+            batch: what the model is to have read before.
+        """
+        c, backend = self.settings, backend_of(params.flat)
+        passes = Passes(operations("auto", backend), backend=backend)
+        state = model.start(params, passes.on_device(batch), longest, Run(ops=passes.operations))
+        search = beam.Search(c.beams, c.length_penalty, max_length=longest)
+        steps = [partial(forbid_repeats, size=c.no_repeat)] if c.no_repeat else []
+        found = beam.generate(model, params, state, prompt, search, eos=eos, steps=steps)
+        return [hypothesis.ids[prompt.shape[1] :] for hypothesis in found]
 
     def report(self, score: Score, data: TaskExamples) -> tuple[dict[str, Any], str]:
         """The loss over all examples, and the scores of what was written about the first of them."""
@@ -151,16 +164,11 @@ class BartTexts(TextObjective):
         sources, targets = ([np.array([c.bos, *side, c.eos]) for side in sides] for sides in zip(*rows, strict=True))
         return seq2seq_batch(sources, targets, pad=c.pad, start=c.start)
 
-    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
-        c, backend = self.config.model, backend_of(params.flat)
+    def search(self, model: Any, params: Parameters, sources: list[list[int]]) -> list[Sequence[int]]:
+        c = self.config.model
         rows, nothing = [np.array([c.bos, *ids, c.eos]) for ids in sources], [np.array([c.eos])] * len(sources)
         batch = seq2seq_batch(rows, nothing, pad=c.pad, start=c.start)
-        batch = batch._make(None if x is None else backend.asarray(x) for x in batch)
-        longest = self.rooms[1] + 2
-        state = model.start(params, batch, longest, run)
-        prompt = np.full((len(sources), 1), c.start)
-        found = beam.generate(model, params, state, prompt, self.settings_of_search(longest), eos=c.eos)
-        return [hypothesis.ids[1:] for hypothesis in found]
+        return self.found(model, params, batch, np.full((len(sources), 1), c.start), self.rooms[1] + 2, c.eos)
 
 
 class CausalTexts(TextObjective):
@@ -181,15 +189,12 @@ class CausalTexts(TextObjective):
             y[: len(row.source) + 1] = IGNORE  # from the delimiter on, the next token is one of the target's
         return Batch(pad_rows(ids, marks.pad), pad_rows(targets, IGNORE))
 
-    def search(self, model: Any, params: Parameters, sources: list[list[int]], run: Run) -> list[Sequence[int]]:
-        marks, backend = self.inputs.marks, backend_of(params.flat)
+    def search(self, model: Any, params: Parameters, sources: list[list[int]]) -> list[Sequence[int]]:
+        marks = self.inputs.marks
         prompts = [[marks.begin, *ids, marks.between] for ids in sources]
         longest = max(map(len, prompts))
         real = np.arange(longest) >= longest - np.array([len(ids) for ids in prompts])[:, None]  # padded on the left
         prompt = np.full(real.shape, marks.pad)
         prompt[real] = np.concatenate(prompts)
-        search = self.settings_of_search(longest + self.rooms[1] + 1)
-        batch = Batch(backend.asarray(prompt), None, None if real.all() else backend.asarray(real))
-        state = model.start(params, batch, search.max_length, run)
-        found = beam.generate(model, params, state, prompt, search, eos=marks.end)
-        return [hypothesis.ids[longest:] for hypothesis in found]
+        batch = Batch(prompt, prompt, None if real.all() else real)
+        return self.found(model, params, batch, prompt, longest + self.rooms[1] + 1, marks.end)

@@ -70,9 +70,7 @@ def write(
     batch = Seq2SeqBatch(backend.asarray(np.array([source])), backend.asarray(np.array([[c.start]])))
     run = Run(ops=operations("auto", backend))
     state = model.start(params, batch, longest, run)
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    drawing = {name: getattr(settings, name) for name in names} | {"no_repeat_ngram_size": settings.no_repeat_ngram}
-    g = generation(drawing)
+    g = generation(settings.drawing)
     steps = processors(g, prompt=1, longest=longest, source=np.array([source]), real=None, vocab_size=vocab_size)
     if settings.beams:
         search = beam.Search(settings.beams, settings.length_penalty, settings.penalty, max_length=longest)
