@@ -22,20 +22,17 @@ def fill_in(
     ids: Sequence[int],
     blanks: Sequence[int],
     *,
-    temperature: float = 0.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
     seed: int | Sequence[int] = 0,
     vocab_size: int | None = None,
+    **settings: Any,
 ) -> list[int]:
     """Return the ids with every blank filled, each from the same pass: the blanks do not see each other's fillings.
 
     Args:
         ids: one row, with its special tokens.
         blanks: the places to fill.
-        temperature, top_k, top_p, min_p: see `minigpt.generate.sampling`; temperature 0 takes the most probable token.
         vocab_size: choose only ids below it.
+        settings: how a token is drawn (see `minigpt.generate.settings.Generation`); by default the most probable one.
     Raises:
         UserError: the model's scores are not finite.
     """
@@ -43,8 +40,7 @@ def fill_in(
     run = Run(ops=operations("auto", backend))
     logits = model.logits(params, backend.asarray(np.asarray([ids])), run)[0]
     scores = checked_scores(backend.to_host(logits)[:, :vocab_size])
-    g = generation({"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p})
-    draw = np.random.default_rng(seed)
+    g, draw = generation({"temperature": 0, "top_k": 0}, settings), np.random.default_rng(seed)
     filled = list(ids)
     for blank in blanks:
         p = drawing_probabilities(scores[blank], g)

@@ -128,19 +128,17 @@ class BertObjective(Objective):
         """The prompt with every [MASK] filled in; without a prompt, some validation examples and their fillings."""
         if settings.repetition_penalty != 1 or settings.no_repeat_ngram:
             raise UserError("repetition_penalty and no_repeat_ngram are for models that continue a text; BERT fills in")
-        how = {name: getattr(settings, name) for name in ("temperature", "top_k", "top_p", "min_p")} | {"seed": seed}
+        fill = partial(self._filled, model, params, settings, seed)
         if settings.prompt:
             ids = self._prompt(settings.prompt)
-            filled = self._filled(model, params, ids, how)
-            yield self._marked(ids, filled)
+            yield self._marked(ids, fill(ids))
             return
         dataset = self._dataset or self.load()
         batch = self._examples(dataset.validation, _SAME).batch(0, _SHOWN)
         for row in range(_SHOWN):
             ids = batch.inputs[row][: None if batch.key_padding is None else batch.key_padding[row].sum()].tolist()
             truth = dict(zip(batch.places[row].tolist(), batch.targets[row].tolist(), strict=True))
-            filled = self._filled(model, params, ids, how)
-            yield f"{self._marked(ids, filled, truth)}\n"
+            yield f"{self._marked(ids, fill(ids), truth)}\n"
 
     def _prompt(self, prompt: str) -> list[int]:
         """The ids of a prompt with the tokens that the tokenizer puts around it, [CLS] and [SEP].
@@ -160,9 +158,9 @@ class BertObjective(Objective):
             )
         return ids
 
-    def _filled(self, model: Any, params: Parameters, ids: list[int], how: dict[str, Any]) -> list[int]:
-        blanks = [place for place, i in enumerate(ids) if i == self.special.mask]
-        return fill_in(model, params, ids, blanks, **how, vocab_size=self.tokenizer.vocab_size)
+    def _filled(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed, ids: list[int]) -> list[int]:
+        blanks, size = [place for place, i in enumerate(ids) if i == self.special.mask], self.tokenizer.vocab_size
+        return fill_in(model, params, ids, blanks, seed=seed, vocab_size=size, **settings.drawing)
 
     def _marked(self, ids: list[int], filled: list[int], truth: dict[int, int] | None = None) -> str:
         """The text with what was filled in set in brackets, and behind a slash what was right, where that is known."""

@@ -122,9 +122,8 @@ class CausalObjective(Objective):
         """One text in two parts, as windows or as documents."""
         fraction, context = self.config.data.validation_fraction, self.config.model.context
         if self.settings.sampling != "documents":
-            return load_dataset(
-                sources, self.tokenizer, validation_fraction=fraction, context=context, documents=self.documents
-            )
+            how: dict[str, Any] = {"validation_fraction": fraction, "context": context, "documents": self.documents}
+            return load_dataset(sources, self.tokenizer, **how)
         files = text_files(sources)
         fingerprint = text.fingerprint(files)
         encoded = shards.encode_files(files, self.tokenizer, fingerprint, self.documents)
@@ -137,8 +136,7 @@ class CausalObjective(Objective):
         return Dataset(train, validation, self.tokenizer, fingerprint)
 
     def read(self, sources: Sequence[str]) -> list[Text]:
-        files = text.resolve_sources(sources)
-        tokens = whole_text(files, self.tokenizer, self.documents)
+        tokens = whole_text(text.resolve_sources(sources), self.tokenizer, self.documents)
         if len(tokens) < 2:
             raise UserError(f"{', '.join(sources)} has {len(tokens)} tokens; at least 2 are needed to predict one")
         if self.settings.sampling == "documents":
@@ -147,14 +145,15 @@ class CausalObjective(Objective):
 
     def batch(self, data: list[Text], rows: int, *, seed: int, step: int, part: int, first_row: int) -> Batch:
         context = self.config.model.context
+        packed = [text for text in data if isinstance(text, Packed)]  # all of them, or none
+        streams = [text for text in data if not isinstance(text, Packed)]
         if self.settings.sampling == "random":
-            return random_batch(data[0], rows, context, seed=seed, step=step, part=part)
-        packed = self.settings.sampling == "documents"
-        windows = [text.row_count if packed else (len(text) - 1) // context for text in data]
+            return random_batch(streams[0], rows, context, seed=seed, step=step, part=part)
+        windows = [text.row_count for text in packed] or [(len(text) - 1) // context for text in streams]
         places = mixture_rows(windows, self.settings.weights or (1.0,), first_row, rows, seed=seed)
         if packed:
-            return packed_batch([(data[place.corpus], place.window) for place in places])
-        return window_batch([data[place.corpus][place.window * context :] for place in places], context)
+            return packed_batch([(packed[place.corpus], place.window) for place in places])
+        return window_batch([streams[place.corpus][place.window * context :] for place in places], context)
 
     def evaluation_batches(self, data: list[Text], rows: int, limit: int | None = None) -> list[Callable[[], Batch]]:
         """A limit is shared out in proportion to the texts' lengths."""
@@ -173,11 +172,12 @@ class CausalObjective(Objective):
 
         It is known for whole documents of the story world.
         """
-        if self.settings.sampling != "documents" or len(dataset.train) > 1:
+        train, validation = dataset.train[0], dataset.validation[0]
+        if not (isinstance(train, Packed) and isinstance(validation, Packed)):
             return None
         if self._surveyor is None:
-            self._surveyor = Surveyor(dataset.train[0], dataset.validation[0], self.tokenizer)
-        return self._surveyor.landmarks(dataset.validation[0].evenly(limit))
+            self._surveyor = Surveyor(train, validation, self.tokenizer)
+        return self._surveyor.landmarks(validation.evenly(limit))
 
     def about(self, dataset: CausalData) -> str:
         count = sum(_length(text) for text in dataset.train)
@@ -202,14 +202,13 @@ class CausalObjective(Objective):
     ) -> tuple[dict[str, Any], str]:
         """What 5-grams counted in the training text make of the same tokens."""
         loss = KneserNey([_stream(text) for text in train], self.tokenizer.vocab_size).mean_loss(batches)
-        values, _ = self.report(score._replace(loss=loss), data)
-        sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {values['bits_per_byte']:.4f} bits per byte"
-        values = {f"baseline_{name}": values[name] for name in ("loss", "perplexity", "bits_per_byte")}
+        found, _ = self.report(score._replace(loss=loss), data)
+        values = {f"baseline_{name}": found[name] for name in ("loss", "perplexity", "bits_per_byte")}
+        sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {found['bits_per_byte']:.4f} bits per byte"
         floor = floor_of(data[0], self.tokenizer) if len(data) == 1 and isinstance(data[0], Packed) else None
         if floor is None:
             return values, sentence
-        marks = Landmarks(loss, floor)
-        share = marks.share(score.loss)
+        share = Landmarks(loss, floor).share(score.loss)
         return values | {"floor": floor, "share": share}, (
             f"{sentence}\nthe floor of this text: loss {floor:.4f}; the model has gone {share:.1%} of the way there"
         )
@@ -218,19 +217,17 @@ class CausalObjective(Objective):
         """The prompt, and how the model goes on; a blank line where a document ends."""
         if settings.beams:
             raise UserError("sample.beams is for encoder–decoders; this model draws its tokens")
-        seeds = [seed] if isinstance(seed, int) else list(seed)
+        seeds = [seed] if isinstance(seed, int) else [*seed]
 
-        def begun(prompt: list[int], tokens: int, number: int) -> Iterator[int]:
-            seed_ = [*seeds, number] if number else seed
+        def begun(prompt: list[int], tokens: int, *number: int) -> Iterator[int]:
             size = self.tokenizer.vocab_size
-            return generate(model, params, prompt, tokens, seed=seed_, vocab_size=size, **settings.drawing)
+            return generate(model, params, prompt, tokens, seed=[*seeds, *number], vocab_size=size, **settings.drawing)
 
-        first = begun(self._prompt(settings.prompt), settings.tokens, 0)  # refuses a prompt before it is shown
+        ids = begun(self._prompt(settings.prompt), settings.tokens)  # refuses a prompt before it is shown
         yield settings.prompt
         end = self.documents.end if self.documents else None
-        ids = first
-        if self.settings.sampling == "documents":
-            ids = _one_by_one(first, begun, end, settings.tokens)
+        if end is not None and self.settings.sampling == "documents":
+            ids = _one_by_one(ids, begun, end, settings.tokens)
         for ended, part in itertools.groupby(ids, key=lambda i: i == end):
             yield from ["\n\n"] if ended else text_pieces(self.tokenizer, part)
 
@@ -241,9 +238,7 @@ class CausalObjective(Objective):
         return prompt_ids(self.tokenizer, prompt)
 
 
-def _one_by_one(
-    ids: Iterator[int], begun: Callable[[list[int], int, int], Iterator[int]], end: int, left: int
-) -> Iterator[int]:
+def _one_by_one(ids: Iterator[int], begun: Callable[..., Iterator[int]], end: int, left: int) -> Iterator[int]:
     """Where rows of training begin with a document, so does writing: one that has ended is out of the next one's sight.
 
     Args:

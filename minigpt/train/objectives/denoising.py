@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,23 +10,18 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters
 from minigpt.core.settings import at_least
 from minigpt.data import text
 from minigpt.data.copying import Copying, copying_baseline
-from minigpt.data.dataset import Dataset, load_dataset, whole_text, window_batches, window_starts
+from minigpt.data.dataset import Dataset, load_dataset, whole_text, window_starts
 from minigpt.data.encoded import Tokens
-from minigpt.data.ngram import KneserNey
 from minigpt.data.noising import Noise, denoising_rows, noise_vocabulary
-from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
-from minigpt.generate.sampling import text_pieces
+from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective, Seed
-from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, plain_text, write
-from minigpt.train.settings import RunConfig, SampleConfig
+from minigpt.train.objectives.writing import WritingObjective
+from minigpt.train.settings import RunConfig
 
-_ROWS = 64  # windows that the n-gram model scores at a time
 _EVALUATION = 2**32 - 1  # a seed for the noise on validation text, which is always the same
 
 
@@ -45,19 +40,18 @@ class DenoisingConfig(Noise):
         at_least(0, "objective", self, "length")
 
 
-class DenoisingObjective(Objective):
+class DenoisingObjective(WritingObjective):
     """See `minigpt.train.objectives`. Its data are arrays of token ids, one text after the other.
 
     A row is `<s>`, a window of the ids and `</s>`; its damaged version may be shorter, or a little longer.
     """
 
     Config = DenoisingConfig
-    has_baseline = True
+    needed = ("bos", "pad", "eos", "mask")
+    words = ("damaged:  ", "restored: ", "original: ")
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
         super().__init__(config, tokenizer)
-        self.model = config.model
-        check_special_tokens(tokenizer, config.model, ("bos", "pad", "eos", "mask"))
         self.length = config.objective.length or config.model.context
         if not 4 <= self.length <= config.model.context:
             raise UserError(
@@ -66,21 +60,14 @@ class DenoisingObjective(Objective):
             )
         self.vocabulary = noise_vocabulary(tokenizer)
         self.window = self.length - 2  # without <s> and </s>
-        self._example: np.ndarray | None = None
-
-    @staticmethod
-    def special_tokens(config: RunConfig) -> tuple[str, ...]:
-        return SPECIAL_TOKENS
 
     def load(self) -> Dataset:
         data = self.config.data
-        return load_dataset(
-            data.sources, self.tokenizer, validation_fraction=data.validation_fraction, context=self.window
-        )
+        fraction = data.validation_fraction
+        return load_dataset(data.sources, self.tokenizer, validation_fraction=fraction, context=self.window)
 
     def read(self, sources: Sequence[str]) -> Tokens:
-        files = text.resolve_sources(sources)
-        tokens = whole_text(files, self.tokenizer)
+        tokens = whole_text(text.resolve_sources(sources), self.tokenizer)
         if not len(tokens):
             raise UserError(f"there is no text in {', '.join(sources)}")
         return tokens
@@ -88,24 +75,21 @@ class DenoisingObjective(Objective):
     def batch(self, data: Tokens, rows: int, *, seed: int, step: int, part: int, first_row: int = 0) -> Seq2SeqBatch:
         draw = np.random.default_rng([seed, step, part])
         starts = draw.integers(0, len(data) - self.window + 1, size=rows)
-        return self._batch([self._row(data, start) for start in starts], [seed, step, part])
+        return self._batch(data, starts.tolist(), [seed, step, part])
 
     def evaluation_batches(self, data: Tokens, rows: int, limit: int | None = None) -> list[Callable[[], Seq2SeqBatch]]:
         """Windows that do not overlap and, without a limit, cover the text."""
         starts = window_starts(len(data) + 1, self.window, limit)
         groups = [starts[i : i + rows] for i in range(0, len(starts), rows)]
+        return [partial(self._batch, data, group, [_EVALUATION, group[0]]) for group in groups]
 
-        def make(group: list[int]) -> Seq2SeqBatch:
-            return self._batch([self._row(data, start) for start in group], [_EVALUATION, group[0]])
-
-        return [partial(make, group) for group in groups]
-
-    def _row(self, data: Tokens | np.ndarray, start: int) -> np.ndarray:
-        return np.concatenate([[self.model.bos], data[start : start + self.window], [self.model.eos]]).astype(np.int64)
-
-    def _batch(self, rows: list[np.ndarray], key: Sequence[int]) -> Seq2SeqBatch:
+    def _batch(self, data: Tokens, starts: Sequence[int], key: Sequence[int]) -> Seq2SeqBatch:
+        """The windows that start there, damaged by what is drawn with this key."""
+        bos, eos = [self.model.bos], [self.model.eos]
+        windows = [data[start : start + self.window] for start in starts]
+        rows = [np.concatenate([bos, window, eos]).astype(np.int64) for window in windows]
         noisy = denoising_rows(rows, self.config.objective, self.vocabulary, key=key, limit=self.model.context)
-        return seq2seq_batch(noisy, rows, pad=self.model.pad, start=self.model.start)
+        return self.joined(noisy, rows)
 
     def copying(self, data: Tokens, limit: int | None) -> Copying:
         """What plain copying of the damaged text would come to, on the batches that evaluation makes of `data`."""
@@ -133,23 +117,12 @@ class DenoisingObjective(Objective):
         self, train: Tokens, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: Tokens
     ) -> tuple[dict[str, Any], str]:
         """What 5-grams counted in the training text make of the same text, without a look at the damaged one."""
-        loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, self.length))
+        loss = self.ngram_loss(train, data, self.length)
         return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"
 
-    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
-        """The prompt, in which <mask> stands for what is missing, restored; without one, a damaged validation row."""
-        if settings.prompt:
-            ids = self.tokenizer.encode(settings.prompt, allowed={"<mask>"})
-            yield from self._restored(model, params, [self.model.bos, *ids, self.model.eos], settings, seed)
-            return
-        if self._example is None:
-            self._example = self.load().validation[: self.window]
-        batch = self._batch([self._row(self._example, 0)], [_EVALUATION, 0])
-        yield f"damaged:  {plain_text(self.tokenizer, batch.source[0].tolist())}\nrestored: "
-        yield from self._restored(model, params, batch.source[0].tolist(), settings, seed)
-        yield f"\noriginal: {self.tokenizer.decode(self._example.tolist())}"
+    def source_ids(self, prompt: str) -> list[int]:
+        """In a prompt, <mask> stands for what is missing."""
+        return [self.model.bos, *self.tokenizer.encode(prompt, allowed={"<mask>"}), self.model.eos]
 
-    def _restored(self, model: Any, params: Parameters, source: list[int], settings: Any, seed: Any) -> Iterator[str]:
-        ids = write(model, params, source, settings, seed, vocab_size=self.tokenizer.vocab_size)
-        hidden = set(self.tokenizer.special_tokens.values())
-        return text_pieces(self.tokenizer, (i for i in ids if i not in hidden))
+    def example(self, data: Tokens) -> tuple[list[int], np.ndarray]:
+        return self._batch(data, [0], [_EVALUATION, 0]).source[0].tolist(), data[: self.window]

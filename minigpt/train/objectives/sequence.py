@@ -7,7 +7,7 @@ has no end, so the decoder writes until it is stopped; in pairs, source and targ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,23 +16,18 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters
 from minigpt.core.settings import one_of
 from minigpt.data import text
-from minigpt.data.dataset import Dataset, load_dataset, text_files, whole_text, window_batches, window_starts
+from minigpt.data.dataset import Dataset, load_dataset, text_files, whole_text, window_starts
 from minigpt.data.encoded import Tokens
-from minigpt.data.ngram import KneserNey
 from minigpt.data.pairs import Pairs, encode_pairs
-from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
-from minigpt.generate.sampling import text_pieces
+from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective, Seed
-from minigpt.train.objectives.writing import SPECIAL_TOKENS, check_special_tokens, write
-from minigpt.train.settings import RunConfig, SampleConfig
+from minigpt.train.objectives.writing import WritingObjective
+from minigpt.train.settings import RunConfig
 
 FORMS = ("auto", "tsv", "aligned", "text")
-_ROWS = 64  # windows that the n-gram model scores at a time
 _POOL = 8  # how many times as many pairs as a batch needs are drawn, of which it takes some of similar length
 
 
@@ -51,28 +46,22 @@ class SequenceConfig:
         one_of("objective.form", self.form, FORMS)
 
 
-class SequenceObjective(Objective):
+class SequenceObjective(WritingObjective):
     """See `minigpt.train.objectives`. Its data are `Pairs`, or `Tokens` where pairs are made from a text."""
 
     Config = SequenceConfig
-    has_baseline = True
+    needed = ("pad", "eos")
+    words = ("source:  ", "written: ", "target:  ")
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
         super().__init__(config, tokenizer)
-        self.model = config.model
-        check_special_tokens(tokenizer, config.model, ("pad", "eos"))
         if config.model.context < 2:
             raise UserError(f"model.context is {config.model.context}; a source and its </s> need at least 2")
-        self._example: tuple[np.ndarray, np.ndarray] | None = None
 
     def _form(self, files: Sequence[Path]) -> str:
         if self.config.objective.form != "auto":
             return self.config.objective.form
         return "tsv" if all(file.suffix == ".tsv" for file in files) else "text"
-
-    @staticmethod
-    def special_tokens(config: RunConfig) -> tuple[str, ...]:
-        return SPECIAL_TOKENS
 
     def load(self) -> Dataset:
         data, context = self.config.data, self.model.context
@@ -130,16 +119,13 @@ class SequenceObjective(Objective):
     def _pairs(self, data: Pairs, numbers: np.ndarray) -> Seq2SeqBatch:
         sides = zip(*(data.pair(int(number)) for number in numbers), strict=True)
         sources, targets = ([np.append(ids, self.model.eos) for ids in side] for side in sides)
-        return self._batch(sources, targets)
+        return self.joined(sources, targets)
 
     def _continuations(self, data: Tokens, cuts: Sequence[int], sizes: Sequence[int]) -> Seq2SeqBatch:
         """Sources of `sizes` tokens that end before `cuts`, and the targets that begin there."""
         t, eos = self.model.context, self.model.eos
         sources = [np.append(data[cut - n : cut].astype(np.int64), eos) for cut, n in zip(cuts, sizes, strict=True)]
-        return self._batch(sources, [data[cut : cut + t].astype(np.int64) for cut in cuts])
-
-    def _batch(self, sources: list[np.ndarray], targets: list[np.ndarray]) -> Seq2SeqBatch:
-        return seq2seq_batch(sources, targets, pad=self.model.pad, start=self.model.start)
+        return self.joined(sources, [data[cut : cut + t].astype(np.int64) for cut in cuts])
 
     def about(self, dataset: Dataset) -> str:
         train, context = dataset.train, self.model.context
@@ -153,15 +139,14 @@ class SequenceObjective(Objective):
         )
 
     def report(self, score: Score, data: Tokens | Pairs) -> tuple[dict[str, Any], str]:
-        accuracy = score.measures["accuracy"]
-        values = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
-        sentence = f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, accuracy {accuracy:.4f}"
+        values: dict[str, Any] = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
+        accuracy, of = score.measures["accuracy"], f"over {score.tokens} tokens"
         if not isinstance(data, Pairs):
-            values["bytes"] = data.scored_bytes()
-            values["bits_per_byte"] = score.bits_per_byte(values["bytes"])
-            sentence += f", {values['bits_per_byte']:.4f} bits per byte"
-            return values, f"{sentence}, over {score.tokens} tokens of {values['bytes']} bytes"
-        return values, f"{sentence}, over {score.tokens} tokens"
+            size = data.scored_bytes()
+            values |= {"bytes": size, "bits_per_byte": score.bits_per_byte(size)}
+            of = f"{values['bits_per_byte']:.4f} bits per byte, {of} of {size} bytes"
+        sentence = f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, accuracy {accuracy:.4f}"
+        return values, f"{sentence}, {of}"
 
     def baseline(
         self,
@@ -173,30 +158,15 @@ class SequenceObjective(Objective):
         """What 5-grams counted in the training text make of the same tokens."""
         if isinstance(train, Pairs) or isinstance(data, Pairs):
             raise UserError("the baseline continues a text; there is none for pairs")
-        windows = window_batches(data, _ROWS, self.model.context)
-        loss = KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(windows)
+        loss = self.ngram_loss(train, data, self.model.context)
         bits = score._replace(loss=loss).bits_per_byte(data.scored_bytes())
         sentence = f"a 5-gram model (Kneser–Ney): loss {loss:.4f}, {bits:.4f} bits per byte"
         return {"baseline_loss": loss, "baseline_bits_per_byte": bits}, sentence
 
-    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
-        """What the decoder writes about the prompt; without one, about the first source of the validation data."""
-        if settings.prompt:
-            yield from self._written(model, params, self.tokenizer.encode(settings.prompt), settings, seed)
-            return
-        if self._example is None:
-            self._example = self._first_pair(self.load().validation)
-        source, target = (self.tokenizer.decode(ids.tolist()) for ids in self._example)
-        yield f"source:  {source}\nwritten: "
-        yield from self._written(model, params, self._example[0].tolist(), settings, seed)
-        yield f"\ntarget:  {target}"
+    def source_ids(self, prompt: str) -> list[int]:
+        return [*self.tokenizer.encode(prompt), self.model.eos]
 
-    def _first_pair(self, data: Tokens | Pairs) -> tuple[np.ndarray, np.ndarray]:
+    def example(self, data: Tokens | Pairs) -> tuple[list[int], np.ndarray]:
         t = self.model.context
-        return data.pair(0) if isinstance(data, Pairs) else (data[: t - 1], data[t - 1 : 2 * t - 1])
-
-    def _written(self, model: Any, params: Parameters, source: list[int], settings: Any, seed: Any) -> Iterator[str]:
-        source = [*source, self.model.eos]
-        ids = write(model, params, source, settings, seed, vocab_size=self.tokenizer.vocab_size)
-        hidden = set(self.tokenizer.special_tokens.values())
-        return text_pieces(self.tokenizer, (i for i in ids if i not in hidden))
+        source, target = data.pair(0) if isinstance(data, Pairs) else (data[: t - 1], data[t - 1 : 2 * t - 1])
+        return [*source.tolist(), self.model.eos], target

@@ -95,7 +95,7 @@ class Part(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What passing some data through a model gives: its mean loss, and the answer to every row, if there are answers."""
+    """What passing some data through a model gives: its mean loss, and the answers to its rows, if there are any."""
 
     score: Score
     data: TaskExamples

@@ -1,4 +1,4 @@
-"""What the objectives of encoder–decoders share: special tokens, and letting the decoder write about a source."""
+"""What the objectives of encoder–decoders share: special tokens, batches, and a decoder that writes about a source."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.data.seq2seq import Seq2SeqBatch
+from minigpt.data.dataset import window_batches
+from minigpt.data.encoded import Tokens
+from minigpt.data.ngram import KneserNey
+from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate import beam
-from minigpt.generate.processors import process, processors
-from minigpt.generate.sampling import drawing_probabilities
+from minigpt.generate.processors import checked_scores, process, processors
+from minigpt.generate.sampling import drawing_probabilities, text_pieces
 from minigpt.generate.settings import generation
 from minigpt.tokenizers import Tokenizer
+from minigpt.train.objectives.base import Objective, Seed
+from minigpt.train.settings import RunConfig, SampleConfig
 
 NAMES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "mask": "<mask>"}
+_ROWS = 64  # windows that the n-gram model scores at a time
 SPECIAL_TOKENS = tuple(NAMES.values())  # in this order they get the ids 0, 1, 2 and 3 in a new tokenizer
 
 
@@ -46,20 +52,74 @@ def check_special_tokens(tokenizer: Tokenizer, model: Any, needed: Sequence[str]
             )
 
 
-def plain_text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
-    """Decode ids without the special tokens that only say where a text begins and ends."""
-    hidden = {i for name, i in tokenizer.special_tokens.items() if name != NAMES["mask"]}
-    return tokenizer.decode([i for i in ids if i not in hidden])
+class WritingObjective(Objective):
+    """An encoder–decoder's objective. Its data are ids, one text after the other, or whatever a subclass has.
+
+    Attributes:
+        needed: the special tokens that the tokenizer must have, by the keys of `NAMES`.
+        words: what a sample calls the source, what is written about it, and the target.
+    """
+
+    has_baseline = True
+    needed: tuple[str, ...]
+    words: tuple[str, str, str]
+
+    def __init__(self, config: RunConfig, tokenizer: Tokenizer):
+        super().__init__(config, tokenizer)
+        self.model = config.model
+        check_special_tokens(tokenizer, config.model, self.needed)
+        self._example: tuple[list[int], np.ndarray] | None = None
+
+    @staticmethod
+    def special_tokens(config: RunConfig) -> tuple[str, ...]:
+        return SPECIAL_TOKENS
+
+    def source_ids(self, prompt: str) -> list[int]:
+        """What the encoder reads of a prompt, special tokens included."""
+        raise NotImplementedError
+
+    def example(self, data: Any) -> tuple[list[int], np.ndarray]:
+        """Such a source of the validation data, and the ids of its target."""
+        raise NotImplementedError
+
+    def joined(self, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> Seq2SeqBatch:
+        return seq2seq_batch(sources, targets, pad=self.model.pad, start=self.model.start)
+
+    def ngram_loss(self, train: Tokens, data: Tokens, length: int) -> float:
+        """What 5-grams counted in the training text make of windows of the data, without a look at the sources."""
+        return KneserNey([train.ids], self.tokenizer.vocab_size).mean_loss(window_batches(data, _ROWS, length))
+
+    def sample(self, model: Any, params: Parameters, settings: SampleConfig, seed: Seed) -> Iterator[str]:
+        """What the decoder writes about the prompt; without one, about a source of the validation data."""
+        if settings.prompt:
+            yield from self._written(model, params, self.source_ids(settings.prompt), settings, seed)
+            return
+        if self._example is None:
+            self._example = self.example(self.load().validation)
+        source, target = self._example
+        hidden = {i for name, i in self.tokenizer.special_tokens.items() if name != NAMES["mask"]}
+        read = self.tokenizer.decode([i for i in source if i not in hidden])
+        yield f"{self.words[0]}{read}\n{self.words[1]}"
+        yield from self._written(model, params, source, settings, seed)
+        yield f"\n{self.words[2]}{self.tokenizer.decode(target.tolist())}"
+
+    def _written(
+        self, model: Any, params: Parameters, source: list[int], settings: SampleConfig, seed: Seed
+    ) -> Iterator[str]:
+        """In pieces, without special tokens."""
+        ids = write(model, params, source, settings, seed, vocab_size=self.tokenizer.vocab_size)
+        hidden = set(self.tokenizer.special_tokens.values())
+        return text_pieces(self.tokenizer, (i for i in ids if i not in hidden))
 
 
 def write(
-    model: Any, params: Parameters, source: Sequence[int], settings: Any, seed: Any, *, vocab_size: int
+    model: Any, params: Parameters, source: Sequence[int], settings: SampleConfig, seed: Seed, *, vocab_size: int
 ) -> Iterator[int]:
     """Yield what the decoder writes about one source, up to its end-of-text.
 
     Args:
-        settings: a SampleConfig: `beams` of at least 1 search for the most probable text, which then comes at once;
-            with 0, every token is drawn, with `temperature`, `top_k` and `top_p`.
+        settings: `beams` of at least 1 search for the most probable text, which then comes at once; with 0, every
+            token is drawn, with `temperature`, `top_k` and `top_p`.
     Raises:
         UserError: the source is longer than the context.
     """
@@ -81,9 +141,7 @@ def write(
     rng, text = np.random.default_rng(seed), [c.start]
     for _ in range(longest - 1):
         logits, state = model.step(params, backend.asarray(np.array([text[-1:]])), state)
-        scores = backend.to_host(logits[0])[:vocab_size]
-        if not np.isfinite(scores).all():
-            raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
+        scores = checked_scores(backend.to_host(logits[0])[:vocab_size])
         p = drawing_probabilities(process(scores[None], np.array([text]), steps)[0], g)
         text.append(int(rng.choice(len(p), p=p)))
         yield text[-1]
