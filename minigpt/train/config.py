@@ -19,14 +19,14 @@ from minigpt.core.settings import build_section, parse_value, unknown
 from minigpt.models import GPTConfig
 from minigpt.tasks import TASKS
 from minigpt.train.families import FAMILIES, objective_class
-from minigpt.train.objectives import CausalConfig
+from minigpt.train.objectives.causal import CausalConfig
 from minigpt.train.optimizer import OptimizerConfig
 from minigpt.train.presets import preset_names
 from minigpt.train.schedule import ScheduleConfig
 from minigpt.train.settings import DataConfig, RunConfig, SampleConfig, TrainConfig
 
 
-def read_preset(name: str) -> dict:
+def read_preset(name: str) -> dict[str, Any]:
     """Return the settings of a preset, or of the TOML file of that path, as nested dictionaries."""
     if name.endswith(".toml") or "/" in name or "\\" in name:
         return read_toml(Path(name))
@@ -35,7 +35,7 @@ def read_preset(name: str) -> dict:
     return tomllib.loads((resources.files("minigpt.train.presets") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def read_toml(path: Path) -> dict:
+def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -44,7 +44,7 @@ def read_toml(path: Path) -> dict:
         raise UserError(f"{path} is not a valid TOML file: {error}") from None
 
 
-def apply_settings(values: dict, settings: Iterable[str]) -> dict:
+def apply_settings(values: dict[str, Any], settings: Iterable[str]) -> dict[str, Any]:
     """Return `values` with every "section.key=value" of the command line put in."""
     merged = {k: dict(v) if isinstance(v, dict) else v for k, v in values.items()}
     for setting in settings:

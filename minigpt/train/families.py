@@ -28,12 +28,18 @@ from minigpt.models import (
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks.inputs import MakeInputs, bart_inputs, bert_inputs, causal_inputs
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.objectives import BertObjective, CausalObjective, DenoisingObjective, Objective, SequenceObjective
+from minigpt.train.objectives.base import Objective
+from minigpt.train.objectives.bert import BertObjective
+from minigpt.train.objectives.causal import CausalObjective
+from minigpt.train.objectives.denoising import DenoisingObjective
 from minigpt.train.objectives.labels import BartLabels, BertLabels, CausalLabels
+from minigpt.train.objectives.sequence import SequenceObjective
 from minigpt.train.objectives.spans import BartSpanObjective, BertSpanObjective
 from minigpt.train.objectives.task import TaskObjective
 from minigpt.train.objectives.texts import BartTexts, CausalTexts
 from minigpt.train.settings import RunConfig
+
+_Tasks = Mapping[type, type[TaskObjective]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Family:
     objective: type[Objective]
     continues: bool = False
     inputs: MakeInputs | None = None
-    tasks: Mapping[type, type[TaskObjective]] = field(default_factory=dict)
+    tasks: _Tasks = field(default_factory=dict)
     recipe: str = ""
 
     def __post_init__(self) -> None:
@@ -62,33 +68,25 @@ class Family:
             raise ValueError("a family with tasks needs the inputs that it reads of them, and a recipe")
 
 
-_CAUSAL_TASKS = {
-    Classification: CausalLabels,
-    Similarity: CausalLabels,
-    MultipleChoice: CausalLabels,
-    Summary: CausalTexts,
-    Translation: CausalTexts,
+_LABELS, _TEXTS = (Classification, Similarity), (Summary, Translation)
+_CHOICES = (*_LABELS, MultipleChoice)
+_CAUSAL: _Tasks = {
+    **dict.fromkeys(_CHOICES, CausalLabels),
+    **dict.fromkeys(_TEXTS, CausalTexts),
 }
-_BERT_TASKS = {
-    Classification: BertLabels,
-    Similarity: BertLabels,
-    MultipleChoice: BertLabels,
-    Span: BertSpanObjective,
-}
-_BART_TASKS = {
-    Classification: BartLabels,
-    Similarity: BartLabels,
+_BERT: _Tasks = {**dict.fromkeys(_CHOICES, BertLabels), Span: BertSpanObjective}
+_BART: _Tasks = {
+    **dict.fromkeys(_LABELS, BartLabels),
     Span: BartSpanObjective,
-    Summary: BartTexts,
-    Translation: BartTexts,
+    **dict.fromkeys(_TEXTS, BartTexts),
 }
 
 FAMILIES: dict[str, Family] = {
-    "gpt": Family(GPTConfig, GPT, CausalObjective, True, causal_inputs, _CAUSAL_TASKS, "gpt"),
-    "llama": Family(LlamaConfig, Llama, CausalObjective, True, causal_inputs, _CAUSAL_TASKS, "gpt"),
+    "gpt": Family(GPTConfig, GPT, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
+    "llama": Family(LlamaConfig, Llama, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
     "transformer": Family(TransformerConfig, Transformer, SequenceObjective),
-    "bart": Family(BARTConfig, BART, DenoisingObjective, False, bart_inputs, _BART_TASKS, "bart"),
-    "bert": Family(BertConfig, Bert, BertObjective, False, bert_inputs, _BERT_TASKS, "bert"),
+    "bart": Family(BARTConfig, BART, DenoisingObjective, False, bart_inputs, _BART, "bart"),
+    "bert": Family(BertConfig, Bert, BertObjective, False, bert_inputs, _BERT, "bert"),
 }
 
 
@@ -116,10 +114,8 @@ def task_objective(family: str, task: str) -> type[TaskObjective]:
     """
     kind = TASKS[task].kind
     if kind not in FAMILIES[family].tasks:
-        able = [name for name, known in FAMILIES.items() if kind in known.tasks]
-        instead = (
-            f"use a model of the family {' or '.join(able)}" if able else "minigpt zeroshot and fewshot measure it"
-        )
+        able = " or ".join(name for name, known in FAMILIES.items() if kind in known.tasks)
+        instead = f"use a model of the family {able}" if able else "minigpt zeroshot and fewshot measure it"
         raise UserError(f"{family} cannot be fine-tuned for {task}: it has no head for such examples; {instead}")
     return FAMILIES[family].tasks[kind]
 

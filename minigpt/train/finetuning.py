@@ -109,8 +109,8 @@ def with_epochs(config: RunConfig, request: Request, rows: int) -> RunConfig:
     every = max(1, round(rows / size))
     steps = max(1, math.ceil((request.epochs or recipe.epochs) * rows / size))
     named = {setting.partition("=")[0].strip() for setting in request.settings}
-    train = {"steps": steps, "eval_every": every, "checkpoint_every": every}
-    train = {key: value for key, value in train.items() if f"train.{key}" not in named}
+    lengths = {"steps": steps, "eval_every": every, "checkpoint_every": every}
+    train: dict[str, Any] = {key: value for key, value in lengths.items() if f"train.{key}" not in named}
     if "schedule.warmup" not in named:
         warmup = round(recipe.warmup * train.get("steps", config.train.steps))
         config = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, warmup=warmup))

@@ -34,6 +34,6 @@ class FusedAdamW(AdamW):
             return
         part, c = slice(start, stop), self.config
         numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, *self._numbers(lr))
-        arrays = (x[part] for x in (params.flat, grads.flat, self.m, self.v))
+        p, g, m, v = (x[part] for x in (params.flat, grads.flat, self.m, self.v))
         copy = None if self.copy is None else self.copy[part]
-        adamw(*arrays, copy, max(self._decayed - start, 0), numbers, self.emulation)
+        adamw(p, g, m, v, copy, max(self._decayed - start, 0), numbers, self.emulation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -40,7 +40,7 @@ class ThreadPool:
             self._limits.restore_original_limits()
             workspace.release()
 
-    def map(self, function: Callable[..., _T], *arguments: Iterable) -> list[_T]:
+    def map(self, function: Callable[..., _T], *arguments: Iterable[Any]) -> list[_T]:
         """Apply `function` to the arguments side by side; results come in their order.
 
         Overflow warnings are off: whether a loss is finite is checked once, where it is summed up.

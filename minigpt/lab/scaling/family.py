@@ -38,7 +38,7 @@ from minigpt.tokenizers import Tokenizer
 from minigpt.train.config import build_config
 from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
-from minigpt.train.objectives import CausalObjective
+from minigpt.train.objectives.causal import CausalObjective
 from minigpt.train.objectives.landmarks import floor_of
 from minigpt.train.run_folder import create_run, is_run, load_config, locked
 from minigpt.train.settings import RunConfig

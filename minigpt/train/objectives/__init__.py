@@ -12,18 +12,3 @@ Fine-tuning has objectives of its own (task.py and what builds on it), by family
 
 The preset of a family says `family = "name"`; `--set objective.key=value` changes what `Config` holds.
 """
-
-from minigpt.train.objectives.base import Objective
-from minigpt.train.objectives.bert import BertObjective
-from minigpt.train.objectives.causal import CausalConfig, CausalObjective
-from minigpt.train.objectives.denoising import DenoisingObjective
-from minigpt.train.objectives.sequence import SequenceObjective
-
-__all__ = [
-    "BertObjective",
-    "CausalConfig",
-    "CausalObjective",
-    "DenoisingObjective",
-    "Objective",
-    "SequenceObjective",
-]

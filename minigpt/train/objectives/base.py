@@ -14,6 +14,8 @@ from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.settings import RunConfig, SampleConfig
 
 Seed = int | Sequence[int]
+Makers = Sequence[Callable[[], Any]]  # functions, each of which makes one batch, always the same
+Report = tuple[dict[str, Any], str]  # values for --json, and a sentence
 
 
 class LoadedData(Protocol):
@@ -77,8 +79,8 @@ class Objective:
         """
         raise NotImplementedError
 
-    def evaluation_batches(self, data: Any, rows: int, limit: int | None = None) -> list[Callable[[], Any]]:
-        """Functions, each of which makes one batch, always the same, of up to `rows` rows.
+    def evaluation_batches(self, data: Any, rows: int, limit: int | None = None) -> Makers:
+        """Batches of up to `rows` rows.
 
         Args:
             limit: about how many tokens; None for all.
@@ -86,7 +88,7 @@ class Objective:
         raise NotImplementedError
 
     def evaluate(
-        self, model: Model, params: Parameters, batches: Sequence[Callable[[], Any]], *, final: bool = False, **how: Any
+        self, model: Model, params: Parameters, batches: Makers, *, final: bool = False, **how: Any
     ) -> Score | None:
         """The score of all batches; None if it was stopped. An objective whose scores are no sums has its own.
 
@@ -107,13 +109,11 @@ class Objective:
         """A few words for the line that training begins with: how much there is, how long a row is."""
         raise NotImplementedError
 
-    def report(self, score: Any, data: Any) -> tuple[dict[str, Any], str]:
-        """What `minigpt eval` says: the values for --json, and a sentence."""
+    def report(self, score: Score, data: Any) -> Report:
+        """What `minigpt eval` says."""
         raise NotImplementedError
 
-    def baseline(
-        self, train: Any, score: Score, batches: Sequence[Callable[[], Any]], data: Any
-    ) -> tuple[dict[str, Any], str]:
+    def baseline(self, train: Any, score: Score, batches: Makers, data: Any) -> Report:
         """The same for the simplest model that has seen the training text, on the same batches.
 
         Only where `has_baseline` is true (`minigpt eval --baseline`).

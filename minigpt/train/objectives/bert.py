@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective, Seed
+from minigpt.train.objectives.base import Makers, Objective, Report, Seed
 from minigpt.train.settings import RunConfig, SampleConfig
 
 _MASK = "[MASK]"
@@ -84,7 +84,7 @@ class BertObjective(Objective):
             self._training = data, seed, self._examples(data, seed)
         return self._training[2].batch(first_row, rows)
 
-    def evaluation_batches(self, data: Documents, rows: int, limit: int | None = None) -> list[Callable[[], BertBatch]]:
+    def evaluation_batches(self, data: Documents, rows: int, limit: int | None = None) -> Makers:
         examples = self._examples(data, _SAME)
         count = len(examples.stream.examples_of_pass(0))
         if limit is not None:
@@ -99,7 +99,7 @@ class BertObjective(Objective):
             f"rows of {self.config.model.context}; guessing by frequency gives {_listed(guess)}"
         )
 
-    def report(self, score: Score, data: Documents) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: Documents) -> Report:
         """Loss and measures, and the perplexity of hidden tokens."""
         perplexity = Score(score.measures["mlm_loss"], score.counts, {}).perplexity
         return {"loss": score.loss, "perplexity": perplexity, "tokens": score.tokens}, (
@@ -107,14 +107,12 @@ class BertObjective(Objective):
             "hidden tokens"
         )
 
-    def baseline(
-        self, train: Documents, score: Score, batches: Sequence[Callable[[], BertBatch]], data: Documents
-    ) -> tuple[dict[str, Any], str]:
+    def baseline(self, train: Documents, score: Score, batches: Makers, data: Documents) -> Report:
         """What guessing achieves that knows nothing but how frequent each token, and each answer, is in training."""
         guesses = self._guesses(train, batches)
         return {f"baseline_{name}": value for name, value in guesses.items()}, f"by frequency alone: {_listed(guesses)}"
 
-    def _guesses(self, train: Documents, makers: Sequence[Callable[[], BertBatch]]) -> dict[str, float]:
+    def _guesses(self, train: Documents, makers: Makers) -> dict[str, float]:
         batches = [make() for make in makers]
         start, stop = train.sentences[train.documents[[0, -1]]].tolist()
         seen = np.bincount(train.ids[start:stop], minlength=self.tokenizer.vocab_size)

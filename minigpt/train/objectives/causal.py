@@ -32,7 +32,7 @@ from minigpt.data.packing import Packed, pack_text, packed_batch
 from minigpt.generate.sampling import check_prompt, generate, prompt_ids, text_pieces
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective, Seed
+from minigpt.train.objectives.base import Makers, Objective, Report, Seed
 from minigpt.train.objectives.landmarks import Landmarks, Surveyor, floor_of
 from minigpt.train.settings import RunConfig, SampleConfig
 
@@ -155,7 +155,7 @@ class CausalObjective(Objective):
             return packed_batch([(packed[place.corpus], place.window) for place in places])
         return window_batch([streams[place.corpus][place.window * context :] for place in places], context)
 
-    def evaluation_batches(self, data: list[Text], rows: int, limit: int | None = None) -> list[Callable[[], Batch]]:
+    def evaluation_batches(self, data: list[Text], rows: int, limit: int | None = None) -> Makers:
         """A limit is shared out in proportion to the texts' lengths."""
         context, total = self.config.model.context, sum(_length(text) for text in data)
         limits = [None if limit is None else limit * _length(text) // total for text in data]
@@ -187,7 +187,7 @@ class CausalObjective(Objective):
             f"rows of {self.config.model.context}"
         )
 
-    def report(self, score: Score, data: list[Text]) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: list[Text]) -> Report:
         """Loss, perplexity and bits per byte: of them the last can be compared across tokenizers."""
         size = sum(text.scored_bytes() for text in data)
         bits = score.bits_per_byte(size)
@@ -197,9 +197,7 @@ class CausalObjective(Objective):
             f"{bits:.4f} bits per byte, over {score.tokens} tokens of {size} bytes"
         )
 
-    def baseline(
-        self, train: list[Text], score: Score, batches: Sequence[Callable[[], Batch]], data: list[Text]
-    ) -> tuple[dict[str, Any], str]:
+    def baseline(self, train: list[Text], score: Score, batches: Makers, data: list[Text]) -> Report:
         """What 5-grams counted in the training text make of the same tokens."""
         loss = KneserNey([_stream(text) for text in train], self.tokenizer.vocab_size).mean_loss(batches)
         found, _ = self.report(score._replace(loss=loss), data)

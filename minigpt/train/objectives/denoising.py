@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from minigpt.data.noising import Noise, denoising_rows, noise_vocabulary
 from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Makers, Report
 from minigpt.train.objectives.writing import WritingObjective
 from minigpt.train.settings import RunConfig
 
@@ -77,7 +77,7 @@ class DenoisingObjective(WritingObjective):
         starts = draw.integers(0, len(data) - self.window + 1, size=rows)
         return self._batch(data, starts.tolist(), [seed, step, part])
 
-    def evaluation_batches(self, data: Tokens, rows: int, limit: int | None = None) -> list[Callable[[], Seq2SeqBatch]]:
+    def evaluation_batches(self, data: Tokens, rows: int, limit: int | None = None) -> Makers:
         """Windows that do not overlap and, without a limit, cover the text."""
         starts = window_starts(len(data) + 1, self.window, limit)
         groups = [starts[i : i + rows] for i in range(0, len(starts), rows)]
@@ -104,7 +104,7 @@ class DenoisingObjective(WritingObjective):
             f"and loss {copying.loss:.4f}"
         )
 
-    def report(self, score: Score, data: Tokens) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: Tokens) -> Report:
         """The loss of restoring the text, and what plain copying would come to."""
         copying, accuracy = self.copying(data, None), score.measures["accuracy"]
         values = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
@@ -113,9 +113,7 @@ class DenoisingObjective(WritingObjective):
             f"(copying: {copying.accuracy:.4f}), over {score.tokens} tokens"
         )
 
-    def baseline(
-        self, train: Tokens, score: Score, batches: Sequence[Callable[[], Seq2SeqBatch]], data: Tokens
-    ) -> tuple[dict[str, Any], str]:
+    def baseline(self, train: Tokens, score: Score, batches: Makers, data: Tokens) -> Report:
         """What 5-grams counted in the training text make of the same text, without a look at the damaged one."""
         loss = self.ngram_loss(train, data, self.length)
         return {"baseline_loss": loss}, f"a 5-gram model (Kneser–Ney), which sees no source: loss {loss:.4f}"

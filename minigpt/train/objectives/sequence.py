@@ -7,7 +7,7 @@ has no end, so the decoder writes until it is stopped; in pairs, source and targ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from minigpt.data.pairs import Pairs, encode_pairs
 from minigpt.data.seq2seq import Seq2SeqBatch
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Makers, Report
 from minigpt.train.objectives.writing import WritingObjective
 from minigpt.train.settings import RunConfig
 
@@ -99,9 +100,7 @@ class SequenceObjective(WritingObjective):
         sizes = draw.integers(1, t, size=rows)
         return self._continuations(data, cuts.tolist(), sizes.tolist())
 
-    def evaluation_batches(
-        self, data: Tokens | Pairs, rows: int, limit: int | None = None
-    ) -> list[Callable[[], Seq2SeqBatch]]:
+    def evaluation_batches(self, data: Tokens | Pairs, rows: int, limit: int | None = None) -> Makers:
         """All pairs, the shortest first; or windows so that every token but the first is predicted once, from as much
         of what is before it as fits a source.
         """
@@ -138,7 +137,7 @@ class SequenceObjective(WritingObjective):
             f"to {context}"
         )
 
-    def report(self, score: Score, data: Tokens | Pairs) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: Tokens | Pairs) -> Report:
         values: dict[str, Any] = {"loss": score.loss, "perplexity": score.perplexity, "tokens": score.tokens}
         accuracy, of = score.measures["accuracy"], f"over {score.tokens} tokens"
         if not isinstance(data, Pairs):
@@ -148,13 +147,7 @@ class SequenceObjective(WritingObjective):
         sentence = f"loss {score.loss:.4f} nats per token, perplexity {score.perplexity:.3f}, accuracy {accuracy:.4f}"
         return values, f"{sentence}, {of}"
 
-    def baseline(
-        self,
-        train: Tokens | Pairs,
-        score: Score,
-        batches: Sequence[Callable[[], Seq2SeqBatch]],
-        data: Tokens | Pairs,
-    ) -> tuple[dict[str, Any], str]:
+    def baseline(self, train: Tokens | Pairs, score: Score, batches: Makers, data: Tokens | Pairs) -> Report:
         """What 5-grams counted in the training text make of the same tokens."""
         if isinstance(train, Pairs) or isinstance(data, Pairs):
             raise UserError("the baseline continues a text; there is none for pairs")

@@ -31,7 +31,7 @@ from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs, Told
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Objective, Seed
+from minigpt.train.objectives.base import Makers, Objective, Report, Seed
 from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.threads import ThreadPool
@@ -267,7 +267,7 @@ class TaskObjective(Objective):
         rows = [data.rows[i] for i in numbers]
         return self.collate(rows, [data.examples[data.owners[i]] for i in numbers], train=train)
 
-    def evaluation_batches(self, data: TaskExamples, rows: int, limit: int | None = None) -> list[Callable[[], Part]]:
+    def evaluation_batches(self, data: TaskExamples, rows: int, limit: int | None = None) -> Makers:
         """All of the data, whatever the limit, rows of similar length together."""
         order = np.argsort(data.lengths, kind="stable").tolist()
         groups = [order[i : i + rows] for i in range(0, len(order), rows)]
@@ -277,7 +277,7 @@ class TaskObjective(Objective):
         return Part(self._batch(data, numbers, train=False), numbers, data)
 
     def evaluate(
-        self, model: Any, params: Parameters, batches: Sequence[Callable[[], Part]], *, final: bool = False, **how: Any
+        self, model: Any, params: Parameters, batches: Makers, *, final: bool = False, **how: Any
     ) -> Score | None:
         """Answer all batches and score the predictions by the task's metrics; None if it was stopped.
 
@@ -302,7 +302,7 @@ class TaskObjective(Objective):
         self,
         model: Any,
         params: Parameters,
-        batches: Sequence[Callable[[], Part]],
+        batches: Makers,
         *,
         threads: ThreadPool,
         passes: Passes = PLAIN,
@@ -370,7 +370,7 @@ class TaskObjective(Objective):
             f"{int(dataset.train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"
         )
 
-    def report(self, score: Score, data: TaskExamples) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: TaskExamples) -> Report:
         """Every metric with its bootstrap interval and what guessing would give."""
         scores = task_metrics.evaluate_task(self.task, score.predictions, data.examples)
         values: dict[str, Any] = {"loss": score.loss, "examples": len(data.examples)}

@@ -28,6 +28,7 @@ from minigpt.ops import IGNORE
 from minigpt.tasks import Summary
 from minigpt.tasks import metrics as task_metrics
 from minigpt.train.loss import Score
+from minigpt.train.objectives.base import Report
 from minigpt.train.objectives.task import Gathered, Row, TaskConfig, TaskExamples, TaskObjective
 from minigpt.train.passes import Passes
 from minigpt.train.settings import RunConfig
@@ -132,7 +133,7 @@ class TextObjective(TaskObjective):
         found = beam.generate(model, params, state, prompt, search, eos=eos, steps=steps)
         return [hypothesis.ids[prompt.shape[1] :] for hypothesis in found]
 
-    def report(self, score: Score, data: TaskExamples) -> tuple[dict[str, Any], str]:
+    def report(self, score: Score, data: TaskExamples) -> Report:
         """The loss over all examples, and the scores of what was written about the first of them."""
         examples = data.examples[: len(score.predictions)]
         values, said = super().report(score, data._replace(examples=examples))

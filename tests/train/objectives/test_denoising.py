@@ -14,7 +14,7 @@ from minigpt.data.noising import Noise
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.ops import IGNORE
 from minigpt.train.config import build_config
-from minigpt.train.objectives import DenoisingObjective
+from minigpt.train.objectives.denoising import DenoisingObjective
 
 from ...conftest import TEXT
 from ..runs import contents

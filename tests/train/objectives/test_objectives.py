@@ -24,7 +24,7 @@ from minigpt.train.config import build_config
 from minigpt.train.families import FAMILIES, Family, register
 from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
-from minigpt.train.objectives import CausalConfig, CausalObjective
+from minigpt.train.objectives.causal import CausalConfig, CausalObjective
 from minigpt.train.run_folder import load_config
 from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool

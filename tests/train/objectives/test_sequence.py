@@ -13,7 +13,7 @@ from minigpt.core.errors import UserError
 from minigpt.data.pairs import Pairs, encode_pairs, read_pairs
 from minigpt.ops import IGNORE
 from minigpt.train.config import build_config
-from minigpt.train.objectives import SequenceObjective
+from minigpt.train.objectives.sequence import SequenceObjective
 
 from ...conftest import TEXT
 from ...tiers import some
