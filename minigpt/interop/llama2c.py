@@ -19,17 +19,18 @@ import numpy as np
 
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
-from minigpt.core.files import unreadable, write_new
+from minigpt.core.files import write_new
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
 from minigpt.interop.keys import MOST_LAYERS
 from minigpt.interop.tables import Table, View, as_is, columns, transposed
-from minigpt.interop.weight_files import StoredTensor
+from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope
 from minigpt.ops.rope import rope_table
 
 MAGIC = 0x616B3432
+_NAMES = ("width", "feed_forward", "layers", "heads", "kv_heads", "vocab_size", "context")  # in the header's order
 _SIZES = struct.Struct("<7i")
 _VERSION_1 = struct.Struct("<Ii7iB")
 _VERSION_1_BYTES = 256
@@ -92,12 +93,7 @@ def read_model(path: Path, dtype: str | None = None) -> tuple[Llama, Parameters]
     Raises:
         UserError: the file cannot be read, is not such a model, is damaged, truncated, or in another version.
     """
-    try:
-        if not path.stat().st_size:
-            raise UserError(f"{path} is empty")
-        data = np.memmap(path, dtype=np.uint8, mode="r")
-    except OSError as error:
-        raise unreadable(path, error) from None
+    data = mapped(path)
     config, version, start = _header(path, data)
     model = Llama(config)
     rows = table(config)
@@ -133,23 +129,12 @@ def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:
         version, start = 0, _SIZES.size
         sizes = list(_SIZES.unpack(data[:start].tobytes()))
         shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
-    width, feed_forward, layers, heads, kv_heads, vocab_size, context = sizes
-    if min(sizes) < 1 or layers > MOST_LAYERS or max(sizes) > 2**24 or width % heads:
+    named = dict(zip(_NAMES, sizes, strict=True))
+    if min(sizes) < 1 or named["layers"] > MOST_LAYERS or max(sizes) > 2**24 or named["width"] % named["heads"]:
         raise UserError(f"{path} is no model of llama2.c: its header would be {sizes}")
     try:
-        config = LlamaConfig(
-            vocab_size=vocab_size,
-            context=context,
-            layers=layers,
-            heads=heads,
-            width=width,
-            kv_heads=kv_heads,
-            feed_forward=feed_forward,
-            tied=bool(shared),
-            rope_base=_BASE,
-            norm_eps=_EPS,
-            scaled_residual_init=False,
-        )
+        constants = {"rope_base": _BASE, "norm_eps": _EPS}
+        config = LlamaConfig(**named, **constants, tied=bool(shared), scaled_residual_init=False)
     except UserError as error:
         raise UserError(f"{path} is no model of llama2.c: {error}") from None
     return config, version, start
@@ -187,7 +172,7 @@ def _problems(model: Any, params: Parameters) -> list[str]:
 
 def _pieces(c: LlamaConfig, params: Parameters, version: int) -> Iterator[bytes]:
     """The bytes of the file, a tensor at a time."""
-    sizes = [c.width, c.feed_forward, c.layers, c.heads, c.kv_heads, c.vocab_size, c.context]
+    sizes = [getattr(c, name) for name in _NAMES]
     if version:
         yield _VERSION_1.pack(MAGIC, version, *sizes, c.tied).ljust(_VERSION_1_BYTES, b"\0")
     else:

@@ -130,12 +130,7 @@ def open_file(path: Path) -> dict[str, StoredTensor]:
     Raises:
         UserError: the file cannot be read, is truncated or damaged; the message names the tensor where there is one.
     """
-    try:
-        if not path.stat().st_size:
-            raise UserError(f"{path} is empty")
-        data = np.memmap(path, dtype=np.uint8, mode="r")
-    except OSError as error:
-        raise unreadable(path, error) from None
+    data = mapped(path)
     if len(data) < 8:
         raise UserError(f"{path} is truncated: it has {len(data)} bytes")
     (length,) = struct.unpack("<Q", data[:8].tobytes())
@@ -143,6 +138,20 @@ def open_file(path: Path) -> dict[str, StoredTensor]:
         raise UserError(f"{path} is truncated, or not a safetensors file: a header of {length} bytes is not there")
     header = _header(path, data[8 : 8 + length].tobytes())
     return _cut(path, header, data[8 + length :])
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The bytes of a file, memory-mapped.
+
+    Raises:
+        UserError: it is empty, or cannot be read.
+    """
+    try:
+        if not path.stat().st_size:
+            raise UserError(f"{path} is empty")
+        return np.memmap(path, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:

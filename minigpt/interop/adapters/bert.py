@@ -17,6 +17,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.bert_batch import BertBatch
 from minigpt.generate.settings import Generation
+from minigpt.interop.adapters.generation import key_padding
 from minigpt.ops import IGNORE
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "next_sentence_label")
@@ -31,10 +32,10 @@ class PretrainingLogits(NamedTuple):
 
 def _common(inputs: Mapping[str, Array]) -> tuple[Array, Array | None, Array | None]:
     """Ids, token types and padding."""
-    ids, types, mask = (inputs.get(name) for name in ("input_ids", "token_type_ids", "attention_mask"))
+    ids, types = inputs["input_ids"], inputs.get("token_type_ids")
     if types is not None and types.shape != ids.shape:
         raise UserError(f"token_type_ids has shape {types.shape}, input_ids {ids.shape}")
-    return ids, types, None if mask is None else mask.astype(bool)
+    return ids, types, key_padding(inputs)
 
 
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Any:

@@ -14,21 +14,16 @@ from minigpt.core.params import Parameters
 from minigpt.data.batch import Batch
 from minigpt.generate.processors import processors
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters.generation import count_new, generate_rows
+from minigpt.interop.adapters.generation import count_new, generate_rows, key_padding
 from minigpt.models import CausalHead
 from minigpt.ops import IGNORE
 
 INPUTS = ("input_ids", "attention_mask", "labels")
 
 
-def _key_padding(inputs: Mapping[str, Array]) -> Array | None:
-    mask = inputs.get("attention_mask")
-    return None if mask is None else mask.astype(bool)
-
-
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:
     """Scores (B, T, V) of the next token at every position."""
-    return model.logits(params, inputs["input_ids"], run, _key_padding(inputs))
+    return model.logits(params, inputs["input_ids"], run, key_padding(inputs))
 
 
 def depth(model: Any) -> int:
@@ -39,7 +34,7 @@ def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], r
     """States (B, T, C): 0 what the first layer reads, n what the n-th gives, the last one after the final norm."""
     body = model.body if isinstance(model, CausalHead) else model
     layers = None if layer == model.config.layers else layer
-    return body.body_forward(params, inputs["input_ids"], run, _key_padding(inputs), layers=layers)[0]
+    return body.body_forward(params, inputs["input_ids"], run, key_padding(inputs), layers=layers)[0]
 
 
 def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
@@ -50,7 +45,7 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
         raise UserError(f"labels has shape {labels.shape}, input_ids {ids.shape}")
     targets = array_module(ids).full(ids.shape, IGNORE, dtype=np.int64)
     targets[:, :-1] = labels[:, 1:]
-    return Batch(ids, targets, _key_padding(inputs))
+    return Batch(ids, targets, key_padding(inputs))
 
 
 def known_ids(model: Any) -> dict[str, Any]:
@@ -72,19 +67,13 @@ def generate_ids(
         raise UserError(f"prompt and new tokens come to {longest}, but the model's context is {context}")
     real = np.arange(text.shape[1]) >= text.shape[1] - lengths[:, None]
     real = None if real.all() else real
-    steps = processors(
-        g,
-        prompt=text.shape[1],
-        longest=text.shape[1] + new,
-        source=text,
-        real=real,
-        vocab_size=model.config.vocab_size,
-    )
+    prompt, size = text.shape[1], model.config.vocab_size
+    steps = processors(g, prompt=prompt, longest=prompt + new, source=text, real=real, vocab_size=size)
     # Columns of nothing but padding take no room; but the settings' lengths count them, and a search reads them
-    first = text if g.num_beams > 1 else text[:, text.shape[1] - int(lengths.max()) :]
-    key_padding = None if real is None else real[:, text.shape[1] - first.shape[1] :]
+    first = text if g.num_beams > 1 else text[:, prompt - int(lengths.max()) :]
+    seen = None if real is None else real[:, prompt - first.shape[1] :]
     shared = backend.asarray(first)
-    batch_ = Batch(shared, shared, None if key_padding is None or key_padding.all() else backend.asarray(key_padding))
+    batch_ = Batch(shared, shared, None if seen is None or seen.all() else backend.asarray(seen))
     state = model.start(params, batch_, first.shape[1] + new, run)
     return generate_rows(model, params, state, text, first, g, steps, new=new, seed=seed)
 

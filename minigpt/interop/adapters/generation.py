@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigpt.core.backend import backend_of
+from minigpt.core.backend import Array, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.batch import pad_rows
@@ -19,6 +19,12 @@ from minigpt.generate.settings import Generation
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (b, V) and the rows' numbers (b,) to ids (b,)
 DEFAULT_NEW = 20  # tokens, where nobody says how many; transformers' default
+
+
+def key_padding(inputs: Mapping[str, Array]) -> Array | None:
+    """(B, T) True at real tokens, as an attention_mask says it; None where there is none."""
+    mask = inputs.get("attention_mask")
+    return None if mask is None else mask.astype(bool)
 
 
 def count_new(g: Generation, prompt: int, context: int) -> int:

@@ -17,14 +17,14 @@ from minigpt.core.params import Parameters
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.generate.processors import processors
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters.generation import count_new, generate_rows
+from minigpt.interop.adapters.generation import count_new, generate_rows, key_padding
 
 INPUTS = ("input_ids", "attention_mask", "decoder_input_ids", "labels")
 
 
 def batch(model: Any, inputs: Mapping[str, Array]) -> Seq2SeqBatch:
     """Labels (by default the input itself) are what the decoder should say; it reads them shifted by one."""
-    c, source, mask = model.config, inputs["input_ids"], inputs.get("attention_mask")
+    c, source = model.config, inputs["input_ids"]
     labels = inputs.get("labels", source)
     decoder = inputs.get("decoder_input_ids")
     if decoder is None:
@@ -34,7 +34,7 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Seq2SeqBatch:
             raise UserError(f"{name} has shape {x.shape}, but input_ids has {len(source)} rows")
     if "labels" in inputs and decoder.shape != labels.shape:
         raise UserError(f"decoder_input_ids has shape {decoder.shape}, labels {labels.shape}")
-    return Seq2SeqBatch(source, decoder, labels, None if mask is None else mask.astype(bool))
+    return Seq2SeqBatch(source, decoder, labels, key_padding(inputs))
 
 
 def depth(model: Any) -> int:
@@ -43,9 +43,7 @@ def depth(model: Any) -> int:
 
 def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, layer: int) -> Array:
     """The encoder's states (B, S, C): 0 what the first layer reads, n what the n-th gives."""
-    mask = inputs.get("attention_mask")
-    padding = None if mask is None else mask.astype(bool)
-    return model.encode_forward(params, inputs["input_ids"], padding, run, layers=layer)[0]
+    return model.encode_forward(params, inputs["input_ids"], key_padding(inputs), run, layers=layer)[0]
 
 
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:

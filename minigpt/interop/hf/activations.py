@@ -16,4 +16,3 @@ ACTIVATIONS = {
     "swish": "silu",
     "tanh": "tanh",
 }
-WRITTEN = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}  # the first of the names of each

@@ -9,34 +9,41 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.core.backend import Array
-from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
+from minigpt.interop.hf import fields
+from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import MOST_LAYERS, Keys
+from minigpt.interop.hf.fields import choice, count, depth, number, rate
+from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
 from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
 
-SPECIAL = {
-    "bos": ("bos_token_id", 0),
-    "pad": ("pad_token_id", 1),
-    "eos": ("eos_token_id", 2),
-    "start": ("decoder_start_token_id", 2),
-}
-RATES = {
-    "dropout": ("dropout", 0.1),
-    "attention_dropout": ("attention_dropout", 0.0),
-    "activation_dropout": ("activation_dropout", 0.0),
-    "head_dropout": ("classifier_dropout", 0.0),
-}
+FIELDS = (
+    count("vocab_size", "vocab_size"),
+    count("context", "max_position_embeddings", 1024),
+    count("width", "d_model", 1024),
+    depth("encoder_layers", "encoder_layers", 12),
+    depth("decoder_layers", "decoder_layers", 12),
+    count("heads", "encoder_attention_heads", 16),
+    count("feed_forward", "encoder_ffn_dim", 4096),
+    choice("activation", "activation_function", ACTIVATIONS, "gelu"),
+    number("init_std", "init_std", 0.02, null=True),
+    rate("dropout", "dropout", 0.1),
+    rate("attention_dropout", "attention_dropout", 0.0),
+    rate("activation_dropout", "activation_dropout", 0.0),
+    rate("head_dropout", "classifier_dropout", 0.0),
+    count("bos", "bos_token_id", 0, least=0),
+    count("pad", "pad_token_id", 1, least=0),
+    count("eos", "eos_token_id", 2, least=0),
+    count("start", "decoder_start_token_id", 2, least=0),
+)
 # Old files also name the options of the code that BART was trained with; these are what BART is.
 FIXED = {
-    "add_bias_logits": False,
-    "add_final_layer_norm": False,
-    "normalize_before": False,
-    "normalize_embedding": True,
-    "static_position_embeddings": False,
-    "extra_pos_embeddings": 2,
-    "is_encoder_decoder": True,
-    "tie_word_embeddings": True,
+    **dict.fromkeys(("add_bias_logits", "add_final_layer_norm", "normalize_before"), (False,)),
+    **dict.fromkeys(("normalize_embedding", "is_encoder_decoder", "tie_word_embeddings"), (True,)),
+    **dict.fromkeys(("encoder_layerdrop", "decoder_layerdrop"), (0, 0.0)),
+    "static_position_embeddings": (False,),
+    "extra_pos_embeddings": (2,),
+    "scale_embedding": (False, None),
 }
 
 
@@ -82,45 +89,23 @@ _HEADS: dict[type, Table] = {
 
 
 def read_config(keys: Keys) -> BARTConfig:
-    for name, value in FIXED.items():
-        keys.fixed(name, value)
-    keys.fixed("scale_embedding", False, None)
-    for name in ("encoder_layerdrop", "decoder_layerdrop"):
-        keys.fixed(name, 0, 0.0)
-    heads, inner = keys.integer("encoder_attention_heads", 16), keys.integer("encoder_ffn_dim", 4096)
-    decoder_heads, decoder_inner = keys.integer("decoder_attention_heads", 16), keys.integer("decoder_ffn_dim", 4096)
+    for name, values in FIXED.items():
+        keys.fixed(name, *values)
+    shape = fields.read(keys, FIELDS)
+    heads, inner = keys.integer("decoder_attention_heads", 16), keys.integer("decoder_ffn_dim", 4096)
     return BARTConfig(
-        vocab_size=keys.integer("vocab_size"),
-        context=keys.integer("max_position_embeddings", 1024),
-        encoder_layers=keys.integer("encoder_layers", 12, most=MOST_LAYERS),
-        decoder_layers=keys.integer("decoder_layers", 12, most=MOST_LAYERS),
-        heads=heads,
-        width=keys.integer("d_model", 1024),
-        feed_forward=inner,
-        decoder_heads=0 if decoder_heads == heads else decoder_heads,
-        decoder_feed_forward=0 if decoder_inner == inner else decoder_inner,
-        activation=keys.choice("activation_function", ACTIVATIONS, "gelu"),
-        init_std=keys.number("init_std", 0.02, null=True),
-        **{ours: keys.number(theirs, default, below=1) for ours, (theirs, default) in RATES.items()},
-        **{ours: keys.integer(theirs, default, least=0) for ours, (theirs, default) in SPECIAL.items()},
+        **shape,
+        decoder_heads=0 if heads == shape["heads"] else heads,
+        decoder_feed_forward=0 if inner == shape["feed_forward"] else inner,
     )
 
 
 def write_config(config: BARTConfig) -> dict[str, Any]:
     return {
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "d_model": config.width,
-        "encoder_layers": config.encoder_layers,
-        "decoder_layers": config.decoder_layers,
-        "encoder_attention_heads": config.heads,
+        **fields.written(config, FIELDS),
         "decoder_attention_heads": config.decoder_heads or config.heads,
-        "encoder_ffn_dim": config.feed_forward,
         "decoder_ffn_dim": config.decoder_feed_forward or config.feed_forward,
-        "activation_function": WRITTEN[config.activation],
-        "init_std": config.init_std,
         "is_encoder_decoder": True,
-        **{theirs: getattr(config, ours) for ours, (theirs, _) in (RATES | SPECIAL).items()},
     }
 
 

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
+from minigpt.interop.hf import fields
+from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import MOST_LAYERS, Keys
+from minigpt.interop.hf.fields import choice, count, depth, number, rate
+from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
 from minigpt.models import BertConfig
 
 PREFIX = "bert."
+FIELDS = (
+    count("vocab_size", "vocab_size"),
+    count("context", "max_position_embeddings", 512),
+    depth("layers", "num_hidden_layers"),
+    count("heads", "num_attention_heads"),
+    count("width", "hidden_size"),
+    count("feed_forward", "intermediate_size"),
+    count("token_types", "type_vocab_size", 2),
+    choice("activation", "hidden_act", ACTIVATIONS, "gelu"),
+    rate("dropout", "hidden_dropout_prob", 0.1),
+    rate("attention_dropout", "attention_probs_dropout_prob", 0.1),
+    number("norm_eps", "layer_norm_eps", 1e-12),
+    number("init_std", "initializer_range", 0.02),
+)
 
 
 def table(model: Any) -> Table:
@@ -58,42 +74,13 @@ def read_config(keys: Keys) -> BertConfig:
     headless = not keys.stores(beginning="cls")
     keys.fixed("tie_word_embeddings", *([True, False] if headless else [True]))
     keys.fixed("position_embedding_type", "absolute")
-    return BertConfig(
-        vocab_size=keys.integer("vocab_size"),
-        context=keys.integer("max_position_embeddings", 512),
-        layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
-        heads=keys.integer("num_attention_heads"),
-        width=keys.integer("hidden_size"),
-        feed_forward=keys.integer("intermediate_size"),
-        token_types=keys.integer("type_vocab_size", 2),
-        pairs=keys.stores("pooler.dense.weight"),
-        activation=keys.choice("hidden_act", ACTIVATIONS, "gelu"),
-        dropout=keys.number("hidden_dropout_prob", 0.1, below=1),
-        attention_dropout=keys.number("attention_probs_dropout_prob", 0.1, below=1),
-        norm_eps=keys.number("layer_norm_eps", 1e-12),
-        init_std=keys.number("initializer_range", 0.02),
-        truncated_init=False,
-        headless=headless,
-    )
+    shape = fields.read(keys, FIELDS)
+    return BertConfig(**shape, pairs=keys.stores("pooler.dense.weight"), truncated_init=False, headless=headless)
 
 
 def write_config(config: BertConfig) -> dict[str, Any]:
     saved = "BertForPreTraining" if config.pairs else "BertForMaskedLM"
-    return {
-        "architectures": ["BertModel" if config.headless else saved],
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "hidden_size": config.width,
-        "intermediate_size": config.feed_forward,
-        "type_vocab_size": config.token_types,
-        "hidden_act": WRITTEN[config.activation],
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.attention_dropout,
-        "layer_norm_eps": config.norm_eps,
-        "initializer_range": config.init_std,
-    }
+    return {"architectures": ["BertModel" if config.headless else saved], **fields.written(config, FIELDS)}
 
 
 FAMILY = Family(

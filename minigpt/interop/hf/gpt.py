@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import MOST_LAYERS, Keys, words
+from minigpt.interop.hf.fields import Field, choice, count, depth, flag, number, read, written
+from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, as_is, linear, norm, transposed
 from minigpt.models import GPTConfig
 
@@ -13,7 +15,18 @@ PREFIX = "transformer."
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 # Here, and only here, "gelu" is the tanh form.
 ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
-WRITTEN = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+# The settings that GPT and GPT-2 name alike.
+SHAPE = (
+    count("vocab_size", "vocab_size"),
+    count("context", "n_positions"),
+    depth("layers", "n_layer"),
+    count("heads", "n_head"),
+    count("width", "n_embd"),
+    flag("tied", "tie_word_embeddings", True),
+    number("norm_eps", "layer_norm_epsilon", 1e-5),
+    number("init_std", "initializer_range", 0.02),
+)
+FIELDS = (*SHAPE, choice("activation", "afn", ACTIVATIONS, "gelu"))
 ALIASES = {
     "n_embd": "hidden_size",
     "n_positions": "max_position_embeddings",
@@ -62,46 +75,25 @@ def bare(rows: Table, config: Any) -> Table:
     return {name.removeprefix(PREFIX): row for name, row in rows.items()} if config.headless else rows
 
 
-def read_shape(keys: Keys) -> dict[str, Any]:
-    """The settings that GPT and GPT-2 name alike."""
-    tied = keys.flag("tie_word_embeddings", True)
-    return {
-        "vocab_size": keys.integer("vocab_size"),
-        "context": keys.integer("n_positions"),
-        "layers": keys.integer("n_layer", most=MOST_LAYERS),
-        "heads": keys.integer("n_head"),
-        "width": keys.integer("n_embd"),
-        "tied": tied,
-        "headless": not tied and not keys.stores(beginning="lm_head"),
-        "dropout": keys.equal(*DROPOUTS, default=0.1),
-        "norm_eps": keys.number("layer_norm_epsilon", 1e-5),
-        "init_std": keys.number("initializer_range", 0.02),
-    }
+def read_shape(keys: Keys, fields: Iterable[Field]) -> dict[str, Any]:
+    """These settings, and what GPT and GPT-2 share besides."""
+    shape = read(keys, fields)
+    headless = not shape["tied"] and not keys.stores(beginning="lm_head")
+    return shape | {"headless": headless, "dropout": keys.equal(*DROPOUTS, default=0.1)}
+
+
+def write_shape(config: GPTConfig, fields: Iterable[Field], bare_class: str) -> dict[str, Any]:
+    """`read_shape` backwards. Args: `bare_class`: their class without a head."""
+    named = {"architectures": [bare_class]} if config.headless else {}
+    return {**named, **written(config, fields), **dict.fromkeys(DROPOUTS, config.dropout)}
 
 
 def read_config(keys: Keys) -> GPTConfig:
-    activation = keys.choice("afn", ACTIVATIONS, "gelu")
-    return GPTConfig(**read_shape(keys), norm="post", activation=activation, scaled_residual_init=False)
-
-
-def write_shape(config: GPTConfig) -> dict[str, Any]:
-    """`read_shape` backwards."""
-    return {
-        "vocab_size": config.vocab_size,
-        "n_positions": config.context,
-        "n_layer": config.layers,
-        "n_head": config.heads,
-        "n_embd": config.width,
-        "tie_word_embeddings": config.tied,
-        **dict.fromkeys(DROPOUTS, config.dropout),
-        "layer_norm_epsilon": config.norm_eps,
-        "initializer_range": config.init_std,
-    }
+    return GPTConfig(**read_shape(keys, FIELDS), norm="post", scaled_residual_init=False)
 
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
-    named = {"architectures": ["OpenAIGPTModel"]} if config.headless else {}
-    return {**named, **write_shape(config), "afn": WRITTEN[config.activation]}
+    return write_shape(config, FIELDS, "OpenAIGPTModel")
 
 
 def problems(config: Any) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.interop.hf.activations import ACTIVATIONS, WRITTEN
+from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.gpt import ALIASES, HARMLESS, PREFIX, bare, blocks, output, read_shape, write_shape
+from minigpt.interop.hf.fields import choice
+from minigpt.interop.hf.gpt import ALIASES, HARMLESS, PREFIX, SHAPE, bare, blocks, output, read_shape, write_shape
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, norm
 from minigpt.models import GPTConfig
+
+FIELDS = (*SHAPE, choice("activation", "activation_function", ACTIVATIONS, "gelu_new"))
 
 
 def table(model: Any) -> Table:
@@ -22,18 +25,15 @@ def table(model: Any) -> Table:
 
 
 def read_config(keys: Keys) -> GPTConfig:
-    shape = read_shape(keys)
+    shape = read_shape(keys, FIELDS)
     keys.fixed("scale_attn_weights", True)
     keys.fixed("scale_attn_by_inverse_layer_idx", False)
-    inner = keys.integer("n_inner", 4 * shape["width"], null=True)
-    activation = keys.choice("activation_function", ACTIVATIONS, "gelu_new")
-    return GPTConfig(**shape, norm="pre", feed_forward=inner, activation=activation)
+    return GPTConfig(**shape, norm="pre", feed_forward=keys.integer("n_inner", 4 * shape["width"], null=True))
 
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
     inner = None if config.feed_forward == 4 * config.width else config.feed_forward
-    named = {"architectures": ["GPT2Model"]} if config.headless else {}
-    return {**named, **write_shape(config), "n_inner": inner, "activation_function": WRITTEN[config.activation]}
+    return {**write_shape(config, FIELDS, "GPT2Model"), "n_inner": inner}
 
 
 def problems(config: Any) -> list[str]:

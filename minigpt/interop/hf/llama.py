@@ -5,12 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.core.backend import Array
+from minigpt.interop.hf import fields
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import MOST_LAYERS, Keys, words
+from minigpt.interop.hf.fields import count, depth, flag, number, rate
+from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, View, as_is, fused, linear, norm, transposed
 from minigpt.models.llama import LlamaConfig
 
 PREFIX = "model."
+FIELDS = (
+    count("vocab_size", "vocab_size"),
+    count("context", "max_position_embeddings", 2048),
+    depth("layers", "num_hidden_layers"),
+    count("heads", "num_attention_heads"),
+    count("width", "hidden_size"),
+    count("head_width", "head_dim", 0, least=0, null=True),
+    count("feed_forward", "intermediate_size"),
+    flag("tied", "tie_word_embeddings", False),
+    rate("attention_dropout", "attention_dropout", 0, null=True),
+    number("norm_eps", "rms_norm_eps", 1e-6),
+    number("init_std", "initializer_range", 0.02),
+)
 BASE = 10000.0  # of the rotation, where the file says nothing
 # Llama 3.1's scaling of the rotation: what it is called there, and in our configuration.
 SCALING = {
@@ -73,21 +88,11 @@ def read_config(keys: Keys) -> LlamaConfig:
         keys.fixed(name, False, None)
     keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
     keys.fixed("partial_rotary_factor", 1, None)
-    heads, tied = keys.integer("num_attention_heads"), keys.flag("tie_word_embeddings", False)
+    shape = fields.read(keys, FIELDS)
     return LlamaConfig(
-        vocab_size=keys.integer("vocab_size"),
-        context=keys.integer("max_position_embeddings", 2048),
-        layers=keys.integer("num_hidden_layers", most=MOST_LAYERS),
-        heads=heads,
-        width=keys.integer("hidden_size"),
-        kv_heads=keys.integer("num_key_value_heads", heads, null=True),
-        head_width=keys.integer("head_dim", 0, least=0, null=True),
-        feed_forward=keys.integer("intermediate_size"),
-        tied=tied,
-        headless=not tied and not keys.stores(beginning="lm_head"),
-        attention_dropout=keys.number("attention_dropout", 0, below=1, null=True),
-        norm_eps=keys.number("rms_norm_eps", 1e-6),
-        init_std=keys.number("initializer_range", 0.02),
+        **shape,
+        kv_heads=keys.integer("num_key_value_heads", shape["heads"], null=True),
+        headless=not shape["tied"] and not keys.stores(beginning="lm_head"),
         scaled_residual_init=False,
         **_read_rope(keys),
     )
@@ -142,21 +147,11 @@ def write_config(config: LlamaConfig) -> dict[str, Any]:
     named = {"architectures": ["LlamaModel"]} if config.headless else {}
     return {
         **named,
-        "vocab_size": config.vocab_size,
-        "max_position_embeddings": config.context,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
+        **fields.written(config, FIELDS),
         "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_width,
-        "hidden_size": config.width,
-        "intermediate_size": config.feed_forward,
         "hidden_act": "silu",
-        "rms_norm_eps": config.norm_eps,
-        "initializer_range": config.init_std,
-        "attention_dropout": config.attention_dropout,
         "attention_bias": False,
         "mlp_bias": False,
-        "tie_word_embeddings": config.tied,
         "rope_parameters": {**scaling, "rope_theta": config.rope_base},
         "rope_theta": config.rope_base,
         "rope_scaling": scaling if config.rope_factor > 1 else None,

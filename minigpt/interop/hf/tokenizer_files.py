@@ -29,17 +29,12 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "") -> Token
     Args:
         model_type: of its config.json; "" where the folder is not Hugging Face's and nothing is added to a text.
     """
-    tokenizer = _open(folder, vocab_size)
-    if tokenizer is not None and model_type:
+    if tokenizers.find_file(folder) is None:
+        return None
+    tokenizer = without_new_tokens(tokenizers.load(folder), vocab_size)
+    if model_type:
         tokenizer.template = folder_template(folder, tokenizer, model_type)
     return tokenizer
-
-
-def _open(folder: Path, vocab_size: int) -> Tokenizer | None:
-    found = tokenizers.find_file(folder)
-    if found is None:
-        return None
-    return without_new_tokens(tokenizers.load(folder), vocab_size)
 
 
 def without_new_tokens(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
@@ -86,9 +81,6 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context: int) -> None:
         "clean_up_tokenization_spaces": False,
         **names,
     }
-    for name, content in [
-        ("tokenizer.json", data),
-        ("tokenizer_config.json", settings),
-        ("special_tokens_map.json", names),
-    ]:
+    files = {"tokenizer.json": data, "tokenizer_config.json": settings, "special_tokens_map.json": names}
+    for name, content in files.items():
         write_atomically(folder / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")
