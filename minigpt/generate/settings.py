@@ -6,12 +6,12 @@ a field of `Generation`; what it does not compute is refused by name as soon as 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
 
@@ -78,7 +78,31 @@ def _are_ids(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and _is_number(value[1])
+
+
+class _Number(NamedTuple):
+    """Reads a number: from `least` on, or above it, and at most `most`.
+
+    Attributes:
+        words: what the value must be.
+    """
+
+    words: str
+    least: float = -math.inf
+    most: float = math.inf
+    above: bool = False
+    whole: bool = False
+
+    def __call__(self, value: Any) -> float:
+        good = _is_number(value) and self.least <= value <= self.most and not (self.above and value == self.least)
+        if not good or (self.whole and type(value) is not int):
+            raise ValueError(self.words)
+        return value if self.whole else float(value)
 
 
 def _one_id(value: Any) -> int:
@@ -108,16 +132,14 @@ def _sequences(value: Any) -> tuple[Ids, ...]:
 def _biases(value: Any) -> tuple[tuple[Ids, float], ...]:
     """As pairs in JSON, or as a mapping in Python."""
     pairs = list(value.items()) if isinstance(value, Mapping) else value
-    if not isinstance(pairs, (list, tuple)) or not all(
-        isinstance(pair, (list, tuple)) and len(pair) == 2 and _are_ids(pair[0]) and pair[0] and _is_number(pair[1])
-        for pair in pairs
-    ):
+    good = isinstance(pairs, (list, tuple)) and all(_is_pair(pair) and _are_ids(pair[0]) and pair[0] for pair in pairs)
+    if not good:
         raise ValueError("a list of pairs, tokens' ids and what is added to their score")
     return tuple((tuple(ids), float(bias)) for ids, bias in pairs)
 
 
 def _decay(value: Any) -> tuple[int, float]:
-    if not (isinstance(value, (list, tuple)) and len(value) == 2 and type(value[0]) is int and _is_number(value[1])):
+    if not (_is_pair(value) and type(value[0]) is int):
         raise ValueError("a pair, from which token on and by which factor")
     return value[0], float(value[1])
 
@@ -134,63 +156,23 @@ def _stopping(value: Any) -> bool | str:
     return value
 
 
-def _whole(value: Any, least: int) -> int:
-    if type(value) is not int or value < least:
-        raise ValueError(f"a whole number from {least} on")
-    return value
-
-
-def _at_least_one(value: Any) -> int:
-    return _whole(value, 1)
-
-
-def _count(value: Any) -> int:
-    return _whole(value, 0)
-
-
-def _any_number(value: Any) -> float:
-    if not _is_number(value):
-        raise ValueError("a number")
-    return float(value)
-
-
-def _from_zero(value: Any) -> float:
-    if not (_is_number(value) and value >= 0):
-        raise ValueError("a number from 0 on")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if not (_is_number(value) and value > 0):
-        raise ValueError("a number above 0")
-    return float(value)
-
-
-def _share(value: Any) -> float:
-    if not (_is_number(value) and 0 <= value <= 1):
-        raise ValueError("a number from 0 to 1")
-    return float(value)
-
-
-def _positive_share(value: Any) -> float:
-    if not (_is_number(value) and 0 < value <= 1):
-        raise ValueError("a number above 0 and at most 1")
-    return float(value)
-
-
+_SOME, _COUNT = (_Number(f"a whole number from {least} on", least, whole=True) for least in (1, 0))
+_POSITIVE = _Number("a number above 0", 0, above=True)
+_SHARE = _Number("a number from 0 to 1", 0, 1)
+_POSITIVE_SHARE = _Number("a number above 0 and at most 1", 0, 1, above=True)
 READ: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("max_length", "max_new_tokens", "num_beams", "num_return_sequences"), _at_least_one),
-    **dict.fromkeys(("min_length", "min_new_tokens", "top_k"), _count),
-    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), _count),
+    **dict.fromkeys(("max_length", "max_new_tokens", "num_beams", "num_return_sequences"), _SOME),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k"), _COUNT),
+    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), _COUNT),
     **dict.fromkeys(("do_sample", "remove_invalid_values", "renormalize_logits"), _flag),
-    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), _positive),
-    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), _share),
-    **dict.fromkeys(("top_p", "typical_p"), _positive_share),
+    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), _POSITIVE),
+    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), _SHARE),
+    **dict.fromkeys(("top_p", "typical_p"), _POSITIVE_SHARE),
     **dict.fromkeys(("bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"), _one_id),
     **dict.fromkeys(("eos_token_id", "forced_eos_token_id"), _id_or_ids),
     **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), _ids),
-    "temperature": _from_zero,
-    "length_penalty": _any_number,
+    "temperature": _Number("a number from 0 on", 0),
+    "length_penalty": _Number("a number"),
     "early_stopping": _stopping,
     "bad_words_ids": _sequences,
     "sequence_bias": _biases,
@@ -244,10 +226,3 @@ def is_setting(name: str) -> bool:
 def shown(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) < 80 else text[:80] + "…"
-
-
-def differing(settings: Generation) -> dict[str, Any]:
-    """The settings that are not the defaults."""
-    defaults = Generation()
-    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return {name: value for name, value in values.items() if value != getattr(defaults, name)}

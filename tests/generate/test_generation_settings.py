@@ -1,5 +1,6 @@
 """Settings of generation: who wins, what cannot be, what is refused by name."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import minigpt
 from minigpt.core.errors import UserError
-from minigpt.generate.settings import Generation, differing, generation
+from minigpt.generate.settings import Generation, generation
 from minigpt.interop.token_roles import read_generation, read_ids
 
 from ..interop.files import change_config, gpt2_folder
@@ -17,6 +18,12 @@ def said(call, *arguments, **named):
     with pytest.raises(UserError) as error:
         call(*arguments, **named)
     return str(error.value)
+
+
+def differing(settings):
+    """The settings that are not the defaults."""
+    defaults = dataclasses.asdict(Generation())
+    return {name: value for name, value in dataclasses.asdict(settings).items() if value != defaults[name]}
 
 
 def test_the_last_one_wins_and_none_says_nothing():
@@ -48,6 +55,7 @@ def test_what_cannot_be():
     assert "bad_words_ids is [[]]; it must be a list of lists" in said(generation, {"bad_words_ids": [[]]})
     assert "early_stopping is 1;" in said(generation, {"early_stopping": 1})
     assert "length_penalty is NaN" in said(generation, {"length_penalty": float("nan")})
+    assert "length_penalty is 1000" in said(generation, {"length_penalty": 10**400})  # beyond a float64
     assert "cannot be given with it" in said(generation, {"do_sample": True, "num_beams": 2})
     assert "it needs as many num_beams" in said(generation, {"num_return_sequences": 2})
 
