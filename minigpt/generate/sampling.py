@@ -110,27 +110,33 @@ def continuation(
         UserError: see `generate`.
     """
     check_prompt(prompt, model.config.context)
-    source = np.array([prompt])
+    backend, read = backend_of(params.flat), np.array([prompt])
     limit = model.config.vocab_size if vocab_size is None else vocab_size
-    steps = processors(g, prompt=len(prompt), longest=len(prompt) + tokens, source=source, real=None, vocab_size=limit)
-    return _continuation(model, params, list(prompt), tokens, g, steps, seed, limit)
+    longest = len(prompt) + tokens
+    steps = processors(g, prompt=len(prompt), longest=longest, source=read, real=None, vocab_size=limit)
+    run, ids = Run(ops=operations("auto", backend)), backend.asarray(read)
+    state = model.start(params, Batch(ids, ids), min(model.config.context, longest), run)
+    return next_tokens(next_scores(model, params, state, prompt, run), prompt, tokens, g, steps, seed, limit)
 
 
-def _continuation(
-    model: Any,
-    params: Parameters,
-    text: list[int],
+def next_tokens(
+    scores: Generator[np.ndarray, int, None],
+    prompt: Sequence[int],
     tokens: int,
     g: Generation,
     steps: Sequence[Process],
     seed: int | Sequence[int],
     limit: int,
 ) -> Iterator[int]:
-    rng = np.random.default_rng(seed)
-    scores = next_scores(model, params, text, tokens)
-    logits = next(scores) if tokens else None
+    """Yield at most `tokens` ids below `limit` that follow `prompt`, as the settings and `steps` choose them.
+
+    Args:
+        scores: see `next_scores`.
+    """
+    rng, text = np.random.default_rng(seed), list(prompt)
     for n in range(tokens):
-        logits = logits[:limit] if g.remove_invalid_values else checked_scores(logits[:limit])
+        logits = (scores.send(text[-1]) if n else next(scores))[:limit]
+        logits = logits if g.remove_invalid_values else checked_scores(logits)
         logits = process(logits[None], np.array([text]), steps)[0] if steps else logits
         if g.do_sample:
             probabilities = drawing_probabilities(logits, g)
@@ -141,21 +147,22 @@ def _continuation(
         if token in g.eos_token_id:
             return
         text.append(token)
-        if n + 1 < tokens:
-            logits = scores.send(token)
 
 
-def next_scores(model: Any, params: Parameters, prompt: Sequence[int], tokens: int) -> Generator[np.ndarray, int, None]:
+def next_scores(
+    model: Any, params: Parameters, state: Any, prompt: Sequence[int], run: Run
+) -> Generator[np.ndarray, int, None]:
     """Yield the scores (V,) of what follows `prompt`; send the token that was chosen to get the next ones.
 
     As long as the text fits the context, only the new token goes through the model. Once it does not, the window slides
     with every token; then each token has another position than before, and the whole window goes through again.
+
+    Args:
+        state: what `model.start` gave.
     """
     context, backend = model.config.context, backend_of(params.flat)
-    run = Run(ops=operations("auto", backend))
     ids = list(prompt)
     new = backend.asarray(np.asarray([ids]))
-    state = model.start(params, Batch(new, new), min(context, len(ids) + tokens), run)
     while len(ids) <= context:
         logits, state = model.step(params, new, state)
         ids.append((yield backend.to_host(logits[0])))

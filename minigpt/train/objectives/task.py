@@ -235,14 +235,13 @@ class TaskObjective(Objective):
         return self.encoded(self.task.read(sources[0], split))
 
     def encoded(self, examples: Sequence[Any]) -> TaskExamples:
-        rows, owners = [], []
-        for number, example in enumerate(examples):
-            made = self.encode(example)
-            rows += made
-            owners += [number] * len(made)
+        made = [self.encode(example) for example in examples]
+        rows = [row for some in made for row in some]
+        owners = np.repeat(np.arange(len(made)), [len(some) for some in made])
         lengths = np.array([row.length for row in rows])
-        cut = sum(row.cut for row in rows)
-        return TaskExamples(list(examples), [row.content for row in rows], np.array(owners), lengths, cut)
+        return TaskExamples(
+            list(examples), [row.content for row in rows], owners, lengths, sum(row.cut for row in rows)
+        )
 
     def batch(self, data: TaskExamples, rows: int, *, seed: int, step: int, part: int, first_row: int) -> Any:
         """The rows from place `first_row` of the run on: every row once, then every row again in another order."""

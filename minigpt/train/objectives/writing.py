@@ -17,8 +17,8 @@ from minigpt.data.encoded import Tokens
 from minigpt.data.ngram import KneserNey
 from minigpt.data.seq2seq import Seq2SeqBatch, seq2seq_batch
 from minigpt.generate import beam
-from minigpt.generate.processors import checked_scores, process, processors
-from minigpt.generate.sampling import drawing_probabilities, text_pieces
+from minigpt.generate.processors import processors
+from minigpt.generate.sampling import next_scores, next_tokens, text_pieces
 from minigpt.generate.settings import generation
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.objectives.base import Objective, Seed
@@ -127,23 +127,15 @@ def write(
     if len(source) > c.context:
         raise UserError(f"the source has {len(source)} tokens, but the model's context is {c.context}; shorten it")
     longest = min(settings.tokens + 1, c.context)  # with the decoder's start
-    batch = Seq2SeqBatch(backend.asarray(np.array([source])), backend.asarray(np.array([[c.start]])))
+    read, start = np.array([source]), np.array([[c.start]])
     run = Run(ops=operations("auto", backend))
-    state = model.start(params, batch, longest, run)
-    g = generation(settings.drawing)
-    steps = processors(g, prompt=1, longest=longest, source=np.array([source]), real=None, vocab_size=vocab_size)
+    state = model.start(params, Seq2SeqBatch(backend.asarray(read), backend.asarray(start)), longest, run)
+    g = generation(settings.drawing, {"do_sample": True, "eos_token_id": c.eos})
+    steps = processors(g, prompt=1, longest=longest, source=read, real=None, vocab_size=vocab_size)
     if settings.beams:
         search = beam.Search(settings.beams, settings.length_penalty, settings.penalty, max_length=longest)
-        start = np.array([[c.start]])
         found = beam.generate(model, params, state, start, search, eos=c.eos, vocab_size=vocab_size, steps=steps)
         yield from found[0].ids[1:]
-        return
-    rng, text = np.random.default_rng(seed), [c.start]
-    for _ in range(longest - 1):
-        logits, state = model.step(params, backend.asarray(np.array([text[-1:]])), state)
-        scores = checked_scores(backend.to_host(logits[0])[:vocab_size])
-        p = drawing_probabilities(process(scores[None], np.array([text]), steps)[0], g)
-        text.append(int(rng.choice(len(p), p=p)))
-        yield text[-1]
-        if text[-1] == c.eos:
-            return
+    else:
+        scores = next_scores(model, params, state, [c.start], run)
+        yield from next_tokens(scores, [c.start], longest - 1, g, steps, seed, vocab_size)
