@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from minigpt.blocks.run import Run
+from minigpt.core.backend import Array
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
 from minigpt.models.model import Model
@@ -48,38 +49,64 @@ class Score(NamedTuple):
         return self.loss * self.tokens / math.log(2) / text_bytes if text_bytes else math.inf
 
 
-def mean_loss(
+class Passed(NamedTuple):
+    """What a forward pass of one batch gives; `said` is what was asked for of its cache, on the CPU."""
+
+    loss: float
+    counts: dict[str, int]
+    measures: Measures
+    said: Any
+
+
+def forward_all(
     model: Model,
     params: Parameters,
     batches: Sequence[Callable[[], Any]],
+    denominators: dict[str, int],
+    read: Callable[[Any], Array | None],
     *,
     threads: ThreadPool,
     passes: Passes = PLAIN,
     on_batch: Callable[[], object] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
-) -> Score | None:
-    """Score all batches together: each term of the loss is averaged over its items in all of them.
+) -> list[Passed] | None:
+    """Pass batches forward, and return what each of them gives, in order.
 
     Args:
         batches: functions that make them (see `minigpt.train.objectives`); each thread takes whole batches.
+        denominators: what each term of the loss is divided by.
+        read: what else is wanted of a pass, taken from its cache.
         on_batch: called when a batch is done (for a progress bar).
         should_stop: asked before each batch; once it says yes, the result is None.
     """
-    counts = sum((Counter(make().counts()) for make in batches), Counter())
-    run = Run(denominators={term: max(n, 1) for term, n in counts.items()}, ops=passes.operations)
-    weights = passes.weights(params)
+    run, weights = Run(denominators=denominators, ops=passes.operations), passes.weights(params)
 
-    def score(make: Callable[[], Any]) -> tuple[float, Measures]:
+    def passed(make: Callable[[], Any]) -> Passed:
         if should_stop():
-            return 0.0, {}
-        loss, cache = model.forward(weights, passes.on_device(make()), run)
+            return Passed(0.0, {}, {}, None)
+        batch = make()
+        loss, cache = model.forward(weights, passes.on_device(batch), run)
+        said = read(cache)
         on_batch()
-        return loss, model.measures(cache)
+        host = None if said is None else passes.backend.to_host(said)
+        return Passed(loss, batch.counts(), model.measures(cache), host)
 
-    results = threads.map(score, batches)
-    if should_stop():
+    results = threads.map(passed, batches)
+    return None if should_stop() else results
+
+
+def mean_loss(model: Model, params: Parameters, batches: Sequence[Callable[[], Any]], **how: Any) -> Score | None:
+    """Score all batches together: each term of the loss is averaged over its items in all of them.
+
+    Args:
+        how: see `forward_all`.
+    """
+    counts = sum((Counter(make().counts()) for make in batches), Counter())
+    denominators = {term: max(n, 1) for term, n in counts.items()}
+    passed = forward_all(model, params, batches, denominators, lambda cache: None, **how)
+    if passed is None:
         return None
     total: Measures = {}
-    for _, measures in results:
-        add_measures(total, measures)
-    return Score(math.fsum(loss for loss, _ in results), dict(counts), means(total))
+    for one in passed:
+        add_measures(total, one.measures)
+    return Score(math.fsum(one.loss for one in passed), dict(counts), means(total))

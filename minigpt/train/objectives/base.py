@@ -88,13 +88,14 @@ class Objective:
         raise NotImplementedError
 
     def evaluate(
-        self, model: Model, params: Parameters, batches: Makers, *, final: bool = False, **how: Any
+        self, model: Model, params: Parameters, batches: Sequence[Any], *, final: bool = False, **how: Any
     ) -> Score | None:
         """The score of all batches; None if it was stopped. An objective whose scores are no sums has its own.
 
         Args:
+            batches: what `evaluation_batches` gave.
             final: whether training is over, and there is time to look closer.
-            how: see `minigpt.train.loss.mean_loss`.
+            how: see `minigpt.train.loss.forward_all`.
         """
         return mean_loss(model, params, batches, **how)
 

@@ -12,13 +12,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigpt.blocks.dispatch import operations
-from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures, add_measures, means
@@ -30,9 +28,9 @@ from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs, Told
 from minigpt.tokenizers import Tokenizer
-from minigpt.train.loss import Score
-from minigpt.train.objectives.base import Makers, Objective, Report, Seed
-from minigpt.train.passes import PLAIN, Passes
+from minigpt.train.loss import Score, forward_all
+from minigpt.train.objectives.base import Objective, Report, Seed
+from minigpt.train.passes import Passes
 from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.threads import ThreadPool
 
@@ -86,12 +84,16 @@ class TaskData(NamedTuple):
     fingerprint: str
 
 
-class Part(NamedTuple):
-    """A batch for evaluation, and which rows of which data it holds."""
+@dataclass(frozen=True)
+class Part:
+    """Makes a batch for evaluation, of the rows of some data that have these numbers."""
 
-    batch: Any
-    numbers: list[int]
     data: TaskExamples
+    numbers: list[int]
+    collate: Callable[..., Any]
+
+    def __call__(self) -> Any:
+        return self.collate(self.data, self.numbers, train=False)
 
 
 class Gathered(NamedTuple):
@@ -238,10 +240,8 @@ class TaskObjective(Objective):
         made = [self.encode(example) for example in examples]
         rows = [row for some in made for row in some]
         owners = np.repeat(np.arange(len(made)), [len(some) for some in made])
-        lengths = np.array([row.length for row in rows])
-        return TaskExamples(
-            list(examples), [row.content for row in rows], owners, lengths, sum(row.cut for row in rows)
-        )
+        contents, lengths = [row.content for row in rows], np.array([row.length for row in rows])
+        return TaskExamples(list(examples), contents, owners, lengths, sum(row.cut for row in rows))
 
     def batch(self, data: TaskExamples, rows: int, *, seed: int, step: int, part: int, first_row: int) -> Any:
         """The rows from place `first_row` of the run on: every row once, then every row again in another order."""
@@ -266,23 +266,19 @@ class TaskObjective(Objective):
         rows = [data.rows[i] for i in numbers]
         return self.collate(rows, [data.examples[data.owners[i]] for i in numbers], train=train)
 
-    def evaluation_batches(self, data: TaskExamples, rows: int, limit: int | None = None) -> Makers:
+    def evaluation_batches(self, data: TaskExamples, rows: int, limit: int | None = None) -> Sequence[Part]:
         """All of the data, whatever the limit, rows of similar length together."""
         order = np.argsort(data.lengths, kind="stable").tolist()
-        groups = [order[i : i + rows] for i in range(0, len(order), rows)]
-        return [partial(self._part, data, group) for group in groups]
-
-    def _part(self, data: TaskExamples, numbers: list[int]) -> Part:
-        return Part(self._batch(data, numbers, train=False), numbers, data)
+        return [Part(data, order[i : i + rows], self._batch) for i in range(0, len(order), rows)]
 
     def evaluate(
-        self, model: Any, params: Parameters, batches: Makers, *, final: bool = False, **how: Any
+        self, model: Any, params: Parameters, batches: Sequence[Part], *, final: bool = False, **how: Any
     ) -> Score | None:
         """Answer all batches and score the predictions by the task's metrics; None if it was stopped.
 
         Args:
             final: whether training is over: some tasks look closer then.
-            how: see `gather`.
+            how: see `minigpt.train.loss.forward_all`.
         """
         gathered = self.gather(model, params, batches, **how)
         if gathered is None:
@@ -297,50 +293,21 @@ class TaskObjective(Objective):
         """The examples that the metrics look at, and the predictions for them."""
         return gathered.data.examples, self.predictions(gathered.data, gathered.answers)
 
-    def gather(
-        self,
-        model: Any,
-        params: Parameters,
-        batches: Makers,
-        *,
-        threads: ThreadPool,
-        passes: Passes = PLAIN,
-        on_batch: Callable[[], object] = lambda: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> Gathered | None:
-        """Pass all batches through the model (see `minigpt.train.loss.mean_loss`); None if it was stopped."""
-        weights = passes.weights(params)
-
-        def work(make: Callable[[], Part]) -> tuple[Part, float, Measures, Array | None] | None:
-            if should_stop():
-                return None
-            part = make()
-            passed = part, *self._passed(model, weights, part.batch, passes)
-            on_batch()
-            return passed
-
+    def gather(self, model: Model, params: Parameters, batches: Sequence[Part], **how: Any) -> Gathered | None:
+        """Pass all batches through the model (see `minigpt.train.loss.forward_all`); None if it was stopped."""
+        sums = dict.fromkeys(batches[0]().counts(), 1)
+        passed = forward_all(model, params, batches, sums, self.answers, **how)
+        if passed is None:
+            return None
         loss, counts, measures = 0.0, Counter[str](), Measures()
         answers: dict[int, np.ndarray] = {}
-        for result in threads.map(work, batches):
-            if result is None:
-                return None
-            part, part_loss, more, said = result
-            loss += part_loss
-            counts.update(part.batch.counts())
-            add_measures(measures, more)
-            answers |= {} if said is None else dict(zip(part.numbers, said, strict=True))
-        items = next(iter(counts.values()), 0)
-        score = Score(loss / max(items, 1), dict(counts), means(measures))
-        return Gathered(score, part.data, [answers[i] for i in range(len(answers))])
-
-    def _passed(
-        self, model: Model, params: Parameters, batch: Any, passes: Passes
-    ) -> tuple[float, Measures, Array | None]:
-        """The sum of a batch's losses, its measures, and the model's answers on the CPU."""
-        run = Run(ops=passes.operations, denominators={term: 1 for term in batch.counts()})
-        loss, cache = model.forward(params, passes.on_device(batch), run)
-        said = self.answers(cache)
-        return loss, model.measures(cache), None if said is None else backend_of(params.flat).to_host(said)
+        for part, one in zip(batches, passed, strict=True):
+            loss += one.loss
+            counts.update(one.counts)
+            add_measures(measures, one.measures)
+            answers |= {} if one.said is None else dict(zip(part.numbers, one.said, strict=True))
+        score = Score(loss / max(next(iter(counts.values())), 1), dict(counts), means(measures))
+        return Gathered(score, batches[0].data, [answers[i] for i in range(len(answers))])
 
     def values(self, examples: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
         """Every metric of the task, without its interval; none where labels are unknown, or nothing was predicted."""
