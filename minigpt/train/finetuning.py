@@ -34,7 +34,6 @@ _WIDE = 512  # narrower models follow a recipe for small ones
 class Recipe(NamedTuple):
     """How a model is fine-tuned: epochs, the part of all steps that warms up, and settings by section."""
 
-    name: str
     epochs: int
     warmup: float
     settings: dict[str, Any]
@@ -49,7 +48,7 @@ def recipe_for(family: str, width: int, task: str) -> Recipe:
         settings.pop("objective", None)  # λ weighs language against labels, and here is language alone
     if family == "bart" and TASKS[task].kind in (Summary, Translation):
         settings.setdefault("model", {})["label_smoothing"] = 0.1
-    return Recipe(name, settings.pop("epochs"), settings.pop("warmup"), settings)
+    return Recipe(settings.pop("epochs"), settings.pop("warmup"), settings)
 
 
 class Request(NamedTuple):

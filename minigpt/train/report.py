@@ -47,7 +47,7 @@ class Reporter:
         c = self.config
         self.pace.tokens += done.tokens
         self.pace.seconds += seconds
-        if is_due(state.step, c.train.log_every):
+        if state.step % c.train.log_every == 0:
             paced = {"tokens": state.tokens} if c.train.ramp_tokens or c.schedule.tokens else {}
             self.log.line(step=state.step, loss=done.loss, **done.update, **paced, **done.measures)
         shown = "".join(f"{name} {value:.3f}, " for name, value in done.measures.items())

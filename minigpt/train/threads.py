@@ -14,6 +14,8 @@ from minigpt.core import workspace
 from minigpt.fast import team
 
 _T = TypeVar("_T")
+# For np.errstate: no warnings of numbers that are not finite.
+QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
 
 
 class ThreadPool:
@@ -47,7 +49,7 @@ class ThreadPool:
         """
 
         def work(*one: object) -> _T:
-            with quiet():
+            with np.errstate(**QUIET):
                 return function(*one)
 
         return list((map if self._executor is None else self._executor.map)(work, *arguments))
@@ -60,8 +62,3 @@ class ThreadPool:
         else:
             with team.formed(self._executor, self.count):
                 yield
-
-
-def quiet() -> np.errstate:
-    """No warnings of numbers that are not finite."""
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")

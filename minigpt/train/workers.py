@@ -34,7 +34,7 @@ from minigpt.models.model import Model
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
 from minigpt.train.optimizer import AdamW, squared_norm
 from minigpt.train.passes import PLAIN, Passes
-from minigpt.train.threads import ThreadPool, quiet
+from minigpt.train.threads import QUIET, ThreadPool
 
 _T_co = TypeVar("_T_co", covariant=True)
 _T = TypeVar("_T")
@@ -180,8 +180,8 @@ class Workers:
         for number, batch in enumerate(batches):
             common = number == 0, number == len(batches) - 1, draws, measures is not None, scale
             tasks = [ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)]
-            # too few rows to cut: the members share out heads and blocks of rows
-            results = self.together(tasks) if shards > 1 else [self.alone(tasks[0])]
+            # where there are too few rows to cut, the members share out heads and blocks of rows
+            results = [self.alone(tasks[0])] if shards == 1 < self.count else self.together(tasks)
             loss += sum(part for part, _ in results)
             for _, more in results:
                 add_measures(total, more)
@@ -262,5 +262,5 @@ def make_workers(trained: Trained, threads: ThreadPool, *, processes: bool) -> W
 
 def _done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
     """What a task comes to that this member does."""
-    with quiet():
+    with np.errstate(**QUIET):
         return task(members[number])

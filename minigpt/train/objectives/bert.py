@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from minigpt.core.measures import means
 from minigpt.core.params import Parameters
 from minigpt.data import text
 from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids
+from minigpt.data.dataset import Dataset
 from minigpt.data.document_shards import Documents, encode_documents
 from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
@@ -24,14 +25,6 @@ from minigpt.train.settings import RunConfig, SampleConfig
 _MASK = "[MASK]"
 _SHOWN = 3  # examples in a sample
 _SAME = 0  # the seed of what must not depend on the run's: validation examples
-
-
-class BertDataset(NamedTuple):
-    """The first documents of the text, and the last ones."""
-
-    train: Documents
-    validation: Documents
-    fingerprint: str
 
 
 class BertObjective(Objective):
@@ -50,13 +43,13 @@ class BertObjective(Objective):
         if config.sample.prompt:
             self._prompt(config.sample.prompt)
         self._training: tuple[Documents, int, Examples] | None = None
-        self._dataset: BertDataset | None = None
+        self._dataset: Dataset | None = None
 
-    def load(self) -> BertDataset:
+    def load(self) -> Dataset:
         data = self.config.data
         documents, fingerprint = self._documents(data.sources)
         parts = documents.split(data.validation_fraction, least=self._least)
-        self._dataset = BertDataset(*parts, fingerprint)
+        self._dataset = Dataset(*parts, self.tokenizer, fingerprint)
         return self._dataset
 
     def read(self, sources: Sequence[str]) -> Documents:
@@ -91,8 +84,8 @@ class BertObjective(Objective):
             count = min(count, max(1, limit // self.config.model.context))  # they are in random order
         return [partial(examples.batch, start, min(rows, count - start)) for start in range(0, count, rows)]
 
-    def about(self, dataset: BertDataset) -> str:
-        train = dataset.train
+    def about(self, dataset: Dataset) -> str:
+        train: Documents = dataset.train
         guess = self._guesses(train, self.evaluation_batches(dataset.validation, 64))
         return (
             f"{train.tokens:,} training tokens in {train.count:,} documents ({self.tokenizer.vocab_size} different), "

@@ -23,6 +23,7 @@ from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
 from minigpt.core.settings import at_least, choice
 from minigpt.data.batch import pad_rows
+from minigpt.data.dataset import Dataset
 from minigpt.models.model import Model
 from minigpt.tasks import TASKS
 from minigpt.tasks import metrics as task_metrics
@@ -76,12 +77,6 @@ class TaskExamples(NamedTuple):
     owners: np.ndarray
     lengths: np.ndarray
     cut: int
-
-
-class TaskData(NamedTuple):
-    train: TaskExamples
-    validation: TaskExamples
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -213,7 +208,7 @@ class TaskObjective(Objective):
 
     # ---- the contract -----------------------------------------------------------------------------------------------
 
-    def load(self) -> TaskData:
+    def load(self) -> Dataset:
         folder = self.config.data.sources[0]
         train, validation = (self.task.read(folder, split) for split in ("train", "dev"))
         for split, examples in (("train", train), ("dev", validation)):
@@ -222,7 +217,8 @@ class TaskObjective(Objective):
         train = self._chosen(train)
         self.check_train(train)
         whole = repr((self.task.name, train, validation)).encode()
-        return TaskData(self.encoded(train), self.encoded(validation), hashlib.sha256(whole).hexdigest())
+        parts = self.encoded(train), self.encoded(validation)
+        return Dataset(*parts, self.tokenizer, hashlib.sha256(whole).hexdigest())
 
     def _chosen(self, examples: list[Any]) -> list[Any]:
         """As many as are to be learned from, in an order of their own."""
@@ -327,13 +323,13 @@ class TaskObjective(Objective):
         assert gathered is not None  # nobody stopped it
         return self.predictions(gathered.data, gathered.answers)
 
-    def about(self, dataset: TaskData) -> str:
-        rows = len(dataset.train.rows)
-        of = "them" if rows == len(dataset.train.examples) else f"their {rows:,} rows"
-        cut = f" ({dataset.train.cut:,} of {of} cut to the context)" if dataset.train.cut else ""
+    def about(self, dataset: Dataset) -> str:
+        train: TaskExamples = dataset.train
+        of = "them" if len(train.rows) == len(train.examples) else f"their {len(train.rows):,} rows"
+        cut = f" ({train.cut:,} of {of} cut to the context)" if train.cut else ""
         return (
-            f"{self.task.name} ({self.task.about}), {len(dataset.train.examples):,} training examples of "
-            f"{int(dataset.train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"
+            f"{self.task.name} ({self.task.about}), {len(train.examples):,} training examples of "
+            f"{int(train.lengths.mean())} tokens on average{cut}, {len(dataset.validation.examples):,} for dev"
         )
 
     def report(self, score: Score, data: TaskExamples) -> Report:
