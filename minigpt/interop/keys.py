@@ -90,7 +90,7 @@ class Keys:
     ):
         self._values, self._path, self._stored, self._aliases = values, path, stored, aliases
         self._asked: set[str] = set()
-        self._unknown: list[str] = []
+        self._sections: dict[str, Keys] = {}
 
     def get(self, name: str, default: Any = None, *, null: bool = True) -> Any:
         """A value as it stands; `default` where the key is absent or, if that is allowed, null."""
@@ -155,11 +155,8 @@ class Keys:
         value = self.get(name)
         if not isinstance(value, dict):
             raise self.refusal(name, "it must be an object with keys of its own")
-        return Keys(value, f"{self._path}: {name}")
-
-    def finish_section(self, name: str, section: Keys) -> None:
-        """What nobody asked for in the section counts as unknown here."""
-        self._unknown += [f"{name}.{key}" for key in section.unasked()]
+        self._sections[name] = Keys(value, f"{self._path}: {name}")
+        return self._sections[name]
 
     def refusal(self, name: str, why: str) -> UserError:
         name = self._written(name)
@@ -180,7 +177,7 @@ class Keys:
                 self.fixed(name, *values)
         known = HARMLESS | frozenset(harmless)
         unread = [name for name in self.unasked() if name not in known and not is_setting(name)]
-        return unread + self._unknown
+        return unread + [f"{name}.{key}" for name, inner in self._sections.items() for key in inner.unasked()]
 
     def _written(self, name: str) -> str:
         """What the file calls the key."""

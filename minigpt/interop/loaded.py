@@ -18,7 +18,7 @@ import numpy as np
 from minigpt import tokenizers
 from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
-from minigpt.core.backend import Array, backend_of, get_backend
+from minigpt.core.backend import Array, array_module, backend_of, get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.fast import team
@@ -90,7 +90,6 @@ class Loaded:
             inputs: the further arrays that the model's family takes (see `minigpt.interop.adapters`).
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        self._check_length(arrays)
         with team.of_all_cores():
             return self._adapter.logits(self.model, self.params, arrays, self._run)
 
@@ -109,7 +108,6 @@ class Loaded:
             raise UserError(
                 f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
             )
-        self._check_length(arrays)
         return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
 
     def embed(
@@ -155,7 +153,6 @@ class Loaded:
                 what the model should say after seeing input_ids[:, :t].
         """
         arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
-        self._check_length(arrays)
         batch = self._adapter.batch(self.model, arrays)
         with team.of_all_cores():
             loss, cache = self.model.forward(self.params, batch, self._run)
@@ -188,8 +185,11 @@ class Loaded:
                 computed.
         """
         given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **settings)
-        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, self.settings(**given), seed)
+        arrays = self._arrays(False, input_ids=input_ids, attention_mask=attention_mask, **settings)
+        g = self.settings(**given)
+        if g.do_sample:
+            arrays = {name: array_module(x).repeat(x, g.num_return_sequences, axis=0) for name, x in arrays.items()}
+        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, g, seed)
 
     def settings(self, **given: Any) -> Generation:
         """The settings of generation: those given, the model's own, transformers' defaults.
@@ -200,9 +200,11 @@ class Loaded:
         ids = self.ids or self._adapter.known_ids(self.model)
         return generation(self.generation or {}, ids, given)
 
-    def _arrays(self, **inputs: Any) -> dict[str, Array]:
+    def _arrays(self, fit: bool = True, /, **inputs: Any) -> dict[str, Array]:
         """The inputs that were given, on the model's backend.
 
+        Args:
+            fit: whether the rows must fit the context.
         Raises:
             UserError: the family takes no input of that name, or the shapes do not fit.
         """
@@ -216,13 +218,10 @@ class Loaded:
                 raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
             if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
                 raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
-        return arrays
-
-    def _check_length(self, arrays: Mapping[str, Array]) -> None:
-        """Raise UserError for rows that are longer than the context."""
         tokens, context = arrays["input_ids"].shape[1], self.model.config.context
-        if tokens > context:
+        if fit and tokens > context:
             raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
+        return arrays
 
     def predict(self, examples: Sequence[Any]) -> list[Any]:
         """What a fine-tuned model answers: the class in words, the score, the option's number, or the text.

@@ -9,6 +9,7 @@ An adapter is a module with
     batch(model, inputs)                the batch for the model's `forward`, from the inputs and the labels
     known_ids(model)                    the ids that its configuration names, under Hugging Face's names
     generate_ids(model, params, inputs, run, g, seed)   see `minigpt.interop.adapters.generation`; `g` is a `Generation`
+                                                    and `inputs` has a row for each of the texts to be drawn
 
 `minigpt.load` finds it by the family of the model.
 """

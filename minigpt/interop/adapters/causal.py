@@ -58,8 +58,6 @@ def generate_ids(
 ) -> np.ndarray:
     """Continue every row, left-padded to one length: (B, T) to (B, T + new), padding after a row has ended."""
     backend, context = backend_of(params.flat), model.config.context
-    if g.do_sample:
-        inputs = {name: np.repeat(backend.to_host(x), g.num_return_sequences, axis=0) for name, x in inputs.items()}
     text = backend.to_host(inputs["input_ids"])
     lengths = _real_lengths(inputs, text.shape, backend)
     new = count_new(g, text.shape[1], context)

@@ -62,14 +62,12 @@ def generate_ids(
 ) -> np.ndarray:
     """Write about every row, from the decoder's start token on: (B, S) to (B, 1 + new), padding after a row's end."""
     c, backend = model.config, backend_of(params.flat)
-    if g.do_sample:
-        inputs = {name: np.repeat(backend.to_host(x), g.num_return_sequences, axis=0) for name, x in inputs.items()}
     new = count_new(g, 1, c.context)
     if new >= c.context:
         raise UserError(f"{new} new tokens and the decoder's start do not fit a context of {c.context}")
     source = backend.to_host(inputs["input_ids"])
     steps = processors(g, prompt=1, longest=1 + new, source=source, real=None, vocab_size=c.vocab_size)
-    state = model.start(params, batch(model, {name: backend.asarray(x) for name, x in inputs.items()}), new + 1, run)
+    state = model.start(params, batch(model, inputs), new + 1, run)
     text = np.full((len(source), 1), decoder_start(g, c.start))
     return generate_rows(model, params, state, text, text, g, steps, new=new, seed=seed)
 

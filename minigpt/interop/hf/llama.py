@@ -127,7 +127,6 @@ def _spelled(keys: Keys, name: str) -> dict[str, Any]:
                 rope[ours] = _old_context(keys, inner, theirs)
             else:
                 rope[ours] = inner.number(theirs)
-    keys.finish_section(name, inner)
     return rope
 
 
