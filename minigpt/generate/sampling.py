@@ -72,9 +72,6 @@ def generate(
     prompt: Sequence[int],
     tokens: int,
     *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
     seed: int | Sequence[int] = 0,
     vocab_size: int | None = None,
     **settings: Any,
@@ -83,15 +80,14 @@ def generate(
 
     Args:
         vocab_size: draw only ids below it (a tokenizer may have fewer tokens than the model has rows).
-        settings: further ones of `minigpt.generate.settings.Generation`, such as `repetition_penalty` or `min_p`.
+        settings: those of `minigpt.generate.settings.Generation`, such as `temperature` or `min_p`; by default any
+            token may be drawn, as the model's scores have it.
     Raises:
         UserError: the prompt is empty or longer than the model's context, a setting is out of range, or the model's
             scores are not finite.
     """
-    if not (temperature >= 0 and top_k >= 0 and 0 < top_p <= 1):
-        raise UserError("temperature and top_k must not be negative, and top_p must be above 0 and at most 1")
-    drawing = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    return continuation(model, params, prompt, tokens, generation(drawing, settings), seed=seed, vocab_size=vocab_size)
+    g = generation({"do_sample": True, "top_k": 0}, settings)
+    return continuation(model, params, prompt, tokens, g, seed=seed, vocab_size=vocab_size)
 
 
 def continuation(
