@@ -17,6 +17,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
 from minigpt.interop import llama2c
 from minigpt.interop.hf.writing import write_model
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.interop.token_roles import write_generation
 from minigpt.tokenizers import fingerprint
@@ -24,7 +25,7 @@ from minigpt.tokenizers.base import check_fit
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.families import FAMILIES
 from minigpt.train.log import RunLog
-from minigpt.train.run_folder import fill_run, find_model
+from minigpt.train.run_folder import fill_run
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,8 +11,8 @@ from minigpt.cli.common import only_text, out_path, show
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, read_text, write_new
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
-from minigpt.train.run_folder import find_model
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,12 +15,13 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
 from minigpt.data.dataset import check_sources
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks.world import task_folder
 from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.families import make_objective
 from minigpt.train.passes import Passes
-from minigpt.train.run_folder import find_model, is_run
+from minigpt.train.run_folder import is_run
 from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import check_same_text
 

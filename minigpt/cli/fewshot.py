@@ -15,10 +15,10 @@ from minigpt.core.progress import progress_bar
 from minigpt.evaluate.fewshot import DoesNotFit, Shots, few_shot
 from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.task_data import TaskData, draw
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks.labels import Labelled
 from minigpt.tasks.prompts import SHOWN
-from minigpt.train.run_folder import find_model
 
 
 def run(args: argparse.Namespace) -> None:

@@ -17,12 +17,13 @@ from minigpt.cli.task_examples import find_task
 from minigpt.cli.train import announce, stop_on_signals
 from minigpt.core.errors import UserError
 from minigpt.evaluate.finetune_run import Outcome, conclude, concluded, prepare, train
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 from minigpt.tasks import TASKS
 from minigpt.tasks.world import task_folder
 from minigpt.train.finetuning import Request
 from minigpt.train.opening import open_run
-from minigpt.train.run_folder import check_target, find_model, find_run
+from minigpt.train.run_folder import check_target, find_run
 from minigpt.train.trainer import Trainer
 
 

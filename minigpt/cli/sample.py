@@ -10,8 +10,8 @@ from minigpt.cli.abilities import WRITE
 from minigpt.cli.common import only_text
 from minigpt.core.backend import get_backend
 from minigpt.generate.settings import shown
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
-from minigpt.train.run_folder import find_model
 
 GIVEN = ("tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "no_repeat_ngram", "beams")
 

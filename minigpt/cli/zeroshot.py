@@ -18,11 +18,12 @@ from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.skill import Curve, skill_curves
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, needs_others, zero_shot
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 from minigpt.tasks.prompts import ASKED
 from minigpt.tasks.world import MADE
 from minigpt.train.checkpoint import checkpoint_paths
-from minigpt.train.run_folder import find_model, find_run
+from minigpt.train.run_folder import find_run
 
 
 def run(args: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from minigpt.fast import team
 from minigpt.generate.embedding import embed_rows, encode_texts
 from minigpt.generate.settings import Generation, generation, is_setting
 from minigpt.interop.adapters import ADAPTERS, adapter_of, seq2seq
+from minigpt.interop.hub import fetch, is_hub_name
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
 from minigpt.interop.token_roles import read_generation, read_ids
@@ -297,7 +298,8 @@ def load(
 
     Args:
         path: a run (with `train.best` at its best checkpoint, else at its newest), a checkpoint's folder, a Hugging
-            Face folder, a model of llama2.c, or a folder with GPT's released arrays.
+            Face folder, a model of llama2.c, a folder with GPT's released arrays, or, where there is no such path,
+            the name of a model on a hub, "owner/name" or "owner/name@revision" (see `minigpt.interop.hub`).
         dtype: of the parameters; None takes the precision that they are stored in (float32 for half precision).
         tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
         skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.
@@ -306,7 +308,7 @@ def load(
     Raises:
         UserError: it is none of these, it is damaged, or tokenizer and model do not fit together.
     """
-    path = Path(path).resolve()
+    path = (fetch(str(path)) if is_hub_name(str(path)) else Path(path)).resolve()
     is_checkpoint = path.parent.name == "checkpoints" and path.is_dir() and not is_run(path)
     if is_checkpoint or is_run(path):
         return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer)

@@ -165,13 +165,6 @@ def find_run(name: str | None, ability: Ability | None = None) -> Path:
     raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG_FILE} and checkpoints)")
 
 
-def find_model(name: str | None, ability: Ability | None = None) -> Path:
-    """The run called `name`, as `find_run`, or the path of another model that `minigpt.load` may open."""
-    if name is not None and Path(name).exists() and not is_run(Path(name)):
-        return Path(name)
-    return find_run(name, ability)
-
-
 def load_config(run: Path) -> RunConfig:
     """Read a run's configuration.
 

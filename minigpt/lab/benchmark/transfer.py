@@ -23,6 +23,7 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.evaluate.finetune_run import PREDICTIONS_FILE, RESULT_FILE, conclude, fine_tune, train
+from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.lab.plot import save_figure, transfer_figure
 from minigpt.tasks import TASKS
@@ -30,7 +31,7 @@ from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.world import MADE, task_folder
 from minigpt.train.finetuning import Request
 from minigpt.train.opening import open_run
-from minigpt.train.run_folder import find_model, is_run
+from minigpt.train.run_folder import is_run
 
 ARMS = ("pretrained", "scratch")
 _RESAMPLES = 1000
