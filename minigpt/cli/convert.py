@@ -16,6 +16,7 @@ from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
 from minigpt.interop import llama2c
+from minigpt.interop.gguf.writing import write_model as gguf_model
 from minigpt.interop.hf.writing import write_model
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
@@ -94,9 +95,15 @@ def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:
     llama2c.write_model(target, loaded.model, loaded.params, version)
 
 
+def _write_gguf(dtype: str, target: Path, loaded: Loaded) -> None:
+    gguf_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, dtype)
+
+
 WRITERS: dict[str, Callable[[Path, Loaded], None]] = {
     "run": _write_run,
     "hf": _write_hf,
     "llama2c": partial(_write_llama2c, 0),
     "llama2c-v1": partial(_write_llama2c, 1),
+    "gguf": partial(_write_gguf, "float16"),
+    "gguf-f32": partial(_write_gguf, "float32"),
 }

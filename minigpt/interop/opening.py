@@ -11,6 +11,10 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.interop import gpt_arrays, llama2c
+from minigpt.interop.gguf.header import is_gguf, read_header
+from minigpt.interop.gguf.reading import read_model as gguf_model
+from minigpt.interop.gguf.tokenizer import read_ids as gguf_ids
+from minigpt.interop.gguf.tokenizer import read_tokenizer as read_gguf_tokenizer
 from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.keys import read_json
@@ -41,7 +45,7 @@ def open_model(
     skip: Collection[str] = (),
     fresh: Collection[str] = (),
 ) -> Opened:
-    """Open a Hugging Face folder, a model of llama2.c, or GPT's released arrays.
+    """Open a Hugging Face folder, a GGUF file, a model of llama2.c, or GPT's released arrays.
 
     Args:
         dtype: of the parameters; None takes what is stored (float32 for half precision).
@@ -62,6 +66,11 @@ def open_model(
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
         found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None
+    elif path.is_file() and is_gguf(path):
+        header = read_header(path)
+        model, params = gguf_model(header, dtype)
+        found = read_gguf_tokenizer(header) if tokenizer else None
+        ids = gguf_ids(header)
     elif path.is_file():
         model, params = llama2c.read_model(path, dtype)
         ids, settings = dict(llama2c.IDS), dict(llama2c.SETTINGS)
@@ -72,7 +81,8 @@ def open_model(
             raise UserError(f"there is no {path}")
         raise UserError(
             f"{path} is no model that minigpt reads: neither a run, nor a Hugging Face folder ({reading.CONFIG} and "
-            f"safetensors), a model of llama2.c (.bin) or GPT's released arrays ({gpt_arrays.SHAPES}, params_0.npy, …)"
+            "safetensors), a GGUF file, a model of llama2.c (.bin) or GPT's released arrays "
+            f"({gpt_arrays.SHAPES}, params_0.npy, …)"
         )
     config = RunConfig(
         family=model.family,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,13 +28,18 @@ _LARGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 
 
 class StoredTensor(NamedTuple):
-    """A tensor in a file: its name, dtype and shape as stored, and its bytes, memory-mapped."""
+    """A tensor in a file: its name, dtype and shape as stored, and its bytes, memory-mapped.
+
+    Attributes:
+        unpack: turns rows of bytes into rows of floats, where a tensor is quantized.
+    """
 
     file: Path
     name: str
     dtype: str
     shape: tuple[int, ...]
     data: np.ndarray
+    unpack: Callable[[np.ndarray], np.ndarray] | None = None
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """The first row's number and the values of a few rows at a time, as floats.
@@ -42,6 +47,13 @@ class StoredTensor(NamedTuple):
         Raises:
             UserError: the dtype is not a floating-point one that we read.
         """
+        if self.unpack is not None:
+            packed = self.data.reshape(*self.shape[:-1], -1)
+            rows = max(1, _BLOCK // max(1, math.prod(self.shape[1:])))
+            for start in range(0, len(packed), rows):
+                block = packed[start : start + rows]
+                yield start, self.unpack(block).reshape(len(block), *self.shape[1:])
+            return
         if self.dtype not in _FLOATS:
             raise UserError(f"{self.file}: {self.name} is stored as {self.dtype}; only {', '.join(_FLOATS)} are read")
         stored = self.data.view(_FLOATS[self.dtype]).reshape(self.shape or (1,))

@@ -62,13 +62,13 @@ def plot(add: Parser) -> None:
 
 def convert(add: Parser) -> None:
     add.example("minigpt convert runs/tiny-1 my-model --to hf")
-    sources = "a run, a Hugging Face folder, a model of llama2.c (.bin), or a folder with GPT's released arrays"
+    sources = "a run, a Hugging Face folder or name, a GGUF file, a model of llama2.c (.bin), or GPT's released arrays"
     add.value("source", "SRC", sources)
     add.value("target", "DST", "what to write; it must not exist yet")
     formats = (
         "run: a folder that sample, eval and train --resume take (the default); a run is copied with its weights "
         "alone; hf: one that transformers opens; llama2c, llama2c-v1: a file of llama2.c, as its run program reads it "
-        "or in version 1"
+        "or in version 1; gguf, gguf-f32: a GGUF file for llama.cpp, with matrices in float16 or float32"
     )
     add.choice("--to", names.FORMATS, formats, default="run")
     add.value("--tokenizer", "FILE|DIR|none", "the tokenizer; by default the one that lies in SRC, if any")

@@ -1,0 +1,140 @@
+"""Write a GPT or a Llama to a GGUF file, in float32 or float16, with its tokenizer, for llama.cpp and its like."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigpt.core.errors import UserError
+from minigpt.core.files import check_absent, write_new
+from minigpt.core.params import Parameters
+from minigpt.interop.gguf.reading import FACTORS
+from minigpt.interop.gguf.tables import TABLES
+from minigpt.interop.gguf.tokenizer import QWEN2_PATTERN
+from minigpt.interop.tables import their_tensors
+from minigpt.ops.rope import Rope, rope_frequencies
+from minigpt.tokenizers import ByteBPE, SentencePieceBPE, Tokenizer
+from minigpt.tokenizers.patterns import GPT2_PATTERN, LLAMA3_PATTERN
+from minigpt.tokenizers.sentencepiece_vocabulary import CONTROL, NORMAL
+
+ARCHITECTURES = {"gpt": "gpt2", "llama": "llama"}
+PATTERNS = {GPT2_PATTERN: "gpt-2", LLAMA3_PATTERN: "llama-bpe", QWEN2_PATTERN: "qwen2"}
+
+
+def write_model(
+    path: Path, model: Any, params: Parameters, tokenizer: Tokenizer | None, ids: dict[str, Any], dtype: str = "float16"
+) -> None:
+    """Write a file that is not there yet.
+
+    Args:
+        ids: of the tokens that begin, end and pad a text, by Hugging Face's names.
+        dtype: of the matrices, "float16" or "float32"; vectors are always float32.
+    Raises:
+        UserError: the format cannot express the model or its tokenizer, or the file exists or cannot be written.
+    """
+    try:
+        from gguf import GGUFWriter
+    except ImportError:
+        raise UserError("to write GGUF, install the package gguf: pip install '.[gguf]' in the clone") from None
+    if problems := _problems(model, tokenizer):
+        raise UserError(f"GGUF cannot express this model: it has {' and '.join(problems)}")
+    check_absent(path)
+    architecture, c = ARCHITECTURES[model.family], model.config
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        beside = Path(folder) / path.name
+        writer = GGUFWriter(beside, architecture)
+        writer.add_file_type(1 if dtype == "float16" else 0)
+        writer.add_context_length(c.context)
+        writer.add_embedding_length(c.width)
+        writer.add_block_count(c.layers)
+        writer.add_feed_forward_length(c.feed_forward)
+        writer.add_head_count(c.heads)
+        rows = TABLES[architecture](c)
+        tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
+        for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
+            tensors[bias] = np.zeros(len(tensors[bias.replace(".bias", ".weight")]), np.float32)
+        if architecture == "llama":
+            tensors |= _llama_settings(writer, c)
+        else:
+            writer.add_layer_norm_eps(c.norm_eps)
+        if tokenizer is None:
+            writer.add_tokenizer_model("none")
+        else:
+            _write_tokenizer(writer, tokenizer, ids)
+        for name, tensor in tensors.items():
+            stored = dtype if tensor.ndim > 1 and name != "position_embd.weight" else "float32"
+            writer.add_tensor(name, np.ascontiguousarray(tensor, stored))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        with beside.open("rb") as file:
+            write_new(path, iter(partial(file.read, 1 << 20), b""))
+
+
+def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
+    """What the format cannot express, as ends of the sentence "it has …"."""
+    c = model.config
+    if model.family not in ARCHITECTURES:
+        return [f"the family {model.family}, not gpt or llama"]
+    found = {"no output layer": c.headless}
+    if model.family == "gpt":
+        found |= {
+            f"norms that are {c.norm}-norm": c.norm != "pre",
+            f"the activation {c.activation}": c.activation != "gelu_tanh",
+            f"banded attention (window {c.window})": c.window > 0,
+        }
+    else:
+        found["a scaled rotation that no Llama has"] = c.rope_factor > 1 and (c.rope_low, c.rope_high) != (1.0, 4.0)
+    if tokenizer is not None and not isinstance(tokenizer, SentencePieceBPE):
+        known = isinstance(tokenizer, ByteBPE) and tokenizer.pattern in PATTERNS
+        found[f"a tokenizer of the kind {tokenizer.kind}, whose words llama.cpp would cut otherwise"] = not known
+    return [problem for problem, is_there in found.items() if is_there]
+
+
+def _llama_settings(writer: Any, c: Any) -> dict[str, np.ndarray]:
+    """What only a Llama has; the tensor of a scaled rotation, if it is one."""
+    writer.add_head_count_kv(c.kv_heads)
+    writer.add_key_length(c.head_width)
+    writer.add_value_length(c.head_width)
+    writer.add_layer_norm_rms_eps(c.norm_eps)
+    writer.add_rope_freq_base(c.rope_base)
+    writer.add_rope_dimension_count(c.head_width)
+    writer.add_vocab_size(c.vocab_size)
+    if c.rope_factor == 1:
+        return {}
+    plain = rope_frequencies(c.head_width, Rope(c.rope_base))
+    return {FACTORS: (plain / rope_frequencies(c.head_width, c.rope)).astype(np.float32)}
+
+
+def _write_tokenizer(writer: Any, tokenizer: ByteBPE | SentencePieceBPE, ids: dict[str, Any]) -> None:
+    if isinstance(tokenizer, SentencePieceBPE):
+        v = tokenizer.vocabulary
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(v.pieces)
+        writer.add_token_scores(v.scores)
+        writer.add_token_types(v.types)
+        writer.add_add_space_prefix(v.add_dummy_prefix)
+        writer.add_remove_extra_whitespaces(v.remove_extra_whitespaces)
+    else:
+        names = sorted({**tokenizer.vocab, **tokenizer.special_tokens}.items(), key=lambda item: item[1])
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(PATTERNS[tokenizer.pattern])
+        writer.add_token_list([name for name, _ in names])
+        writer.add_token_types([CONTROL if name in tokenizer.special_tokens else NORMAL for name, _ in names])
+        writer.add_token_merges([" ".join(pair) for pair in tokenizer.merges])
+    writer.add_add_bos_token(bool(tokenizer.template.single[0].ids))
+    writer.add_add_eos_token(bool(tokenizer.template.single[-1].ids))
+    for name, add in (
+        ("bos_token_id", writer.add_bos_token_id),
+        ("eos_token_id", writer.add_eos_token_id),
+        ("pad_token_id", writer.add_pad_token_id),
+    ):
+        found = ids.get(name)
+        first = found[0] if isinstance(found, list) and found else found  # the format has one of each
+        if type(first) is int:
+            add(first)
