@@ -160,7 +160,7 @@ def _client(repo: str) -> ModuleType:
 def _not_all(where: str) -> str:
     constants = _client(where).constants
     why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
-    return f"{why}, and the cache has not all of {where}"
+    return f"there is no {where} here; {why}, and the cache has not all of it"
 
 
 def _complete(blobs: Path) -> set[str]:

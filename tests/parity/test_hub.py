@@ -78,7 +78,7 @@ def test_a_commit_opens_without_the_hub(hub, ask):
 
 
 def test_offline_without_a_copy(ask):
-    assert refused(ask("someone/small", HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set", "someone/small")
+    assert refused(ask("someone/small", HF_HUB_OFFLINE="1"), "there is no someone/small here; HF_HUB_OFFLINE is set")
 
 
 def test_no_such_model_or_revision(ask):
