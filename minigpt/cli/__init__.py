@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 (a check failed), 2 (bad input), 130 (interrupted)."""
+    """Run one command; its exit status is 0, 1 (a check failed), 2 (bad input), 70 (our fault) or 130 (interrupted)."""
     _make_streams_safe()
     _keep_to_quota()
     try:
@@ -94,6 +94,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder without permission, a name too long: wherever it comes up
         _drop_output()
         return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """One sentence for what should never happen; where MINIGPT_TRACEBACK is set, the traceback."""
+    from minigpt.cli import fault
+
+    if fault.interrupted(error):
+        print("minigpt: interrupted", file=sys.stderr)
+        return 130
+    if os.environ.get("MINIGPT_TRACEBACK"):
+        raise error
+    if isinstance(error, ImportError):
+        return _fail(f"a library cannot be loaded ({error}); is it installed whole, and is there memory for it?")
+    _fail(fault.sentence(error))
+    return 70  # EX_SOFTWARE of sysexits.h
 
 
 def _fail(sentence: str) -> int:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tokenizers.base import TOKENIZER_FILE
-from minigpt.train.checkpoint import checkpoint_paths, latest_checkpoint, load_state
+from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.families import FAMILIES
-from minigpt.train.log import read_log
+from minigpt.train.integrity import checkpoint_paths
+from minigpt.train.log import last_losses
 from minigpt.train.run_folder import Ability
 from minigpt.train.settings import RunConfig
 
@@ -38,7 +39,7 @@ def _trained_here(run: Path, config: RunConfig) -> bool:
 
 
 def _logged(run: Path, config: RunConfig) -> bool:
-    return any("loss" in line for line in read_log(run))
+    return bool(last_losses(run, 1))
 
 
 WRITE = Ability("write", _writes)

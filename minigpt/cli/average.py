@@ -5,27 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minigpt import tokenizers
 from minigpt.cli.abilities import average
 from minigpt.cli.common import out_path, show
 from minigpt.core.backend import get_backend
 from minigpt.train.average import average_checkpoints
 from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
 from minigpt.train.families import make_model
-from minigpt.train.log import LOG, SAMPLES
-from minigpt.train.run_folder import check_target, create_run, find_run, load_config
+from minigpt.train.integrity import GROWING
+from minigpt.train.run_folder import check_target, create_run, find_run, load_config, load_tokenizer
 
 
 def run(args: argparse.Namespace) -> None:
     source = find_run(args.run_folder, average(args.last))
     out = source.with_name(f"{source.name}-average") if args.out is None else out_path(args.out)
     check_target(out, force=False, replaces=False, sources=[source])
-    config, tokenizer = load_config(source), tokenizers.load(source)
+    config, tokenizer = load_config(source), load_tokenizer(source)
     mean = average_checkpoints(source, make_model(config), args.last, dtype=config.train.dtype)
     check_tokenizer(mean.state, tokenizer, source)
     # The optimizer starts anew: the moments of one checkpoint do not belong to the mean of several.
-    kept = {name: value for name, value in mean.state.items() if name not in ("step", "updates", "numpy")}
-    state = kept | {"positions": dict.fromkeys((LOG, SAMPLES), 0)}
+    own = ("step", "updates", "numpy", "best", "hashes")
+    kept = {name: value for name, value in mean.state.items() if name not in own}
+    state = kept | {"positions": dict.fromkeys(GROWING, 0)}
 
     def write(folder: Path) -> None:
         step, backend = mean.state["step"], get_backend("numpy")

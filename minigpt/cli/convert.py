@@ -25,7 +25,7 @@ from minigpt.tokenizers import fingerprint
 from minigpt.tokenizers.base import check_fit
 from minigpt.train.checkpoint import save_checkpoint
 from minigpt.train.families import FAMILIES
-from minigpt.train.log import RunLog
+from minigpt.train.integrity import GROWING
 from minigpt.train.run_folder import fill_run
 
 
@@ -73,7 +73,7 @@ def _write_run(target: Path, loaded: Loaded) -> None:
         state = {
             "data": None,  # it was trained on no text of ours
             "tokenizer": fingerprint(tokenizer) if tokenizer else None,
-            "positions": RunLog(folder).positions(),
+            "positions": dict.fromkeys(GROWING, 0),
         }
         save_checkpoint(folder, 0, loaded.params, None, state, backend=get_backend("numpy"), keep=1)
 

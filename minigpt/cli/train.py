@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,16 +19,19 @@ from minigpt.cli.arguments.training import DEFAULT_PRESET
 from minigpt.cli.common import check_force, check_resume, only_text, out_path
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
+from minigpt.core.errors import warn
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.train import config as configuration
 from minigpt.train.families import objective_class
-from minigpt.train.log import read_log
+from minigpt.train.log import last_losses
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.opening import lasting, make_trainer, open_run
 from minigpt.train.report import Result, finished_result
 from minigpt.train.run_folder import RUNS, check_target, create_run, find_run, locked, rewrite_config
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
+
+_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
         announce(trainer, f"resuming at step {trainer.state.step}" if resumed else "training")
         with stop_on_signals() as should_stop:
             result = trainer.train(should_stop=should_stop)
-        _draw_curves(result.run)
+        try:
+            _draw_curves(result.run)
+        except Exception as error:  # the run is trained and saved, whatever becomes of its picture
+            warn(f"no curves were drawn: {' '.join(str(error).split())}")
     return _say(args, result)
 
 
@@ -135,16 +142,22 @@ def announce(trainer: Trainer, what: str) -> None:
 
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C (and a polite kill) end training after the step at hand; a second Ctrl-C ends it at once."""
+    """Let Ctrl-C, a polite kill or a closed terminal end training after the step at hand; a second Ctrl-C at once."""
     caught: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        if caught:
+        if number == _HANGUP:
+            _let_go_of_terminal()
+        elif number in caught:
             raise KeyboardInterrupt
         caught.append(number)
-        print("\nfinishing this step, then saving (press Ctrl-C again to stop without saving)", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print("\nfinishing this step, then saving (press Ctrl-C again to stop without saving)", file=sys.stderr)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:  # nohup lets a run outlive its terminal
+        numbers.append(_HANGUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield lambda: bool(caught)
     finally:
@@ -152,8 +165,18 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def _let_go_of_terminal() -> None:
+    """It is gone: what is written to it from now on would be an error, and cost the steps since the last checkpoint."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def _draw_curves(run: Path) -> None:
     from minigpt.lab import plot  # matplotlib takes a second to import
 
-    if any("loss" in line for line in read_log(run)):  # not if it was stopped before the first step
+    if last_losses(run, 1):  # not if it was stopped before the first step
         plot.save_figure(plot.training_figure(run), run / "curves.png")

@@ -22,7 +22,7 @@ from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 from minigpt.tasks.prompts import ASKED
 from minigpt.tasks.world import MADE
-from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.run_folder import find_run
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import fnmatch
 import os
-import shutil
-import threading
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from minigpt.core import disk
 from minigpt.core.errors import UserError
 
 PIECE = 1 << 22  # bytes read at a time
@@ -74,6 +75,20 @@ def read_bytes(path: str | Path) -> bytes:
     return data
 
 
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What a folder holds under names of a pattern, in their order; nothing where there is no folder.
+
+    Raises:
+        UserError: it may not be read (`Path.glob` takes that for an empty folder).
+    """
+    try:
+        return sorted(folder / name for name in fnmatch.filter(os.listdir(folder), pattern))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UserError(f"cannot read the folder {folder}: {error.strerror}") from None
+
+
 def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> Path:
     """Write a file beside `path` and rename it into place: no reader ever sees half of it, whatever happens.
 
@@ -82,19 +97,17 @@ def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> P
     """
     path = Path(path)
     pieces = [data.encode("utf-8")] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    beside = unique(path, "unfinished")
     try:
-        with open(beside, "wb") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        disk.write(beside, pieces)
+        disk.sync(beside)
+        disk.replace(beside, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
+        if beside.exists():
+            with contextlib.suppress(OSError):
+                disk.remove(beside)
     return path
 
 
@@ -107,7 +120,7 @@ def write_new(path: str | Path, data: bytes | Iterable[bytes]) -> Path:
     path = Path(path)
     with new_folder(path, what="file") as beside:
         whole = write_atomically(beside / path.name, data)
-        os.link(whole, path)  # unlike a renaming, this fails where something stands
+        disk.link(whole, path)  # unlike a renaming, this fails where something stands
     return path
 
 
@@ -120,18 +133,39 @@ def new_folder(path: str | Path, *, what: str = "folder") -> Iterator[Path]:
     """
     path = Path(path)
     check_absent(path)
-    beside = path.with_name(f".{path.name}.unfinished-{os.getpid()}.{threading.get_ident()}")
+    beside = unique(path, "unfinished")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.mkdir()
+        make_folders(path.parent)
+        disk.make(beside)
         yield beside
         if what == "folder":
-            os.rename(beside, path)  # fails where something stands that is not an empty folder
+            for folder, _, _ in os.walk(beside):
+                disk.sync(Path(folder))
+            disk.rename(beside, path)  # fails where something stands that is not an empty folder
+            disk.sync(path.parent)
     except OSError as error:
         check_absent(path)
         raise UserError(f"cannot write the {what} {path}: {error.strerror or error}") from None
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside.exists():
+            disk.remove_tree(beside)
+
+
+def unique(path: Path, why: str) -> Path:
+    """A hidden name beside `path` that nobody else takes, on this machine or on another one that sees the folder."""
+    return path.with_name(f".{path.name}.{why}-{secrets.token_hex(6)}")
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are not there; each one's name is on the disk."""
+    if not path.is_dir():
+        make_folders(path.parent)
+        try:
+            disk.make(path)
+        except FileExistsError:
+            if not path.is_dir():  # else another process was quicker
+                raise
+        disk.sync(path.parent)
 
 
 def check_absent(path: Path) -> None:
@@ -147,7 +181,7 @@ def make_folder(path: Path) -> Path:
         UserError: it cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folders(path)
     except OSError as error:
         raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
     return path

@@ -36,12 +36,7 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
         if not source:
             raise UserError("--data is empty; name a file, a folder or a corpus")
         if path.is_dir():
-            os.listdir(path)  # a folder that may not be read is an error, not a folder without files
-            found = sorted(
-                file
-                for file in path.rglob("*")
-                if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            )
+            found = _files_below(path)
             if not found:
                 raise UserError(f"the folder {source} contains no files")
             files += found
@@ -55,6 +50,19 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
             names = ", ".join(corpora.corpus_names())
             raise UserError(f"--data {source} is neither a file, nor a folder, nor a known corpus ({names})")
     return files
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """The files in a folder and below it whose names, and whose folders', do not start with a dot, in their order."""
+
+    def unreadable(error: OSError) -> None:
+        raise UserError(f"cannot read the folder {error.filename}: {error.strerror}") from None
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in names if not name.startswith(".") and Path(place, name).is_file()]
+    return sorted(found)
 
 
 def read_pieces(files: Sequence[Path]) -> Iterator[str]:

@@ -22,10 +22,11 @@ from minigpt.interop.loaded import Loaded
 from minigpt.tasks import TASKS
 from minigpt.tasks.files import MissingPart
 from minigpt.tasks.metrics import check_packages, reference
-from minigpt.train.best import best_so_far, chosen_checkpoint
+from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import latest_checkpoint, load_state, load_weights
 from minigpt.train.families import make_model, make_objective
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
+from minigpt.train.integrity import sealed, unsealed
 from minigpt.train.objectives.task import TaskObjective
 from minigpt.train.report import Result
 from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
@@ -104,7 +105,7 @@ def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> 
 def conclude(trainer: Trainer, seconds: float) -> Outcome:
     """Measure the best checkpoint on dev and test, and keep the numbers with the run."""
     c, dev = trainer.config, trainer.dataset.validation
-    best, steps = best_so_far(trainer.run, c.train.best), trainer.state.step
+    best, steps = trainer.best, trainer.state.step
     step = steps if best is None else best.step
     params = _weights(trainer)
     found: dict[str, Any] = {"dev": None, "test": None}
@@ -123,7 +124,7 @@ def conclude(trainer: Trainer, seconds: float) -> Outcome:
     outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, steps, seconds)
     kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": steps}
     write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
-    write_atomically(trainer.run / RESULT_FILE, json.dumps(kept, indent=1) + "\n")
+    write_atomically(trainer.run / RESULT_FILE, sealed(kept))
     return outcome
 
 
@@ -141,11 +142,10 @@ def concluded(run: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # it is measured again
+        kept = unsealed(path)
+    except ValueError:  # it is damaged, or of before there were hashes: it is measured again
         return None
-    done = isinstance(kept, dict) and kept.get("steps") == load_state(latest_checkpoint(run))["step"]
-    return kept if done else None
+    return kept if kept.get("steps") == load_state(latest_checkpoint(run))["step"] else None
 
 
 def _tuned(trainer: Trainer, params: Parameters, how: dict[str, Any]) -> TaskObjective:

@@ -10,7 +10,7 @@ from minigpt.core.errors import UserError
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, zero_shot
 from minigpt.interop.loaded import load
-from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.integrity import checkpoint_paths
 
 
 class Curve(NamedTuple):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from minigpt import tokenizers
 from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, array_module, backend_of, get_backend
@@ -35,7 +34,7 @@ from minigpt.tokenizers.template import begin_end_template, roberta_template
 from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
 from minigpt.train.families import make_model, make_objective
-from minigpt.train.run_folder import find_run, is_run, load_config
+from minigpt.train.run_folder import find_run, is_run, load_config, load_tokenizer
 from minigpt.train.settings import RunConfig
 
 # What the texts of our own runs stand between in training, where their tokenizer does not say it.
@@ -327,7 +326,7 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
     state = load_state(checkpoint)
     tokenizer = None
     if with_tokenizer and state.get("tokenizer", "") is not None:
-        tokenizer = tokenizers.load(run)
+        tokenizer = load_tokenizer(run)
         check_fit(tokenizer, config.model.vocab_size)
         check_tokenizer(state, tokenizer, run)
     params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))

@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.data.ngram import ORDER
-from minigpt.train.log import read_log
+from minigpt.train.log import thinned_log
 
 _TRAIN, _VALIDATION, _QUIET = "#2a6f97", "#d1495b", "#8d99ae"
 
@@ -137,7 +137,7 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     Raises:
         UserError: the run has logged nothing yet.
     """
-    lines = read_log(run)
+    lines = thinned_log(run)
     steps = [line for line in lines if "loss" in line]
     validation = [line for line in lines if "val_loss" in line]
     if not steps:
@@ -149,7 +149,7 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
 
     top.plot(x, losses, color=_TRAIN, alpha=0.25, linewidth=0.8)
     window = max(1, len(losses) // 50)
-    top.plot(x, smooth(losses, window), color=_TRAIN, label=f"training (mean over {window} logged steps)")
+    top.plot(x, smooth(losses, window), color=_TRAIN, label=f"training (mean over {window} points)")
     if validation:
         vx, vy = [line["step"] for line in validation], [line["val_loss"] for line in validation]
         top.plot(vx, vy, "o-", color=_VALIDATION, markersize=4, label="validation")
@@ -170,7 +170,7 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)
-    bottom.plot(x, [line["lr"] for line in steps], color=_QUIET)
+    bottom.plot(x, [line.get("lr", math.nan) for line in steps], color=_QUIET)
     bottom.set_ylabel("learning rate", color=_QUIET)
     bottom.set_xlabel("step")
     norms = bottom.twinx()
@@ -201,7 +201,7 @@ def comparison_figure(runs: Sequence[Path], baseline: float | None = None) -> Fi
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for run, color, marker in zip(runs, _RUNS, "os^Dv*", strict=False):
-        lines = read_log(run)
+        lines = thinned_log(run)
         points = [(line["step"], line["val_loss"]) for line in lines if "val_loss" in line]
         if not points:
             raise UserError(f"{run} has logged no validation loss to compare yet")
@@ -212,7 +212,7 @@ def comparison_figure(runs: Sequence[Path], baseline: float | None = None) -> Fi
         axes.plot(x, y, marker=marker, markersize=4, color=color, label=f"{run.resolve().name}, {y[-1]:.3f} at the end")
     if baseline is not None:
         axes.axhline(baseline, color=_QUIET, linestyle="--", label=f"baseline, {baseline:.3f}")
-    axes.set_ylim(*_telling_range(*map(read_log, runs), beside=baseline))
+    axes.set_ylim(*_telling_range(*map(thinned_log, runs), beside=baseline))
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     axes.legend(frameon=False)

@@ -10,7 +10,8 @@ import numpy as np
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.train.checkpoint import checkpoint_paths, load_state, load_weights
+from minigpt.train.checkpoint import load_state, load_weights
+from minigpt.train.integrity import checkpoint_paths
 
 
 class Average(NamedTuple):
@@ -34,9 +35,9 @@ def average_checkpoints(run: Path, model: Any, last: int, *, dtype: str) -> Aver
             "smaller train.checkpoint_every"
         )
     backend = get_backend("numpy")
-    total = 0.0
-    for path in paths[-last:]:
-        total = total + load_weights(path, model, dtype="float64", backend=backend).flat
+    total = load_weights(paths[-last], model, dtype="float64", backend=backend).flat
+    for path in paths[len(paths) - last + 1 :]:
+        total += load_weights(path, model, dtype="float64", backend=backend).flat
     states = [load_state(path) for path in paths[-last:]]
     flat = np.asarray(total / last, dtype=dtype)
     return Average(Parameters(model.specs, flat), states[-1], [state["step"] for state in states])

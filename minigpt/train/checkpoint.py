@@ -5,42 +5,39 @@ last good one. Weights and optimizer state are safetensors, the rest is JSON; no
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from minigpt.core import disk
 from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
+from minigpt.core.files import make_folders
 from minigpt.core.params import Parameters
+from minigpt.core.tensor_file import file_pieces
 from minigpt.tokenizers import Tokenizer, fingerprint
-from minigpt.train.log import LOG, SAMPLES
+from minigpt.train.integrity import (
+    FOLDER,
+    LIST,
+    LOG,
+    SAMPLES,
+    STATE,
+    Entry,
+    check,
+    checkpoint_paths,
+    damaged,
+    files_of,
+    sealed,
+    write_hashed,
+)
 from minigpt.train.optimizer import AdamW
 
-FOLDER = "checkpoints"
-_WEIGHTS, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows has no such call for folders
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def checkpoint_paths(run: Path) -> list[Path]:
-    """The finished checkpoints of a run, oldest first. Unfinished ones have names that start with a dot."""
-    found = [(int(p.name.removeprefix("step-")), p) for p in (run / FOLDER).glob("step-*") if p.name[5:].isdigit()]
-    return [path for _, path in sorted(found)]
+_WEIGHTS, _OPTIMIZER = "model.safetensors", "optimizer.safetensors"
 
 
 def save_checkpoint(
@@ -54,15 +51,18 @@ def save_checkpoint(
     keep: int,
     best: int | None = None,
     powers: bool = False,
+    files: Mapping[str, Entry] | None = None,
 ) -> Path:
     """Write the checkpoint of `step` and, once it is in place, remove the old ones (see `outdated`).
 
-    Weights that are not finite are not saved: whatever checkpoint there is stays good.
+    All that it needs is on the disk, with its names, before it gets its own name; so a name is never without its files.
+    Weights and moments that are not finite are not saved: whatever checkpoint there is stays good.
 
     Args:
         optimizer: None for weights that come from elsewhere: its state is then zeros, which no file is needed for.
         state: what else resuming needs, as JSON values.
         best: the step of a checkpoint that stays, however old it is.
+        files: what the run's files are that belong to it (see `integrity.files_of`, which finds out where None).
     Raises:
         UserError: the weights are not finite, the disk is full or the folder cannot be written.
     """
@@ -71,31 +71,58 @@ def save_checkpoint(
         return final  # saved already: a state is a function of its step
     unfinished = final.with_name(f".step-{step}.unfinished")
     host = Parameters(params.specs, backend.to_host(params.flat))
-    if not np.isfinite(host.flat).all():
+    moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)} if optimizer else None
+    if not all(np.isfinite(x).all() for x in (host.flat, *(moments or {}).values())):
         good = checkpoint_paths(run)
         stays = f"; the last good checkpoint is {good[-1]}" if good else ""
         raise UserError(f"the weights are no longer finite after step {step}{stays}; try a lower schedule.peak")
+    state = {"step": step, "updates": optimizer.updates if optimizer else 0, "numpy": np.__version__, **state}
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        save_file(dict(host), unfinished / _WEIGHTS, metadata={"format": "pt"})
-        if optimizer:
-            moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)}
-            save_file(moments, unfinished / _OPTIMIZER)
-        state = {"step": step, "updates": optimizer.updates if optimizer else 0, "numpy": np.__version__, **state}
-        (unfinished / _STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        for path in (*unfinished.iterdir(), unfinished):
-            _sync(path)
-        os.rename(unfinished, final)
-        _sync(final.parent)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise UserError(f"cannot write the checkpoint {final}: {error}") from None
-    for old in outdated([p for p in checkpoint_paths(run) if p.name != f"step-{best}"], keep, powers=powers):
-        doomed = old.with_name(f".{old.name}.removed")  # renamed first: half-deleted must not look finished
-        os.rename(old, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        disk.remove_tree(unfinished)
+        make_folders(final.parent)
+        entries = files_of(run) if files is None else files
+        for name in entries:
+            if (run / name).exists():
+                disk.sync(run / name)
+        disk.sync(run)
+        _fill(unfinished, host, moments, state, entries)
+        disk.rename(unfinished, final)
+        disk.sync(final.parent)
+    except OSError as error:
+        disk.remove_tree(unfinished)
+        raise UserError(f"cannot write the checkpoint {final}: {error.strerror or error}") from None
+    old = outdated([p for p in checkpoint_paths(run) if p.name != f"step-{best}"], keep, powers=powers)
+    _remove(old)
     return final
+
+
+def _fill(
+    folder: Path,
+    params: Parameters,
+    moments: Mapping[str, np.ndarray] | None,
+    state: dict[str, Any],
+    files: Mapping[str, Entry],
+) -> None:
+    """Make a checkpoint's folder, with a list that has its own files and `files`."""
+    disk.make(folder)
+    entries = {**files, _WEIGHTS: write_hashed(folder / _WEIGHTS, file_pieces(params))}
+    if moments:
+        entries[_OPTIMIZER] = write_hashed(folder / _OPTIMIZER, file_pieces(moments))
+    text = json.dumps({**state, "hashes": True}, indent=1) + "\n"
+    entries[STATE] = write_hashed(folder / STATE, [text.encode("utf-8")])
+    write_hashed(folder / LIST, [sealed({"files": entries})])
+    disk.sync(folder)
+
+
+def _remove(checkpoints: Sequence[Path]) -> None:
+    """Remove checkpoints; first their names, on the disk too: what is half removed must not look finished."""
+    doomed = [path.with_name(f".{path.name}.removed") for path in checkpoints]
+    for path, hidden in zip(checkpoints, doomed, strict=True):
+        disk.rename(path, hidden)
+    if doomed:
+        disk.sync(doomed[0].parent)
+    for hidden in doomed:
+        disk.remove_tree(hidden)
 
 
 def is_power_of_two(step: int) -> bool:
@@ -116,7 +143,7 @@ def outdated(checkpoints: Sequence[Path], keep: int, *, powers: bool) -> list[Pa
 def remove_leftovers(run: Path) -> None:
     """Delete what a killed process left unfinished."""
     for path in (run / FOLDER).glob(".step-*"):
-        shutil.rmtree(path, ignore_errors=True)
+        disk.remove_tree(path)
 
 
 def latest_checkpoint(run: Path) -> Path:
@@ -127,12 +154,19 @@ def latest_checkpoint(run: Path) -> Path:
 
 
 def _load_tensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"the checkpoint file {path} is missing") from None
-    except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
+    """The tensors of a checkpoint's file, which is as it was saved; another thread compares while this one reads."""
+    with ThreadPoolExecutor(1) as pool:
+        comparing = pool.submit(check, path.parent, path.name)
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError, ValueError) as error:
+            comparing.result()  # knows better what is wrong
+            raise damaged(path.parent, path, "it is missing" if not path.exists() else str(error)) from None
+        comparing.result()
+    for name, x in tensors.items():
+        if not np.isfinite(x).all():
+            raise damaged(path.parent, path, f"{name} has numbers that are not finite")
+    return tensors
 
 
 def load_weights(checkpoint: Path, model: Any, *, dtype: str, backend: Backend) -> Parameters:
@@ -164,16 +198,20 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    path = checkpoint / _STATE
+    check(checkpoint, STATE)
+    path = checkpoint / STATE
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         counts = [state["step"], state["updates"], *(state["positions"][name] for name in (LOG, SAMPLES))]
         counts += [state[name] for name in ("rows", "tokens") if name in state]
+        if state.get("best") is not None:
+            step, value, since = state["best"]
+            counts, _ = [*counts, step, since], float(value)
         if not all(type(n) is int and n >= 0 for n in counts) or f"step-{state['step']}" != checkpoint.name:
             raise ValueError(f"its numbers {counts} cannot be right")
         return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"the checkpoint file {path} is damaged ({error})") from None
+        raise damaged(checkpoint, path, f"it lacks {error}" if isinstance(error, KeyError) else str(error)) from None
 
 
 def check_tokenizer(state: dict[str, Any], tokenizer: Tokenizer, run: Path) -> None:

@@ -122,7 +122,7 @@ def _serve(own: Connection, others: Sequence[Connection], number: int, answer: C
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for end in others:  # and as soon as it hears of it, which it does not while it holds a copy of the pipe's other end
         end.close()
-    for name in (signal.SIGINT, signal.SIGTERM):  # both may go to all processes; the first decides what they mean
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # may go to all processes; the first one decides
         signal.signal(name, signal.SIG_IGN)
     with suppress(EOFError, OSError):
         while True:

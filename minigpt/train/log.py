@@ -2,33 +2,57 @@
 
 Times would differ from run to run, so they go into timing.jsonl instead; two runs that should be equal can then be
 compared with a plain diff. On resuming, log and samples are cut back to where the checkpoint was made, so nothing
-stands in them twice.
+stands in them twice. A log may be long: what is asked of its end is read from its end.
 """
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from minigpt.core.errors import UserError
+from minigpt.core import disk
+from minigpt.core.errors import UserError, warn
+from minigpt.train.integrity import GROWING, LOG, SAMPLES, Digest, Entry, digest_of
 
-LOG, TIMING, SAMPLES = "log.jsonl", "timing.jsonl", "samples.txt"
+TIMING = "timing.jsonl"
+_BLOCK = 1 << 16  # bytes read at a time from the end
+_FEW = 20_000  # lines with a training loss that a picture needs
 
 
 class RunLog:
-    """Appends to a run's log files."""
+    """Appends to the log files of a run that has none yet, and knows their hashes without reading them again."""
 
     def __init__(self, run: Path):
-        self.run = run
+        self.run, self._digests = run, {name: Digest() for name in GROWING}
+
+    @classmethod
+    def resumed(cls, run: Path, digests: Mapping[str, Digest], positions: Mapping[str, int]) -> RunLog:
+        """That of a run that goes on.
+
+        Args:
+            digests: of what is there already, as far as it was compared with a checkpoint's list; the rest is read.
+            positions: how long the files were at that checkpoint; what was written after it is dropped.
+        """
+        for name in GROWING:
+            if _size(run / name) < positions[name]:  # in a run of before there were lists; else it was refused
+                warn(f"{run / name} is shorter than it was at the checkpoint: a part of it is missing")
+            elif _size(run / name) > positions[name]:
+                disk.truncate(run / name, positions[name])
+        log = cls(run)
+        log._digests = {name: digests.get(name) or digest_of(run / name) for name in GROWING}
+        return log
 
     def _append(self, name: str, text: str) -> None:
+        data = text.encode("utf-8")
         try:
-            with open(self.run / name, "a", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            disk.append(self.run / name, data)
         except OSError as error:
             raise UserError(f"cannot write {self.run / name}: {error.strerror}") from None
+        if name in GROWING:
+            self._digests[name].update(data)
 
     def line(self, **values: Any) -> None:
         """Log one line, such as step=10, loss=2.5."""
@@ -40,41 +64,102 @@ class RunLog:
     def sample(self, step: int, text: str) -> None:
         self._append(SAMPLES, f"--- step {step} ---\n{text}\n\n")
 
-    def positions(self) -> dict[str, int]:
-        """How long the files are now; a checkpoint keeps this."""
-        return {name: self._size(name) for name in (LOG, SAMPLES)}
+    def entries(self) -> dict[str, Entry]:
+        """What log and samples are now; a checkpoint keeps this."""
+        return {name: digest.entry() for name, digest in self._digests.items()}
 
-    def _size(self, name: str) -> int:
-        path = self.run / name
-        return path.stat().st_size if path.exists() else 0
 
-    def cut_back(self, positions: dict[str, int]) -> None:
-        """Drop what was written after the checkpoint that had these positions."""
-        for name in (LOG, SAMPLES):
-            if self._size(name) > positions[name]:
-                os.truncate(self.run / name, positions[name])
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def last_sample(run: Path, step: int) -> str | None:
     """The text that was written after this step, if it is the last one in the samples, and whole."""
-    path = run / SAMPLES
-    samples = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    head = f"--- step {step} ---\n"
-    at = samples.rfind(head)
-    return samples[at + len(head) : -2] if at >= 0 and samples.endswith("\n\n") else None
+    path, head, size = run / SAMPLES, f"--- step {step} ---\n", _BLOCK
+    while True:
+        samples = _end(path, size).decode("utf-8", errors="replace")
+        at = samples.rfind(head)
+        if at >= 0 or size >= _size(path):
+            return samples[at + len(head) : -2] if at >= 0 and samples.endswith("\n\n") else None
+        size *= 4
 
 
-def read_log(run: Path) -> list[dict]:
-    """Return the log's lines; one that a kill cut short, or that is no log line at all, is left out."""
+def _end(path: Path, size: int) -> bytes:
+    """The last `size` bytes of a file."""
+    if not path.exists():
+        return b""
+    with open(path, "rb") as file:
+        file.seek(max(0, _size(path) - size))
+        return file.read()
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The log's lines; one that a kill cut short, or that is no log line at all, is left out."""
+    return list(log_lines(run))
+
+
+def log_lines(run: Path, start: int = 0) -> Iterator[dict[str, Any]]:
+    """The same one by one, from byte `start` on."""
+    if (run / LOG).exists():
+        with open(run / LOG, "rb") as file:
+            file.seek(start)
+            yield from _parsed(file)
+
+
+def thinned_log(run: Path) -> list[dict[str, Any]]:
+    """The log's lines for a picture: all that were evaluated, and of the training steps so many at equal distances."""
     path = run / LOG
     if not path.exists():
         return []
-    lines = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    with open(path, "rb") as file:
+        each = sum(1 for _ in file) // _FEW + 1
+        file.seek(0)
+        return list(_parsed(line for n, line in enumerate(file) if n % each == 0 or b'"val_loss"' in line))
+
+
+def log_backwards(run: Path) -> Iterator[dict[str, Any]]:
+    """The log's lines, the last one first."""
+    path = run / LOG
+    end, rest = _size(path), b""
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        with open(path, "rb") as file:
+            file.seek(start)
+            block = file.read(end - start) + rest
+        first, *lines = block.split(b"\n")
+        yield from _parsed(reversed(lines))
+        end, rest = start, first
+    yield from _parsed([rest])
+
+
+def last_losses(run: Path, count: int) -> list[float]:
+    """The last so many training losses, in their order."""
+    found = (line["loss"] for line in log_backwards(run) if "loss" in line)
+    return list(islice(found, count))[::-1]
+
+
+def last_evaluation(run: Path, step: int) -> dict[str, Any] | None:
+    """What was measured after this step, if no later step was logged; None if nothing was."""
+    for line in log_backwards(run):
+        if line["step"] != step:
+            return None
+        if "val_loss" in line:
+            return line
+    return None
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """What the lines say that have a step, and losses that are numbers."""
+    for line in lines:
         try:
-            values = json.loads(line)
-        except ValueError:
+            values = json.loads(line.decode("utf-8", errors="replace"))
+        except (ValueError, RecursionError):
             continue
-        if isinstance(values, dict) and isinstance(values.get("step"), int):
-            lines.append(values)
-    return lines
+        numbers = ("step", "loss", "val_loss")
+        if isinstance(values, dict) and "step" in values and all(is_number(values.get(name, 0)) for name in numbers):
+            yield values
+
+
+def is_number(value: Any) -> bool:
+    """Whether something read from a file is a number that fits a float."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)

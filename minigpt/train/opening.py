@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from minigpt import tokenizers
 from minigpt.core.backend import Backend, get_backend
 from minigpt.data.dataset import check_sources
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import check_fit
 from minigpt.train.families import make_model, make_objective
-from minigpt.train.run_folder import find_run, load_config
+from minigpt.train.run_folder import find_run, load_config, load_tokenizer
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
 
@@ -34,7 +33,7 @@ def open_run(name: str, *, steps: int | None = None, data: list[str] | None = No
         sources = tuple(lasting(source) for source in data)
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=sources))
     check_sources(folder, config)
-    return make_trainer(folder, config, tokenizers.load(folder), get_backend(config.train.backend))
+    return make_trainer(folder, config, load_tokenizer(folder), get_backend(config.train.backend))
 
 
 def lasting(source: str) -> str:

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from minigpt.core import disk
+from minigpt.core.files import write_atomically
 from minigpt.core.progress import write_line
-from minigpt.train.checkpoint import checkpoint_paths, load_state
-from minigpt.train.log import RunLog, last_sample, read_log
+from minigpt.train.checkpoint import load_state
+from minigpt.train.integrity import Entry, check, checkpoint_paths, digest_of, is_listed, sealed, unsealed
+from minigpt.train.log import RunLog, last_evaluation, last_losses, last_sample
 from minigpt.train.loss import Score
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.run_folder import load_config
@@ -21,6 +24,7 @@ from minigpt.train.state import TrainingState
 from minigpt.train.stepper import StepDone
 
 Line = dict[str, Any]  # of the log
+FINISHED = "finished.json"
 _MEAN_OVER = 50  # logged steps that the reported training loss is averaged over
 
 
@@ -54,17 +58,20 @@ class Reporter:
         self.bar.set_postfix_str(f"loss {done.loss:.3f}, {shown}{self.pace.per_second:,.0f} tokens/s", refresh=False)
         self.bar.update()
 
-    def evaluated(self, step: int, score: Score, marks: Landmarks | None) -> None:
+    def evaluated(self, step: int, score: Score, marks: Landmarks | None) -> dict[str, Any]:
+        """Log an evaluation, and return what was logged."""
         measured = {f"val_{name}": value for name, value in score.measures.items()}
         items, count = score.counted
         placed = marks.values(score.loss) if marks else {}
-        self.log.line(step=step, val_loss=score.loss, **{f"val_{items}": count}, **measured, **placed)
+        logged = {"step": step, "val_loss": score.loss, f"val_{items}": count, **measured, **placed}
+        self.log.line(**logged)
         if self.pace.tokens:
             self.log.timing(step=step, tokens_per_second=round(self.pace.per_second, 1))
         shown = "".join(f", {name} {value:.4f}" for name, value in score.measures.items())
         between = f" ({marks.sentence(score.loss)})" if marks else ""
         line = f"step {step}: validation loss {score.loss:.4f}{shown} over {count} {items}{between}"
         write_line(self.bar, line, sys.stderr)
+        return logged
 
 
 class Result(NamedTuple):
@@ -88,21 +95,34 @@ def finished_result(run: Path, steps: int | None = None) -> Result | None:
     last, checkpoints = load_config(run).train.steps, checkpoint_paths(run)
     if steps not in (None, last) or not checkpoints or load_state(checkpoints[-1])["step"] != last:
         return None
-    lines, text = read_log(run), last_sample(run, last)
-    evaluated = [line for line in lines if line["step"] == last and "val_loss" in line]
-    return result_of(run, last, lines, evaluated[-1], text) if evaluated and text is not None else None
+    check(checkpoints[-1])
+    if is_listed(checkpoints[-1]) and ended_at(run) != last:
+        return None  # what was logged after the last step may be damaged: it is done again
+    evaluated, text = last_evaluation(run, last), last_sample(run, last)
+    return result_of(run, last, evaluated, text) if evaluated and text is not None else None
 
 
-def result_of(
-    run: Path,
-    step: int,
-    lines: list[dict[str, Any]],
-    evaluated: dict[str, Any] | None,
-    sample: str | None,
-    speed: float = 0.0,
-) -> Result:
+def note_finished(run: Path, step: int, files: dict[str, Entry]) -> None:
+    """Keep what log and samples are at a run's end, after its last checkpoint, so that damage to them is noticed."""
+    for name in files:
+        disk.sync(run / name)
+    write_atomically(run / FINISHED, sealed({"step": step, "files": files}))
+    disk.sync(run)
+
+
+def ended_at(run: Path) -> int | None:
+    """The step that a run was finished at; None where it is not, or log or samples are not what they were then."""
+    try:
+        noted = unsealed(run / FINISHED)
+        same = [list(digest_of(run / Path(name).name).entry()) == entry for name, entry in noted["files"].items()]
+        return int(noted["step"]) if all(same) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def result_of(run: Path, step: int, evaluated: dict[str, Any] | None, sample: str | None, speed: float = 0.0) -> Result:
     """Put together from the log what a run came to."""
-    losses = [line["loss"] for line in lines if "loss" in line][-_MEAN_OVER:]
+    losses = last_losses(run, _MEAN_OVER)
     train_loss = math.fsum(losses) / len(losses) if losses else None
     last = evaluated or {}
     placed = {name: last[name] for name in ("ngram", "floor", "share")} if "floor" in last else None

@@ -1,31 +1,36 @@
 """Run folders: where a training run keeps its configuration, tokenizer, log, samples, curves and checkpoints.
 
 A run folder appears under its name only when everything that resuming needs is in it, so a process that is killed at
-any moment leaves either no run or one that resumes.
+any moment leaves either no run or one that resumes. docs/run-folders.md lists the files.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing import util
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
 from minigpt import tokenizers
+from minigpt.core import disk
 from minigpt.core.errors import UserError
+from minigpt.core.files import make_folders, unique, write_atomically
 from minigpt.tokenizers import Tokenizer
+from minigpt.tokenizers.base import TOKENIZER_FILE
 from minigpt.train.config import build_config, config_to_toml, read_toml
+from minigpt.train.integrity import CONFIG, check, checkpoint_paths, with_seal
 from minigpt.train.settings import RunConfig
 
-RUNS = Path("runs")
-CONFIG_FILE = "config.toml"
+RUNS, LOCK = Path("runs"), "lock"
 
 
 def is_run(path: Path) -> bool:
-    return (path / CONFIG_FILE).is_file() and (path / "checkpoints").is_dir()
+    return (path / CONFIG).is_file() and (path / "checkpoints").is_dir()
 
 
 def next_run(preset: str) -> Path:
@@ -77,10 +82,10 @@ def create_run(
         force: whether a run that stands in the place is replaced.
     """
     parent = out.parent if out else RUNS
-    unfinished = parent / f".{out.name if out else Path(preset).stem}.unfinished-{os.getpid()}"
+    unfinished = unique(out or parent / Path(preset).stem, "unfinished")
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        unfinished.mkdir()
+        make_folders(parent)
+        disk.make(unfinished)
         fill_run(unfinished, config, tokenizer, first_checkpoint)
         if out and force and is_run(out):
             _replace(out, unfinished)
@@ -88,7 +93,8 @@ def create_run(
         while True:
             place = out or next_run(preset)
             try:
-                os.rename(unfinished, place)  # fails if something stands there by now
+                disk.rename(unfinished, place)  # fails if something stands there by now
+                disk.sync(parent)
                 return place
             except OSError:
                 if out:
@@ -98,14 +104,15 @@ def create_run(
     except OSError as error:
         raise UserError(f"cannot create the run folder {out or parent}: {error.strerror}") from None
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        if unfinished.exists():
+            disk.remove_tree(unfinished)
 
 
 def fill_run(
     folder: Path, config: RunConfig, tokenizer: Tokenizer | None, first_checkpoint: Callable[[Path], object]
 ) -> None:
     """Put into an empty folder what makes it a run."""
-    (folder / CONFIG_FILE).write_text(config_to_toml(config), encoding="utf-8")
+    write_atomically(folder / CONFIG, config_to_toml(config))
     if tokenizer:
         tokenizers.save(tokenizer, folder)
     first_checkpoint(folder)
@@ -113,11 +120,12 @@ def fill_run(
 
 def _replace(run: Path, unfinished: Path) -> None:
     """Put the new folder in the place of a run that nobody is training in."""
-    replaced = run.with_name(f".{run.name}.replaced-{os.getpid()}")
+    replaced = unique(run, "replaced")
     with locked(run):
-        os.rename(run, replaced)
-        os.rename(unfinished, run)
-    shutil.rmtree(replaced, ignore_errors=True)
+        disk.rename(run, replaced)
+        disk.rename(unfinished, run)
+        disk.sync(run.parent)
+    disk.remove_tree(replaced)
 
 
 class Ability(NamedTuple):
@@ -141,11 +149,15 @@ def newest_run(ability: Ability) -> Path:
     runs = [path for path in RUNS.glob("*") if not path.name.startswith(".") and is_run(path)]
     if not runs:
         raise UserError("there is no run in runs/ yet; train one with `minigpt train`, or give a run's folder")
-    for run in sorted(runs, key=lambda path: (path / CONFIG_FILE).stat().st_mtime_ns, reverse=True):
-        with contextlib.suppress(UserError):  # a damaged one is not what is looked for
-            if ability.has(run, load_config(run)):
-                print(f"{run}: the newest run that can {ability.what}", file=sys.stderr)
-                return run
+    for run in sorted(runs, key=lambda path: (path / CONFIG).stat().st_mtime_ns, reverse=True):
+        try:
+            able = ability.has(run, load_config(run))
+        except UserError as error:  # a damaged one is not what is looked for
+            print(f"{run} is left out: {error}", file=sys.stderr)
+            continue
+        if able:
+            print(f"{run}: the newest run that can {ability.what}", file=sys.stderr)
+            return run
     raise UserError(f"none of the {len(runs)} runs in runs/ can {ability.what}; name another model")
 
 
@@ -162,7 +174,7 @@ def find_run(name: str | None, ability: Ability | None = None) -> Path:
     for path in (Path(name), RUNS / name):
         if is_run(path):
             return path
-    raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG_FILE} and checkpoints)")
+    raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG} and checkpoints)")
 
 
 def load_config(run: Path) -> RunConfig:
@@ -171,17 +183,28 @@ def load_config(run: Path) -> RunConfig:
     Raises:
         UserError: the file is damaged.
     """
-    values = read_toml(run / CONFIG_FILE)
+    if checkpoints := checkpoint_paths(run):
+        check(checkpoints[-1], CONFIG)
+    values = read_toml(run / CONFIG)
     if "model" not in values:
-        raise UserError(f"{run / CONFIG_FILE} is damaged: it has no section [model]")
+        raise UserError(f"{run / CONFIG} is damaged: it has no section [model]")
     return build_config(values)
 
 
+def load_tokenizer(run: Path) -> Tokenizer:
+    """Read a run's tokenizer, which is as it was when the newest checkpoint was made."""
+    if checkpoints := checkpoint_paths(run):
+        check(checkpoints[-1], TOKENIZER_FILE)
+    return tokenizers.load(run)
+
+
 def rewrite_config(run: Path, config: RunConfig) -> None:
-    """Replace the run's configuration in one step (resuming with other --steps)."""
-    beside = run / f".{CONFIG_FILE}.unfinished"
-    beside.write_text(config_to_toml(config), encoding="utf-8")
-    os.replace(beside, run / CONFIG_FILE)
+    """Replace the run's configuration in one step, where it is another one (resuming with other --steps)."""
+    text = config_to_toml(config)
+    if (run / CONFIG).read_text(encoding="utf-8") in (text, with_seal(text)):
+        return
+    write_atomically(run / CONFIG, with_seal(text))
+    disk.sync(run)
 
 
 @contextlib.contextmanager
@@ -191,16 +214,30 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         UserError: another process is training in this folder.
     """
-    with open(run / "lock", "a+b") as file:
+    with open(run / LOCK, "a+b") as file:
+        util.register_after_fork(file, methodcaller("close"))  # a worker that outlives this process holds nothing
         try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is training in {run}; stop it first, or choose another run") from None
+            _lock(file.fileno())
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+                raise _taken(run) from None
+            raise UserError(f"{run} cannot be locked ({error.strerror}); put it on another disk") from None
+        if not (run / LOCK).exists() or not os.path.samestat(os.fstat(file.fileno()), (run / LOCK).stat()):
+            raise _taken(run)  # another run was put in its place between opening and locking
         yield
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, for all processes of all machines and containers that see it, whatever their numbers."""
+    if sys.platform == "win32":  # as type checkers ask for the system
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _taken(run: Path) -> UserError:
+    return UserError(f"another process is training in {run}; stop it first, or choose another run")

@@ -14,8 +14,9 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.models.model import Model
-from minigpt.train.checkpoint import checkpoint_paths, load_weights, restore_optimizer
+from minigpt.train.checkpoint import load_weights, restore_optimizer
 from minigpt.train.fused_optimizer import FusedAdamW
+from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.optimizer import AdamW
 from minigpt.train.scaling import LossScale
 from minigpt.train.settings import RunConfig

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 from minigpt.blocks.dispatch import choose
 from minigpt.blocks.mixed import low_dtype
+from minigpt.core import disk
 from minigpt.core.backend import Backend
-from minigpt.core.errors import UserError
+from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar
 from minigpt.models.model import Model
 from minigpt.tokenizers import fingerprint
-from minigpt.train.best import Best, best_so_far
+from minigpt.train.best import Best, best_at, better
 from minigpt.train.checkpoint import (
     check_tokenizer,
     is_power_of_two,
@@ -27,12 +28,13 @@ from minigpt.train.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
-from minigpt.train.log import RunLog, read_log
+from minigpt.train.integrity import FIXED, GROWING, Entry, check, files_of
+from minigpt.train.log import RunLog, last_evaluation
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import LoadedData, Objective
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.passes import Passes
-from minigpt.train.report import Pace, Reporter, Result, is_due, result_of
+from minigpt.train.report import FINISHED, Pace, Reporter, Result, is_due, note_finished, result_of
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState, not_finite
 from minigpt.train.stepper import Stepper
@@ -56,6 +58,7 @@ class Trainer:
     """
 
     state: TrainingState  # from `start` or `resume` on
+    best: Best | None = None  # of the evaluations so far, where `train.best` says by what
 
     def __init__(
         self, run: Path, config: RunConfig, model: Model, objective: Objective, dataset: LoadedData, backend: Backend
@@ -76,15 +79,11 @@ class Trainer:
         if compute:
             low_dtype(compute)  # fails here, with one sentence, if the package for it is missing
         self.passes = Passes(self.chosen.operations, compute, c.recompute, backend)
-        self.pace = Pace()
-        self._positions: dict[str, int] | None = None
+        self.pace, self.log = Pace(), RunLog(run)
+        self._files: dict[str, Entry] | None = None  # what the run's files were right after the last step
         self._marks: dict[int | None, Landmarks | None] = {}
         self._made = False  # by `start`, and not trained yet
         self._given_up = False  # the last evaluations brought nothing better
-
-    @property
-    def log(self) -> RunLog:
-        return RunLog(self.run)
 
     def start(self, params: Parameters | None = None) -> None:
         """Take a fresh model's parameters, or those that are given (of a pretrained model)."""
@@ -93,29 +92,45 @@ class Trainer:
         self.state, self._made = TrainingState.fresh(self.config, fresh), True
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint: take everything from it, and cut the logs back to it."""
+        """Go on from the newest checkpoint: take everything from it, and cut the logs back to it.
+
+        Raises:
+            UserError: it, or a file that it needs, is damaged, or does not fit text and tokenizer.
+        """
         checkpoint = latest_checkpoint(self.run)
-        if self._made and checkpoint.name == f"step-{self.state.step}":
-            return  # it was written from this very state, and no other process has gone on with the run meanwhile
         kept = load_state(checkpoint)
+        digests = check(checkpoint, *FIXED, *GROWING)  # weights and moments are compared when they are read
+        if not (self._made and checkpoint.name == f"step-{self.state.step}"):  # else it was made of this very state
+            self._restore(checkpoint, kept)
+        elsewhere = {name: digest.entry() for name, digest in digests.items()} or files_of(self.run)
+        if not digests:
+            warn(f"{self.run} is of before there were lists of hashes: damage to its files would not be noticed")
+        self.log = RunLog.resumed(self.run, digests, kept["positions"])
+        self._fixed = {name: elsewhere[name] for name in FIXED if name in elsewhere}
+        self._files = self._fixed | self.log.entries()
+        self.best = best_at(self.run, kept, self.config.train.best) if self.config.train.best else None
+        remove_leftovers(self.run)
+        if (self.run / FINISHED).exists():
+            disk.remove(self.run / FINISHED)  # it goes on, so its end is another one
+
+    def _restore(self, checkpoint: Path, kept: dict[str, Any]) -> None:
         check_same_text(self.dataset, kept, self.run)
         check_tokenizer(kept, self.objective.tokenizer, self.run)
         self.state = TrainingState.restored(checkpoint, kept, self.config, self.model, self.backend)
         if self.config.train.steps < self.state.step:
             raise UserError(f"{self.run} is at step {self.state.step} already; --steps must not be less")
-        self.log.cut_back(kept["positions"])
-        remove_leftovers(self.run)
 
     def save(self, folder: Path | None = None) -> Path:
         """Write a checkpoint of the state, unless there is one; in another folder where the run is yet to be made."""
-        state, c = self.state, self.config.train
+        state, c, best = self.state, self.config.train, self.best
+        files = files_of(folder or self.run) if self._files is None else self._files
         kept = {
             "data": self.dataset.fingerprint,
             "tokenizer": fingerprint(self.objective.tokenizer),
-            "positions": self._positions or RunLog(folder or self.run).positions(),
+            "positions": {name: files[name].bytes for name in GROWING},
+            **({"best": best} if c.best else {}),
             **state.kept(),
         }
-        best = self._best()
         return save_checkpoint(
             folder or self.run,
             state.step,
@@ -126,10 +141,8 @@ class Trainer:
             keep=c.keep_checkpoints,
             best=best.step if best else None,
             powers=c.checkpoint_powers,
+            files=files,
         )
-
-    def _best(self) -> Best | None:
-        return best_so_far(self.run, self.config.train.best) if self.config.train.best else None
 
     def train(self, *, should_stop: Callable[[], bool] = lambda: False) -> Result:
         """Train until `train.steps` are done or `should_stop()` says so, and leave a checkpoint of where it ended.
@@ -143,17 +156,18 @@ class Trainer:
             complete = self._look(session, should_stop)
             while state.step < c.steps and not should_stop() and not self._given_up:
                 self._train_step(session)
-                self._positions = self.log.positions()
+                self._files = self._fixed | self.log.entries()
                 power = c.checkpoint_powers and is_power_of_two(state.step)
                 if state.step == c.steps or is_due(state.step, c.checkpoint_every) or power:
                     self.save()
                 complete = not should_stop() and self._look(session, should_stop)
             self.save()
         finished = complete and (state.step == c.steps or self._given_up)
-        lines = read_log(self.run)
-        evaluated = [line for line in lines if "val_loss" in line][-1] if finished else None
+        evaluated = last_evaluation(self.run, state.step) if finished else None
         sample = self._sample if finished else None
-        return result_of(self.run, state.step, lines, evaluated, sample, self.pace.per_second)
+        if finished:
+            note_finished(self.run, state.step, self.log.entries())
+        return result_of(self.run, state.step, evaluated, sample, self.pace.per_second)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -199,10 +213,11 @@ class Trainer:
             raise not_finite(self.run, self.state.step, "the validation loss", score.loss)
         if limit not in self._marks:
             self._marks[limit] = self.objective.landmarks(self.dataset, limit)
-        session.reporter.evaluated(self.state.step, score, self._marks[limit])
+        line = session.reporter.evaluated(self.state.step, score, self._marks[limit])
+        if self.config.train.best:
+            self.best = better(self.best, [line], self.config.train.best)
         if patience := self.config.train.patience:
-            best = self._best()
-            self._given_up = best is not None and best.since >= patience
+            self._given_up = self.best is not None and self.best.since >= patience
         return score
 
 

@@ -1,5 +1,6 @@
 """The command line as a newcomer meets it: help, what is printed where, and which run is meant."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import pytest
 from minigpt.cli import main
 from minigpt.cli.commands import COMMANDS
 
-from ..train.runs import arguments
+from ..train.runs import arguments, unlisted
 from .conftest import json_of
 from .finetuned import write_swag
 
@@ -106,7 +107,7 @@ def test_the_newest_run_that_can_do_it_is_taken_and_named(run, tmp_path, monkeyp
         shutil.copytree(run, copy)
         os.utime(copy / "config.toml", (1000 + place, 1000 + place))
     runs = tmp_path / "runs"
-    config = (runs / "classifier" / "config.toml").read_text()
+    config = (unlisted(runs / "classifier") / "config.toml").read_text()
     config = 'task = "rte"\n' + config[: config.index("[objective]")] + config[config.index("[data]") :]
     (runs / "classifier" / "config.toml").write_text(config)
     os.utime(runs / "classifier" / "config.toml", (1002, 1002))
@@ -137,9 +138,11 @@ def test_a_finished_run_says_so_at_once(run, capsys, monkeypatch):
         assert shown.out == re.sub(r", [\d,]+ tokens/s", "", expected)
         assert json_of(capsys, "train", "--resume", run, "--json")["steps"] == 12
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    (run / "samples.txt").write_text("")  # killed before it wrote its last sample: it looks again
+    kept = json.loads((run / "checkpoints" / "step-12" / "state.json").read_text())["positions"]["samples.txt"]
+    os.truncate(run / "samples.txt", kept)  # killed before it wrote its last sample: it looks again
     assert main(["train", "--resume", str(run)]) == 0
-    assert "resuming at step 12" in capsys.readouterr().err and (run / "samples.txt").read_text()
+    assert "resuming at step 12" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
 def test_no_run_replaces_what_it_is_made_from(error, trained, run, tmp_path):

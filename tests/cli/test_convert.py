@@ -80,6 +80,7 @@ def test_a_run_with_its_weights_alone(trained, tmp_path, capsys):
     assert (out["family"], out["tokenizer"]) == ("gpt", "char")
     files = sorted(str(path.relative_to(small)) for path in small.rglob("*") if path.is_file())
     assert files == [
+        "checkpoints/step-0/hashes.json",
         "checkpoints/step-0/model.safetensors",
         "checkpoints/step-0/state.json",
         "config.toml",

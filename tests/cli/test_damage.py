@@ -11,7 +11,7 @@ import pytest
 from minigpt.cli import main
 
 from ..tiers import some
-from ..train.runs import arguments
+from ..train.runs import arguments, unlisted
 from .conftest import json_of
 
 
@@ -35,7 +35,7 @@ def test_a_vocabulary_larger_than_the_tokenizers_writes_only_what_can_be_decoded
 def test_state_files_are_not_believed_blindly(error, run, tmp_path):
     victim = tmp_path / "victim.txt"
     victim.write_text("not to be touched")
-    state = run / "checkpoints" / "step-10" / "state.json"
+    state = unlisted(run) / "checkpoints" / "step-10" / "state.json"
     good = json.loads(state.read_text())
     for damage in (
         {"positions": {"../victim.txt": 0}},
@@ -52,11 +52,29 @@ def test_state_files_are_not_believed_blindly(error, run, tmp_path):
     assert victim.read_text() == "not to be touched"
 
 
-def test_damaged_logs_do_not_matter(run, capsys):
-    (run / "log.jsonl").write_bytes((run / "log.jsonl").read_bytes() + b"5\n[]\n\xff\xfe\n")
+def test_what_stands_after_a_log_does_not_matter(run, capsys):
+    good = (run / "log.jsonl").read_bytes()
+    (run / "log.jsonl").write_bytes(good + b'5\n[]\n\xff\xfe\n{"step": 1%s}\n{"step": 3, "loss": "4"}\n' % (b"0" * 400))
     assert main(["plot", str(run)]) == 0
-    (run / "samples.txt").unlink()
     assert main(["train", "--resume", str(run)]) == 0
+    assert (run / "log.jsonl").read_bytes() == good  # what comes after the last checkpoint was made again
+
+
+def test_a_log_that_lacks_steps_is_said_or_refused(error, run, capsys):
+    """A checkpoint knows how long log and samples were; one without a list of hashes only says that they are short."""
+    for name in ("samples.txt", "log.jsonl"):
+        content = (run / name).read_bytes()
+        (run / name).write_bytes(content[:20])
+        sentence = error("train", "--resume", run, "--steps", "20")
+        assert f"the file {run / name} is damaged (it has 20 bytes where" in sentence
+        (run / name).unlink()
+        assert f"the file {run / name} is damaged (it is missing)" in error("train", "--resume", run, "--steps", "20")
+        (run / name).write_bytes(content)
+    (unlisted(run) / "log.jsonl").write_text("")
+    assert main(["train", "--resume", str(run), "--steps", "12"]) == 0
+    said = capsys.readouterr().err
+    assert "log.jsonl is shorter than it was at the checkpoint: a part of it is missing" in said
+    assert "damage to its files would not be noticed" in said
 
 
 def test_a_damaged_token_cache_is_made_anew(trained, run, tmp_path, monkeypatch, capsys):
@@ -71,7 +89,7 @@ def test_a_damaged_token_cache_is_made_anew(trained, run, tmp_path, monkeypatch,
 
 
 def test_eval_insists_on_the_text_of_the_run(error, trained, run, tmp_path):
-    config = run / "config.toml"
+    config = unlisted(run) / "config.toml"
     moved = tmp_path / "moved.txt"
     config.write_text(config.read_text().replace(str(trained[0]), str(moved)))
     for command in (["eval", run], ["train", "--resume", run, "--steps", "30"]):
@@ -92,12 +110,16 @@ def test_bits_per_byte_of_bytes(trained, tmp_path, capsys):
 def test_weights_that_are_not_finite(error, run):
     from safetensors.numpy import load_file, save_file
 
-    path = run / "checkpoints" / "step-10" / "model.safetensors"
-    tensors = load_file(path)
-    tensors["tokens"][:] = float("nan")
-    save_file(tensors, path)
-    assert "the model's scores are not finite" in error("sample", run, "--json")
-    assert "its training went wrong" in error("eval", run)
+    checkpoint = unlisted(run) / "checkpoints" / "step-10"
+    for name, key, value in (("optimizer", "v", float("inf")), ("model", "tokens", float("nan"))):
+        path = checkpoint / f"{name}.safetensors"
+        tensors = load_file(path)
+        tensors[key][:1] = value
+        save_file(tensors, path)
+        sentence = error("train", "--resume", run, "--steps", 20)
+        assert f"{path} is damaged ({key} has numbers that are not finite); " in sentence and "step-5" in sentence
+    for command in (["sample", run, "--json"], ["eval", run], ["convert", run, "hf", "--to", "hf"]):
+        assert f"{path} is damaged (tokens has numbers that are not finite)" in error(*command)
 
 
 FULL = (">/dev/full", 2, "No space left on device")
@@ -163,7 +185,7 @@ def test_every_kind_of_tokenizer_trains_resumes_and_evaluates(trained, tmp_path,
 
 
 def test_a_tokenizer_the_model_was_not_trained_with(error, run):
-    path = run / "tokenizer.json"
+    path = unlisted(run) / "tokenizer.json"
     other = json.loads(path.read_text())
     other["characters"] = "".join(chr(ord(c) + 1) for c in other["characters"])  # as many, but others
     path.write_text(json.dumps(other))

@@ -13,8 +13,8 @@ from minigpt.core.errors import UserError
 from minigpt.evaluate.finetune_run import prepare
 from minigpt.tasks import Classification
 from minigpt.train.best import best_so_far, chosen_checkpoint
-from minigpt.train.checkpoint import checkpoint_paths
 from minigpt.train.finetuning import Request
+from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config
 from minigpt.train.trainer import Trainer

@@ -1,9 +1,12 @@
 """Text from files: encodings, folders, pieces, and what is refused."""
 
+import errno
+import os
+
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import cache_folder, make_folder, write_atomically
+from minigpt.core.files import cache_folder, make_folder, matching, write_atomically
 from minigpt.data import corpora, text
 from minigpt.data.storyworld import split_of
 
@@ -38,6 +41,41 @@ def test_a_character_cut_off_at_the_end_is_refused(tmp_path):
     path.write_bytes(b"abc" + "é".encode()[:1])
     with pytest.raises(UserError, match="byte 3 cannot"):
         list(text.read_pieces([path]))
+
+
+@pytest.mark.parametrize("folder", ["texts", "texts/b", "texts/.hidden"])
+def test_a_folder_that_may_not_be_read_is_an_error_not_an_empty_one(tmp_path, monkeypatch, folder):
+    """Half of a text must not be missing without a word; what starts with a dot is left out anyway."""
+    for name in ("a", "b", ".hidden"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+        (tmp_path / "texts" / name / "file.txt").write_text(name)
+    right = os.scandir
+
+    def scandir(path):
+        if os.fspath(path) == str(tmp_path / folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return right(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    if folder.endswith(".hidden"):
+        assert [path.parent.name for path in text.resolve_sources([str(tmp_path / "texts")])] == ["a", "b"]
+        return
+    with pytest.raises(UserError, match=f"cannot read the folder {tmp_path / folder}: Permission denied"):
+        text.resolve_sources([str(tmp_path / "texts")])
+
+
+def test_files_of_a_pattern(tmp_path, monkeypatch):
+    for name in ("b.txt", "a.txt", "c.csv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in matching(tmp_path, "*.txt")] == ["a.txt", "b.txt"]
+    assert matching(tmp_path / "none", "*") == matching(tmp_path / "a.txt", "*") == []
+
+    def listdir(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    with pytest.raises(UserError, match=r"cannot read the folder .*: Permission denied"):
+        matching(tmp_path, "*.txt")
 
 
 def test_a_folder_stands_for_its_files_in_order(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from minigpt.core.errors import UserError
+from minigpt.core.tensor_file import file_pieces
 from minigpt.interop import weight_files
-from minigpt.interop.weight_files import file_pieces, open_file
+from minigpt.interop.weight_files import open_file
 
 from .files import bfloat16, write_tensors
 

@@ -1,5 +1,6 @@
 """A training run small enough to repeat many times, with everything switched on that could differ between repeats."""
 
+import json
 from pathlib import Path
 
 from minigpt.cli import main
@@ -35,6 +36,16 @@ def arguments(text: Path, out: Path, steps: int, **changed) -> list[str]:
 
 def train(text: Path, out: Path, steps: int = 20, **changed) -> int:
     return main(arguments(text, out, steps, **changed))
+
+
+def unlisted(run: Path) -> Path:
+    """Make it a run of before checkpoints had lists of hashes, whose files can be changed by hand."""
+    for checkpoint in (run / "checkpoints").iterdir():
+        (checkpoint / "hashes.json").unlink()
+        state = json.loads((checkpoint / "state.json").read_text())
+        del state["hashes"]
+        (checkpoint / "state.json").write_text(json.dumps(state))
+    return run
 
 
 def contents(run: Path, *, step: int) -> dict[str, bytes]:

@@ -53,7 +53,7 @@ def structure(run: Path) -> dict:
             found[name] = {"metadata": metadata, "tensors": tensors}
         elif path.name == "tokenizer.json":
             found[name] = path.read_text(encoding="utf-8")
-        elif path.name == "state.json":
+        elif path.name in ("state.json", "hashes.json", "finished.json"):
             found[name] = kinds(json.loads(path.read_text(encoding="utf-8")))
         elif path.suffix == ".jsonl":
             found[name] = [kinds(json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
@@ -77,7 +77,7 @@ def read_header(path: Path) -> dict:
 def kinds(value):
     """JSON with a type's name for every number and text; but what is a fingerprint or a position must be equal."""
     if isinstance(value, dict):
-        exact = {"data", "tokenizer", "rows", "tokens", "step", "updates"}
+        exact = {"data", "tokenizer", "rows", "tokens", "step", "updates", "hashes"}
         return {k: v if k in exact else kinds(v) for k, v in value.items()}
     return type(value).__name__
 

@@ -11,7 +11,7 @@ from minigpt.data.batch import Batch
 from minigpt.data.dataset import window_batches, window_starts
 from minigpt.interop.loaded import load
 from minigpt.models import GPT, GPTConfig
-from minigpt.train.checkpoint import checkpoint_paths
+from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.log import read_log
 from minigpt.train.loss import mean_loss
 from minigpt.train.optimizer import AdamW, OptimizerConfig

@@ -91,4 +91,6 @@ def gradcheck(add: Parser) -> None:
 
 
 def info(add: Parser) -> None:
-    add.example("minigpt info")
+    add.example("minigpt info runs/tiny-1 --verify")
+    add.value("run_folder", "RUN", "a run's folder, for --verify", nargs="?")
+    add.flag("--verify", "read every file of a run, and say what is damaged (exit status 1)")

@@ -13,11 +13,12 @@ import numpy as np
 
 from minigpt.core.files import new_folder, write_atomically
 from minigpt.core.params import Parameters
+from minigpt.core.tensor_file import file_pieces
 from minigpt.interop.hf.families import family_of
 from minigpt.interop.hf.tokenizer_files import special_ids, write_tokenizer
 from minigpt.interop.tables import their_tensors
 from minigpt.interop.token_roles import NAMES, write_generation
-from minigpt.interop.weight_files import SINGLE, file_pieces
+from minigpt.interop.weight_files import SINGLE
 from minigpt.tokenizers import Tokenizer
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import cache_folder, make_folder
+from minigpt.kernels.emulator.libraries import is_whole, keep, library_folder
 from minigpt.kernels.source import kernel_names, parameter_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")
@@ -115,6 +115,10 @@ def sanitizer_environment(sanitizer: str) -> dict[str, str]:
     }
 
 
+class DoesNotCompile(UserError, RuntimeError):
+    """The compiler refuses a kernel, or does not work; it says why."""
+
+
 class EmulatedModule:
     """A kernel source, compiled for the CPU; the part of `cupy.RawModule` that minigpt uses.
 
@@ -124,7 +128,7 @@ class EmulatedModule:
         emulation: how it runs.
     Raises:
         UserError: there is no compiler.
-        RuntimeError: the source does not compile; the message is the compiler's.
+        DoesNotCompile: so it is; the message is the compiler's.
     """
 
     def __init__(self, code: str, *, options: Sequence[str] = (), emulation: Emulation = Emulation()):
@@ -266,9 +270,8 @@ def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
         flags += ["-DCOC_TRACE"]
     everything = [compiler(), platform.machine(), *flags, *_header_texts().values(), source]
     key = hashlib.sha256("\0".join(everything).encode()).hexdigest()[:24]
-    library = cache_folder() / "emulator" / f"{key}.so"
-    if not library.exists():
-        make_folder(library.parent)
+    library = library_folder() / f"{key}.so"
+    if not is_whole(library):
         _compile(source, flags, library, instrument=emulation.trace is not None)
     return library
 
@@ -294,8 +297,8 @@ def _compile(source: str, flags: list[str], library: Path, *, instrument: bool) 
                 command, input=source, capture_output=True, text=True, cwd=folder.parent, env=_compiler_environment()
             )
             if done.returncode:
-                raise RuntimeError(f"the kernel does not compile:\n{done.stderr.strip()}")
-        os.replace(made, library)
+                raise DoesNotCompile(f"the kernel does not compile:\n{done.stderr.strip()}")
+        keep(made, library)
 
 
 def _compiler_environment() -> dict[str, str]:

@@ -37,7 +37,7 @@ from minigpt.lab.plan import parameter_groups
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.config import build_config
 from minigpt.train.families import FAMILIES
-from minigpt.train.log import read_log
+from minigpt.train.log import last_evaluation
 from minigpt.train.objectives.causal import CausalObjective
 from minigpt.train.objectives.landmarks import floor_of
 from minigpt.train.run_folder import create_run, is_run, load_config, locked
@@ -302,7 +302,7 @@ def train_family(
 
 
 def is_finished(run: Path, family: Family) -> bool:
-    return is_run(run) and any(line["step"] == family.steps and "val_loss" in line for line in read_log(run))
+    return is_run(run) and last_evaluation(run, family.steps) is not None
 
 
 class _Unmarked(CausalObjective):

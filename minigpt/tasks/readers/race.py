@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.core.errors import UserError
+from minigpt.core.files import matching
 from minigpt.tasks.examples import MultipleChoice
 from minigpt.tasks.files import Row, entry, json_file, json_rows
 
@@ -33,7 +34,7 @@ def read_race(folder: Path, split: str, *, levels: tuple[str, ...] = LEVELS) -> 
         missing = [level for level in levels if not (places[0] / level).is_dir()]
         if missing:
             raise UserError(f"there is no folder {places[0] / missing[0]}")
-        files = [file for level in levels for file in (places[0] / level).glob("*.txt")]
+        files = [file for level in levels for file in matching(places[0] / level, "*.txt")]
         return [example for file in sorted(files, key=_order) for example in _article(*_whole(file))]
     names = SPLITS.get(split, (split,))
     for place in (folder, folder / "RACE"):

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from minigpt.core.errors import UserError
+from minigpt.core.files import matching
 from minigpt.tasks.examples import Summary, Translation
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, own_split, tab_rows
 
@@ -28,9 +29,9 @@ def read_cnn_dm(folder: Path, split: str) -> list[Summary]:
     if not folder.exists():
         raise UserError(f"there is no folder {folder}")
     if (folder / split).is_dir():
-        return [_story(path) for path in sorted((folder / split).glob("*.story"))]
+        return [_story(path) for path in matching(folder / split, "*.story")]
     places = [folder, *(folder / name for name in ("stories", "cnn/stories", "dailymail/stories"))]
-    files = sorted(path for place in places for path in place.glob("*.story"))
+    files = sorted(path for place in places for path in matching(place, "*.story"))
     lists = [place / f"{name}.txt" for place in (folder, folder / "url_lists") for name in URL_LISTS.get(split, ())]
     listed = [path for path in lists if path.is_file()]
     if not listed:
@@ -86,7 +87,7 @@ def _parallel(folder: Path, stem: str) -> tuple[Path, Path] | None:
         if all(file.is_file() for file in files):
             return files
     found = []
-    for file in sorted(folder.glob(f"{stem}.*")):
+    for file in matching(folder, f"{stem}.*"):
         match = re.fullmatch(r".*\.([^.-]+)-([^.-]+)\.\1", file.name)
         other = file.with_suffix(f".{match[2]}") if match else None
         if other is not None and other.is_file():

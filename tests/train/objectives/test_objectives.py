@@ -30,7 +30,7 @@ from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import Trainer
 
-from ..runs import contents
+from ..runs import contents, unlisted
 
 
 class CountingBatch(NamedTuple):
@@ -226,7 +226,7 @@ def test_runs_from_before_there_were_objectives_load(text_file, tmp_path):
     assert "[objective]\n" in text
     values = tomllib.loads(text)
     del values["objective"]
-    (run / "config.toml").write_text(tomli_w.dumps(values))
+    (unlisted(run) / "config.toml").write_text(tomli_w.dumps(values))
     assert load_config(run) == build_config(tomllib.loads(text))
     assert main(["eval", str(run), "--json"]) == 0
 

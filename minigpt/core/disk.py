@@ -1,0 +1,80 @@
+"""The few calls that change what is on the disk, and the one that waits until it is there.
+
+Everything that a run writes goes through these, so that a test can record it and rebuild what a power cut at any moment
+may leave: of a file what was synced, of a folder the names that were synced, and of the rest any part.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that is not there yet."""
+    with open(path, "xb") as file:
+        for piece in pieces:
+            file.write(piece)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Write at a file's end; make it if it is not there."""
+    with open(path, "ab") as file:
+        file.write(data)
+
+
+def truncate(path: Path, size: int) -> None:
+    """Keep the first `size` bytes of a file."""
+    os.truncate(path, size)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's list of names, are on the disk.
+
+    Windows, some network file systems, and folders that may be written but not read have no such call for folders.
+    """
+    folder = path.is_dir()
+    if folder and os.name == "nt":
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM):
+            raise
+
+
+def make(path: Path) -> None:
+    """Make a folder where nothing stands."""
+    path.mkdir()
+
+
+def rename(old: Path, new: Path) -> None:
+    """Give a folder another name, where nothing may stand but an empty folder."""
+    os.rename(old, new)
+
+
+def replace(old: Path, new: Path) -> None:
+    """Give a file another name, whatever file stands there: it is the old or the new one, never half of it."""
+    os.replace(old, new)
+
+
+def link(old: Path, new: Path) -> None:
+    """Give a file one more name, where nothing stands."""
+    os.link(old, new)
+
+
+def remove(path: Path) -> None:
+    """Remove a file."""
+    path.unlink()
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and what is in it, as far as that is possible."""
+    shutil.rmtree(path, ignore_errors=True)
