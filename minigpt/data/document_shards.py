@@ -6,7 +6,6 @@ shards they lie in the cache folder, memory-mapped, under a name made of the tex
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import cache_folder
-from minigpt.core.progress import progress_bar
 from minigpt.data import shards, text
 from minigpt.data.sentences import split_documents
-from minigpt.tokenizers import Tokenizer, fingerprint
+from minigpt.tokenizers import Tokenizer
 
 _OFFSETS = np.dtype("<u4")  # lengths of sentences (in tokens) and of documents (in sentences)
 
@@ -64,17 +61,6 @@ class Documents(NamedTuple):
         return self._replace(documents=self.documents[: cut + 1]), self._replace(documents=self.documents[cut:])
 
 
-def from_lists(documents: Sequence[Sequence[Sequence[int]]]) -> Documents:
-    """Documents of sentences of token ids. Empty sentences, and documents without any other, are left out."""
-    full = [[s for s in document if len(s)] for document in documents]
-    full = [document for document in full if document]
-    return Documents(
-        np.array([i for document in full for sentence in document for i in sentence], dtype=np.int64),
-        _starts([len(sentence) for document in full for sentence in document]),
-        _starts([len(document) for document in full]),
-    )
-
-
 def _starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
@@ -87,51 +73,48 @@ def encode_documents(files: Sequence[Path], tokenizer: Tokenizer, form: str, tex
     Raises:
         UserError: a file is not UTF-8, or there is no sentence in any of them.
     """
-    key = hashlib.sha256(
-        f"{shards.ENCODING}\n{text_fingerprint}\n{fingerprint(tokenizer)}\n{form}".encode()
-    ).hexdigest()[:32]
-    folder = cache_folder() / "tokens"
-    paths = [folder / f"{key}-{part}.bin" for part in ("ids", "sentences", "documents")]
-    dtypes = [shards.token_dtype(tokenizer.vocab_size), _OFFSETS, _OFFSETS]
-    parts = [shards.open_numbers(path, dtype) for path, dtype in zip(paths, dtypes, strict=True)]
-    if any(part is None for part in parts):
-        _write(paths, dtypes, files, tokenizer, form)
-        parts = [shards.open_numbers(path, dtype) for path, dtype in zip(paths, dtypes, strict=True)]
-        if any(part is None for part in parts):
-            raise UserError(f"the token files {folder / key}-* were changed while they were written; try again")
+    path = shards.cache_path(text_fingerprint, tokenizer, form)
+    parts = _open(path, tokenizer)
+    if parts is None:
+        _write(path, files, tokenizer, form)
+        parts = _open(path, tokenizer)
+        if parts is None:
+            raise UserError(f"the token files {path.with_suffix('')}-* were changed while they were written; try again")
     ids, sentences, documents = parts
     if not len(documents):
         raise UserError(f"there is no sentence in {', '.join(map(str, files))}")
     return Documents(ids, _starts(sentences), _starts(documents))
 
 
-def _write(paths: list[Path], dtypes: list[np.dtype], files: Sequence[Path], tokenizer: Tokenizer, form: str) -> None:
-    sentence_lengths, document_lengths = array("I"), array("I")
+def _parts(path: Path, tokenizer: Tokenizer) -> list[tuple[Path, np.dtype]]:
+    """The files of ids, of lengths of sentences and of documents, and the type of their numbers."""
+    types = {"ids": shards.token_dtype(tokenizer.vocab_size), "sentences": _OFFSETS, "documents": _OFFSETS}
+    return [(path.with_name(f"{path.stem}-{part}.bin"), dtype) for part, dtype in types.items()]
 
-    def ids() -> Iterator[np.ndarray]:
-        for document in _read(files, form):
-            before = len(sentence_lengths)
+
+def _open(path: Path, tokenizer: Tokenizer) -> list[np.ndarray] | None:
+    opened = [shards.open_numbers(*part) for part in _parts(path, tokenizer)]
+    return [part[0] for part in opened if part] if all(opened) else None
+
+
+def _write(path: Path, files: Sequence[Path], tokenizer: Tokenizer, form: str) -> None:
+    (ids, dtype), *others = _parts(path, tokenizer)
+    lengths = array("I"), array("I")
+    shards.write_numbers(ids, _encoded(files, tokenizer, form, dtype, *lengths))
+    for (part, dtype), some in zip(others, lengths, strict=True):
+        shards.write_numbers(part, [np.array(some, dtype=dtype)])
+
+
+def _encoded(
+    files: Sequence[Path], tokenizer: Tokenizer, form: str, dtype: np.dtype, sentences: array, documents: array
+) -> Iterator[np.ndarray]:
+    """Yield the ids of every sentence; `sentences` and `documents` get the lengths. No document spans two files."""
+    for file in files:
+        for document in split_documents(text.read_with_progress([file], "encoding"), form):
+            before = len(sentences)
             for sentence in document:
                 if encoded := tokenizer.encode(sentence):
-                    sentence_lengths.append(len(encoded))
-                    yield np.asarray(encoded, dtype=dtypes[0])
-            if len(sentence_lengths) > before:
-                document_lengths.append(len(sentence_lengths) - before)
-
-    shards.write_numbers(paths[0], ids())
-    for path, dtype, lengths in zip(paths[1:], dtypes[1:], (sentence_lengths, document_lengths), strict=True):
-        shards.write_numbers(path, [np.array(lengths, dtype=dtype)])
-
-
-def _read(files: Sequence[Path], form: str) -> Iterator[list[str]]:
-    """The documents of all files, with a progress bar; none spans two files."""
-    total = sum(file.stat().st_size for file in files)
-    with progress_bar(total=total, desc="encoding", unit="B", unit_scale=True, leave=False) as bar:
-
-        def pieces(file: Path) -> Iterator[str]:
-            for piece in text.read_pieces([file]):
-                yield piece
-                bar.update(len(piece.encode("utf-8")))
-
-        for file in files:
-            yield from split_documents(pieces(file), form)
+                    sentences.append(len(encoded))
+                    yield np.asarray(encoded, dtype=dtype)
+            if len(sentences) > before:
+                documents.append(len(sentences) - before)

@@ -62,8 +62,8 @@ def write_numbers(path: Path, arrays: Iterable[np.ndarray], more: Mapping[str, A
     write_atomically(path.with_suffix(".json"), json.dumps(description))
 
 
-def open_numbers(path: Path, dtype: np.dtype) -> np.ndarray | None:
-    """Memory-map the numbers of a file; None if it is not there, or is not what was written."""
+def open_numbers(path: Path, dtype: np.dtype) -> tuple[np.ndarray, dict] | None:
+    """Memory-map the numbers of a file, with its description; None if it is not there, or is not what was written."""
     try:
         description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         with open(path, "rb") as file:
@@ -72,7 +72,14 @@ def open_numbers(path: Path, dtype: np.dtype) -> np.ndarray | None:
         return None
     if not whole:
         return None
-    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+    numbers = np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+    return numbers, description
+
+
+def cache_path(text_fingerprint: str, tokenizer: Tokenizer, *how: object) -> Path:
+    """Where the ids lie that a text becomes by a tokenizer; `how` says what else they depend on."""
+    name = "\n".join(map(str, (ENCODING, text_fingerprint, fingerprint(tokenizer), *how)))
+    return cache_folder() / "tokens" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.bin"
 
 
 def write_shard(path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None) -> None:
@@ -105,13 +112,13 @@ def _open_shard(
     path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None
 ) -> EncodedText | None:
     """What `write_shard` wrote; None if it is not there, is damaged, or comes from a version that noted no marks."""
-    ids = open_numbers(path, token_dtype(tokenizer.vocab_size))
-    if ids is None:
+    opened = open_numbers(path, token_dtype(tokenizer.vocab_size))
+    if opened is None:
         return None
+    ids, description = opened
     try:
-        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         marks = [Mark(*map(int, mark)) for mark in description["marks"]]
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
     whole = marks[:1] == [BEGINNING] and marks[-1].tokens == len(ids)
     return EncodedText(ids, files, tokenizer, documents, marks) if whole else None
@@ -127,11 +134,7 @@ def encode_files(
     Args:
         documents: how the text falls into documents, if each is to be followed by an end-of-text token.
     """
-    name = f"{ENCODING}\n{text_fingerprint}\n{fingerprint(tokenizer)}"
-    if documents:
-        name += f"\n{documents.end}\n{documents.separator}"
-    key = hashlib.sha256(name.encode()).hexdigest()[:32]
-    path = cache_folder() / "tokens" / f"{key}.bin"
+    path = cache_path(text_fingerprint, tokenizer, *(documents or ()))
     encoded = _open_shard(path, files, tokenizer, documents)
     if encoded is None:
         write_shard(path, files, tokenizer, documents)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces as read_file
@@ -19,6 +20,7 @@ _PIECE = 1 << 20  # bytes
 # What a text of files or documents is given in: a piece of one of them, cut anywhere; None where one ends; and before
 # one begins a number of bytes of the file that count as text and are not read, its byte-order mark.
 Piece = str | int | None
+PieceT = TypeVar("PieceT", bound=Piece)
 
 
 def resolve_sources(sources: Sequence[str]) -> list[Path]:
@@ -80,11 +82,17 @@ def read_pieces(files: Sequence[Path]) -> Iterator[str]:
 
 def read_with_progress(files: Sequence[Path], what: str) -> Iterator[str]:
     """Yield the same pieces, with a progress bar that says what is being done."""
+    return with_progress(read_pieces(files), files, what)
+
+
+def with_progress(pieces: Iterable[PieceT], files: Sequence[Path], what: str) -> Iterator[PieceT]:
+    """Yield the pieces of the files' text, with a progress bar that says what is being done."""
     total = sum(file.stat().st_size for file in files)
     with progress_bar(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
-        for piece in read_pieces(files):
+        for piece in pieces:
             yield piece
-            bar.update(len(piece.encode("utf-8")))
+            if isinstance(piece, str):
+                bar.update(len(piece.encode("utf-8")))
 
 
 def mark_bytes(path: Path) -> int:
@@ -95,16 +103,15 @@ def mark_bytes(path: Path) -> int:
 
 def whole_files(files: Sequence[Path], what: str) -> Iterator[Piece]:
     """Yield the text of every file with text, cut anywhere, with a progress bar. See `Piece`."""
-    total = sum(file.stat().st_size for file in files)
-    with progress_bar(total=total, desc=what, unit="B", unit_scale=True, leave=False) as bar:
-        for path in files:
-            if not path.stat().st_size:
-                continue
+    return with_progress(_whole(files), files, what)
+
+
+def _whole(files: Sequence[Path]) -> Iterator[Piece]:
+    for path in files:
+        if path.stat().st_size:
             if mark := mark_bytes(path):
                 yield mark
-            for piece in read_file(path, _PIECE, encoding="utf-8-sig"):
-                yield piece
-                bar.update(len(piece.encode("utf-8")))
+            yield from read_file(path, _PIECE, encoding="utf-8-sig")
             yield None
 
 

@@ -2,8 +2,8 @@
 
 char, byte           the simplest ones
 byte_bpe             byte-level BPE: GPT-2, GPT-3, BART (bart), Llama 3, our own models
-gpt_bpe, gpt_words   GPT's BPE
 wordpiece            BERT's, with its basic tokenizer (bert_words) and its trainer (wordpiece_train)
+gpt_bpe, gpt_words   GPT's BPE; word_tokenizer: what it and WordPiece have in common
 sentencepiece        Llama's BPE, and unigram models
 pipeline/            every other tokenizer.json: its steps, one after the other
 learn_merges, merge  how BPE is learned and applied; pretokens cuts text into words for it

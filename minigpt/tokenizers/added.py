@@ -1,26 +1,12 @@
-"""The added tokens of tokenizer.json: which of them are special, and how each is found in a text."""
+"""Read the added tokens of tokenizer.json, and check what a file says of ids and texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.special import AddedToken
 
 LARGEST_ID = 10_000_000  # ten times the largest published vocabularies; a model has a row for every id below
-
-
-@dataclass(frozen=True)
-class AddedToken:
-    """One entry, by its own names. `normalized`: it is looked for after the normalizer, in its normalized form."""
-
-    content: str
-    id: int
-    lstrip: bool = False
-    rstrip: bool = False
-    single_word: bool = False
-    normalized: bool = False
-    special: bool = True
 
 
 def is_id(i: object) -> bool:
@@ -54,21 +40,10 @@ def read_added(entries: list[dict], vocab: Mapping[str, int]) -> list[AddedToken
         if not all(isinstance(value, bool) for value in flags.values()):
             raise ValueError(f"its added token {name} has a property that is neither true nor false")
         if name:
-            found[name] = AddedToken(name, vocab.get(name, i), **flags)
+            found[name] = AddedToken(vocab.get(name, i), name, **flags)
     seen: set[int] = set()
     for token in found.values():
         if token.id in seen:
             raise ValueError(f"its added token {token.content} has the id {token.id}, which cannot be right")
         seen.add(token.id)
     return list(found.values())
-
-
-def special_of(added: list[AddedToken]) -> SpecialTokens:
-    """How the added tokens are found in a text."""
-    return SpecialTokens(
-        {token.content: token.id for token in added},
-        absorb_left=[token.content for token in added if token.lstrip],
-        absorb_right=[token.content for token in added if token.rstrip],
-        single_word=[token.content for token in added if token.single_word],
-        always=[token.content for token in added if not token.special],
-    )

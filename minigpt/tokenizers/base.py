@@ -1,6 +1,6 @@
 """What every tokenizer offers: text to ids, ids to text, the characters that each token covers, and a file.
 
-`BaseTokenizer` does once what all of them need: it cuts the special tokens out of a text before the rest is encoded.
+What all of them need is done here once: the special tokens are cut out of a text before the rest is encoded.
 """
 
 from __future__ import annotations
@@ -8,81 +8,51 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import regex
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.special import SpecialTokens
-from minigpt.tokenizers.template import NOTHING, Template
+from minigpt.tokenizers.special import Names, SpecialTokens
+from minigpt.tokenizers.template import NOTHING
 from minigpt.tokenizers.trim import Trim
 
 TOKENIZER_FILE = "tokenizer.json"
 Offsets = list[tuple[int, int]]
+Encoding = tuple[list[int], Offsets]  # ids, and the characters that each covers
 
 
-class Tokenizer(Protocol):
-    """A map between text and token ids.
+class Tokenizer:
+    """A map between text and token ids: what all tokenizers are to those who use them.
 
-    `vocab_size` is one more than the largest id. `encode` raises `UserError` on text that it cannot represent;
-    `decode` accepts any sequence of valid ids. `encode_with_offsets` also gives each token's span of characters,
-    (start, end) with the end excluded. `special_tokens` maps names to ids; they are found in a text only where
-    `allowed` names them. `to_json` returns what `minigpt.tokenizers.load` reads back. `encode` adds no special token;
-    `template` says which the original puts around a text, and `encode_text` does. `last_cut` is the last place at
-    which a text that begins like this one may be cut (`streaming` says what that means), 0 if there is none.
-    """
-
-    kind: str
-    vocab_size: int
-    template: Template
-
-    @property
-    def special_tokens(self) -> dict[str, int]: ...
-
-    def encode(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> list[int]: ...
-
-    def encode_with_offsets(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> tuple[list[int], Offsets]: ...
-
-    def encode_untrimmed(self, text: str) -> tuple[list[int], Offsets]: ...
-
-    def decode(self, ids: Iterable[int]) -> str: ...
-
-    def token(self, i: int) -> str: ...
-
-    def byte_count(self, ids: Iterable[int]) -> int: ...
-
-    def last_cut(self, text: str) -> int: ...
-
-    def to_json(self) -> dict: ...
-
-
-class BaseTokenizer:
-    """`encode` and `encode_with_offsets` in terms of a subclass's `_encode` and `_encode_with_offsets`.
+    A subclass says how text without special tokens is encoded, `_encode` and `_encode_with_offsets`, how ids are
+    decoded, and what its file says, `to_json`, which `minigpt.tokenizers.load` reads back.
 
     A special token's text is, for each token explicitly, one of three things: allowed (it becomes the token's id),
     forbidden (it is an error) or ignored (it is text like any other, the default: what a file says cannot inject
     control tokens). `"all"` stands for every special token; `allowed` wins over `forbidden`.
+
+    Attributes:
+        vocab_size: one more than the largest id.
+        template: which special tokens the original puts around a text; `encode` adds none, `encode_text` does.
+        trim: what takes white space off the offsets.
+        post_processor: the part of this name in the tokenizer.json that it was read from, if any.
     """
 
-    special = SpecialTokens({})
+    kind: str
+    vocab_size: int
+    special = SpecialTokens()
     template = NOTHING
-    trim: Trim | None = None  # what takes white space off the offsets
-    post_processor: dict | None = None  # the part of this name in the tokenizer.json that it was read from, if any
+    trim: Trim | None = None
+    post_processor: dict | None = None
 
     @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens and their ids."""
         return dict(self.special.ids)
 
-    def encode(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> list[int]:
+    def encode(self, text: str, *, allowed: Names = (), forbidden: Names = ()) -> list[int]:
         """Return the token ids of `text` alone; nothing is added around it.
 
         Raises:
@@ -98,9 +68,7 @@ class BaseTokenizer:
                 ids.append(special)
         return ids
 
-    def encode_with_offsets(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> tuple[list[int], Offsets]:
+    def encode_with_offsets(self, text: str, *, allowed: Names = (), forbidden: Names = ()) -> Encoding:
         """Return the ids that `encode` gives, and for each the (start, end) of the characters that it covers.
 
         A character that several tokens share (the bytes of one letter) belongs to each of them.
@@ -108,14 +76,12 @@ class BaseTokenizer:
         ids, offsets, added = self._located(text, allowed, forbidden)
         return ids, self._trimmed(ids, offsets, added)
 
-    def encode_untrimmed(self, text: str) -> tuple[list[int], Offsets]:
+    def encode_untrimmed(self, text: str) -> Encoding:
         """The ids that `encode(text)` gives, and the characters that each covers, white space among them always."""
         ids, offsets, _ = self._located(text, (), ())
         return ids, offsets
 
-    def _located(
-        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str
-    ) -> tuple[list[int], Offsets, dict[int, str]]:
+    def _located(self, text: str, allowed: Names, forbidden: Names) -> tuple[list[int], Offsets, dict[int, str]]:
         """Ids, offsets before any trimming, and the text of the tokens that are special, by their place."""
         ids: list[int] = []
         offsets: Offsets = []
@@ -137,22 +103,42 @@ class BaseTokenizer:
             return offsets
         return self.trim.trim([added.get(n) or self.token(i) for n, i in enumerate(ids)], offsets)
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of any sequence of valid ids."""
+        raise NotImplementedError
+
     def byte_count(self, ids: Iterable[int]) -> int:
         """How many UTF-8 bytes of text the ids stand for (of the text that decoding gives back)."""
         return len(self.decode(ids).encode("utf-8"))
 
     def last_cut(self, text: str) -> int:
-        """By default a text may be cut nowhere, which is always right."""
+        """The last place at which a text that begins like this one may be cut (`streaming` says what that means).
+
+        By default it may be cut nowhere, 0, which is always right.
+        """
         return 0
 
+    def name_ids(self, vocab: Mapping[str, int]) -> None:
+        """Note what the ids of a vocabulary and of the special tokens are called, and how many there are at least."""
+        self._names = {i: s for names in (vocab, self.special.ids) for s, i in names.items()}
+        self.vocab_size = 1 + max(self._names, default=-1)
+
     def token(self, i: int) -> str:
-        """The token with id `i`, as the vocabulary writes it."""
+        """The token with id `i`, as the vocabulary writes it; an id that has none is nothing."""
+        return self._names.get(i, "")
+
+    def to_json(self) -> dict:
+        """What the tokenizer's file says."""
         raise NotImplementedError
+
+    def to_hf(self) -> dict:
+        """The tokenizer as a tokenizer.json that other programs read, which most of our own files are."""
+        return self.to_json()
 
     def _encode(self, text: str) -> list[int]:
         raise NotImplementedError
 
-    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
+    def _encode_with_offsets(self, text: str) -> Encoding:
         raise NotImplementedError
 
 

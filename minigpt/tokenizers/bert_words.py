@@ -1,17 +1,21 @@
 """BERT's basic tokenizer: clean a text, perhaps lower-case it, and cut it into words and punctuation marks.
 
 Two sets of rules, which differ in rare characters: "google" is the tokenizer that BERT was released with, "hf" is
-Hugging Face's (tokenizers 0.23), which most published models are used with.
+Hugging Face's (tokenizers 0.23), which most published models are used with. What a punctuation mark is says the edition
+of Unicode that the `regex` package knows (see `pretokens`).
 """
 
 from __future__ import annotations
 
+import string
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 
-from minigpt.tokenizers.aligned import Aligned
-from minigpt.tokenizers.white_space import WHITE
+import regex
+
+from minigpt.tokenizers.pipeline import normalizers
+from minigpt.tokenizers.pipeline.cutting import PUNCTUATION
+from minigpt.tokenizers.pipeline.stretch import Stretch
 
 RULES = ("hf", "google")
 
@@ -22,13 +26,20 @@ _CJK = (
 )  # fmt: skip
 _CJK_OTHER = {"google": (0x2B820, 0x2CEAF), "hf": (0x2B920, 0x2CEAF)}
 _CONTROL = {"google": ("Cc", "Cf"), "hf": ("Cc", "Cf", "Cs", "Co")}
+# Every punctuation mark is a word, and words end at white space: Rust's, or Python's.
+_WORD = {
+    rule: regex.compile(f"[{PUNCTUATION}]|[^{PUNCTUATION}{space}]+")
+    for rule, space in (("hf", r"\s"), ("google", r"\s\x1c-\x1f"))
+}
+_SPACED = {ord(c): f" {c} " for c in string.punctuation}
 _OTHER_SPACES = "\u2028\u2029"  # white space that no Z* rule of the "google" list replaces, but that words end at
 
 
+@dataclass(eq=False)
 class BertWords:
     """The basic tokenizer.
 
-    Args:
+    Attributes:
         lower: lower-case, and remove accents (the uncased models).
         rule: "google" or "hf"; the differences are control characters, one CJK range, Σ at the end of a word, and,
             where the text is not cleaned, U+001C to U+001F, which are white space to Python and not to Rust.
@@ -37,53 +48,56 @@ class BertWords:
         clean: drop control characters and make all white space a space.
     """
 
-    def __init__(
-        self,
-        lower: bool = True,
-        rule: str = "hf",
-        strip_accents: bool | None = None,
-        split_cjk: bool = True,
-        clean: bool = True,
-    ):
-        if rule not in RULES:
-            raise ValueError(f"unknown rule {rule!r}: choose one of {', '.join(RULES)}")
-        self.lower, self.rule, self.strip_accents = lower, rule, strip_accents
-        self.split_cjk, self.clean = split_cjk, clean
-        self._strips = lower if strip_accents is None else strip_accents
-        self._change = lru_cache(maxsize=1 << 16)(self._changed)
+    lower: bool = True
+    rule: str = "hf"
+    strip_accents: bool | None = None
+    split_cjk: bool = True
+    clean: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise ValueError(f"unknown rule {self.rule!r}: choose one of {', '.join(RULES)}")
+        self.normalizer = normalizers.Sequence(self._steps())
+        self._word = _WORD[self.rule]
+
+    def _steps(self) -> list[normalizers.Normalizer]:
+        """What is done to a text before it is cut, one after the other."""
+        strips = self.lower if self.strip_accents is None else self.strip_accents
+        steps: list[normalizers.Normalizer] = [normalizers.PerCharacter(self._changed)]
+        if self.lower and self.rule == "google":
+            steps.append(normalizers.LOWER_IN_CONTEXT)
+        if strips:
+            steps += [normalizers.UnicodeForm("NFD"), normalizers.without("Mn")]
+        if self.lower and self.rule == "hf":
+            steps.append(normalizers.LOWERCASE)
+        return steps
 
     def words(self, text: str) -> list[str]:
         """The words of `text`, normalized."""
-        text = self._normalize("".join(map(self._change, text)))
+        text = self.normalizer.text(text)
         if text.isascii() and (self.clean or self.rule == "google"):  # nothing that only Python counts as white space
             return text.translate(_SPACED).split()
-        return [word for word, _, _ in self._cut(text)]
+        return self._word.findall(text)
+
+    def stretches(self, text: str) -> list[Stretch]:
+        """The same words, whose characters know where in `text` they came from."""
+        stretch = self.normalizer.aligned(Stretch.of(text))
+        return [stretch.slice(*match.span()) for match in self._word.finditer(stretch.text)]
 
     def last_cut(self, text: str) -> int:
         """Where a text may be cut (see `streaming`): words end at a space and at a line feed under every rule."""
         return max(text.rfind(" "), text.rfind("\n"), 0)
 
-    def words_with_spans(self, text: str) -> tuple[Aligned, list[tuple[str, int, int]]]:
-        """The normalized text, aligned, and its words as (word, start, end) of that text."""
-        aligned = Aligned.of(text).map(self._change)
-        if self.rule == "google" and self.lower:
-            aligned = aligned.lower()
-        if self._strips:
-            aligned = aligned.decompose().map(_without_accents)
-        if self.rule == "hf" and self.lower:
-            aligned = aligned.map(str.lower)
-        return aligned, list(self._cut(aligned.text))
-
-    def _normalize(self, text: str) -> str:
-        if text.isascii():
-            return text.lower() if self.lower else text
-        if self.rule == "google" and self.lower:
-            text = text.lower()
-        if self._strips:
-            text = "".join(map(_without_accents, unicodedata.normalize("NFD", text)))
-        if self.rule == "hf" and self.lower:
-            text = "".join(map(str.lower, text))
-        return text
+    def to_json(self) -> tuple[dict, dict]:
+        """The normalizer and the pre-tokenizer of a tokenizer.json, which follow the rule "hf"."""
+        normalizer = {
+            "type": "BertNormalizer",
+            "clean_text": self.clean,
+            "handle_chinese_chars": self.split_cjk,
+            "strip_accents": self.strip_accents,
+            "lowercase": self.lower,
+        }
+        return normalizer, {"type": "BertPreTokenizer"}
 
     def _changed(self, c: str) -> str:
         """One character after cleaning and the separation of ideographs."""
@@ -98,38 +112,6 @@ class BertWords:
             return f" {c} "
         return c
 
-    def _cut(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """Yield (word, start, end): words end at white space, and every punctuation mark is a word."""
-        is_space = str.isspace if self.rule == "google" else WHITE.__contains__  # Python's, or Rust's
-        start = 0
-        for i, c in enumerate(text):
-            space = is_space(c)
-            if not space and not is_punctuation(c):
-                continue
-            if start < i:
-                yield text[start:i], start, i
-            if not space:
-                yield c, i, i + 1
-            start = i + 1
-        if start < len(text):
-            yield text[start:], start, len(text)
-
     def _is_cjk(self, code: int) -> bool:
         low, high = _CJK_OTHER[self.rule]
         return low <= code <= high or any(a <= code <= b for a, b in _CJK)
-
-
-@lru_cache(maxsize=1 << 16)
-def is_punctuation(c: str) -> bool:
-    """ASCII's marks and symbols, and every character of a category P*."""
-    if c.isascii():
-        return 33 <= ord(c) < 127 and not c.isalnum()
-    return unicodedata.category(c).startswith("P")
-
-
-@lru_cache(maxsize=1 << 16)
-def _without_accents(c: str) -> str:
-    return "" if unicodedata.category(c) == "Mn" else c
-
-
-_SPACED = {code: f" {chr(code)} " for code in range(33, 127) if is_punctuation(chr(code))}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
+from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
+from minigpt.tokenizers.json_parts import bpe_model, byte_level, document
 
 
-class ByteTokenizer(BaseTokenizer):
+class ByteTokenizer(Tokenizer):
     """One token per UTF-8 byte; the id is the byte's value."""
 
     kind = "byte"
@@ -38,6 +40,12 @@ class ByteTokenizer(BaseTokenizer):
 
     def to_json(self) -> dict:
         return {"minigpt": self.kind}
+
+    def to_hf(self) -> dict:
+        """A byte-level BPE without merges, which names the bytes by GPT-2's characters for them."""
+        vocab = {c: b for b, c in BYTE_TO_CHAR.items()}
+        step = byte_level(use_regex=False)
+        return document(self, bpe_model(vocab, [], minigpt=self.to_json()), pre_tokenizer=step, decoder=step)
 
     @classmethod
     def from_json(cls, data: dict) -> ByteTokenizer:

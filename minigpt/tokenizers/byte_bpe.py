@@ -10,23 +10,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
-from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped, to_mapped
-from minigpt.tokenizers.json_parts import bpe_model, document, split
+from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
+from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped
+from minigpt.tokenizers.cache import LONGEST, Cache
+from minigpt.tokenizers.json_parts import bpe_model, byte_level, document, split
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
-from minigpt.tokenizers.template import template_to_json
 from minigpt.tokenizers.trim import Trim
 
-CACHE_SIZE = 1 << 18  # words and chunks remembered; beyond that a cache starts afresh
-CACHED_LENGTH = 64  # longer ones are rare, and would make the cache's memory unpredictable
 BLOCK = 1 << 22  # characters cut into chunks at a time
 
 
-class ByteBPE(BaseTokenizer):
+class ByteBPE(Tokenizer):
     """Byte-level BPE from a vocabulary (mapped string -> id) and merges (pairs of strings, in order).
 
     Args:
@@ -55,15 +53,15 @@ class ByteBPE(BaseTokenizer):
         whole_words: bool = False,
     ):
         self.vocab, self.merges, self.whole_words = dict(vocab), [tuple(m) for m in merges], whole_words
-        self.special = SpecialTokens(special_tokens or {}, absorb_left)
+        self.special = SpecialTokens.of(special_tokens or {}, absorb_left)
         self.pretokenizer = PreTokenizer(pattern)
-        self.vocab_size = 1 + max(chain(self.vocab.values(), self.special.ids.values()), default=-1)
+        self.name_ids(self.vocab)
         self._bytes = self._token_bytes()
         self._whole = self._whole_words() if whole_words else {}
         self._byte_ids = [self.vocab.get(BYTE_TO_CHAR[b], -1) for b in range(256)]
         self._merges = self._merges_of_ids()
-        self._words = _Cache(self._encode_word)
-        self._chunks = _Cache(self._encode_chunk)
+        self._words = Cache(self._encode_word)
+        self._chunks = Cache(self._encode_chunk)
 
     @property
     def pattern(self) -> str:
@@ -105,10 +103,9 @@ class ByteBPE(BaseTokenizer):
         symbols = {b: chr(ids[c]) for b, c in BYTE_TO_CHAR.items()}  # byte -> the character of its id
         words = {utf8(w).decode("latin-1").translate(symbols): n for w, n in counts.items()}
         learned = learn_merges(words, tokens, vocab_size, min_frequency=min_frequency, progress=progress)
-        strings = learned.tokens
-        merges = [(strings[a], strings[b]) for a, b in learned.merges]
+        vocab, merges = learned.strings()
         return cls(
-            {s: i for i, s in enumerate(strings)},
+            vocab,
             merges,
             special_tokens={name: ids[name] for name in special_tokens},
             pattern=pattern,
@@ -118,7 +115,7 @@ class ByteBPE(BaseTokenizer):
     def _encode(self, text: str) -> list[int]:
         if not text.isascii():
             utf8(text)  # an error for what UTF-8 cannot hold, before any of it reaches a cache
-        return self._encode_words(text) if len(text) <= CACHED_LENGTH else self._encode_chunks(text)
+        return self._encode_words(text) if len(text) <= LONGEST else self._encode_chunks(text)
 
     def _encode_chunks(self, text: str) -> list[int]:
         """Encode by way of the cache of chunks, which finds a whole ` word,` at once."""
@@ -197,34 +194,21 @@ class ByteBPE(BaseTokenizer):
         """The bytes of every token, by id: what tiktoken calls the mergeable ranks, and the special tokens' names."""
         return dict(self._bytes)
 
-    def token(self, i: int) -> str:
-        """The token with id `i`: a special token's name, or its bytes written as mapped characters."""
-        names = {j: name for name, j in self.special.ids.items()}
-        return names.get(i) or to_mapped(self._bytes.get(i, b""))
-
     def to_json(self) -> dict:
         """A byte-level BPE. GPT-2's pattern is the ByteLevel pre-tokenizer's own; any other is a Split before it."""
         own_pattern = self.pattern == GPT2_PATTERN
-        byte_level = {
-            "type": "ByteLevel",
-            "add_prefix_space": False,
-            "trim_offsets": False,
-            "use_regex": own_pattern,
-        }
-        pre_tokenizer = byte_level
+        to_bytes = byte_level(use_regex=own_pattern)
+        pre_tokenizer = to_bytes
         if not own_pattern:
-            pre_tokenizer = {
-                "type": "Sequence",
-                "pretokenizers": [split(self.pattern, "Isolated"), byte_level],
-            }
+            pre_tokenizer = {"type": "Sequence", "pretokenizers": [split(self.pattern, "Isolated"), to_bytes]}
         taken = set(self.vocab.values())  # the reader numbers special tokens that the vocabulary lacks by itself
         vocab = self.vocab | {name: i for name, i in self.special.ids.items() if i not in taken}
         return document(
+            self,
             bpe_model(vocab, self.merges, ignore_merges=self.whole_words),
-            self.special,
             pre_tokenizer=pre_tokenizer,
-            post_processor=template_to_json(self.template, self.token) or byte_level | _trimming(self.trim),
-            decoder=dict(byte_level),
+            post_processor=to_bytes | _trimming(self.trim),
+            decoder=to_bytes,
         )
 
     def _token_bytes(self) -> dict[int, bytes]:
@@ -273,22 +257,6 @@ def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]])
             return False
         known.add(a + b)
     return True
-
-
-class _Cache(dict):
-    """A dictionary that computes what it lacks and starts afresh when it is full: hits cost one C-level lookup."""
-
-    def __init__(self, compute: Callable[[str], list[int]]):
-        super().__init__()
-        self._compute = compute
-
-    def __missing__(self, key: str) -> list[int]:
-        value = self._compute(key)
-        if len(key) <= CACHED_LENGTH:
-            if len(self) >= CACHE_SIZE:
-                self.clear()
-            self[key] = value
-        return value
 
 
 def _trimming(trim: Trim | None) -> dict:

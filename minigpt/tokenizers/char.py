@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids
+from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids
+from minigpt.tokenizers.json_parts import document, split
 
 
-class CharTokenizer(BaseTokenizer):
+class CharTokenizer(Tokenizer):
     """One token per Unicode character; id i is the i-th character in code-point order.
 
     The simplest tokenizer there is, and the one that small Shakespeare models are compared with. It knows only the
@@ -57,6 +58,12 @@ class CharTokenizer(BaseTokenizer):
 
     def to_json(self) -> dict:
         return {"minigpt": self.kind, "characters": self.characters}
+
+    def to_hf(self) -> dict:
+        """A word for each character, cut out one by one; none for unknown ones."""
+        vocab = {c: i for i, c in enumerate(self.characters)}
+        model = {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>", "minigpt": self.to_json()}
+        return document(self, model, pre_tokenizer=split(r"[\s\S]", "Isolated"), decoder={"type": "Fuse"})
 
     @classmethod
     def from_json(cls, data: dict) -> CharTokenizer:

@@ -9,23 +9,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers import gpt_words
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.base import check_ids
 from minigpt.tokenizers.gpt_words import GPTWords
-from minigpt.tokenizers.json_parts import bpe_model, document, replace, split
+from minigpt.tokenizers.json_parts import bpe_model, document
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import Merges, merge_word
-from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.streaming import regroup
-from minigpt.tokenizers.template import template_to_json
+from minigpt.tokenizers.word_tokenizer import WordTokenizer
 
 END = "</w>"
 UNKNOWN = "<unk>"
 GPT_SPECIAL = ("_start_", "_delimiter_", "_classify_")  # what fine-tuning appends to the vocabulary
-CACHE_SIZE = 1 << 18
 
 
-class GPTBPE(BaseTokenizer):
+class GPTBPE(WordTokenizer):
     """GPT's BPE from a vocabulary (string -> id) and merges (pairs of strings, in order).
 
     Args:
@@ -50,15 +47,9 @@ class GPTBPE(BaseTokenizer):
         words: GPTWords | None = None,
         unknown: str = UNKNOWN,
     ):
-        if unknown not in vocab:
-            raise UserError(f"a vocabulary of GPT's BPE needs the token {unknown}, for what it cannot spell")
-        self.vocab, self.merges, self.unknown = dict(vocab), [tuple(m) for m in merges], unknown
-        self.words = words or GPTWords()
-        self.special = SpecialTokens(special_tokens or {})
-        self.vocab_size = 1 + max(*self.vocab.values(), *self.special.ids.values(), 0)
-        self._strings = {i: s for s, i in self.vocab.items()} | {i: s for s, i in self.special.ids.items()}
-        self._cache: dict[str, list[int]] = {}
-        self._symbols, self._names = self._number_symbols()
+        super().__init__(vocab, special_tokens or {}, words or GPTWords(), unknown, "a vocabulary of GPT's BPE")
+        self.merges = [tuple(m) for m in merges]
+        self._symbols, self._strings = self._number_symbols()
         self._merges = Merges((self._symbols[a], self._symbols[b], self._symbols[a + b]) for a, b in self.merges)
 
     def _number_symbols(self) -> tuple[dict[str, int], list[str]]:
@@ -101,38 +92,11 @@ class GPTBPE(BaseTokenizer):
         ids = {s: i for i, s in enumerate(tokens)}
         symbols = {"".join(chr(ids[s]) for s in _characters(w)): n for w, n in counts.items()}
         learned = learn_merges(symbols, tokens, vocab_size, min_frequency=min_frequency, progress=progress)
-        strings = learned.tokens
         return cls(
-            {s: i for i, s in enumerate(strings)},
-            [(strings[a], strings[b]) for a, b in learned.merges],
+            *learned.strings(),
             special_tokens={name: ids[name] for name in special_tokens},
             words=words,
         )
-
-    def _encode(self, text: str) -> list[int]:
-        if not text.isascii():
-            utf8(text)
-        ids: list[int] = []
-        for word in self.words.words(text):
-            found = self._cache.get(word)
-            if found is None:
-                if len(self._cache) >= CACHE_SIZE:
-                    self._cache.clear()
-                found = self._cache[word] = [i for i, _ in self._pieces(word)]
-            ids += found
-        return ids
-
-    def _encode_with_offsets(self, text: str) -> tuple[list[int], Offsets]:
-        utf8(text)
-        ids: list[int] = []
-        offsets: Offsets = []
-        aligned, words = self.words.words_with_spans(text)
-        for word, position, _ in words:
-            for i, length in self._pieces(word):
-                ids.append(i)
-                offsets.append(aligned.span(position, position + length))
-                position += length
-        return ids, offsets
 
     def _pieces(self, word: str) -> list[tuple[int, int]]:
         """The (id, number of characters) of a word's tokens."""
@@ -141,57 +105,33 @@ class GPTBPE(BaseTokenizer):
         symbols = [table.get(c, -1 - n) for n, c in enumerate(characters)]
         unknown, ids = self.vocab[self.unknown], []
         for symbol in merge_word(symbols, self._merges):
-            string = self._names[symbol] if symbol >= 0 else characters[-1 - symbol]
+            string = self._strings[symbol] if symbol >= 0 else characters[-1 - symbol]
             ids.append((self.vocab.get(string, unknown), len(string.removesuffix(END))))
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words of `ids` with a space after each, none at the end."""
-        strings = (self._strings.get(i, self.unknown) for i in check_ids(ids, self.vocab_size))
+        strings = (self._names.get(i, self.unknown) for i in check_ids(ids, self.vocab_size))
         special = self.special.ids
         text = "".join(s + " " if s in special else s.replace(END, " ") for s in strings)
         return text.replace("\n ", "\n").removesuffix(" ")
 
-    def last_cut(self, text: str) -> int:
-        """No token reaches from one word into the next."""
-        return self.words.last_cut(text)
-
-    def token(self, i: int) -> str:
-        """The token with id `i`."""
-        return self._strings.get(i, "")
-
     def to_json(self) -> dict:
-        """GPT's BPE. The rule "gpt" is written out as replacements and a Split; ftfy has no counterpart there."""
-        words = self.words
+        """GPT's BPE, with the words' rule under "minigpt"."""
+        normalizer, pre_tokenizer = self.words.to_json()
         model = bpe_model(
             self.vocab,
             self.merges,
             unk_token=self.unknown,
-            end_of_word_suffix="</w>",
-            minigpt={"rule": words.rule, "ftfy": words.use_ftfy},
+            end_of_word_suffix=END,
+            minigpt={"rule": self.words.rule, "ftfy": self.words.use_ftfy},
         )
-        normalizer: dict = {
-            "type": "BertNormalizer",
-            "clean_text": True,
-            "handle_chinese_chars": True,
-            "strip_accents": None,
-            "lowercase": True,
-        }
-        pre_tokenizer: dict = {"type": "BertPreTokenizer"}
-        if words.rule == "gpt":
-            steps = [replace({"String": old}, new) for old, new in gpt_words.REPLACED.items()]
-            steps.append(replace({"Regex": gpt_words.SPACE_AT_BREAK}, " \n "))
-            steps.append(replace({"Regex": gpt_words.OTHER_SPACE}, " "))
-            steps += [{"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Lowercase"}]
-            normalizer = {"type": "Sequence", "normalizers": steps}
-            pre_tokenizer = split(gpt_words.WORD, "Removed", invert=True)
         return document(
+            self,
             model,
-            self.special,
             normalizer=normalizer,
             pre_tokenizer=pre_tokenizer,
-            post_processor=template_to_json(self.template, self.token),
-            decoder={"type": "BPEDecoder", "suffix": "</w>"},
+            decoder={"type": "BPEDecoder", "suffix": END},
         )
 
 

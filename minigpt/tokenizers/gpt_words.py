@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import re
 
+import regex
+
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.aligned import Aligned
 from minigpt.tokenizers.base import last_match
 from minigpt.tokenizers.bert_words import BertWords
+from minigpt.tokenizers.json_parts import replace, split
+from minigpt.tokenizers.pipeline import normalizers
+from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.white_space import WHITE
 
 RULES = ("gpt", "hf")
@@ -77,25 +81,34 @@ class GPTWords:
             return 0
         return self._bert.last_cut(text) if self._bert else last_match(_BEFORE_SPACE, text)
 
-    def words_with_spans(self, text: str) -> tuple[Aligned, list[tuple[str, int, int]]]:
-        """The normalized text, aligned, and its words as (word, start, end) of that text."""
+    def stretches(self, text: str) -> list[Stretch]:
+        """The same words, whose characters know where in `text` they came from."""
         if self._fix:
             raise UserError("offsets cannot be given with ftfy, which does not say what it changed")
         if self._bert:
-            return self._bert.words_with_spans(text)
-        aligned = Aligned.of(text).map(lambda c: REPLACED.get(c, c))
-        aligned = aligned.sub(self._break, " \n ").sub(self._space, " ").strip()
-        words, position = [], 0
-        parts: list[str] = []
-        spans: list[tuple[int, int]] = []
-        for match in self._word.finditer(aligned.text):
-            start, end = match.span()
-            word = Aligned(match[0], aligned.spans[start:end]).lower()
-            words.append((word.text, position, position + len(word.text)))
-            position += len(word.text)
-            parts.append(word.text)
-            spans += word.spans
-        return Aligned("".join(parts), spans), words
+            return self._bert.stretches(text)
+        stretch = _STANDARDISE.aligned(Stretch.of(text))
+        words = (stretch.slice(*match.span()) for match in self._word.finditer(stretch.text))
+        return [normalizers.LOWER_IN_CONTEXT.aligned(word) for word in words]
+
+    def to_json(self) -> tuple[dict, dict]:
+        """The normalizer and the pre-tokenizer of a tokenizer.json; ftfy has no counterpart there."""
+        if self._bert:
+            return self._bert.to_json()
+        steps = [replace({"String": old}, new) for old, new in REPLACED.items()]
+        steps += [replace({"Regex": SPACE_AT_BREAK}, " \n "), replace({"Regex": OTHER_SPACE}, " ")]
+        steps += [{"type": "Strip", "strip_left": True, "strip_right": True}, {"type": "Lowercase"}]
+        return {"type": "Sequence", "normalizers": steps}, split(WORD, "Removed", invert=True)
+
+
+_STANDARDISE = normalizers.Sequence(
+    [
+        normalizers.PerCharacter(lambda c: REPLACED.get(c, c)),
+        normalizers.Replace(regex.compile(SPACE_AT_BREAK), " \n ", whole=True),
+        normalizers.Replace(regex.compile(OTHER_SPACE), " ", whole=True),
+        normalizers.Strip(),
+    ]
+)
 
 
 def _ftfy():

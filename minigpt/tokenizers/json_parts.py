@@ -6,46 +6,40 @@ where other readers skip it.
 
 from __future__ import annotations
 
-from minigpt.tokenizers.special import SpecialTokens
+import dataclasses
+from collections.abc import Iterable
+
+from minigpt.tokenizers.base import Tokenizer
+from minigpt.tokenizers.special import AddedToken
+from minigpt.tokenizers.template import template_to_json
 
 
 def document(
+    tokenizer: Tokenizer,
     model: dict,
-    special: SpecialTokens,
     *,
-    normalizer=None,
-    pre_tokenizer=None,
-    post_processor=None,
-    decoder=None,
+    normalizer: dict | None = None,
+    pre_tokenizer: dict | None = None,
+    post_processor: dict | None = None,
+    decoder: dict | None = None,
 ) -> dict:
-    """A whole tokenizer.json around `model`."""
+    """A whole tokenizer.json around `model`; `post_processor` is that of a tokenizer whose template adds nothing."""
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": added_tokens(special),
+        "added_tokens": added_tokens(tokenizer.special.tokens.values()),
         "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
-        "post_processor": post_processor,
+        "post_processor": template_to_json(tokenizer.template, tokenizer.token) or post_processor,
         "decoder": decoder,
         "model": model,
     }
 
 
-def added_tokens(special: SpecialTokens) -> list[dict]:
-    """The special tokens, by id."""
-    return [
-        {
-            "id": i,
-            "content": name,
-            "single_word": name in special.single_word,
-            "lstrip": name in special.absorb_left,
-            "rstrip": name in special.absorb_right,
-            "normalized": False,
-            "special": name not in special.always,
-        }
-        for name, i in sorted(special.ids.items(), key=lambda item: item[1])
-    ]
+def added_tokens(tokens: Iterable[AddedToken]) -> list[dict]:
+    """Special tokens, by id."""
+    return [dataclasses.asdict(token) for token in sorted(tokens, key=lambda token: token.id)]
 
 
 def bpe_model(vocab: dict[str, int], merges: list[tuple[str, str]], **options) -> dict:
@@ -63,6 +57,11 @@ def bpe_model(vocab: dict[str, int], merges: list[tuple[str, str]], **options) -
         "vocab": vocab,
         "merges": [list(m) for m in merges],
     }
+
+
+def byte_level(*, use_regex: bool) -> dict:
+    """The pre-tokenizer that goes over to bytes (and cuts by GPT-2's pattern first), and the way back."""
+    return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": use_regex}
 
 
 def split(pattern: str, behavior: str, invert: bool = False) -> dict:

@@ -27,6 +27,11 @@ class Learned:
     tokens: list[str]
     merges: list[tuple[int, int]]
 
+    def strings(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """The ids of the strings, and the merges as pairs of strings: what tokenizers are made from."""
+        ids = {s: i for i, s in enumerate(self.tokens)}
+        return ids, [(self.tokens[a], self.tokens[b]) for a, b in self.merges]
+
 
 @contextlib.contextmanager
 def no_cyclic_garbage() -> Iterator[None]:

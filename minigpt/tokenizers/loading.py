@@ -158,9 +158,7 @@ def _load_json(path: Path) -> Tokenizer:
             tokenizer = from_hf(data)
             tokenizer.template = read_template(data.get("post_processor"), tokenizer.vocab_size)
             return tokenizer
-    except UserError as error:
-        raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
-    except ValueError as error:
+    except (UserError, ValueError) as error:
         raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
     except KeyError as error:
         raise UserError(f"{path} is damaged: {error.args[0]!r} is missing or unknown") from None

@@ -9,10 +9,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, repeat
+from typing import Protocol, TypeVar
 
 NEVER = 1 << 60  # the rank of a pair that has no merge
 GONE = None  # where merge_long has merged a symbol into the one before it
 LONG = 100  # symbols from which merge_long is the faster one
+
+
+Symbol = TypeVar("Symbol", int, str)
+
+
+class Finder(Protocol[Symbol]):
+    """What knows which neighbours merge."""
+
+    def find(self, left: Symbol, right: Symbol, /) -> tuple[float, Symbol] | None:
+        """What comes first has the smallest number; then what two symbols become. None: they stay."""
+        ...
 
 
 class Merges:
@@ -28,6 +40,11 @@ class Merges:
         """Add the next merge; a pair that is already there moves to this place."""
         self.rank[left, right] = len(self.result)
         self.result.append(new)
+
+    def find(self, left: int, right: int) -> tuple[int, int] | None:
+        """The rank of a pair and what it becomes; None if it has no merge."""
+        rank = self.rank.get((left, right))
+        return None if rank is None else (rank, self.result[rank])
 
 
 def merge_word(symbols: Sequence[int], merges: Merges) -> list[int]:
@@ -54,30 +71,31 @@ def merge_short(symbols: Sequence[int], merges: Merges) -> list[int]:
     return symbols
 
 
-def merge_long(symbols: Sequence[int], merges: Merges) -> list[int]:
-    """The same in O(n log n): a heap of (rank, position, pair) whose entries are checked when they come up."""
-    symbols: list[int | None] = list(symbols)
-    n = len(symbols)
+def merge_long(symbols: Iterable[Symbol], merges: Finder[Symbol]) -> list[Symbol]:
+    """The same in O(n log n): a heap of (rank, position, pair, result) whose entries are checked when they come up."""
+    left_over: list[Symbol | None] = list(symbols)
+    n = len(left_over)
     after, before = list(range(1, n + 1)), list(range(-1, n - 1))  # neighbours; n and -1 are the ends
-    heap: list[tuple[int, int, tuple[int, int]]] = []
-
-    def offer(i: int, j: int) -> None:
-        pair = (symbols[i], symbols[j])
-        if (rank := merges.rank.get(pair)) is not None:
-            heapq.heappush(heap, (rank, i, pair))
-
+    heap: list[tuple] = []
     for i in range(n - 1):
-        offer(i, i + 1)
+        _offer(heap, merges, left_over, i, i + 1)
     while heap:
-        rank, i, (left, right) = heapq.heappop(heap)
+        _, i, left, right, new = heapq.heappop(heap)
         j = after[i]
-        if symbols[i] != left or j == n or symbols[j] != right:
+        if left_over[i] != left or j == n or left_over[j] != right:
             continue  # one of the two was merged into something else
-        symbols[i], symbols[j] = merges.result[rank], GONE
+        left_over[i], left_over[j] = new, GONE
         after[i] = after[j]
         if after[i] < n:
             before[after[i]] = i
-            offer(i, after[i])
+            _offer(heap, merges, left_over, i, after[i])
         if before[i] >= 0:
-            offer(before[i], i)
-    return [s for s in symbols if s is not GONE]
+            _offer(heap, merges, left_over, before[i], i)
+    return [s for s in left_over if s is not GONE]
+
+
+def _offer(heap: list[tuple], merges: Finder[Symbol], symbols: list[Symbol | None], i: int, j: int) -> None:
+    """Note the merge of two neighbours, if there is one."""
+    left, right = symbols[i], symbols[j]
+    if (found := merges.find(left, right)) is not None:
+        heapq.heappush(heap, (found[0], i, left, right, found[1]))

@@ -124,3 +124,21 @@ def matches(pattern: regex.Pattern[str], text: str) -> Iterator[tuple[int, int]]
         raise UserError(
             f"the tokenizer's regular expression {pattern.pattern[:80]!r} takes too long on this text"
         ) from None
+
+
+def pieces(pattern: regex.Pattern[str], text: str, invert: bool = False) -> list[tuple[int, int, bool]]:
+    """The text as (start, end, whether it is a match); `invert` takes what is left unmatched for the matches.
+
+    Raises:
+        UserError: the pattern takes too long.
+    """
+    found: list[tuple[int, int, bool]] = []
+    position = 0
+    for start, end in matches(pattern, text):
+        if position < start:
+            found.append((position, start, invert))
+        found.append((start, end, not invert))
+        position = end
+    if position < len(text):
+        found.append((position, len(text), invert))
+    return found

@@ -11,10 +11,12 @@ with the same files.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import Offsets, Tokenizer
+from minigpt.tokenizers.template import Part
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,18 @@ def encode_pair(
     parts = [list(zip(*tokenizer.encode_with_offsets(t), strict=True)) for t in texts]
     if max_length is not None:
         _truncate(parts, max_length - 2 - (len(form.between) if second is not None else 0))
-    result = Encoded([], [], [], [])
+    encoded = [([i for i, _ in part], [span for _, span in part]) for part in parts]
+    return _laid_out(_parts_of(form, layout, tokenizer, len(parts)), encoded)
 
-    def special(name: str, type_id: int) -> None:
-        _append(result, _special_id(tokenizer, name, layout), type_id if form.types else 0, None, (0, 0))
 
-    special(form.start, 0)
-    for n, tokens in enumerate(parts):
-        if n:
-            for name in form.between:
-                special(name, 0)
-        for i, span in tokens:
-            _append(result, i, n if form.types else 0, n, span)
-    special(form.end, len(parts) - 1)
-    return result
+def _parts_of(form: Layout, layout: str, tokenizer: Tokenizer, texts: int) -> list[Part]:
+    """A layout of one text or two as the parts of a template."""
+    second = int(form.types and texts == 2)
+    parts = [Part(ids=(_special_id(tokenizer, form.start, layout),)), Part("A")]
+    if texts == 2:
+        parts += [Part(ids=(_special_id(tokenizer, name, layout),)) for name in form.between]
+        parts.append(Part("B", type_id=second))
+    return [*parts, Part(ids=(_special_id(tokenizer, form.end, layout),), type_id=second)]
 
 
 def encode_text(tokenizer: Tokenizer, first: str, second: str | None = None) -> Encoded:
@@ -100,23 +100,22 @@ def encode_text(tokenizer: Tokenizer, first: str, second: str | None = None) -> 
     """
     template = tokenizer.template
     allowed = () if template.plain else "all"
-    texts = {"A": first} if second is None else {"A": first, "B": second}
-    encoded = {name: tokenizer.encode_with_offsets(text, allowed=allowed) for name, text in texts.items()}
+    texts = [first] if second is None else [first, second]
+    encoded = [tokenizer.encode_with_offsets(text, allowed=allowed) for text in texts]
+    return _laid_out(template.single if second is None else template.pair, encoded)
+
+
+def _laid_out(parts: Iterable[Part], encoded: Sequence[tuple[list[int], Offsets]]) -> Encoded:
+    """The encoded texts A and B, and the special tokens, as the parts say."""
     result = Encoded([], [], [], [])
-    for part in template.single if second is None else template.pair:
-        ids, offsets = encoded[part.text] if part.text else (list(part.ids), [(0, 0)] * len(part.ids))
+    for part in parts:
+        which = {"A": 0, "B": 1}.get(part.text)
+        ids, offsets = (list(part.ids), [(0, 0)] * len(part.ids)) if which is None else encoded[which]
         result.ids += ids
         result.type_ids += [part.type_id] * len(ids)
-        result.parts += [{"A": 0, "B": 1}.get(part.text)] * len(ids)
+        result.parts += [which] * len(ids)
         result.offsets += offsets
     return result
-
-
-def _append(result: Encoded, i: int, type_id: int, part: int | None, span: tuple[int, int]) -> None:
-    result.ids.append(i)
-    result.type_ids.append(type_id)
-    result.parts.append(part)
-    result.offsets.append(span)
 
 
 def _special_id(tokenizer: Tokenizer, name: str, layout: str) -> int:

@@ -17,7 +17,7 @@ import regex
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import last_match
-from minigpt.tokenizers.oniguruma import matches
+from minigpt.tokenizers.oniguruma import pieces
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.white_space import WHITE
 
@@ -55,16 +55,7 @@ class PreTokenizer:
         """The pre-tokens of `text`, in order; joined they give it back. A UserError: this takes for ever."""
         if self.cuts_at_spaces:
             return self._regex.findall(text)
-        words, position = [], 0
-        for start, end in matches(self._regex, text):
-            if start > position:
-                words.append(text[position:start])
-            if end > start:
-                words.append(text[start:end])
-            position = max(position, end)
-        if position < len(text):
-            words.append(text[position:])
-        return words
+        return [text[start:end] for start, end, _ in pieces(self._regex, text) if start < end]
 
     def last_cut(self, text: str) -> int:
         """Where a text may be cut (see `streaming`). Of a pattern without a name nothing is known: nowhere."""

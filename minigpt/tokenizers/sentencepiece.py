@@ -12,8 +12,10 @@ import dataclasses
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import groupby
 
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, last_match, utf8
+from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, last_match, utf8
+from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.json_parts import added_tokens, bpe_model, document, replace
 from minigpt.tokenizers.sentencepiece_merge import merge_by_score
 from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
@@ -30,10 +32,8 @@ from minigpt.tokenizers.sentencepiece_vocabulary import (
     SentencePieceVocabulary,
     check_vocabulary,
 )
-from minigpt.tokenizers.special import SpecialTokens
-from minigpt.tokenizers.template import template_to_json
+from minigpt.tokenizers.special import AddedToken, SpecialTokens
 
-CACHE_SIZE = 1 << 18
 _BEFORE_SPACE = re.compile("(?<=[!-~])(?= )")  # after ASCII: characters that no normalization makes a space
 
 
@@ -47,7 +47,7 @@ def from_vocabulary(vocabulary: SentencePieceVocabulary) -> SentencePiece:
     return SentencePieceUnigram(vocabulary) if vocabulary.model == UNIGRAM else SentencePieceBPE(vocabulary)
 
 
-class SentencePiece(BaseTokenizer):
+class SentencePiece(Tokenizer):
     """What both kinds of model have in common. The special tokens are the control pieces."""
 
     kind = "sentencepiece"
@@ -56,9 +56,11 @@ class SentencePiece(BaseTokenizer):
         self.vocabulary = vocabulary
         pieces, types = vocabulary.pieces, vocabulary.types
         self.vocab_size = len(pieces)
-        self.special = SpecialTokens({p: i for i, p in enumerate(pieces) if types[i] in (CONTROL, UNKNOWN)})
+        self.special = SpecialTokens.of({p: i for i, p in enumerate(pieces) if types[i] in (CONTROL, UNKNOWN)})
         self.unknown = next((i for i, t in enumerate(types) if t == UNKNOWN), 0)
-        self._ids = {p: i for i, p in reversed(list(enumerate(pieces))) if types[i] in (NORMAL, USER_DEFINED, UNUSED)}
+        ordinary = {i: p for i, p in enumerate(pieces) if types[i] in (NORMAL, USER_DEFINED, UNUSED)}
+        self._ids = {p: i for i, p in reversed(ordinary.items())}  # of several with one text, the first
+        self._spaced = {i for i, p in ordinary.items() if p.startswith(SPACE)}
         self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == BYTE}
         self.has_bytes = len(self._byte_ids) == 256
         self._bytes = {i: bytes([b]) for b, i in self._byte_ids.items()}
@@ -110,32 +112,22 @@ class SentencePiece(BaseTokenizer):
         """Return the text of `ids`: bytes joined (U+FFFD for each that is not UTF-8), control pieces left out, and the
         dummy prefix taken off.
         """
-        vocabulary, parts = self.vocabulary, []
-        pending, at_start = bytearray(), True
-        for i in check_ids(ids, self.vocab_size):
-            if i in self._bytes:
-                pending += self._bytes[i]
+        vocabulary, at_start, parts = self.vocabulary, True, []
+        strips = vocabulary.add_dummy_prefix or vocabulary.remove_extra_whitespaces
+        for are_bytes, group in groupby(check_ids(ids, self.vocab_size), key=self._bytes.__contains__):
+            if are_bytes:
+                data = b"".join(map(self._bytes.__getitem__, group))
+                parts.append(data.decode("utf-8", "replace_each"))
+                at_start = False
                 continue
-            if pending:
-                parts.append(pending.decode("utf-8", "replace_each"))
-                pending, at_start = bytearray(), False
-            kind, piece = vocabulary.types[i], vocabulary.pieces[i]
-            if kind == CONTROL:
-                continue
-            if kind == UNKNOWN:
-                piece = vocabulary.unknown_surface
-            elif (
-                at_start
-                and piece.startswith(SPACE)
-                and (vocabulary.add_dummy_prefix or vocabulary.remove_extra_whitespaces)
-            ):
-                piece = piece[1:]
-                at_start = vocabulary.remove_extra_whitespaces and not piece
-                parts.append(piece.replace(SPACE, " "))
-                continue
-            parts.append(piece.replace(SPACE, " "))
-            at_start = at_start and not piece
-        parts.append(pending.decode("utf-8", "replace_each"))
+            for i in group:
+                text = self._shown[i]
+                if at_start and strips and i in self._spaced:
+                    text = text[1:]
+                    at_start = vocabulary.remove_extra_whitespaces and not text
+                else:
+                    at_start = at_start and not text
+                parts.append(text)
         return "".join(parts)
 
     def byte_count(self, ids: Iterable[int]) -> int:
@@ -143,10 +135,15 @@ class SentencePiece(BaseTokenizer):
         return sum(map(self._lengths.__getitem__, check_ids(ids, self.vocab_size)))
 
     @cached_property
-    def _lengths(self) -> list[int]:
-        surface = {CONTROL: "", UNKNOWN: self.vocabulary.unknown_surface, BYTE: "b"}
+    def _shown(self) -> list[str]:
+        """What the ids stand for where they are decoded."""
+        surface = {CONTROL: "", UNKNOWN: self.vocabulary.unknown_surface}
         kinds = zip(self.vocabulary.pieces, self.vocabulary.types, strict=True)
-        return [len(surface.get(kind, piece.replace(SPACE, " ")).encode("utf-8")) for piece, kind in kinds]
+        return [surface.get(kind, piece).replace(SPACE, " ") for piece, kind in kinds]
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return [1 if i in self._bytes else len(text.encode("utf-8")) for i, text in enumerate(self._shown)]
 
     def token(self, i: int) -> str:
         """The piece with id `i`."""
@@ -160,18 +157,13 @@ class SentencePiece(BaseTokenizer):
         if vocabulary.add_dummy_prefix:
             decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
         data = document(
+            self,
             model | {"minigpt": dataclasses.asdict(vocabulary)},
-            self.special,
             normalizer={"type": "Sequence", "normalizers": _preparing(vocabulary)},
-            post_processor=template_to_json(self.template, self.token),
             decoder={"type": "Sequence", "decoders": decoders},
         )
-        data["added_tokens"] += [
-            {**entry, "special": False}
-            for i, piece in enumerate(vocabulary.pieces)
-            if vocabulary.types[i] == USER_DEFINED
-            for entry in added_tokens(SpecialTokens({piece: i}))
-        ]
+        users = [i for i, kind in enumerate(vocabulary.types) if kind == USER_DEFINED]
+        data["added_tokens"] += added_tokens(AddedToken(i, vocabulary.pieces[i], special=False) for i in users)
         return data
 
 
@@ -187,7 +179,7 @@ class SentencePieceBPE(SentencePiece):
         self._frozen = re.compile(f"({'|'.join(map(re.escape, users))})") if users else None
         self._across_words = any(re.search(f"[^{SPACE}]{SPACE}", p) for p in self._ids)
         self._words = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
-        self._cache: dict[str, list[str]] = {}
+        self._cache = Cache(self._merge)
         plain = not vocabulary.charsmap and vocabulary.escape_whitespaces and not any(" " in p for p in users)
         self._cuts = plain and not self._across_words and (self.has_bytes or SPACE in self._ids)
 
@@ -201,6 +193,9 @@ class SentencePieceBPE(SentencePiece):
 
     def _found(self, text: str) -> Iterable[tuple[str, int | None]]:
         return ((piece, self._ids.get(piece)) for piece in self._merged(text))
+
+    def _merge(self, word: str) -> list[str]:
+        return merge_by_score(word, self.scores, self._unused)
 
     def _merged(self, text: str) -> Iterable[str]:
         """The merged pieces of a prepared text. User-defined pieces are found first and merge with nothing."""
@@ -216,15 +211,10 @@ class SentencePieceBPE(SentencePiece):
     def _merged_between(self, text: str) -> Iterable[str]:
         """Where no piece reaches from one word into the next, words merge one by one and are remembered."""
         if self._across_words:
-            yield from merge_by_score(text, self.scores, self._unused)
+            yield from self._merge(text)
             return
         for word in self._words.findall(text):
-            found = self._cache.get(word)
-            if found is None:
-                if len(self._cache) >= CACHE_SIZE:
-                    self._cache.clear()
-                found = self._cache[word] = merge_by_score(word, self.scores, self._unused)
-            yield from found
+            yield from self._cache[word]
 
 
 class SentencePieceUnigram(SentencePiece):

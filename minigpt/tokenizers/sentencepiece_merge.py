@@ -5,23 +5,35 @@ Unlike `merge`, it does not matter which two parts a piece was learned from: any
 
 from __future__ import annotations
 
-import heapq
+from collections import ChainMap
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
+from minigpt.tokenizers.merge import LONG, merge_long
+
 NEVER = float("-inf")
-LONG = 100  # characters from which the heap is the faster way
+
+
+class Scores:
+    """The scores of pieces, for `merge_long`."""
+
+    def __init__(self, scores: Mapping[str, float]):
+        self.scores = scores
+
+    def find(self, left: str, right: str) -> tuple[float, str] | None:
+        """Minus the score of two pieces together, and the two as one; None if that is no piece."""
+        score = self.scores.get(left + right, NEVER)
+        return None if score == NEVER else (-score, left + right)
 
 
 def merge_by_score(text: str, scores: Mapping[str, float], unused: Collection[str] = ()) -> list[str]:
     """Merge the characters of `text`. A piece in `unused` takes part, and is taken apart again at the end."""
-    parts: dict[str, tuple[str, str]] = {}
-    merge = _merge_short if len(text) < LONG else _merge_long
-    pieces = merge(text, scores, parts)
-    return [p for piece in pieces for p in _take_apart(piece, parts, unused)] if unused else pieces
+    pieces = merge_short(text, scores) if len(text) < LONG else merge_long(text, Scores(scores))
+    return [p for piece in pieces for p in _taken_apart(piece, scores, unused)] if unused else pieces
 
 
-def _merge_short(text: str, scores: Mapping[str, float], parts: dict[str, tuple[str, str]]) -> list[str]:
+def merge_short(text: str, scores: Mapping[str, float]) -> list[str]:
+    """Find the highest score, merge there, look up the two pairs that arose, repeat."""
     pieces = list(text)
     order = [scores.get(a + b, NEVER) for a, b in pairwise(pieces)]
     while order:
@@ -30,7 +42,6 @@ def _merge_short(text: str, scores: Mapping[str, float], parts: dict[str, tuple[
             break
         i = order.index(best)
         new = pieces[i] + pieces[i + 1]
-        parts[new] = (pieces[i], pieces[i + 1])
         pieces[i : i + 2] = (new,)
         del order[i]
         if i:
@@ -40,35 +51,8 @@ def _merge_short(text: str, scores: Mapping[str, float], parts: dict[str, tuple[
     return pieces
 
 
-def _merge_long(text: str, scores: Mapping[str, float], parts: dict[str, tuple[str, str]]) -> list[str]:
-    pieces, n = list(text), len(text)
-    after, before = list(range(1, n + 1)), list(range(-1, n - 1))
-    heap: list[tuple[float, int, str, str]] = []
-
-    def offer(i: int, j: int) -> None:
-        a, b = pieces[i], pieces[j]
-        if (score := scores.get(a + b)) is not None:
-            heapq.heappush(heap, (-score, i, a, b))
-
-    for i in range(n - 1):
-        offer(i, i + 1)
-    while heap:
-        _, i, a, b = heapq.heappop(heap)
-        j = after[i]
-        if pieces[i] != a or j == n or pieces[j] != b:
-            continue  # one of the two was merged into something else
-        pieces[i], pieces[j] = a + b, ""
-        parts[a + b] = (a, b)
-        after[i] = after[j]
-        if after[i] < n:
-            before[after[i]] = i
-            offer(i, after[i])
-        if before[i] >= 0:
-            offer(before[i], i)
-    return [p for p in pieces if p]
-
-
-def _take_apart(piece: str, parts: Mapping[str, tuple[str, str]], unused: Collection[str]) -> list[str]:
-    if piece not in unused or piece not in parts:
+def _taken_apart(piece: str, scores: Mapping[str, float], unused: Collection[str]) -> list[str]:
+    """A piece that is not to be used as the two that it was merged from: those are left if it is no piece itself."""
+    if piece not in unused or len(piece) == 1:
         return [piece]
-    return [p for part in parts[piece] for p in _take_apart(part, parts, unused)]
+    return merge_by_score(piece, ChainMap({piece: NEVER}, scores), unused)

@@ -53,7 +53,7 @@ class SentencePieceNormalizer:
 
     def _mapped(self, text: str) -> str:
         """The text after the map. Where ASCII only begins strings of the map, only what is near others is walked."""
-        if not self._map.ascii_stands_first_only():
+        if not self._map.ascii_stands_first_only:
             return "".join([part for part, _, _ in self._parts(text)])
         if text.isascii():
             return "".join(map(self._one, text))

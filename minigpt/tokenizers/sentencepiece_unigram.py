@@ -8,9 +8,9 @@ that are nearly as good. To give its ids, every sum is rounded as there. A symbo
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from minigpt.tokenizers.pipeline.unigram import UNKNOWN_PENALTY, PieceFinder
+from minigpt.tokenizers.pipeline.unigram import UNKNOWN, UNKNOWN_PENALTY, PieceFinder, best_ways, pieces_of
 from minigpt.tokenizers.sentencepiece_vocabulary import NORMAL, UNUSED, USER_DEFINED
 
 
@@ -25,35 +25,17 @@ class BestPieces:
     def __init__(self, ids: Mapping[str, int], scores: Sequence[float], types: Sequence[int]):
         usable = {piece: i for piece, i in ids.items() if types[i] != UNUSED and piece}
         normal = [scores[i] for i, kind in enumerate(types) if kind == NORMAL]
-        self._unknown = _rounded(min(normal, default=0.0) - UNKNOWN_PENALTY)
         self._scores = {i: _rounded(scores[i]) for i in usable.values()}
+        self._scores[UNKNOWN] = _rounded(min(normal, default=0.0) - UNKNOWN_PENALTY)
         for piece, i in usable.items():
             if types[i] == USER_DEFINED:
                 self._scores[i] = _rounded(0.1 * len(piece.encode("utf-8")) - 0.1)
         self._finder = PieceFinder(usable)
 
-    def pieces(self, text: str) -> Iterable[tuple[str, int | None]]:
+    def pieces(self, text: str) -> list[tuple[str, int | None]]:
         """The pieces and their ids; None for a character that no piece is."""
-        n, at, scores = len(text), self._finder.at, self._scores
-        best, starts, ids = array("f", bytes(4 * (n + 1))), [-1] * (n + 1), [-1] * (n + 1)
-        rounded = array("f", [0.0])
-        for start in range(n):
-            before, single = best[start], False
-            for length, i in at(text, start):
-                rounded[0], end = scores[i] + before, start + length
-                if starts[end] < 0 or rounded[0] > best[end]:
-                    best[end], starts[end], ids[end] = rounded[0], start, i
-                single = single or length == 1
-            if not single:
-                rounded[0], end = self._unknown + before, start + 1
-                if starts[end] < 0 or rounded[0] > best[end]:
-                    best[end], starts[end], ids[end] = rounded[0], start, -1
-        found: list[tuple[str, int | None]] = []
-        end = n
-        while end > 0:
-            found.append((text[starts[end] : end], None if ids[end] < 0 else ids[end]))
-            end = starts[end]
-        return reversed(found)
+        found = pieces_of(text, *best_ways(text, self._finder, self._scores, "f"))
+        return [(piece, None if i == UNKNOWN else i) for piece, i in found]
 
 
 def _rounded(value: float) -> float:

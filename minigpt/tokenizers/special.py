@@ -7,44 +7,57 @@ Only what a file calls an added token without calling it special (a word that a 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import regex
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.white_space import WHITE
 
+Names = Collection[str] | str  # names of special tokens, one of them, or "all"
 _SPACES = regex.compile(r"\s*")
 _WORD = regex.compile(r"\w")  # Unicode's idea of a letter in a word, and above of white space, as Rust has them
 
 
-class SpecialTokens:
-    """The names and ids of a tokenizer's special tokens.
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is looked for in a text before the rest is encoded, as tokenizer.json lists it.
 
-    Args:
-        ids: name -> id.
-        absorb_left, absorb_right: the tokens that swallow the white space before or after them, as BART's and RoBERTa's
-            `<mask>` does on its left: the token then stands for a word together with the space in front of it.
-        single_word: the tokens that are found only where no letter, digit or underscore touches them.
-        always: the tokens that are found whatever the call says, because they are not special.
+    Attributes:
+        single_word: it is found only where no letter, digit or underscore touches it.
+        lstrip, rstrip: it swallows the white space before or after it, as BART's and RoBERTa's `<mask>` does on its
+            left: the token then stands for a word together with the space in front of it.
+        normalized: it is looked for after the normalizer, in its normalized form.
+        special: if it is not, it is found whatever the call says.
     """
 
-    def __init__(
-        self,
-        ids: Mapping[str, int],
-        absorb_left: Collection[str] = (),
-        absorb_right: Collection[str] = (),
-        single_word: Collection[str] = (),
-        always: Collection[str] = (),
-    ):
-        if "" in ids:
+    id: int
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool = False
+    special: bool = True
+
+
+class SpecialTokens:
+    """A tokenizer's special tokens, by name."""
+
+    def __init__(self, tokens: Iterable[AddedToken] = ()):
+        self.tokens = {token.content: token for token in tokens}
+        if "" in self.tokens:
             raise UserError("a special token has an empty name")
-        self.ids = dict(ids)
-        self.absorb_left, self.absorb_right = frozenset(absorb_left), frozenset(absorb_right)
-        self.single_word, self.always = frozenset(single_word), frozenset(always)
+        self.ids = {name: token.id for name, token in self.tokens.items()}
+        self.always = frozenset(name for name, token in self.tokens.items() if not token.special)
         self._patterns: dict[frozenset[str], re.Pattern[str]] = {}
 
-    def select(self, names: Collection[str] | str) -> set[str]:
+    @classmethod
+    def of(cls, ids: Mapping[str, int], absorb_left: Collection[str] = ()) -> SpecialTokens:
+        """Special tokens from names and ids; those in `absorb_left` swallow the white space before them."""
+        return cls(AddedToken(i, name, lstrip=name in absorb_left) for name, i in ids.items())
+
+    def select(self, names: Names) -> set[str]:
         """The set that `names` means: "all", or names that must be special tokens."""
         if names == "all":
             return set(self.ids)
@@ -54,9 +67,7 @@ class SpecialTokens:
             raise UserError(f"{name!r} is not a special token of this tokenizer (it has: {known})")
         return chosen
 
-    def split(
-        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str
-    ) -> Iterator[tuple[int, int, int | None]]:
+    def split(self, text: str, allowed: Names, forbidden: Names) -> Iterator[tuple[int, int, int | None]]:
         """Cut `text` into (start, end, id) parts: an allowed special token's id, or None for text to encode.
 
         Where several names match, the longest wins. A name that is neither allowed nor forbidden is plain text.
@@ -71,21 +82,22 @@ class SpecialTokens:
         if allowed or forbidden:
             for match in self._pattern(set(self.ids) if self.always else allowed | forbidden).finditer(text):
                 name, (start, end) = match[0], match.span()
+                token = self.tokens[name]
                 if name in forbidden:
                     raise UserError(
                         f"the text contains the special token {name} at position {start}: "
                         "allow it, ignore it, or remove it"
                     )
-                if name not in allowed or (name in self.single_word and _touched(text, start, end)):
+                if name not in allowed or (token.single_word and _touched(text, start, end)):
                     continue
-                if name in self.absorb_left:
+                if token.lstrip:
                     while start > position and text[start - 1] in WHITE:
                         start -= 1
-                if name in self.absorb_right:
+                if token.rstrip:
                     end = _SPACES.match(text, end).end()
                 if start > position:
                     yield position, start, None
-                yield start, end, self.ids[name]
+                yield start, end, token.id
                 position = end
         if position < len(text):
             yield position, len(text), None

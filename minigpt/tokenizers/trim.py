@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from minigpt.tokenizers.white_space import WHITE
+
 Offsets = list[tuple[int, int]]
-_WHITE = frozenset("Ġ \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(map(chr, range(0x2000, 0x200B)))
+_WHITE = frozenset(WHITE + "Ġ")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
 from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids
-from minigpt.data.document_shards import from_lists
 from minigpt.data.masking import continuing_pieces, mask_tokens
 from minigpt.ops import IGNORE
+
+from .nested import from_lists
 
 VOCAB = tokenizers.WordPiece(
     {s: i for i, s in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##a", "##b", *"cdefghij"])}

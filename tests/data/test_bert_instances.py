@@ -17,7 +17,8 @@ from minigpt.data.bert_instances import (
     target_length,
     truncate_pair,
 )
-from minigpt.data.document_shards import from_lists
+
+from .nested import from_lists
 
 
 def numbered(lengths):

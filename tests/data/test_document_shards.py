@@ -8,7 +8,9 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder
 from minigpt.data import document_shards as module
 from minigpt.data import text
-from minigpt.data.document_shards import Documents, encode_documents, from_lists
+from minigpt.data.document_shards import Documents, encode_documents
+
+from .nested import from_lists
 
 TEXT = "One two three. Four five.\nSix.\n\nSeven eight. Nine.\n\n\x00\n\nTen.\n"
 
@@ -38,7 +40,6 @@ def test_documents_are_the_encoded_sentences(tmp_path, tokenizer):
     documents = encode(path, tokenizer)
     assert sentences(documents) == [[tokenizer.encode(s) for s in d] for d in expected]
     assert documents.tokens == len(documents.ids) and isinstance(documents.ids, np.memmap)
-    assert sentences(from_lists([*sentences(documents), [[]], []])) == sentences(documents)
 
 
 def test_the_second_time_nothing_is_encoded_and_a_damaged_file_is_made_anew(tmp_path, tokenizer, monkeypatch):
@@ -83,13 +84,13 @@ def test_a_text_without_a_sentence_is_refused(tmp_path, tokenizer):
 
 
 def test_the_bar_of_encoding_does_not_stay(tmp_path, tokenizer, monkeypatch):
-    options, right = [], module.progress_bar
+    options, right = [], text.progress_bar
 
     def bar(**keywords):
         options.append(keywords)
         return right(**keywords)
 
-    monkeypatch.setattr(module, "progress_bar", bar)
+    monkeypatch.setattr(text, "progress_bar", bar)
     (tmp_path / "text.txt").write_text("One. Two.\n\nThree.\n")
-    list(module._read([tmp_path / "text.txt"], "paragraphs"))
+    encode(tmp_path / "text.txt", tokenizer)
     assert [(o["total"], o["leave"]) for o in options] == [(18, False)]

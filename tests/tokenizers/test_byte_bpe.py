@@ -166,7 +166,7 @@ def test_a_byte_that_the_vocabulary_lacks_has_no_token():
 
 
 def test_caches_start_afresh_when_full(monkeypatch):
-    monkeypatch.setattr("minigpt.tokenizers.byte_bpe.CACHE_SIZE", 3)
+    monkeypatch.setattr("minigpt.tokenizers.cache.SIZE", 3)
     tokenizer = tokenizers.train("bpe", iter([SAMPLE]), 300)
     assert tokenizer.decode(tokenizer.encode(SAMPLE)) == SAMPLE
     assert len(tokenizer._words) <= 3 and len(tokenizer._chunks) <= 3

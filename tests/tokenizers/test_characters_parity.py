@@ -25,7 +25,7 @@ def characters() -> list[str]:
 def test_cuts_between_all_characters(cut):
     """Where a character stands between letters; differences are those of two editions of Unicode."""
     theirs = hf.Tokenizer.from_str(json.dumps(document("bpe", pre_tokenizer=cut))).pre_tokenizer
-    steps = from_hf(document("bpe", pre_tokenizer=cut)).parts.cutters
+    steps = from_hf(document("bpe", pre_tokenizer=cut)).cutters
     different = [
         c
         for c in characters()

@@ -78,7 +78,7 @@ def test_ftfy_mends_the_text_first(monkeypatch):
     words = GPTWords(use_ftfy=True)
     assert words.words("itâ€™s") == ["it", "'s"]
     with pytest.raises(UserError, match="offsets cannot be given with ftfy"):
-        words.words_with_spans("it")
+        words.stretches("it")
 
 
 def test_what_cannot_be_made_is_one_sentence():

@@ -58,7 +58,7 @@ def calls(work, *arguments) -> int:
 
 
 def forget(tokenizer) -> None:
-    for name in ("_cache", "_words", "_chunks"):
+    for name in ("_cache", "_cuts", "_words", "_chunks"):
         cache = getattr(tokenizer, name, None)
         if isinstance(cache, dict):
             cache.clear()

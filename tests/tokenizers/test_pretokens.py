@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from minigpt.tokenizers.merge import Merges, merge_long, merge_short
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer, line_blocks, lines
-from minigpt.tokenizers.sentencepiece_merge import _merge_long, _merge_short
+from minigpt.tokenizers.sentencepiece_merge import Scores
+from minigpt.tokenizers.sentencepiece_merge import merge_short as merge_short_by_score
 
 from .texts import TEXTS, TRICKY
 
@@ -70,10 +71,10 @@ SCORES = {"aa": -1.0, "ab": -2.0, "aaa": -3.0, "abab": -4.0, "ba": -2.0, "aab": 
 
 @given(st.text(alphabet="ab", max_size=60))
 def test_long_words_merge_like_short_ones_by_score(text):
-    assert _merge_long(text, SCORES, {}) == _merge_short(text, SCORES, {})
+    assert merge_long(text, Scores(SCORES)) == merge_short_by_score(text, SCORES)
 
 
 def test_a_very_long_word_is_no_trap():
     n = 40_000  # quadratic time would be minutes
     assert len(merge_long([0] * n, MERGES)) == n // 4
-    assert len(_merge_long("a" * n, SCORES, {})) == n // 2
+    assert len(merge_long("a" * n, Scores(SCORES))) == n // 2

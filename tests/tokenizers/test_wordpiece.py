@@ -63,13 +63,13 @@ def test_offsets_point_into_the_original_text():
 def test_offsets_belong_to_the_ids_and_go_forward(rule, text):
     for lower in (True, False):
         words = BertWords(lower=lower, rule=rule)
-        aligned, found = words.words_with_spans(text)
-        assert [word for word, _, _ in found] == words.words(text)
+        found = words.stretches(text)
+        assert [word.text for word in found] == words.words(text)
+        assert all(len(word.text) == len(word.spans) for word in found)
         tokenizer = WordPiece(TOKENIZER.vocab, words=words)
         ids, offsets = tokenizer.encode_with_offsets(text)
         assert ids == tokenizer.encode(text)
         assert all(0 <= a < b <= len(text) for a, b in offsets)
-        assert len(aligned.text) == len(aligned.spans)
 
 
 def test_decoding_joins_the_pieces():
@@ -146,7 +146,7 @@ def test_white_space_is_rusts_or_pythons():
     uncleaned = {rule: BertWords(lower=False, rule=rule, clean=False) for rule in ("hf", "google")}
     for c in "\x1c\x1d\x1e\x1f":
         assert uncleaned["hf"].words(f"a{c}b") == [f"a{c}b"] and uncleaned["google"].words(f"a{c}b") == ["a", "b"]
-        assert uncleaned["hf"].words(f"é{c}b") == [word for word, *_ in uncleaned["hf"].words_with_spans(f"é{c}b")[1]]
+        assert uncleaned["hf"].words(f"é{c}b") == [word.text for word in uncleaned["hf"].stretches(f"é{c}b")]
         assert BertWords().words(f"a{c}b") == ["ab"]  # cleaning drops control characters
     for c in "\x0b\x0c\x85\u2028\u2029\u3000":
         assert uncleaned["hf"].words(f"a{c}b") == uncleaned["google"].words(f"a{c}b") == ["a", "b"]

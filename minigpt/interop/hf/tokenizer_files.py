@@ -8,8 +8,7 @@ from pathlib import Path
 from minigpt import tokenizers
 from minigpt.core.files import write_atomically
 from minigpt.interop.hf.special_files import folder_template
-from minigpt.tokenizers import GPTBPE, ByteTokenizer, CharTokenizer, Tokenizer
-from minigpt.tokenizers.formats.hf_write import byte_to_hf, char_to_hf
+from minigpt.tokenizers import GPTBPE, Tokenizer
 
 # What tokenizers call the tokens of each role, the likeliest name first.
 ROLES = {
@@ -68,12 +67,6 @@ def special_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, context: int) -> None:
     """tokenizer.json, and the files that tell AutoTokenizer what its special tokens are for."""
-    if isinstance(tokenizer, CharTokenizer):
-        data = char_to_hf(tokenizer)
-    elif isinstance(tokenizer, ByteTokenizer):
-        data = byte_to_hf(tokenizer)
-    else:
-        data = tokenizer.to_json()
     names = roles(tokenizer)
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -81,6 +74,6 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, context: int) -> None:
         "clean_up_tokenization_spaces": False,
         **names,
     }
-    files = {"tokenizer.json": data, "tokenizer_config.json": settings, "special_tokens_map.json": names}
+    files = {"tokenizer.json": tokenizer.to_hf(), "tokenizer_config.json": settings, "special_tokens_map.json": names}
     for name, content in files.items():
         write_atomically(folder / name, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

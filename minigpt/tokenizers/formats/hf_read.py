@@ -5,25 +5,35 @@ What the file asks for and we do not do is an error that says so: nothing is ski
 
 from __future__ import annotations
 
-from minigpt.tokenizers.added import LARGEST_ID, AddedToken, check_utf8, is_id, read_added, special_of
-from minigpt.tokenizers.base import BaseTokenizer
+from dataclasses import replace
+
+from minigpt.tokenizers.added import LARGEST_ID, check_utf8, is_id, read_added
+from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE
 from minigpt.tokenizers.byte_bpe import ByteBPE
+from minigpt.tokenizers.formats.hf_steps import (
+    bert_words,
+    read_cutters,
+    read_decoder,
+    read_model,
+    read_normalizer,
+    steps,
+)
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.oniguruma import portable
-from minigpt.tokenizers.pipeline.reading import read_cutters, read_decoder, read_model, read_normalizer, steps
-from minigpt.tokenizers.pipeline.tokenizer import Parts, Pipeline
+from minigpt.tokenizers.pipeline.tokenizer import Pipeline
 from minigpt.tokenizers.pipeline.words import WordPieces
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece import from_vocabulary
 from minigpt.tokenizers.sentencepiece_vocabulary import SentencePieceVocabulary
+from minigpt.tokenizers.special import AddedToken, SpecialTokens
 from minigpt.tokenizers.trim import trim_of
 from minigpt.tokenizers.wordpiece import WordPiece
 
 
-def from_hf(data: dict) -> BaseTokenizer:
+def from_hf(data: dict) -> Tokenizer:
     """The tokenizer that a parsed tokenizer.json describes.
 
     Its `post_processor` is the file's own, as it stands there.
@@ -66,13 +76,13 @@ def _merges(merges: list, vocab: dict, prefix: str = "") -> list[tuple[str, str]
     return pairs
 
 
-def _of_a_family(kind: str, data: dict, vocab: dict, added: list[AddedToken]) -> BaseTokenizer | None:
+def _of_a_family(kind: str, data: dict, vocab: dict, added: list[AddedToken]) -> Tokenizer | None:
     """A tokenizer of one of the classes that are made for one family, if the file is exactly that."""
     model = data["model"]
     ours = model.get("minigpt")
     if any(t.normalized for t in added) and data.get("normalizer"):
         return None
-    tokenizer: BaseTokenizer | None = None
+    tokenizer: Tokenizer | None = None
     ids = {t.content: t.id for t in added}
     if kind == "WordPiece":
         tokenizer = _wordpiece(data, vocab, ids)
@@ -83,7 +93,7 @@ def _of_a_family(kind: str, data: dict, vocab: dict, added: list[AddedToken]) ->
     elif kind == "BPE":
         tokenizer = _byte_bpe(data, vocab, ids)
     if tokenizer:
-        tokenizer.special = special_of(added)
+        tokenizer.special = SpecialTokens(replace(token, normalized=False) for token in added)
     return tokenizer
 
 
@@ -116,15 +126,7 @@ def _byte_level_pattern(cuts: list[dict]) -> str | None:
 
 def _bert_words(part: dict | None, rule: str) -> BertWords | None:
     """BERT's basic tokenizer, if that is what the normalizer is."""
-    if part is None or part["type"] != "BertNormalizer":
-        return None
-    return BertWords(
-        lower=bool(part["lowercase"]),
-        rule=rule,
-        strip_accents=part.get("strip_accents"),
-        split_cjk=bool(part["handle_chinese_chars"]),
-        clean=bool(part["clean_text"]),
-    )
+    return bert_words(part, rule) if part and part["type"] == "BertNormalizer" else None
 
 
 def _wordpiece(data: dict, vocab: dict, special: dict[str, int]) -> WordPiece | None:
@@ -177,10 +179,10 @@ def _pipeline(kind: str, data: dict, vocab: dict, added: list[AddedToken]) -> Pi
     by_bytes = any(s["type"] == "ByteLevel" for s in steps(data.get("pre_tokenizer"), "pretokenizers"))
     by_bytes = by_bytes or (decoder or {}).get("type") == "ByteLevel"
     kind_of = "wordpiece" if isinstance(model, WordPieces) else "bpe" if by_bytes else "sentencepiece"
-    parts = Parts(
+    return Pipeline(
         kind=kind_of,
         model=model,
-        special=special_of(added),
+        special=SpecialTokens(added),
         normalizer=normalizer,
         cutters=cutters,
         decoder=read_decoder(decoder),
@@ -188,4 +190,3 @@ def _pipeline(kind: str, data: dict, vocab: dict, added: list[AddedToken]) -> Pi
         quiet=[t.content for t in added if t.special] if kind_of == "sentencepiece" else (),
         source=data,
     )
-    return Pipeline(parts)

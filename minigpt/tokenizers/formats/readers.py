@@ -15,7 +15,7 @@ from pathlib import Path
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
-from minigpt.tokenizers.base import BaseTokenizer
+from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE, GPT2_ORDER, from_mapped
 from minigpt.tokenizers.byte_bpe import ByteBPE, made_by_training
@@ -75,7 +75,7 @@ def check_merges(vocab: Mapping[str, int], merges: list[tuple[str, str]], vocab_
                 raise UserError(f"{merges_path} does not fit {vocab_path}: it needs the token {token!r}")
 
 
-def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | None = None) -> BaseTokenizer:
+def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | None = None) -> Tokenizer:
     """encoder.json + vocab.bpe as OpenAI published them, or vocab.json + merges.txt as Hugging Face renamed them.
 
     Files of the latter names also come with GPT's tokenizer, whose words end in </w>; its rule is then "hf".

@@ -47,33 +47,22 @@ def _llama3_special() -> dict[str, int]:
     return {name: 128000 + n for n, name in enumerate(names)}
 
 
-# By the SHA-256 of the published file, which is that of the ranks written by `write_ranks`.
 # Sources: tiktoken's openai_public.py; for Llama 3 (and 3.1, 3.2: the same file) the checksum published with the model.
+_CL100K = {END_OF_TEXT: 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
+_CL100K["<|endofprompt|>"] = 100276
+R50K = Published("r50k_base", 50256, GPT2_PATTERN, {END_OF_TEXT: 50256})
+P50K = Published("p50k_base", 50280, GPT2_PATTERN, {END_OF_TEXT: 50256})
+CL100K = Published("cl100k_base", 100256, CL100K_PATTERN, _CL100K)
+O200K = Published("o200k_base", 199998, O200K_PATTERN, {END_OF_TEXT: 199999, "<|endofprompt|>": 200018})
+LLAMA3 = Published("llama3", 128000, LLAMA3_PATTERN, _llama3_special())
+
+# By the SHA-256 of the published file, which is that of the ranks written by `write_ranks`.
 PUBLISHED = {
-    "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": Published(
-        "r50k_base", 50256, GPT2_PATTERN, {END_OF_TEXT: 50256}
-    ),
-    "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": Published(
-        "p50k_base", 50280, GPT2_PATTERN, {END_OF_TEXT: 50256}
-    ),
-    "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": Published(
-        "cl100k_base",
-        100256,
-        CL100K_PATTERN,
-        {
-            END_OF_TEXT: 100257,
-            "<|fim_prefix|>": 100258,
-            "<|fim_middle|>": 100259,
-            "<|fim_suffix|>": 100260,
-            "<|endofprompt|>": 100276,
-        },
-    ),
-    "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d": Published(
-        "o200k_base", 199998, O200K_PATTERN, {END_OF_TEXT: 199999, "<|endofprompt|>": 200018}
-    ),
-    "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55": Published(
-        "llama3", 128000, LLAMA3_PATTERN, _llama3_special()
-    ),
+    "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930": R50K,
+    "94b5ca7dff4d00767bc256fdd1b27e5b17361d7b8a5f968547f9f23eb70d2069": P50K,
+    "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7": CL100K,
+    "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d": O200K,
+    "82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55": LLAMA3,
 }
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.merge import Merges, merge_word
 
 Token = tuple[int, int, int]  # id, and the bytes of the word that it stands for: start, end
@@ -47,9 +48,7 @@ class BPE:
         if self._bytes and (prefix or options.end_of_word_suffix):
             raise ValueError("its BPE has byte_fallback and marks in words, which minigpt does not do together")
         joined = [(a, b, a + b[len(prefix) :]) for a, b in merges]
-        for a, b, whole in joined:
-            if not all(s in vocab for s in (a, b, whole)):
-                raise ValueError(f"its merge {a} {b!r} does not fit its vocabulary")
+        for a, b in merges:
             if {vocab[a], vocab[b]} & self._single:
                 raise ValueError(f"its merge {a} {b!r} joins bytes or unknown characters, which minigpt does not do")
         self._merges = Merges((vocab[a], vocab[b], vocab[whole]) for a, b, whole in joined)
@@ -57,7 +56,7 @@ class BPE:
         cuts = f"[^{_SPACE}]{_SPACE}"
         plain = not prefix and not options.end_of_word_suffix
         self._by_word = plain and _SPACE in vocab and not any(re.search(cuts, whole) for *_, whole in joined)
-        self._remembered: dict[str, list[Token]] = {}
+        self._remembered = Cache(self._merged)
 
     def _byte_lengths(self) -> dict[int, int]:
         """How many bytes of a word each token stands for."""
@@ -76,12 +75,7 @@ class BPE:
         found: list[Token] = []
         start = 0
         for part in _WORDS.findall(word):  # no merge reaches from one of these parts into the next
-            known = self._remembered.get(part)
-            if known is None:
-                if len(self._remembered) >= 1 << 17:
-                    self._remembered.clear()
-                known = self._remembered[part] = self._merged(part)
-            found += [(i, start + a, start + b) for i, a, b in known]
+            found += [(i, start + a, start + b) for i, a, b in self._remembered[part]]
             start = found[-1][2] if found else 0
         return found
 

@@ -10,15 +10,13 @@ SentencePiece's normalizer.cc.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
-
-import numpy as np
+from functools import cached_property, lru_cache
 
 from minigpt.core.errors import UserError
 
 LONGEST = 64  # characters of a string; those of the published maps have up to four
-_ROWS = 4096  # units looked at together
 _MOST_UNITS = 1 << 20  # of a map whose units are all looked at
+_LEAF = 1 << 31  # units from here on hold places of replacements
 
 
 class CharsMap:
@@ -37,13 +35,11 @@ class CharsMap:
         size = struct.unpack_from("<I", data)[0] if len(data) >= 8 else 0
         if data and (size % 4 or not 4 <= size <= len(data) - 4):
             raise ValueError("its map of characters is damaged: its length cannot be right")
-        self._array = np.frombuffer(data, dtype="<u4", count=size // 4, offset=4 if data else 0)
-        self._units: list[int] = self._array.tolist()
+        self._units = struct.unpack_from(f"<{size // 4}I", data, 4) if data else ()
         self._texts = data[4 + size :]
         self.doubles_spaces = b"  " in self._texts
         self._root = _offset(self._units[0]) if self._units else 0
         self._step = lru_cache(maxsize=1 << 16)(self._walk)
-        self._begins_with_ascii_only: bool | None = None
 
     def longest(self, text: str, start: int) -> tuple[str, int] | None:
         """The replacement of the longest string that stands at `start`, and where that string ends."""
@@ -91,36 +87,25 @@ class CharsMap:
         except UnicodeDecodeError:
             raise UserError("the tokenizer's map of characters is damaged: a replacement is not UTF-8") from None
 
+    @cached_property
     def ascii_stands_first_only(self) -> bool:
         """Whether no string has an ASCII character anywhere but at its beginning, so that of two ASCII characters in a
         row the first can be looked up alone.
         """
-        if self._begins_with_ascii_only is None:
-            self._begins_with_ascii_only = len(self._units) <= _MOST_UNITS and not self._has_ascii_inside()
-        return self._begins_with_ascii_only
+        return len(self._units) <= _MOST_UNITS and not self._has_ascii_inside()
 
     def _has_ascii_inside(self) -> bool:
-        if not self._units:
-            return False
-        array, labels = self._array.astype(np.int64), np.arange(1, 256)
-        seen = np.zeros(max(2 * len(array), 1 << 9), dtype=bool)
-        bases, level = np.array([self._root]), 0
-        while len(bases):
-            found = []
-            for rows in np.split(bases, range(_ROWS, len(bases), _ROWS)):
-                places = rows[:, None] ^ labels[None, :]
-                here = array[np.where(places < len(array), places, 0)]
-                edges = (places < len(array)) & ((here & 0x800000FF) == labels)
-                if level and edges[:, :127].any():
+        children: dict[int, list[int]] = {}
+        for place, unit in enumerate(self._units):
+            if unit < _LEAF and unit & 0xFF:
+                children.setdefault(place ^ unit & 0xFF, []).append(place)
+        bases = [self._root]
+        for base in bases:  # which grows while it is walked
+            for place in children.pop(base, ()):
+                if base != self._root and self._units[place] & 0xFF < 0x80:
                     return True
-                units = here[edges]
-                found.append(places[edges] ^ ((units >> 10) << ((units & 0x200) >> 6)))
-            bases = np.unique(np.concatenate(found))
-            bases = bases[bases < len(seen)]
-            bases = bases[~seen[bases]]
-            seen[bases] = True
-            level += 1
-        return False
+                bases.append(place ^ _offset(self._units[place]))
+        return self._root in bases[1:]
 
 
 def _offset(unit: int) -> int:

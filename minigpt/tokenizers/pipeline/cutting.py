@@ -11,10 +11,11 @@ from typing import Protocol
 
 import regex
 
-from minigpt.tokenizers.oniguruma import matches
-from minigpt.tokenizers.pipeline.normalizers import ByteCharacters, normalize
+from minigpt.tokenizers.oniguruma import pieces
+from minigpt.tokenizers.pipeline.normalizers import PerCharacter, mapped_bytes, normalize
 from minigpt.tokenizers.pipeline.stretch import Stretch
 
+PUNCTUATION = r"\p{P}$+<=>^`|~"  # in brackets; ASCII's symbols count too
 BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
 PREPEND_SCHEMES = ("always", "first", "never")
 
@@ -44,26 +45,14 @@ class Split:
         return [stretch.slice(start, end) for start, end in self._parts(stretch.text) if start < end]
 
     def _parts(self, text: str) -> list[tuple[int, int]]:
-        pieces = self._pieces(text)
+        found = pieces(self.pattern, text, self.invert)
         if self.behavior == "Removed":
-            return [(start, end) for start, end, match in pieces if not match]
+            return [(start, end) for start, end, match in found if not match]
         if self.behavior == "Isolated":
-            return [(start, end) for start, end, _ in pieces]
+            return [(start, end) for start, end, _ in found]
         if self.behavior == "MergedWithNext":
-            return _glued(pieces[::-1])[::-1]
-        return _glued(pieces) if self.behavior == "MergedWithPrevious" else _contiguous(pieces)
-
-    def _pieces(self, text: str) -> list[tuple[int, int, bool]]:
-        """The text as (start, end, whether it is a match)."""
-        match, pieces, position = not self.invert, [], 0
-        for start, end in matches(self.pattern, text):
-            if position < start:
-                pieces.append((position, start, not match))
-            pieces.append((start, end, match))
-            position = end
-        if position < len(text):
-            pieces.append((position, len(text), not match))
-        return pieces
+            return _glued(found[::-1])[::-1]
+        return _glued(found) if self.behavior == "MergedWithPrevious" else _contiguous(found)
 
 
 def _glued(pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
@@ -149,7 +138,7 @@ class FixedLength:
         return [stretch.slice(i, i + self.length) for i in range(0, len(stretch.text), self.length)]
 
 
-_BYTES = ByteCharacters()
+_BYTES = PerCharacter(mapped_bytes)
 
 
 def cut_all(steps: Iterable[Cutter], stretch: Stretch) -> list[Stretch]:

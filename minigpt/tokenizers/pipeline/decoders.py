@@ -5,15 +5,14 @@ Source: Hugging Face's tokenizers 0.23, whose results they give.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence as Sequential
 from dataclasses import dataclass
 from typing import Protocol
 
-import regex
-
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE, from_mapped
-from minigpt.tokenizers.pipeline.normalizers import Replace as ReplaceText
+from minigpt.tokenizers.pipeline.normalizers import Normalizer
 
 _BYTE = re.compile(r"<0x(\+[0-9A-Fa-f]|[0-9A-Fa-f]{2})>")
 
@@ -53,12 +52,9 @@ class WordPiece:
     cleanup: bool = True
 
     def decode(self, tokens: list[str]) -> list[str]:
-        return [self._one(t, first=not n) for n, t in enumerate(tokens)]
-
-    def _one(self, token: str, first: bool) -> str:
-        if not first:
-            token = token.removeprefix(self.prefix) if token.startswith(self.prefix) else f" {token}"
-        return clean_up(token) if self.cleanup else token
+        first, others = tokens[:1], tokens[1:]
+        others = [t.removeprefix(self.prefix) if t.startswith(self.prefix) else f" {t}" for t in others]
+        return [clean_up(t) if self.cleanup else t for t in (*first, *others)]
 
 
 # What `cleanup` writes more tightly, one after the other.
@@ -89,23 +85,19 @@ class ByteFallback:
 
     def decode(self, tokens: list[str]) -> list[str]:
         done: list[str] = []
-        run: list[int] = []
-        for token in tokens:
-            match = _BYTE.fullmatch(token)
-            if match:
-                run.append(int(match[1], 16))
-                continue
-            done += _text_of(run)
-            run = []
-            done.append(token)
-        return done + _text_of(run)
+        for is_byte, group in itertools.groupby(tokens, key=_is_byte):
+            some = list(group)
+            done += _text_of(bytes(int(t[3:5], 16) for t in some)) if is_byte else some
+        return done
 
 
-def _text_of(run: list[int]) -> list[str]:
-    if not run:
-        return []
+def _is_byte(token: str) -> bool:
+    return _BYTE.fullmatch(token) is not None
+
+
+def _text_of(run: bytes) -> list[str]:
     try:
-        return [bytes(run).decode("utf-8")]
+        return [run.decode("utf-8")]
     except UnicodeDecodeError:
         return ["\ufffd"] * len(run)
 
@@ -138,15 +130,13 @@ class Strip:
 
 
 @dataclass
-class Replace:
-    """Every match of a pattern becomes `content`."""
+class Normalize:
+    """What a normalizer does, to each string."""
 
-    pattern: regex.Pattern[str]
-    content: str
+    step: Normalizer
 
     def decode(self, tokens: list[str]) -> list[str]:
-        replace = ReplaceText(self.pattern, self.content)
-        return [replace.text(t) for t in tokens]
+        return [self.step.text(t) for t in tokens]
 
 
 @dataclass

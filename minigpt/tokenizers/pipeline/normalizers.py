@@ -7,15 +7,15 @@ of the original ones. Source: Hugging Face's tokenizers 0.23, whose results they
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
 import regex
 
-from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import to_mapped
-from minigpt.tokenizers.oniguruma import matches
+from minigpt.tokenizers.oniguruma import pieces
 from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
 
@@ -32,55 +32,59 @@ class Normalizer(Protocol):
 
 
 class PerCharacter:
-    """A step that replaces each character by any number of others, whatever stands around it."""
+    """A step that replaces each character by any number of others, whatever stands around it.
 
-    def change(self, c: str) -> str:
-        raise NotImplementedError
+    Args:
+        change: what a character becomes.
+        ascii: what a text that is ASCII becomes, as long as it was, where there is a faster way to say it.
+    """
+
+    def __init__(self, change: Callable[[str], str], ascii: Callable[[str], str] | None = None):
+        self.change = lru_cache(maxsize=1 << 16)(change)
+        self.ascii = ascii
 
     def text(self, text: str) -> str:
-        return "".join(map(self.change, text))
+        return self.ascii(text) if self.ascii and text.isascii() else "".join(map(self.change, text))
 
     def aligned(self, stretch: Stretch) -> Stretch:
+        if self.ascii and stretch.text.isascii():
+            return Stretch(self.ascii(stretch.text), stretch.start, stretch.spans)
         parts = [self.change(c) for c in stretch.text]
         spans = [span for span, part in zip(stretch.spans or [], parts, strict=True) for _ in part]
         return Stretch("".join(parts), stretch.start, spans)
 
 
-class Lowercase(PerCharacter):
-    """Lower case, character by character: Σ is σ at the end of a word too."""
-
-    def __init__(self) -> None:
-        self.change = lru_cache(maxsize=1 << 14)(str.lower)
+class LowerInContext(PerCharacter):
+    """Python's lower case, which knows one context rule (a final Σ is ς) that keeps the length."""
 
     def text(self, text: str) -> str:
-        return text.lower() if text.isascii() else super().text(text)
+        return text.lower()
+
+    def aligned(self, stretch: Stretch) -> Stretch:
+        return Stretch(stretch.text.lower(), stretch.start, super().aligned(stretch).spans)
 
 
-class StripAccents(PerCharacter):
-    """Without marks (categories M*)."""
-
-    def change(self, c: str) -> str:
-        return "" if unicodedata.category(c)[0] == "M" else c
-
-    def text(self, text: str) -> str:
-        return text if text.isascii() else super().text(text)
+LOWER_IN_CONTEXT = LowerInContext(str.lower, str.lower)
+LOWERCASE = PerCharacter(str.lower, str.lower)  # character by character: Σ is σ at the end of a word too
 
 
-class Nmt(PerCharacter):
-    """Some control characters vanish and some become spaces, as for machine translation."""
-
-    _GONE = frozenset(map(chr, (*range(1, 9), 11, *range(14, 32), 0x7F, 0x8F, 0x9F)))
-    _SPACE = frozenset("\t\n\f\r\u1680\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd")
-
-    def change(self, c: str) -> str:
-        return "" if c in self._GONE else " " if c in self._SPACE else c
+def without(categories: str) -> PerCharacter:
+    """Leaves out the characters whose category begins so, marks in practice, which ASCII does not have."""
+    return PerCharacter(lambda c: "" if unicodedata.category(c).startswith(categories) else c, str)
 
 
-class ByteCharacters(PerCharacter):
-    """Each character's UTF-8 bytes, written as GPT-2's visible characters."""
+_NMT_GONE = frozenset(map(chr, (*range(1, 9), 11, *range(14, 32), 0x7F, 0x8F, 0x9F)))
+_NMT_SPACE = frozenset("\t\n\f\r\u1680\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd")
 
-    def change(self, c: str) -> str:
-        return to_mapped(c.encode("utf-8"))
+
+def for_translation(c: str) -> str:
+    """Some control characters vanish and some become spaces: the normalizer Nmt."""
+    return "" if c in _NMT_GONE else " " if c in _NMT_SPACE else c
+
+
+def mapped_bytes(c: str) -> str:
+    """A character's UTF-8 bytes, written as GPT-2's visible characters."""
+    return to_mapped(c.encode("utf-8"))
 
 
 @dataclass
@@ -136,48 +140,39 @@ class Prepend:
 
 @dataclass
 class Replace:
-    """Every match of a pattern becomes `content`, which then stands for the last character of the match."""
+    """Every match of a pattern becomes `content`.
+
+    Attributes:
+        literal: the text that the pattern is, if it is one.
+        whole: the content stands for all of the match, not for its last character alone.
+    """
 
     pattern: regex.Pattern[str]
     content: str
-    literal: str | None = None  # the text that the pattern is, if it is one
+    literal: str | None = None
+    whole: bool = False
 
     def text(self, text: str) -> str:
         if self.literal:
             return text.replace(self.literal, self.content)
-        parts, position = [], 0
-        for start, end in matches(self.pattern, text):
-            parts += [text[position:start], self.content]
-            position = end
-        return "".join([*parts, text[position:]])
+        found = pieces(self.pattern, text)
+        return "".join([self.content if match else text[start:end] for start, end, match in found])
 
     def aligned(self, stretch: Stretch) -> Stretch:
         text, old = stretch.text, stretch.spans or []
         parts: list[str] = []
         spans: list[tuple[int, int]] = []
-        position = 0
-        for start, end in matches(self.pattern, text):
+        for start, end, match in pieces(self.pattern, text):
+            if not match:
+                parts.append(text[start:end])
+                spans += old[start:end]
+                continue
             span = old[end - 1] if end else (stretch.start, stretch.start)
-            parts += [text[position:start], self.content]
-            spans += old[position:start] + [span] * len(self.content)
-            position = end
-        return Stretch("".join([*parts, text[position:]]), stretch.start, spans + old[position:])
-
-
-@dataclass
-class Bert:
-    """BERT's cleaning, lower case and removal of accents (`bert_words`)."""
-
-    words: BertWords
-
-    def text(self, text: str) -> str:
-        return self.words.words_with_spans(text)[0].text
-
-    def aligned(self, stretch: Stretch) -> Stretch:
-        aligned, _ = self.words.words_with_spans(stretch.text)
-        old = stretch.spans or []
-        spans = [(old[a][0], old[b - 1][1]) for a, b in aligned.spans]
-        return Stretch(aligned.text, stretch.start, spans)
+            if self.whole:
+                span = stretch.span(start, end)
+            parts.append(self.content)
+            spans += [span] * len(self.content)
+        return Stretch("".join(parts), stretch.start, spans)
 
 
 @dataclass

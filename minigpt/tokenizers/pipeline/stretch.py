@@ -24,8 +24,9 @@ class Stretch:
     spans: list[Span] | None = None
 
     @classmethod
-    def of(cls, text: str, start: int, end: int, *, aligned: bool) -> Stretch:
+    def of(cls, text: str, start: int = 0, end: int | None = None, *, aligned: bool = True) -> Stretch:
         """The characters text[start:end] as they are."""
+        end = len(text) if end is None else end
         spans = [(i, i + 1) for i in range(start, end)] if aligned else None
         return cls(text[start:end], start, spans)
 
@@ -35,6 +36,11 @@ class Stretch:
             return Stretch(self.text[start:end], self.start if start == 0 else self.start + start)
         spans = self.spans[start:end]
         return Stretch(self.text[start:end], spans[0][0] if spans else self.start, spans)
+
+    def span(self, start: int, end: int) -> Span:
+        """The original characters behind text[start:end], which is not empty."""
+        spans = self.spans or []
+        return spans[start][0], spans[end - 1][1]
 
     def prepend(self, prefix: str) -> Stretch:
         """With `prefix` in front, which stands for the first character. Nothing is put in front of nothing."""
@@ -54,10 +60,11 @@ class Stretch:
         if self.spans is None:
             return Stretch(text, self.start)
         old, spans, position = self.spans, [], skipped
+        last = len(old) - 1
         for _, change in characters:
             if change > 0:
-                spans.append(old[min(position, len(old)) - 1] if position and old else (self.start, self.start))
+                spans.append(old[min(position - 1, last)] if position and old else (self.start, self.start))
             else:
-                spans.append(old[min(position, len(old) - 1)])
+                spans.append(old[position if position < last else last])
                 position += 1 - change
         return Stretch(text, self.start, spans)

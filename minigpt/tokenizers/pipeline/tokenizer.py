@@ -8,22 +8,20 @@ is what that library does by default, and plain `encode(text)` what it does with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
-from minigpt.tokenizers.base import BaseTokenizer, Offsets, check_ids, utf8
+from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import to_mapped
+from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.pipeline.bpe import Token
 from minigpt.tokenizers.pipeline.cutting import Cutter, Metaspace, ToBytes, cut_all
 from minigpt.tokenizers.pipeline.decoders import Decoder
-from minigpt.tokenizers.pipeline.normalizers import Normalizer, Sequence, normalize
+from minigpt.tokenizers.pipeline.normalizers import Normalizer, normalize
 from minigpt.tokenizers.pipeline.stretch import Stretch
-from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.special import AddedToken, Names, SpecialTokens
 
-CACHE_SIZE = 1 << 17  # words remembered
-CACHED_LENGTH = 256  # characters of the longest word that is
 _BYTE = re.compile("<0x[0-9A-F]{2}>")  # a byte of a character that the vocabulary lacks
 
 
@@ -35,54 +33,46 @@ class Model(Protocol):
     def tokens(self, word: str) -> list[Token]: ...
 
 
-@dataclass
-class Parts:
-    """The parts of a pipeline.
+class Pipeline(Tokenizer):
+    """The tokenizer that some parts make.
 
-    Attributes:
+    Args:
         special: the added tokens, all of them.
         late: those of them that are looked for after the normalizer, not before it: name -> its normalized form.
         quiet: the special tokens that decoding leaves out.
         source: the tokenizer.json that all of it comes from.
     """
 
-    kind: str
-    model: Model
-    special: SpecialTokens
-    normalizer: Normalizer = field(default_factory=Sequence)
-    cutters: list[Cutter] = field(default_factory=list)
-    decoder: Decoder | None = None
-    late: Mapping[str, str] = field(default_factory=dict)
-    quiet: Collection[str] = ()
-    source: Mapping = field(default_factory=dict)
+    def __init__(
+        self,
+        *,
+        kind: str,
+        model: Model,
+        special: SpecialTokens,
+        normalizer: Normalizer,
+        cutters: list[Cutter],
+        decoder: Decoder | None,
+        late: Mapping[str, str],
+        quiet: Collection[str],
+        source: Mapping,
+    ):
+        self.kind, self.model, self.special = kind, model, special
+        self.normalizer, self.cutters, self.decoder = normalizer, cutters, decoder
+        self.late, self.source = late, source
+        ids = special.ids
+        self.name_ids(model.vocab)
+        self._shown = self._names | {ids[name]: shown for name, shown in late.items()}  # as decoding shows them
+        self._quiet = {ids[name] for name in quiet if self._shown[ids[name]] in quiet}
+        self._early = _part_of(special, {name: name for name in ids if name not in late})
+        self._late = _part_of(special, late)
+        self._maps = bool(cutters) and isinstance(cutters[-1], ToBytes)
+        self._cutters = cutters[:-1] if self._maps else cutters  # the last step can wait for the cache to miss
+        self._ids = Cache(self._mapped_ids if self._maps else self._word_ids)
+        first = [n for n, c in enumerate(cutters) if isinstance(c, Metaspace) and c.scheme == "first"]
+        self._counts_places = bool(first) and (first[0] > 0 or bool(late))
 
-
-class Pipeline(BaseTokenizer):
-    """The tokenizer that some parts make."""
-
-    def __init__(self, parts: Parts):
-        self.parts, self.kind, self.special = parts, parts.kind, parts.special
-        self.model = parts.model
-        ids = self.special.ids
-        self.vocab_size = 1 + max(chain(self.model.vocab.values(), ids.values()), default=-1)
-        self._names = {i: s for s, i in self.model.vocab.items()} | {i: s for s, i in ids.items()}
-        late = {ids[name]: shown for name, shown in parts.late.items()}  # which decoding shows as they are found
-        self._shown = self._names | late
-        self._quiet = {ids[name] for name in parts.quiet if self._shown[ids[name]] in parts.quiet}
-        self._early = _part_of(self.special, {name: name for name in ids if name not in parts.late})
-        self._late = _part_of(self.special, parts.late)
-        self._maps = bool(parts.cutters) and isinstance(parts.cutters[-1], ToBytes)
-        self._cutters = (
-            parts.cutters[:-1] if self._maps else parts.cutters
-        )  # the last step can wait for the cache to miss
-        self._ids = _Cache(self._mapped_ids if self._maps else self._word_ids)
-        first = [n for n, c in enumerate(parts.cutters) if isinstance(c, Metaspace) and c.scheme == "first"]
-        self._counts_places = bool(first) and (first[0] > 0 or bool(parts.late))
-
-    def encode(
-        self, text: str, *, allowed: Collection[str] | str = (), forbidden: Collection[str] | str = ()
-    ) -> list[int]:
-        """Return the token ids of `text`; see `BaseTokenizer`."""
+    def encode(self, text: str, *, allowed: Names = (), forbidden: Names = ()) -> list[int]:
+        """Return the token ids of `text`; see `Tokenizer`."""
         if not text.isascii():
             utf8(text)
         ids: list[int] = []
@@ -95,9 +85,7 @@ class Pipeline(BaseTokenizer):
                 ids += remembered[word.text]
         return ids
 
-    def _located(
-        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str
-    ) -> tuple[list[int], Offsets, dict[int, str]]:
+    def _located(self, text: str, allowed: Names, forbidden: Names) -> tuple[list[int], Offsets, dict[int, str]]:
         utf8(text)
         ids: list[int] = []
         offsets: Offsets = []
@@ -108,19 +96,19 @@ class Pipeline(BaseTokenizer):
                 ids.append(part[0])
                 offsets.append(part[1:])
                 continue
-            for word in cut_all(self.parts.cutters, part):
+            for word in cut_all(self.cutters, part):
                 tokens = self.model.tokens(word.text)
                 ids += [i for i, _, _ in tokens]
                 offsets += _spans(word, tokens)
         return ids, offsets, added
 
     def _parts_of(
-        self, text: str, allowed: Collection[str] | str, forbidden: Collection[str] | str, *, aligned: bool
+        self, text: str, allowed: Names, forbidden: Names, *, aligned: bool
     ) -> Iterator[Stretch | tuple[int, int, int]]:
         """The text as normalized stretches, and added tokens as (id, start, end)."""
         allowed = self.special.select(allowed)
         forbidden = self.special.select(forbidden)
-        late = self.parts.late
+        late = self.late
         late_allowed = {late[name] for name in allowed if name in late}
         late_forbidden = {late[name] for name in forbidden if name in late}
         early_allowed, early_forbidden = allowed - late.keys(), forbidden - late.keys()
@@ -128,7 +116,7 @@ class Pipeline(BaseTokenizer):
             if special is not None:
                 yield special, start, end
                 continue
-            stretch = normalize(self.parts.normalizer, Stretch.of(text, start, end, aligned=aligned))
+            stretch = normalize(self.normalizer, Stretch.of(text, start, end, aligned=aligned))
             for a, b, found in self._late.split(stretch.text, late_allowed, late_forbidden):
                 part = stretch.slice(a, b)
                 if found is None:
@@ -149,57 +137,31 @@ class Pipeline(BaseTokenizer):
         """
         names = self._shown
         tokens = [names[i] for i in check_ids(ids, self.vocab_size) if i in names and i not in self._quiet]
-        if self.parts.decoder is None:
+        if self.decoder is None:
             return " ".join(tokens)
-        return "".join(self.parts.decoder.decode(tokens))
+        return "".join(self.decoder.decode(tokens))
 
     def byte_count(self, ids: Iterable[int]) -> int:
         """How many bytes the ids stand for, each alone: also where a character is spelled by its bytes."""
         names = (self._names.get(i, "") for i in check_ids(ids, self.vocab_size))
         return sum(len(s) if self._maps else 1 if _BYTE.fullmatch(s) else len(s.encode("utf-8")) for s in names)
 
-    def token(self, i: int) -> str:
-        """The token with id `i`."""
-        return self._names.get(i, "")
-
     def to_json(self) -> dict:
         """The tokenizer.json that the pipeline was read from."""
-        return dict(self.parts.source)
+        return dict(self.source)
 
 
 def _part_of(special: SpecialTokens, names: Mapping[str, str]) -> SpecialTokens:
-    """Some of the special tokens, by other names."""
-    ids: dict[str, int] = {}
+    """Some of the special tokens, by other names; of two that have the same, the first."""
+    tokens: dict[str, AddedToken] = {}
     for name, other in names.items():
-        ids.setdefault(other, special.ids[name])
-
-    def renamed(some: Collection[str]) -> list[str]:
-        return [names[name] for name in some if name in names]
-
-    flags = (special.absorb_left, special.absorb_right, special.single_word, special.always)
-    return SpecialTokens(ids, *map(renamed, flags))
+        tokens.setdefault(other, replace(special.tokens[name], content=other))
+    return SpecialTokens(tokens.values())
 
 
 def _spans(word: Stretch, tokens: list[Token]) -> Offsets:
     """The original characters of a word's tokens, whose places are counted in its bytes."""
-    spans, text = word.spans, word.text
-    if text.isascii():
-        return [(spans[a][0], spans[b - 1][1]) for _, a, b in tokens]
-    which = [n for n, c in enumerate(text) for _ in c.encode("utf-8")]
-    return [(spans[which[a]][0], spans[which[b - 1]][1]) for _, a, b in tokens]
-
-
-class _Cache(dict):
-    """A dictionary that computes what it lacks and starts afresh when it is full."""
-
-    def __init__(self, compute: Callable[[str], list[int]]):
-        super().__init__()
-        self._compute = compute
-
-    def __missing__(self, word: str) -> list[int]:
-        ids = self._compute(word)
-        if len(word) <= CACHED_LENGTH:
-            if len(self) >= CACHE_SIZE:
-                self.clear()
-            self[word] = ids
-        return ids
+    if word.text.isascii():
+        return [word.span(a, b) for _, a, b in tokens]
+    which = [n for n, c in enumerate(word.text) for _ in c.encode("utf-8")]
+    return [word.span(which[a], which[b - 1] + 1) for _, a, b in tokens]

@@ -17,13 +17,14 @@ def decomposed(text: str, form: str) -> list[Change]:
     done: list[Change] = []
     run: list[Change] = []
     for c in text:
-        for n, part in enumerate(unicodedata.normalize(form, c)):
+        for n, part in enumerate(c if c.isascii() else unicodedata.normalize(form, c)):
             if unicodedata.combining(part):
                 run.append((part, int(n > 0)))
                 continue
-            done += sorted(run, key=_class)
+            if run:
+                done += sorted(run, key=_class)
+                run = []
             done.append((part, int(n > 0)))
-            run = []
     return done + sorted(run, key=_class)
 
 

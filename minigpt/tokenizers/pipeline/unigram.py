@@ -8,12 +8,14 @@ tokenizers.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.pipeline.bpe import Token
 
 UNKNOWN_PENALTY = 10.0  # an unknown character's log-probability is so far below that of the rarest piece
+UNKNOWN = -1  # the id of a character that no piece is
 _HEAD = 8  # pieces longer than this are looked for only where one of them begins
 
 
@@ -33,12 +35,46 @@ class PieceFinder:
         self._long = {head: tuple(sorted(found)) for head, found in heads.items()}
 
     def at(self, text: str, start: int) -> Iterator[tuple[int, int]]:
-        """The (length, id) of the pieces that begin at `start`."""
+        """The (length, id) of the pieces that begin at `start`, and of the character there if no piece is it."""
+        single = False
         for table, key in ((self._short, text[start]), (self._long, text[start : start + _HEAD])):
             for length in table.get(key, ()):
                 i = self.ids.get(text[start : start + length])
                 if i is not None and start + length <= len(text):
+                    single = single or length == 1
                     yield length, i
+        if not single:
+            yield 1, UNKNOWN
+
+
+def best_ways(
+    text: str, finder: PieceFinder, scores: Mapping[int, float], number: str = "d"
+) -> tuple[list[int], list[int]]:
+    """For each place of a text, where the last piece of the best way to it begins, and its id.
+
+    Args:
+        scores: log-probabilities, that of UNKNOWN among them.
+        number: what sums are rounded to, "d" for 64 bits or "f" for 32.
+    """
+    n, at, total = len(text), finder.at, array(number, [0.0])
+    best, starts, ids = [0.0] * (n + 1), [-1] * (n + 1), [UNKNOWN] * (n + 1)
+    for start in range(n):
+        before = best[start]
+        for length, i in at(text, start):
+            total[0], end = scores[i] + before, start + length
+            if starts[end] < 0 or total[0] > best[end]:
+                best[end], starts[end], ids[end] = total[0], start, i
+    return starts, ids
+
+
+def pieces_of(text: str, starts: Sequence[int], ids: Sequence[int]) -> list[tuple[str, int]]:
+    """The pieces of the best way to the end, and their ids."""
+    found: list[tuple[str, int]] = []
+    end = len(text)
+    while end > 0:
+        found.append((text[starts[end] : end], ids[end]))
+        end = starts[end]
+    return found[::-1]
 
 
 class Unigram:
@@ -53,8 +89,8 @@ class Unigram:
             raise ValueError("its unk_id is larger than its vocabulary")
         self.vocab = {piece: i for i, (piece, _) in enumerate(pieces)}
         self.unknown, self.byte_fallback = unknown, byte_fallback
-        self._scores = [score for _, score in pieces]
-        self._unknown_score = min(self._scores, default=0.0) - UNKNOWN_PENALTY
+        self._scores = {i: score for i, (_, score) in enumerate(pieces)}
+        self._scores[UNKNOWN] = min(self._scores.values(), default=0.0) - UNKNOWN_PENALTY
         self._finder = PieceFinder({piece: i for piece, i in self.vocab.items() if piece})
 
     def tokens(self, word: str) -> list[Token]:
@@ -82,31 +118,16 @@ class Unigram:
 
     def _pieces(self, word: str) -> list[str]:
         """The most probable pieces, unknown ones in a row joined."""
-        starts, ids = self._best_ways(word)
+        starts, ids = best_ways(word, self._finder, self._scores)
+        if UNKNOWN in ids[1:]:
+            self._known(self.unknown)
         pieces: list[str] = []
-        end, after_unknown = len(word), False
-        while end > 0:
-            start, unknown = starts[end], ids[end] == self.unknown and self.unknown is not None
+        after_unknown = False
+        for piece, i in pieces_of(word, starts, ids):
+            unknown = i in (UNKNOWN, self.unknown)
             if unknown and after_unknown:
-                pieces[-1] = word[start:end] + pieces[-1]
+                pieces[-1] += piece
             else:
-                pieces.append(word[start:end])
-            end, after_unknown = start, unknown
-        return pieces[::-1]
-
-    def _best_ways(self, word: str) -> tuple[list[int], list[int]]:
-        """For each place, where the last piece of the best way to it begins, and its id."""
-        n, scores, at = len(word), self._scores, self._finder.at
-        best, starts, ids = [0.0] * (n + 1), [-1] * (n + 1), [0] * (n + 1)
-        for start in range(n):
-            before, single = best[start], False
-            for length, i in at(word, start):
-                score, end = scores[i] + before, start + length
-                if starts[end] < 0 or score > best[end]:
-                    best[end], starts[end], ids[end] = score, start, i
-                single = single or length == 1
-            if not single:
-                score, end = self._unknown_score + before, start + 1
-                if starts[end] < 0 or score > best[end]:
-                    best[end], starts[end], ids[end] = score, start, self._known(self.unknown)
-        return starts, ids
+                pieces.append(piece)
+            after_unknown = unknown
+        return pieces

@@ -32,25 +32,33 @@ class WordPieces:
     def __init__(self, vocab: Mapping[str, int], unknown: str, prefix: str, longest_word: int):
         if unknown not in vocab:
             raise ValueError(f"its vocabulary lacks its unknown token {unknown}")
-        self.vocab, self.unknown, self.prefix, self.longest_word = vocab, vocab[unknown], prefix, longest_word
+        self.vocab, self.unknown, self.longest_word = vocab, vocab[unknown], longest_word
+        self._next = {s[len(prefix) :]: i for s, i in vocab.items() if s.startswith(prefix)}
         self._longest = max(map(len, vocab), default=0)
 
-    def tokens(self, word: str) -> list[Token]:
-        """The tokens of a word."""
-        unknown = [(self.unknown, 0, len(word.encode("utf-8")))]
+    def pieces(self, word: str) -> list[tuple[int, int]]:
+        """The (id, number of characters) of the pieces of a word."""
+        unknown = [(self.unknown, len(word))]
         if len(word) > self.longest_word:
             return unknown
-        found: list[Token] = []
-        start = position = 0
+        pieces: list[tuple[int, int]] = []
+        start, table = 0, self.vocab
         while start < len(word):
             for end in range(min(len(word), start + self._longest), start, -1):
-                piece = word[start:end]
-                i = self.vocab.get(self.prefix + piece if start else piece)
-                if i is not None:
+                if (i := table.get(word[start:end])) is not None:
                     break
             else:
                 return unknown
-            length = len(piece.encode("utf-8"))
-            found.append((i, position, position + length))
-            start, position = end, position + length
+            pieces.append((i, end - start))
+            start, table = end, self._next
+        return pieces
+
+    def tokens(self, word: str) -> list[Token]:
+        """The tokens of a word."""
+        found: list[Token] = []
+        start = position = 0
+        for i, length in self.pieces(word):
+            end = position + len(word[start : start + length].encode("utf-8"))
+            found.append((i, position, end))
+            start, position = start + length, end
         return found

@@ -11,7 +11,6 @@ from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.core.measures import means
-from minigpt.data.document_shards import from_lists
 from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
 from minigpt.models import Bert, BertConfig
@@ -21,6 +20,7 @@ from minigpt.train.log import read_log
 from minigpt.train.objectives.bert import BertObjective
 from minigpt.train.trainer import Trainer
 
+from ...data.nested import from_lists
 from ..runs import contents
 
 NAMES = ["Anna", "Bert", "Carl", "Dora", "Emil", "Fred", "Gina", "Hugo"]

@@ -24,7 +24,7 @@ from minigpt.tokenizers.pipeline.words import WordLevel, WordPieces
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 
 Part = Mapping[str, Any]
-_PUNCTUATION = r"[\p{P}$+<=>^`|~]"  # ASCII's symbols count too
+_TEXTS, _FLAGS = ("continuing_subword_prefix", "end_of_word_suffix"), ("fuse_unk", "byte_fallback", "ignore_merges")
 
 
 def read_normalizer(part: Part | None) -> normalizers.Sequence:
@@ -50,8 +50,8 @@ def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str
     if kind == "BPE":
         if part.get("dropout"):
             raise ValueError("its BPE uses dropout, which minigpt does not do")
-        texts = {name: _optional_text(part, name) for name in _TEXTS}
-        flags = {name: _flag(part, name, False) for name in ("fuse_unk", "byte_fallback", "ignore_merges")}
+        texts = {name: "" if part.get(name) is None else _text(part, name) for name in _TEXTS}
+        flags = {name: _flag(part, name, False) for name in _FLAGS}
         return BPE(vocab, merges, BPEOptions(unk_token=part.get("unk_token"), **texts, **flags))
     if kind == "Unigram":
         unknown = part.get("unk_id")
@@ -64,9 +64,6 @@ def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str
         prefix, longest = _text(part, "continuing_subword_prefix"), _number(part, "max_input_chars_per_word")
         return WordPieces(vocab, _text(part, "unk_token"), prefix, longest)
     raise ValueError(f"its model is of the type {kind}, which minigpt does not know")
-
-
-_TEXTS = ("continuing_subword_prefix", "end_of_word_suffix")
 
 
 def steps(part: Part | None, plural: str) -> list[Part]:
@@ -101,38 +98,30 @@ def _scored(vocab: object) -> list[tuple[str, float]]:
     return [(piece, float(score)) for piece, score in vocab]
 
 
-def _text(part: Part, name: str) -> str:
-    value = part[name]
-    if not isinstance(value, str):
-        raise ValueError(f"its {name} is not a text")
-    check_utf8(value)
+def _value(part: Part, name: str, default: Any, fits: Callable[[Any], bool], what: str) -> Any:
+    """A value of a part, or the default if there is one and the part says nothing."""
+    value = part[name] if default is None else part.get(name, default)
+    if not fits(value):
+        raise ValueError(f"its {name} is {what}")
+    if isinstance(value, str):
+        check_utf8(value)
     return value
 
 
-def _optional_text(part: Part, name: str) -> str:
-    return "" if part.get(name) is None else _text(part, name)
+def _text(part: Part, name: str) -> str:
+    return _value(part, name, None, lambda value: isinstance(value, str), "not a text")
 
 
 def _flag(part: Part, name: str, default: bool | None = None) -> bool:
-    value = part.get(name, default) if default is not None else part[name]
-    if not isinstance(value, bool):
-        raise ValueError(f"its {name} is neither true nor false")
-    return value
+    return _value(part, name, default, lambda value: isinstance(value, bool), "neither true nor false")
 
 
 def _number(part: Part, name: str) -> int:
-    value = part[name]
-    if type(value) is not int or value < 0:
-        raise ValueError(f"its {name} is not a number from 0 on")
-    return value
+    return _value(part, name, None, lambda value: type(value) is int and value >= 0, "not a number from 0 on")
 
 
-def _character(part: Part, name: str, default: str | None = None) -> str:
-    value = part.get(name, default) if default is not None else part[name]
-    if not isinstance(value, str) or len(value) != 1:
-        raise ValueError(f"its {name} is not one character")
-    check_utf8(value)
-    return value
+def _character(part: Part, name: str) -> str:
+    return _value(part, name, None, lambda value: isinstance(value, str) and len(value) == 1, "not one character")
 
 
 def _choice(part: Part, name: str, known: tuple[str, ...], default: str) -> str:
@@ -165,29 +154,29 @@ def _precompiled(part: Part) -> normalizers.Normalizer:
     return Precompiled(data)
 
 
-def _bert(part: Part) -> normalizers.Bert:
+def bert_words(part: Part, rule: str = "hf") -> BertWords:
+    """BERT's basic tokenizer, of which the step BertNormalizer is the first half."""
     accents = part.get("strip_accents")
-    return normalizers.Bert(
-        BertWords(
-            lower=_flag(part, "lowercase"),
-            strip_accents=accents if accents is None else _flag(part, "strip_accents"),
-            split_cjk=_flag(part, "handle_chinese_chars"),
-            clean=_flag(part, "clean_text"),
-        )
+    return BertWords(
+        lower=_flag(part, "lowercase"),
+        rule=rule,
+        strip_accents=accents if accents is None else _flag(part, "strip_accents"),
+        split_cjk=_flag(part, "handle_chinese_chars"),
+        clean=_flag(part, "clean_text"),
     )
 
 
 NORMALIZERS: dict[str, Callable[[Part], normalizers.Normalizer]] = {
     **{form: lambda part: normalizers.UnicodeForm(part["type"]) for form in ("NFC", "NFD", "NFKC", "NFKD")},
-    "Lowercase": lambda part: normalizers.Lowercase(),
-    "StripAccents": lambda part: normalizers.StripAccents(),
-    "Nmt": lambda part: normalizers.Nmt(),
-    "ByteLevel": lambda part: normalizers.ByteCharacters(),
+    "Lowercase": lambda part: normalizers.LOWERCASE,
+    "StripAccents": lambda part: normalizers.without("M"),
+    "Nmt": lambda part: normalizers.PerCharacter(normalizers.for_translation),
+    "ByteLevel": lambda part: normalizers.PerCharacter(normalizers.mapped_bytes),
     "Strip": lambda part: normalizers.Strip(_flag(part, "strip_left"), _flag(part, "strip_right")),
     "Prepend": lambda part: normalizers.Prepend(_text(part, "prepend")),
     "Replace": _replace,
     "Precompiled": _precompiled,
-    "BertNormalizer": _bert,
+    "BertNormalizer": lambda part: bert_words(part).normalizer,
 }
 
 
@@ -212,23 +201,17 @@ def _split(part: Part) -> list[cutting.Cutter]:
 
 
 def _digits(part: Part) -> list[cutting.Cutter]:
-    behavior = "Isolated" if _flag(part, "individual_digits", False) else "Contiguous"
-    return [cutting.Split(regex.compile(r"\p{N}"), behavior)]
-
-
-def _punctuation(part: Part) -> list[cutting.Cutter]:
-    behavior = _choice(part, "behavior", cutting.BEHAVIORS, "Isolated")
-    return [cutting.Split(regex.compile(_PUNCTUATION), behavior)]
+    return [_at(r"\p{N}", "Isolated" if _flag(part, "individual_digits", False) else "Contiguous")]
 
 
 def _byte_level(part: Part) -> list[cutting.Cutter]:
     prefix = [cutting.PrefixSpace()] if _flag(part, "add_prefix_space") else []
-    words = [cutting.Split(regex.compile(GPT2_PATTERN))] if _flag(part, "use_regex", True) else []
+    words = [_at(GPT2_PATTERN)] if _flag(part, "use_regex", True) else []
     return [*prefix, *words, cutting.ToBytes()]
 
 
-def _at_white_space() -> cutting.Cutter:
-    return cutting.Split(regex.compile(r"\s"), "Removed")
+def _at(pattern: str, behavior: str = "Isolated", *, invert: bool = False) -> cutting.Cutter:
+    return cutting.Split(regex.compile(pattern), behavior, invert)
 
 
 def _fixed_length(part: Part) -> list[cutting.Cutter]:
@@ -238,18 +221,17 @@ def _fixed_length(part: Part) -> list[cutting.Cutter]:
     return [cutting.FixedLength(length)]
 
 
+_MARK = f"[{cutting.PUNCTUATION}]"
 CUTTERS: dict[str, Callable[[Part], list[cutting.Cutter]]] = {
     "ByteLevel": _byte_level,
     "Metaspace": _metaspace,
     "Split": _split,
     "Digits": _digits,
-    "Punctuation": _punctuation,
-    "Whitespace": lambda part: [cutting.Split(regex.compile(r"\w+|[^\w\s]+"), "Removed", invert=True)],
-    "WhitespaceSplit": lambda part: [_at_white_space()],
-    "BertPreTokenizer": lambda part: [_at_white_space(), cutting.Split(regex.compile(_PUNCTUATION))],
-    "CharDelimiterSplit": lambda part: [
-        cutting.Split(regex.compile(regex.escape(_character(part, "delimiter"))), "Removed")
-    ],
+    "Punctuation": lambda part: [_at(_MARK, _choice(part, "behavior", cutting.BEHAVIORS, "Isolated"))],
+    "Whitespace": lambda part: [_at(r"\w+|[^\w\s]+", "Removed", invert=True)],
+    "WhitespaceSplit": lambda part: [_at(r"\s", "Removed")],
+    "BertPreTokenizer": lambda part: [_at(r"\s", "Removed"), _at(_MARK)],
+    "CharDelimiterSplit": lambda part: [_at(regex.escape(_character(part, "delimiter")), "Removed")],
     "FixedLength": _fixed_length,
 }
 
@@ -261,5 +243,5 @@ DECODERS: dict[str, Callable[[Part], decoders.Decoder]] = {
     "ByteFallback": lambda part: decoders.ByteFallback(),
     "Fuse": lambda part: decoders.Fuse(),
     "Strip": lambda part: decoders.Strip(_character(part, "content"), _number(part, "start"), _number(part, "stop")),
-    "Replace": lambda part: decoders.Replace(_pattern(part)[0], _text(part, "content")),
+    "Replace": lambda part: decoders.Normalize(_replace(part)),
 }
