@@ -1,10 +1,13 @@
 """Fixtures that all tests share: a cache of their own, and where the real corpora lie, if they do."""
 
 import os
+import tempfile
 from pathlib import Path
 
 # Tests are many and small: threads of the BLAS library would only wait for one another. Set before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Where Numba is installed, all processes and sessions share what it compiled; it is called by a hash of its source.
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir(), f"minigpt-tests-{os.getuid()}")))
 
 import pytest
 

@@ -2,7 +2,8 @@
 
     pytest                      core: what proves the code, in the time that one waits
     pytest --tier slow          and what takes long and proves what a core test already suggests
-    pytest --tier full          and what needs more packages: parity with the originals, notebooks, compiled kernels
+    pytest --tier full          and what needs more packages: parity with the originals, compiled operations, notebooks,
+                                compiled kernels
     pytest --tier exhaustive    and the full products of all options
     pytest -m parity            one kind alone; an -m of one's own is not narrowed further
 
@@ -26,13 +27,14 @@ from hypothesis import is_hypothesis_test, settings
 TIERS = {  # the markers that each one adds to the tier before
     "core": (),
     "slow": ("slow",),
-    "full": ("parity", "notebooks", "nvrtc"),
+    "full": ("parity", "numba", "notebooks", "nvrtc"),
     "exhaustive": ("exhaustive",),
 }
 MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
 ADDS = {
     "slow": "what takes long and a core test already suggests",
     "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
+    "numba": 'operations compiled by Numba (pip install -e ".[numba]")',
     "notebooks": 'every notebook from top to bottom (pip install -e ".[notebooks]")',
     "nvrtc": "every kernel compiled for every architecture (needs CuPy and its toolkit)",
     "exhaustive": "the full products of all options: hours",

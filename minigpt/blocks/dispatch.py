@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from functools import cache
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from minigpt import fast, ops
@@ -14,41 +15,78 @@ from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.kernels.ladder import RUNGS
 from minigpt.ops import Operations
 
-IN_PYTHON: dict[str, Operations] = {"plain": ops, "fast": fast}
-IMPLEMENTATIONS = ("auto", "plain", "fast", "kernels")
+IMPLEMENTATIONS = ("auto", "plain", "fast", "compiled", "kernels")
 ATTENTIONS = ("auto", "reference", "tiled", *(f"cuda:{rung}" for rung in RUNGS))
 
 
 def operations(name: str, backend: Backend, *, emulate: bool = False) -> Operations:
     """Return the operations that `name` asks for, a module or what looks like one.
 
-    "plain" is `minigpt.ops`, which runs anywhere; "fast" is `minigpt.fast`, for NumPy arrays only; "kernels" are the
-    fused CUDA kernels of `minigpt.kernels.fused`, on a GPU or emulated; "auto" is "fast" on NumPy and "plain" on CuPy,
-    where the fast versions' loops over blocks would be a storm of launches.
+    "plain" is `minigpt.ops`, which runs anywhere; "fast" is `minigpt.fast` and "compiled" `minigpt.fast.loops`, for
+    NumPy arrays only; "kernels" are the fused CUDA kernels of `minigpt.kernels.fused`, on a GPU or emulated; "auto" is
+    what `settled` says.
 
     Raises:
         UserError: the implementation cannot run on this backend.
     """
-    if name == "auto":
-        name = "fast" if backend.name == "numpy" else "plain"
-    if name == "fast" and backend.name != "numpy":
+    name = settled(name, backend)
+    if name in ("fast", "compiled") and backend.name != "numpy":
         raise UserError(
-            f"train.operations = 'fast' runs on NumPy only, not on {backend.name}; choose 'auto' or 'plain'"
+            f"train.operations = {name!r} runs on NumPy only, not on {backend.name}; choose 'auto' or 'plain'"
         )
     if name == "kernels":
         _check_emulate("train.operations = 'kernels'", backend, emulate)
         return operations_table(emulation=Emulation() if emulate else None, in_place_loss=True)
-    return IN_PYTHON[name]
+    if name == "compiled":
+        problem = numba_problem()
+        if problem:
+            raise UserError(f"train.operations = 'compiled' cannot run: {problem}")
+        table: Operations = compiled_loops().OPERATIONS
+        return table
+    return ops if name == "plain" else fast
+
+
+def settled(name: str, backend: Backend) -> str:
+    """Which operations "auto" means; another name is what it is.
+
+    On NumPy they are "compiled" where Numba can be used, or else "fast"; on CuPy "plain", since the fast versions'
+    loops over blocks would be a storm of launches.
+    """
+    if name != "auto":
+        return name
+    return "plain" if backend.name != "numpy" else "fast" if numba_problem() else "compiled"
+
+
+@cache
+def numba_problem() -> str | None:
+    """Say in one sentence why loops cannot be compiled here and what helps, or return None if they can."""
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError:
+        return "Numba is not installed; in the clone, pip install '.[numba]' brings it"
+    except ImportError as error:  # of a version that does not go with NumPy's, for instance
+        return f"Numba does not work here ({error})"
+    return None
+
+
+def compiled_loops() -> ModuleType:
+    """`minigpt.fast.loops`, compiled. It needs Numba, so it is imported where it is asked for."""
+    from minigpt.fast import loops
+
+    loops.prepare()
+    return loops
 
 
 class Choice(NamedTuple):
     """What a run computes with.
 
     Attributes:
-        operations: the operations by name, a module or what looks like one.
+        name: of the operations, never "auto".
+        operations: the operations themselves, a module or what looks like one.
         attention: which attention is among them, and why, in one line.
     """
 
+    name: str
     operations: Operations
     attention: str
 
@@ -59,20 +97,21 @@ def choose(
     """Settle the operations of a run and the attention among them.
 
     Args:
-        attention: "reference" (minigpt/ops), "tiled" (minigpt/fast, NumPy only), "cuda:RUNG" (minigpt/kernels, on a GPU
-            or emulated), or "auto".
+        attention: "reference" (minigpt/ops), "tiled" (minigpt/fast, or its loops with compiled operations; NumPy
+            only), "cuda:RUNG" (minigpt/kernels, on a GPU or emulated), or "auto".
         emulate: run CUDA kernels on the CPU's emulator.
         dtype, head_width: what attention will be given; with a dtype of 16 bits all operations are `Mixed`.
     Raises:
         UserError: what was asked for cannot run here; nothing else is put in its place.
     """
-    table = operations(name, backend, emulate=emulate)
+    name = settled(name, backend)
     if emulate and not attention.startswith("cuda:") and name != "kernels":
         raise UserError(
             "train.emulate runs CUDA kernels on the CPU; choose one, such as train.attention = 'cuda:flash'"
         )
+    table = operations(name, backend, emulate=emulate)
     if attention == "auto":
-        attention, why = _auto(table, backend, dtype, head_width)
+        attention, why = _auto(name, backend, dtype, head_width)
     else:
         why = "as asked for, on the CPU emulator" if emulate else "as asked for"
     if attention.startswith("cuda:"):
@@ -80,19 +119,19 @@ def choose(
     elif attention == "tiled" and backend.name != "numpy":
         raise UserError(f"train.attention = 'tiled' runs on NumPy only, not on {backend.name}")
     else:
-        source = {"reference": ops, "tiled": fast}[attention]
+        source = ops if attention == "reference" else table if name == "compiled" else fast
     chosen = _with_attention(table, source)
     if dtype in DTYPES:
         native = NATIVE if name == "kernels" else ()
         takes_low = attention.startswith("cuda:")  # a rung was asked for this dtype above
         chosen = Mixed(chosen, (*native, *(("attention_forward", "attention_backward") if takes_low else ())))
-    return Choice(chosen, f"{attention} ({why})")
+    return Choice(name, chosen, f"{attention} ({why})")
 
 
-def _auto(table: Operations, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
+def _auto(name: str, backend: Backend, dtype: str, head_width: int) -> tuple[str, str]:
     """The attention that belongs to the operations on NumPy, the highest rung of the dtype on CuPy; and why."""
     if backend.name == "numpy":
-        return ("tiled", "of the fast operations") if table is fast else ("reference", "of the plain operations")
+        return "tiled" if name in ("fast", "compiled") else "reference", f"of the {name} operations"
     rung = "flash" if dtype == "float32" else "mma"  # float32 on tensor cores (TF32) only if asked for
     if rung in RUNGS and RUNGS[rung].problem(dtype, head_width) is None:
         return f"cuda:{rung}", f"the fastest kernel for {dtype} and heads of {head_width}"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from importlib.metadata import version
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from minigpt import __version__
+from minigpt.blocks.dispatch import numba_problem
 from minigpt.cli.common import only_text, show
 from minigpt.core.backend import cupy_problem, get_backend
 from minigpt.core.cores import available_cores
@@ -27,6 +29,11 @@ def _blas() -> str:
     return (
         ", ".join(f"{lib['internal_api']} {lib['version']}, {lib['num_threads']} threads" for lib in found) or "unknown"
     )
+
+
+def _numba() -> str:
+    problem = numba_problem()
+    return f"operations are not compiled: {problem}" if problem else f"{version('numba')}: operations are compiled"
 
 
 def _gpu() -> str:
@@ -80,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
         "cores": available_cores(),
         "numpy": np.__version__,
         "blas": _blas(),
+        "numba": _numba(),
         "gpu": _gpu(),
         "backend": _backend(),
         "c++ compiler": "none found" if compiler_problem() else compiler(),

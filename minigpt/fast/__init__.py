@@ -1,6 +1,7 @@
 """The same operations, written for speed on a CPU: NumPy only, same names, same signatures, same tests.
 
-What is here is here because it pays; the rest is the plain version. `minigpt.ops` stays the place to read.
+What is here is here because it pays; the rest is the plain version. `minigpt.ops` stays the place to read. In
+`minigpt.fast.loops` some of them are loops that Numba compiles.
 """
 
 from minigpt.fast._common import add, empty

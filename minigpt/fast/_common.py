@@ -1,15 +1,18 @@
-"""What the fast operations share: where results go, and how many rows are worked on at a time."""
+"""What the fast operations share: rows in blocks that fit the cache, and sums at the speed of BLAS."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast.team import size
+from minigpt.fast.team import TEAM, each
 
-_BLOCK = 96 * 1024  # numbers: a block and its scratch stay in a core's second-level cache
+BLOCK = 96 * 1024  # numbers: a block and its scratch stay in a core's second-level cache
+_T = TypeVar("_T")
 
 
 def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -22,28 +25,25 @@ def empty(shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
     return workspace.empty(shape, like.dtype)
 
 
-def target(out: np.ndarray | None, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """`out` if the result can be written there directly, else a workspace array (see `settle`)."""
-    return out if out is not None and out.flags.c_contiguous else workspace.empty(shape, dtype)
+def by_rows(
+    function: Callable[..., _T], inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...], *same: object
+) -> list[_T]:
+    """Call function(*inputs, *outputs, *same) on one block of rows after the other, and return what it returns.
 
-
-def settle(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-    """Return y, copied into `out` where it is not there already."""
-    if out is None or out is y:
-        return y
-    out[...] = y
-    return out
-
-
-def rows(x: np.ndarray) -> np.ndarray:
-    """View (…, C) as (N, C); a copy only if x is not contiguous."""
-    return x.reshape(-1, x.shape[-1])
-
-
-def blocks(count: int, width: int) -> list[slice]:
-    """Cut `count` rows of `width` numbers into slices that fit the cache, at least one for each of a team."""
-    step = max(1, min(_BLOCK // max(1, width), -(-count // size())))
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+    Args:
+        inputs, outputs: (…, C), each with a C of its own; the function gets them as (n, C), contiguous.
+        same: what every block is given whole.
+    """
+    written = [y if y.flags.c_contiguous else workspace.empty(y.shape, y.dtype) for y in outputs]
+    matrices = [np.ascontiguousarray(x).reshape(-1, x.shape[-1]) for x in (*inputs, *written)]
+    count, width = matrices[0].shape
+    step = max(1, min(BLOCK // max(1, width), -(-count // TEAM.get().size)))  # a block at least for each of a team
+    blocks = [[x[start : start + step] for x in matrices] for start in range(0, count, step)]
+    results = each(function, blocks, *same, work=count * width)
+    for y, made in zip(outputs, written, strict=True):
+        if made is not y:
+            y[...] = made
+    return results
 
 
 @lru_cache(maxsize=64)
@@ -52,16 +52,3 @@ def ones(length: int, dtype: np.dtype) -> np.ndarray:
     x = np.ones(length, dtype)
     x.flags.writeable = False
     return x
-
-
-def column_sums(x: np.ndarray) -> np.ndarray:
-    """Σ_n x_n for x (N, C)."""
-    return ones(len(x), x.dtype) @ x
-
-
-def add_in_order(sums: dict[int, tuple[np.ndarray | None, ...]], *totals: np.ndarray | None) -> None:
-    """Add every block's sums to the totals, first block first, whichever thread was done first."""
-    for start in sorted(sums):
-        for total, part in zip(totals, sums[start], strict=True):
-            if total is not None:
-                total += part

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast._common import blocks, rows, settle, target
-from minigpt.fast.team import each
+from minigpt.fast._common import by_rows
 from minigpt.ops.erf import erf
 
 _SCALE = math.sqrt(2.0 / math.pi)
 _CUBIC = 0.044715
+Loop = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # what computes y and a derivative of some rows x
 
 
 class DerivativeCache(NamedTuple):
@@ -24,57 +25,74 @@ class SwigluCache(NamedTuple):
     derivative: np.ndarray  # dy/da beside dy/db, (…, 2F)
 
 
-def _scratch(like: np.ndarray) -> np.ndarray:
-    return workspace.empty(like.shape, like.dtype)
-
-
-def gelu_tanh_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, DerivativeCache]:
-    """See `minigpt.ops.gelu_tanh_forward`.
-
-    With h = ½ (1 + tanh u): y = x h and dy/dx = h + 2 y (1 − h) u′, since h′ = 2 h (1 − h) u′. Eleven multiplications
-    and additions and one tanh for each number, both ways together.
-    """
-    y = target(out, x.shape, x.dtype)
+def gelu_tanh_forward(
+    x: np.ndarray, *, out: np.ndarray | None = None, loop: Loop | None = None
+) -> tuple[np.ndarray, DerivativeCache]:
+    """See `minigpt.ops.gelu_tanh_forward`; `loop` takes the place of `_gelu_tanh`."""
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
     derivative = workspace.empty(x.shape, x.dtype)
-    x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
+    by_rows(loop or _gelu_tanh, (x,), (y, derivative))
+    return y, DerivativeCache(derivative)
 
-    def one(block: slice) -> None:
-        value, result, slope = x_rows[block], y_rows[block], d_rows[block]
-        h = workspace.empty(value.shape, x.dtype)
-        np.multiply(value, value, out=slope)
-        np.multiply(slope, _SCALE * _CUBIC, out=h)
-        h += _SCALE
-        h *= value  # u
-        np.tanh(h, out=h)
-        h *= 0.5
-        h += 0.5
-        np.multiply(value, h, out=result)
-        slope *= 6.0 * _SCALE * _CUBIC
-        slope += 2.0 * _SCALE  # 2 u′
-        slope *= result
-        slope -= np.multiply(slope, h, out=_scratch(h))
-        slope += h
 
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), DerivativeCache(derivative)
+def _gelu_tanh(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
+    """With h = ½ (1 + tanh u): y = x h and dy/dx = h + 2 y (1 − h) u′, since h′ = 2 h (1 − h) u′.
+
+    Eleven multiplications and additions and one tanh for each number, both ways together.
+    """
+    h = workspace.empty(x.shape, x.dtype)
+    np.multiply(x, x, out=slope)
+    np.multiply(slope, _SCALE * _CUBIC, out=h)
+    h += _SCALE
+    h *= x  # u
+    np.tanh(h, out=h)
+    h *= 0.5
+    h += 0.5
+    np.multiply(x, h, out=y)
+    slope *= 6.0 * _SCALE * _CUBIC
+    slope += 2.0 * _SCALE  # 2 u′
+    slope *= y
+    slope -= np.multiply(slope, h, out=workspace.empty(x.shape, x.dtype))
+    slope += h
 
 
 def gelu_tanh_backward(dy: np.ndarray, cache: DerivativeCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """dx = dy · (dy/dx of the forward pass)."""
-    dx = target(out, dy.shape, dy.dtype)
-    dy_rows, dx_rows, d_rows = rows(dy), rows(dx), rows(cache.derivative)
+    dx = workspace.empty(dy.shape, dy.dtype) if out is None else out
+    by_rows(np.multiply, (dy, cache.derivative), (dx,))
+    return dx
 
-    def one(block: slice) -> None:
-        np.multiply(dy_rows[block], d_rows[block], out=dx_rows[block])
 
-    each(blocks(*dy_rows.shape), one, work=dy.size)
-    return settle(dx, out)
+def gelu_erf_forward(
+    x: np.ndarray, *, out: np.ndarray | None = None, loop: Loop | None = None
+) -> tuple[np.ndarray, DerivativeCache]:
+    """See `minigpt.ops.gelu_erf_forward`; `loop` takes the place of `_gelu_erf`."""
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
+    derivative = workspace.empty(x.shape, x.dtype)
+    by_rows(loop or _gelu_erf, (x,), (y, derivative))
+    return y, DerivativeCache(derivative)
+
+
+gelu_erf_backward = gelu_tanh_backward  # both kept dy/dx
+
+
+def _gelu_erf(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
+    """x Φ(x) into y and its derivative into `slope`. One exponential serves Φ and its derivative."""
+    np.multiply(x, x, out=slope)
+    slope *= -0.5
+    np.exp(slope, out=slope)
+    cdf = workspace.empty(x.shape, x.dtype)
+    _normal_distribution(x, slope, cdf)
+    slope *= x
+    slope *= 1.0 / math.sqrt(2.0 * math.pi)
+    slope += cdf
+    np.multiply(x, cdf, out=y)
 
 
 # 1 − Φ(z) = exp(−z²/2) (c₁ t + … + c₆ t⁶) with t = 1/(1 + p z), for z ≥ 0: least squares with weights moved towards
 # the largest error, which is 5e-9, a twelfth of float32's rounding.
-_P = 0.275
-_TAIL = (-0.11486257808957648, 0.452016018900786, -0.3310214135210267, 0.3339547914648553, 0.04210251598459849,
+P = 0.275
+TAIL = (-0.11486257808957648, 0.452016018900786, -0.3310214135210267, 0.3339547914648553, 0.04210251598459849,
          0.11781066981786957)  # fmt: skip
 
 
@@ -83,13 +101,12 @@ def _normal_distribution(x: np.ndarray, density: np.ndarray, out: np.ndarray) ->
     if x.dtype != np.float32:
         np.add(0.5, 0.5 * erf(x * math.sqrt(0.5)), out=out)
         return
-    t = _scratch(x)
-    np.abs(x, out=t)
-    t *= _P
+    t = np.abs(x, out=workspace.empty(x.shape, x.dtype))
+    t *= P
     t += 1.0
     np.reciprocal(t, out=t)
-    np.multiply(t, _TAIL[0], out=out)
-    for c in _TAIL[1:]:
+    np.multiply(t, TAIL[0], out=out)
+    for c in TAIL[1:]:
         out += c
         out *= t
     out *= density  # 1 − Φ(|x|)
@@ -98,35 +115,22 @@ def _normal_distribution(x: np.ndarray, density: np.ndarray, out: np.ndarray) ->
     out += 0.5
 
 
-def gelu_erf_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, DerivativeCache]:
-    """See `minigpt.ops.gelu_erf_forward`. One exponential serves Φ and its derivative."""
-    y = target(out, x.shape, x.dtype)
+def silu_forward(
+    x: np.ndarray, *, out: np.ndarray | None = None, loop: Loop | None = None
+) -> tuple[np.ndarray, DerivativeCache]:
+    """See `minigpt.ops.silu_forward`; `loop` takes the place of `_silu`."""
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
     derivative = workspace.empty(x.shape, x.dtype)
-    x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-
-    def one(block: slice) -> None:
-        value, result, slope = x_rows[block], y_rows[block], d_rows[block]
-        np.multiply(value, value, out=slope)
-        slope *= -0.5
-        np.exp(slope, out=slope)
-        cdf = _scratch(slope)
-        _normal_distribution(value, slope, cdf)
-        slope *= value
-        slope *= 1.0 / math.sqrt(2.0 * math.pi)
-        slope += cdf
-        np.multiply(value, cdf, out=result)
-
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), DerivativeCache(derivative)
+    by_rows(loop or _silu, (x,), (y, derivative))
+    return y, DerivativeCache(derivative)
 
 
-gelu_erf_backward = gelu_tanh_backward  # both kept dy/dx
+silu_backward = gelu_tanh_backward
 
 
 def _silu(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
     """SiLU(x) into y and its derivative, σ + y (1 − σ), into `slope`."""
-    sigmoid = _scratch(x)
-    np.multiply(x, 0.5, out=sigmoid)
+    sigmoid = np.multiply(x, 0.5, out=workspace.empty(x.shape, x.dtype))
     np.tanh(sigmoid, out=sigmoid)
     sigmoid *= 0.5
     sigmoid += 0.5
@@ -136,46 +140,31 @@ def _silu(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
     slope += sigmoid
 
 
-def silu_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, DerivativeCache]:
-    """See `minigpt.ops.silu_forward`."""
-    y = target(out, x.shape, x.dtype)
-    derivative = workspace.empty(x.shape, x.dtype)
-    x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
-
-    def one(block: slice) -> None:
-        _silu(x_rows[block], y_rows[block], d_rows[block])
-
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), DerivativeCache(derivative)
-
-
-silu_backward = gelu_tanh_backward
-
-
-def swiglu_forward(x: np.ndarray, *, out: np.ndarray | None = None) -> tuple[np.ndarray, SwigluCache]:
-    """See `minigpt.ops.swiglu_forward`. With s = SiLU(a): dy/da = b s′ and dy/db = s are kept instead of x."""
+def swiglu_forward(
+    x: np.ndarray, *, out: np.ndarray | None = None, loop: Loop | None = None
+) -> tuple[np.ndarray, SwigluCache]:
+    """See `minigpt.ops.swiglu_forward`; `loop` takes the place of `_swiglu`."""
     if x.shape[-1] % 2:
         raise ValueError(f"SwiGLU takes an even number of features, not {x.shape[-1]}")
-    width = x.shape[-1] // 2
-    y = target(out, (*x.shape[:-1], width), x.dtype)
+    y = workspace.empty((*x.shape[:-1], x.shape[-1] // 2), x.dtype) if out is None else out
     derivative = workspace.empty(x.shape, x.dtype)
-    x_rows, y_rows, d_rows = rows(x), rows(y), rows(derivative)
+    by_rows(loop or _swiglu, (x,), (y, derivative))
+    return y, SwigluCache(derivative)
 
-    def one(block: slice) -> None:
-        up, by_gate, by_up = x_rows[block, width:], d_rows[block, :width], d_rows[block, width:]
-        _silu(x_rows[block, :width], by_up, by_gate)
-        np.multiply(by_up, up, out=y_rows[block])
-        by_gate *= up
 
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), SwigluCache(derivative)
+def _swiglu(x: np.ndarray, y: np.ndarray, derivative: np.ndarray) -> None:
+    """With s = SiLU(a): y = s b; dy/da = b s′ and dy/db = s are kept instead of x."""
+    width = y.shape[-1]
+    up, by_gate, by_up = x[:, width:], derivative[:, :width], derivative[:, width:]
+    _silu(x[:, :width], by_up, by_gate)
+    np.multiply(by_up, up, out=y)
+    by_gate *= up
 
 
 def swiglu_backward(dy: np.ndarray, cache: SwigluCache, *, out: np.ndarray | None = None) -> np.ndarray:
     """See `minigpt.ops.swiglu_backward`."""
-    derivative = cache.derivative
-    dx = target(out, derivative.shape, dy.dtype)
-    width = dy.shape[-1]
-    for part in (slice(0, width), slice(width, 2 * width)):
-        np.multiply(dy, derivative[..., part], out=dx[..., part])
-    return settle(dx, out)
+    derivative, width = cache.derivative, dy.shape[-1]
+    dx = workspace.empty(derivative.shape, dy.dtype) if out is None else out
+    np.multiply(dy, derivative[..., :width], out=dx[..., :width])
+    np.multiply(dy, derivative[..., width:], out=dx[..., width:])
+    return dx

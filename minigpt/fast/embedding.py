@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigpt.fast._common import settle, target
+from minigpt.core import workspace
 from minigpt.ops.embedding import EmbeddingCache, PositionCache, position_rows
 
 
@@ -15,11 +15,11 @@ def embedding_forward(
     if ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
-    y = target(out, (*ids.shape, table.shape[1]), table.dtype)
+    y = workspace.empty((*ids.shape, table.shape[1]), table.dtype) if out is None else out
     np.take(table, ids, axis=0, out=y, mode="clip")  # "clip" writes into out directly; the ids are checked
     if scale != 1.0:
         y *= scale
-    return settle(y, out), EmbeddingCache(ids, len(table), scale)
+    return y, EmbeddingCache(ids, len(table), scale)
 
 
 def position_forward(
@@ -27,6 +27,5 @@ def position_forward(
 ) -> tuple[np.ndarray, PositionCache]:
     """See `minigpt.ops.position_forward`."""
     cache = PositionCache(positions, x.shape[1], len(table))
-    y = target(out, x.shape, x.dtype)
-    np.add(x, table[position_rows(cache, np)], out=y)
-    return settle(y, out), cache
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
+    return np.add(x, table[position_rows(cache, np)], out=y), cache

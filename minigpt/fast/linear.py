@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast._common import blocks, column_sums, rows, settle, target
-from minigpt.fast.team import each, product
+from minigpt.fast._common import ones
+from minigpt.fast.team import product
 from minigpt.ops.linear import LinearCache
 
 _GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed and then added at a time
@@ -16,17 +16,8 @@ def linear_forward(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, LinearCache]:
     """See `minigpt.ops.linear_forward`."""
-    shape = (*x.shape[:-1], weight.shape[1])
-    y = target(out, shape, x.dtype)
-    y_rows = y.reshape(-1, shape[-1])
-    product(rows(x), weight, out=y_rows)
-    if bias is not None:
-
-        def add_bias(block: slice) -> None:
-            y_rows[block] += bias
-
-        each(blocks(*y_rows.shape), add_bias, work=y.size)
-    return settle(y, out), LinearCache(x, weight)
+    y = workspace.empty((*x.shape[:-1], weight.shape[1]), x.dtype) if out is None else out
+    return product(x, weight, out=y, bias=bias), LinearCache(x, weight)
 
 
 def linear_backward(
@@ -40,16 +31,14 @@ def linear_backward(
 ) -> np.ndarray:
     """See `minigpt.ops.linear_backward`."""
     x, weight = cache
-    x_rows, dy_rows = rows(x), rows(dy)
+    x_rows, dy_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     if dweight.flags.c_contiguous:
         _add_product(x_rows, dy_rows, dweight, first)  # dW += xᵀ dy
     else:
         _add_product(dy_rows, x_rows, dweight.T, first)  # a tied weight, seen transposed: dWᵀ += dyᵀ x
     if dbias is not None:
-        dbias += column_sums(dy_rows)
-    dx = target(out, x.shape, dy.dtype)
-    product(dy_rows, weight.T, out=dx.reshape(-1, x.shape[-1]))
-    return settle(dx, out)
+        dbias += ones(len(dy_rows), dy.dtype) @ dy_rows
+    return product(dy, weight.T, out=workspace.empty(x.shape, dy.dtype) if out is None else out)
 
 
 def _add_product(a: np.ndarray, b: np.ndarray, total: np.ndarray, first: bool) -> None:

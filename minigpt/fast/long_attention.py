@@ -7,17 +7,18 @@ Staats 2021; Dao et al. 2022). That is one product more than with kept probabili
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast._common import ones, settle, target
+from minigpt.fast.softmax import NUMPY, Inner
 from minigpt.fast.team import each
-from minigpt.fast.tiles import Tiles, by_group, slim_tiles
+from minigpt.fast.tiles import TILE_NUMBERS, Tile, by_group, tiles
 from minigpt.ops.attention import NO_MASK, Mask
-from minigpt.ops.dropout import DropoutKey, dropout_slice
+from minigpt.ops.dropout import DropoutKey
 
 
 class LongAttentionCache(NamedTuple):
@@ -43,33 +44,6 @@ class LongAttentionResults(NamedTuple):
     key: DropoutKey | None
 
 
-class _Head(NamedTuple):
-    """One key-value head of one row of the batch, as slices that keep all axes."""
-
-    batch: slice
-    group: slice
-
-    def of(self, x: np.ndarray) -> np.ndarray:
-        return x[self.batch, self.group]
-
-
-def _heads(batch: int, groups: int) -> list[_Head]:
-    return [_Head(slice(b, b + 1), slice(g, g + 1)) for b in range(batch) for g in range(groups)]
-
-
-def _multiplier(
-    like: np.ndarray, c: LongAttentionCache, key: DropoutKey, head: _Head, rows: slice, columns: slice
-) -> np.ndarray:
-    """What dropout multiplies a tile of probabilities with: the same draw as for all T × S of them at once."""
-    r, t, s = *c.q.shape[2:4], c.k.shape[3]
-    parts = [
-        dropout_slice(c.dropout, key, head.batch.start, ((h * t) + rows.start) * s, like.shape[-2] * s, like.dtype)
-        for h in range(head.group.start * r, head.group.stop * r)
-    ]
-    whole = np.stack(parts).reshape(1, 1, r, like.shape[-2], s)
-    return whole[..., columns]
-
-
 def attention_forward(
     q: np.ndarray,
     k: np.ndarray,
@@ -80,87 +54,81 @@ def attention_forward(
     dropout: float = 0.0,
     key: DropoutKey | None = None,
     out: np.ndarray | None = None,
+    inner: Inner = NUMPY,
 ) -> tuple[np.ndarray, LongAttentionCache]:
-    """See `minigpt.ops.attention_forward`."""
+    """See `minigpt.ops.attention_forward`; `inner` is what is done inside tiles."""
     (b, t, h, d), s, g = q.shape, k.shape[1], k.shape[2]
     scale = 1.0 / math.sqrt(d) if scale is None else scale
-    y = target(out, q.shape, q.dtype)
+    y = workspace.empty(q.shape, q.dtype) if out is None else out
     log_sums = workspace.empty((b, g, h // g, t, 1), q.dtype)
     cache = LongAttentionCache(
         by_group(q, g), by_group(k, g), by_group(v, g), by_group(y, g), log_sums, mask, scale, dropout, key
     )
-    cut = slim_tiles(t, s, mask)
-
-    def head_forward(head: _Head) -> None:
-        scratch = _Scratch(cut, h // g, q.dtype)
-        for rows, columns in cut:
-            e = _scores(_queries(cache, head, rows), cache, cut, head, rows, columns, scratch)
-            sums = _exponentials(e, head.of(log_sums)[..., rows, :], may_be_empty=cut.may_be_empty)
-            if dropout and key is not None:
-                e *= _multiplier(e, cache, key, head, rows, columns)
-            result = head.of(cache.y)[..., rows, :]
-            np.matmul(e, head.of(cache.v)[..., columns, :], out=result)
-            result /= sums
-
-    each(_heads(b, g), head_forward, work=b * h * t * s)
-    y = settle(y, out)
-    return y, cache._replace(y=by_group(y, g))
+    heads = list(itertools.product(range(b), range(g)))
+    each(_head_forward, heads, cache, _slim_tiles(t, s, mask), inner, work=b * h * t * s)
+    return y, cache
 
 
-class _Scratch:
+def _slim_tiles(queries: int, keys: int, mask: Mask) -> list[Tile]:
+    """Tiles of which a single head's fills the cache."""
+    seen = min(keys, mask.window or keys)
+    return tiles(queries, keys, mask, height=min(queries, 128, max(16, TILE_NUMBERS // max(1, seen))))
+
+
+def _head_forward(row: int, group: int, cache: LongAttentionCache, cut: list[Tile], inner: Inner) -> None:
+    """O and log Σ exp Z of one key-value head of one row of the batch, tile by tile."""
+    at = slice(row, row + 1), slice(group, group + 1)
+    v, y, log_sums = cache.v[at], cache.y[at], cache.log_sums[at]
+    scratch = _scratch(cache, cut)
+    for tile in cut:
+        rows, columns = tile.rows, tile.columns
+        _, e = _scores(cache, at, tile, scratch)
+        sums = inner.softmax(e, log_sums[..., rows, :], row, tile, cache.mask)
+        m = _multiplier(cache, row, group, tile, inner)
+        if m is not None:
+            e *= m
+        result = y[..., rows, :]
+        np.matmul(e, v[..., columns, :], out=result)
+        result /= sums
+
+
+def _scratch(c: LongAttentionCache, cut: list[Tile]) -> np.ndarray:
     """Memory for one tile of a head after the other: the same for all of them, so that it stays in cache."""
-
-    def __init__(self, cut: Tiles, heads: int, dtype: np.dtype):
-        self.heads = heads
-        self.flat = workspace.empty((heads * cut.height * cut.keys,), dtype)
-
-    def tile(self, rows: slice, columns: slice) -> np.ndarray:
-        shape = (1, 1, self.heads, rows.stop - rows.start, columns.stop - columns.start)
-        return self.flat[: math.prod(shape)].reshape(shape)
-
-
-def _queries(c: LongAttentionCache, head: _Head, rows: slice) -> np.ndarray:
-    """s Q of one tile."""
-    q = head.of(c.q)[..., rows, :]
-    return np.multiply(q, c.scale, out=workspace.empty(q.shape, q.dtype))
+    height = cut[0].rows.stop if cut else 0
+    return workspace.empty((c.q.shape[2] * height * c.k.shape[3],), c.q.dtype)
 
 
 def _scores(
-    q: np.ndarray, c: LongAttentionCache, cut: Tiles, head: _Head, rows: slice, columns: slice, out: _Scratch
-) -> np.ndarray:
-    """Z = s Q Kᵀ + mask of one tile, of s Q."""
-    z = out.tile(rows, columns)
-    np.matmul(q, head.of(c.k)[..., columns, :].swapaxes(-1, -2), out=z)
-    cut.penalize(z, rows, columns, head.batch)
-    return z
+    c: LongAttentionCache, at: tuple[slice, slice], tile: Tile, scratch: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """s Q of one tile of a head, and s Q Kᵀ, which takes the scratch memory."""
+    q = c.q[at][..., tile.rows, :]
+    q = np.multiply(q, c.scale, out=workspace.empty(q.shape, q.dtype))
+    k = c.k[at][..., tile.columns, :]
+    shape = (*q.shape[:-1], k.shape[-2])
+    return q, np.matmul(q, k.swapaxes(-1, -2), out=scratch[: math.prod(shape)].reshape(shape))
 
 
-def _exponentials(z: np.ndarray, log_sums: np.ndarray, *, may_be_empty: bool) -> np.ndarray:
-    """Turn scores into exp(z − row maximum) in place, put log Σ exp z into `log_sums`, and return the rows' sums.
-
-    A query with nothing to look at has the log-sum +∞, so that exp(z − it) is 0, and the sum 1.
-    """
-    if z.shape[-1] == 0:
-        log_sums[...] = math.inf
-        return np.ones((*z.shape[:-1], 1), z.dtype)
-    largest = z.max(axis=-1, keepdims=True)
-    if may_be_empty:
-        empty = np.isneginf(largest)
-        largest[empty] = 0.0
-    z -= largest
-    sums = np.matmul(np.exp(z, out=z), ones(z.shape[-1], z.dtype))[..., None]
-    if may_be_empty:
-        sums[empty] = 1.0
-        largest[empty] = math.inf
-    np.log(sums, out=log_sums)
-    log_sums += largest
-    return sums
+def _multiplier(c: LongAttentionCache, row: int, group: int, tile: Tile, inner: Inner) -> np.ndarray | None:
+    """What dropout multiplies a tile of probabilities with: the same draw as for all T × S of them at once."""
+    if not c.dropout or c.key is None:
+        return None
+    r, t, s, height = *c.q.shape[2:4], c.k.shape[3], tile.rows.stop - tile.rows.start
+    parts = [
+        inner.dropout_slice(c.dropout, c.key, row, (head * t + tile.rows.start) * s, height * s, c.q.dtype)
+        for head in range(group * r, (group + 1) * r)
+    ]
+    return np.stack(parts).reshape(1, 1, r, height, s)[..., tile.columns]
 
 
 def attention_backward(
-    dy: np.ndarray, cache: LongAttentionCache, *, out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    dy: np.ndarray,
+    cache: LongAttentionCache,
+    *,
+    out: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+    inner: Inner = NUMPY,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """See `minigpt.ops.attention_backward`.
+    """See `minigpt.ops.attention_backward`; `inner` is what is done inside tiles.
 
     With P from the log-sum-exp and multipliers m: dV = (m P)ᵀ dO, dZ = P (m dO Vᵀ − dO · O), dQ = s dZ K,
     dK = dZᵀ (s Q).
@@ -168,48 +136,44 @@ def attention_backward(
     (b, g, r, t, d), s = cache.q.shape, cache.k.shape[3]
     shapes = (b, t, g * r, d), (b, s, g, d), (b, s, g, d)
     dq, dk, dv = out if out is not None else (workspace.empty(n, dy.dtype) for n in shapes)
-    dqh, dkh, dvh = by_group(dq, g), by_group(dk, g), by_group(dv, g)
     dyh = by_group(dy, g)
     dots = np.vecdot(dyh, cache.y)[..., None]  # Σ_j dP_ij P_ij
-    cut = slim_tiles(t, s, cache.mask)
-
-    def head_backward(head: _Head) -> None:
-        # both sums over the R query heads and over the tiles
-        sums = [workspace.empty((1, 1, r, s, d), dy.dtype) for _ in range(2)]
-        for total in sums:
-            total[...] = 0.0
-        product = workspace.empty((r * s * d,), dy.dtype)
-        scratch = [_Scratch(cut, r, dy.dtype) for _ in range(2)]
-        for rows, columns in cut:
-            q = _queries(cache, head, rows)
-            p = _scores(q, cache, cut, head, rows, columns, scratch[0])
-            p -= head.of(cache.log_sums)[..., rows, :]
-            np.exp(p, out=p)
-            m = None
-            if cache.dropout and cache.key is not None:
-                m = _multiplier(p, cache, cache.key, head, rows, columns)
-            weights = p if m is None else m * p
-            d_tile, v_tile = head.of(dyh)[..., rows, :], head.of(cache.v)[..., columns, :]
-            dz = scratch[1].tile(rows, columns)
-            score_gradient(d_tile, v_tile, p, m, head.of(dots)[..., rows, :], out=dz)
-            np.matmul(dz, head.of(cache.k)[..., columns, :], out=head.of(dqh)[..., rows, :])
-            part = product[: r * p.shape[-1] * d].reshape(1, 1, r, p.shape[-1], d)
-            for total, left, right in zip(sums, (dz, weights), (q, d_tile), strict=True):
-                total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)
-        for total, result in zip(sums, (dkh, dvh), strict=True):
-            np.sum(total, axis=2, keepdims=True, out=head.of(result))
-
-    each(_heads(b, g), head_backward, work=b * g * r * t * s)
+    arrays = dyh, dots, by_group(dq, g), by_group(dk, g), by_group(dv, g)
+    cut = _slim_tiles(t, s, cache.mask)
+    heads = list(itertools.product(range(b), range(g)))
+    each(_head_backward, heads, cache, arrays, cut, inner, work=b * g * r * t * s)
     dq *= cache.scale
     return dq, dk, dv
 
 
-def score_gradient(
-    dy: np.ndarray, v: np.ndarray, p: np.ndarray, multiplier: np.ndarray | None, dots: np.ndarray, *, out: np.ndarray
+def _head_backward(
+    row: int, group: int, cache: LongAttentionCache, arrays: tuple[np.ndarray, ...], cut: list[Tile], inner: Inner
 ) -> None:
-    """dZ = P (m dO Vᵀ − dO · O) of one tile, into `out`."""
-    np.matmul(dy, v.swapaxes(-1, -2), out=out)
-    if multiplier is not None:
-        out *= multiplier
-    out -= dots
-    out *= p
+    """Gradients of one key-value head of one row of the batch, from dO, dO · O, and where dQ, dK and dV go."""
+    at = slice(row, row + 1), slice(group, group + 1)
+    dy, dots, dq, dk, dv = (x[at] for x in arrays)
+    k, v, log_sums = cache.k[at], cache.v[at], cache.log_sums[at]
+    r, s, d = cache.q.shape[2], k.shape[3], k.shape[4]
+    # both sums over the R query heads and over the tiles
+    sums = [workspace.empty((1, 1, r, s, d), dy.dtype) for _ in range(2)]
+    for total in sums:
+        total[...] = 0.0
+    product = workspace.empty((r * s * d,), dy.dtype)
+    scratch, scratch_dz = _scratch(cache, cut), _scratch(cache, cut)
+    for tile in cut:
+        rows, columns = tile.rows, tile.columns
+        q, p = _scores(cache, at, tile, scratch)
+        inner.softmax_again(p, log_sums[..., rows, :], row, tile, cache.mask)
+        m = _multiplier(cache, row, group, tile, inner)
+        weights = p if m is None else m * p
+        d_tile, dz = dy[..., rows, :], scratch_dz[: p.size].reshape(p.shape)
+        np.matmul(d_tile, v[..., columns, :].swapaxes(-1, -2), out=dz)
+        if m is not None:
+            dz *= m
+        inner.score_gradient(dz, p, dots[..., rows, :], (slice(None),) * 5)
+        np.matmul(dz, k[..., columns, :], out=dq[..., rows, :])
+        part = product[: r * p.shape[-1] * d].reshape(1, 1, r, p.shape[-1], d)
+        for total, left, right in zip(sums, (dz, weights), (q, d_tile), strict=True):
+            total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)
+    for total, result in zip(sums, (dk, dv), strict=True):
+        np.sum(total, axis=2, keepdims=True, out=result)

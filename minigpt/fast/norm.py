@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast._common import add_in_order, blocks, column_sums, ones, rows, settle, target
-from minigpt.fast.team import each
+from minigpt.fast._common import by_rows, ones
 from minigpt.ops.norm import LayerNormCache, RMSNormCache
+
+Sums = tuple[np.ndarray, np.ndarray | None]  # a block's part of the gradients of gain and bias, (C,)
 
 
 def layernorm_forward(
@@ -17,30 +20,57 @@ def layernorm_forward(
     *,
     eps: float = 1e-5,
     out: np.ndarray | None = None,
+    loop: Callable[..., None] | None = None,
 ) -> tuple[np.ndarray, LayerNormCache]:
-    """See `minigpt.ops.layernorm_forward`."""
-    width = x.shape[-1]
-    y = target(out, x.shape, x.dtype)
+    """See `minigpt.ops.layernorm_forward`; `loop` takes the place of `_normalize`."""
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
     normalized = workspace.empty(x.shape, x.dtype)
     inverse_std = workspace.empty((*x.shape[:-1], 1), x.dtype)
-    x_rows, y_rows, n_rows, s_rows = rows(x), rows(y), rows(normalized), inverse_std.reshape(-1)
+    by_rows(loop or _normalize, (x,), (y, normalized, inverse_std), gain, bias, eps, True)
+    return y, LayerNormCache(normalized, inverse_std, gain)
 
-    def one(block: slice) -> None:
-        mean = x_rows[block] @ ones(width, x.dtype)
+
+def rmsnorm_forward(
+    x: np.ndarray,
+    gain: np.ndarray,
+    *,
+    eps: float = 1e-6,
+    out: np.ndarray | None = None,
+    loop: Callable[..., None] | None = None,
+) -> tuple[np.ndarray, RMSNormCache]:
+    """See `minigpt.ops.rmsnorm_forward`; `loop` takes the place of `_normalize`."""
+    y = workspace.empty(x.shape, x.dtype) if out is None else out
+    normalized = workspace.empty(x.shape, x.dtype)
+    inverse_rms = workspace.empty((*x.shape[:-1], 1), x.dtype)
+    by_rows(loop or _normalize, (x,), (y, normalized, inverse_rms), gain, None, eps, False)
+    return y, RMSNormCache(normalized, inverse_rms, gain)
+
+
+def _normalize(
+    x: np.ndarray,
+    y: np.ndarray,
+    normalized: np.ndarray,
+    inverse: np.ndarray,
+    gain: np.ndarray,
+    bias: np.ndarray | None,
+    eps: float,
+    centred: bool,
+) -> None:
+    """Of some rows (n, C), with their mean taken off or not: x̂ = x/√(mean x² + ε) and y = x̂ g + b."""
+    width = x.shape[1]
+    if centred:
+        mean = x @ ones(width, x.dtype)
         mean *= 1.0 / width
-        centred = np.subtract(x_rows[block], mean[:, None], out=n_rows[block])
-        variance = np.vecdot(centred, centred)
-        variance *= 1.0 / width
-        variance += eps
-        np.sqrt(variance, out=variance)
-        np.reciprocal(variance, out=s_rows[block])
-        centred *= s_rows[block, None]
-        np.multiply(centred, gain, out=y_rows[block])
-        if bias is not None:
-            y_rows[block] += bias
-
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), LayerNormCache(normalized, inverse_std, gain)
+        x = np.subtract(x, mean[:, None], out=normalized)
+    square = np.vecdot(x, x)
+    square *= 1.0 / width
+    square += eps
+    np.sqrt(square, out=square)
+    np.reciprocal(square, out=inverse[:, 0])
+    np.multiply(x, inverse, out=normalized)
+    np.multiply(normalized, gain, out=y)
+    if bias is not None:
+        y += bias
 
 
 def layernorm_backward(
@@ -50,77 +80,62 @@ def layernorm_backward(
     dbias: np.ndarray | None = None,
     *,
     out: np.ndarray | None = None,
+    loop: Callable[..., Sums] | None = None,
 ) -> np.ndarray:
-    """See `minigpt.ops.layernorm_backward`."""
+    """See `minigpt.ops.layernorm_backward`; `loop` takes the place of `_normalize_gradient`."""
     normalized, inverse_std, gain = cache
-    width = dy.shape[-1]
-    dx = target(out, dy.shape, dy.dtype)
-    dy_rows, dx_rows, n_rows, s_rows = rows(dy), rows(dx), rows(normalized), inverse_std.reshape(-1)
-    sums: dict[int, tuple[np.ndarray | None, ...]] = {}  # each block's part of the parameters' gradients
-
-    def one(block: slice) -> None:
-        d, x_hat, result = dy_rows[block], n_rows[block], dx_rows[block]
-        product = workspace.empty(d.shape, d.dtype)
-        np.multiply(d, x_hat, out=product)
-        sums[block.start] = column_sums(product), None if dbias is None else column_sums(d)
-        g = np.multiply(d, gain, out=result)  # ∂L/∂x̂
-        mean = g @ ones(width, dy.dtype)
-        mean *= 1.0 / width
-        along = np.vecdot(g, x_hat)
-        along *= 1.0 / width
-        np.multiply(x_hat, along[:, None], out=product)
-        g -= product
-        g -= mean[:, None]
-        g *= s_rows[block, None]
-
-    each(blocks(*dy_rows.shape), one, work=dy_rows.size)
-    add_in_order(sums, dgain, dbias)
-    return settle(dx, out)
-
-
-def rmsnorm_forward(
-    x: np.ndarray, gain: np.ndarray, *, eps: float = 1e-6, out: np.ndarray | None = None
-) -> tuple[np.ndarray, RMSNormCache]:
-    """See `minigpt.ops.rmsnorm_forward`."""
-    y = target(out, x.shape, x.dtype)
-    normalized = workspace.empty(x.shape, x.dtype)
-    inverse_rms = workspace.empty((*x.shape[:-1], 1), x.dtype)
-    x_rows, y_rows, n_rows, r_rows = rows(x), rows(y), rows(normalized), inverse_rms.reshape(-1)
-
-    def one(block: slice) -> None:
-        square = np.vecdot(x_rows[block], x_rows[block])
-        square *= 1.0 / x.shape[-1]
-        square += eps
-        np.sqrt(square, out=square)
-        np.reciprocal(square, out=r_rows[block])
-        np.multiply(x_rows[block], r_rows[block, None], out=n_rows[block])
-        np.multiply(n_rows[block], gain, out=y_rows[block])
-
-    each(blocks(*x_rows.shape), one, work=x_rows.size)
-    return settle(y, out), RMSNormCache(normalized, inverse_rms, gain)
+    dx = workspace.empty(dy.shape, dy.dtype) if out is None else out
+    inputs = dy, normalized, inverse_std
+    for gain_part, bias_part in by_rows(loop or _normalize_gradient, inputs, (dx,), gain, True, dbias is not None):
+        dgain += gain_part
+        if dbias is not None:
+            dbias += bias_part
+    return dx
 
 
 def rmsnorm_backward(
-    dy: np.ndarray, cache: RMSNormCache, dgain: np.ndarray, *, out: np.ndarray | None = None
+    dy: np.ndarray,
+    cache: RMSNormCache,
+    dgain: np.ndarray,
+    *,
+    out: np.ndarray | None = None,
+    loop: Callable[..., Sums] | None = None,
 ) -> np.ndarray:
-    """See `minigpt.ops.rmsnorm_backward`."""
+    """See `minigpt.ops.rmsnorm_backward`; `loop` takes the place of `_normalize_gradient`."""
     normalized, inverse_rms, gain = cache
-    dx = target(out, dy.shape, dy.dtype)
-    dy_rows, dx_rows, n_rows, r_rows = rows(dy), rows(dx), rows(normalized), inverse_rms.reshape(-1)
-    sums: dict[int, tuple[np.ndarray | None, ...]] = {}  # each block's part of the parameters' gradients
+    dx = workspace.empty(dy.shape, dy.dtype) if out is None else out
+    inputs = dy, normalized, inverse_rms
+    for gain_part, _ in by_rows(loop or _normalize_gradient, inputs, (dx,), gain, False, False):
+        dgain += gain_part
+    return dx
 
-    def one(block: slice) -> None:
-        d, x_hat, result = dy_rows[block], n_rows[block], dx_rows[block]
-        product = workspace.empty(d.shape, d.dtype)
-        np.multiply(d, x_hat, out=product)
-        sums[block.start] = (column_sums(product),)
-        g = np.multiply(d, gain, out=result)  # ∂L/∂x̂
-        along = np.vecdot(g, x_hat)
-        along *= 1.0 / dy.shape[-1]
-        np.multiply(x_hat, along[:, None], out=product)
-        g -= product
-        g *= r_rows[block, None]
 
-    each(blocks(*dy_rows.shape), one, work=dy_rows.size)
-    add_in_order(sums, dgain)
-    return settle(dx, out)
+def _normalize_gradient(
+    dy: np.ndarray,
+    normalized: np.ndarray,
+    inverse: np.ndarray,
+    dx: np.ndarray,
+    gain: np.ndarray,
+    centred: bool,
+    biased: bool,
+) -> Sums:
+    """With h = dy g: dx = (h − x̂ mean(h x̂) − mean h)/√…, without mean h if means were not taken off.
+
+    Returns:
+        these rows' part of the gradients of gain and bias.
+    """
+    width, every_row = dy.shape[1], ones(len(dy), dy.dtype)
+    product = np.multiply(dy, normalized, out=workspace.empty(dy.shape, dy.dtype))
+    sums = every_row @ product, every_row @ dy if biased else None
+    h = np.multiply(dy, gain, out=dx)
+    if centred:
+        mean = h @ ones(width, dy.dtype)
+        mean *= 1.0 / width
+    along = np.vecdot(h, normalized)
+    along *= 1.0 / width
+    np.multiply(normalized, along[:, None], out=product)
+    h -= product
+    if centred:
+        h -= mean[:, None]
+    h *= inverse
+    return sums

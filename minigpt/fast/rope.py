@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast._common import blocks, settle
+from minigpt.fast._common import BLOCK
 from minigpt.ops.rope import Rope, pairs, rope_table
 
 
@@ -57,14 +58,17 @@ def _turn(x: np.ndarray, rotation: np.ndarray, layout: str, out: np.ndarray | No
         if x.strides[-1] != x.itemsize:
             x = np.ascontiguousarray(x)
         np.multiply(x.view(rotation.dtype), rotation, out=y.view(rotation.dtype))
-        return settle(y, out)
-    b, t, h, d = x.shape
-    for batch in blocks(b, t * h * d):
-        for tokens in blocks(t, h * d):
-            at = slice(None) if rotation.shape[1] == 1 else batch
-            cos, sin = rotation[:, at, tokens]
+    else:
+        b, t, h, d = x.shape
+        rows, span = max(1, BLOCK // (t * h * d)), max(1, BLOCK // (h * d))
+        for row, start in itertools.product(range(0, b, rows), range(0, t, span)):
+            batch, tokens = slice(row, row + rows), slice(start, start + span)
+            cos, sin = rotation[:, slice(None) if rotation.shape[1] == 1 else batch, tokens]
             _turn_halves(x[batch, tokens], y[batch, tokens], cos, sin)
-    return settle(y, out)
+    if out is None or out is y:
+        return y
+    out[...] = y
+    return out
 
 
 def _turn_halves(x: np.ndarray, y: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -32,23 +32,23 @@ _LEAST_PIECE = 64  # columns or rows of a product: a narrower piece costs BLAS t
 _T = TypeVar("_T")
 
 
-class _Team(NamedTuple):
+class Team(NamedTuple):
     executor: ThreadPoolExecutor | None
-    size: int
+    size: int  # how many members; 1 when there is no team
 
 
-_NOBODY = _Team(None, 1)
-_team = contextvars.ContextVar("team", default=_NOBODY)  # each thread that begins a pass has its own
+_NOBODY = Team(None, 1)
+TEAM = contextvars.ContextVar("TEAM", default=_NOBODY)  # each thread that begins a pass has its own
 
 
 @contextmanager
 def formed(executor: ThreadPoolExecutor, size: int) -> Iterator[None]:
     """While this lasts, `each` and `product` share their work among `size` threads. BLAS must be limited to one."""
-    token = _team.set(_Team(executor, size))
+    token = TEAM.set(Team(executor, size))
     try:
         yield
     finally:
-        _team.reset(token)
+        TEAM.reset(token)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def of_all_cores() -> Iterator[None]:
     """A team for a pass that no worker makes: of all cores, but of no more threads than BLAS is allowed."""
     blas = _blas()
     members = min(_cores(), max((lib["num_threads"] for lib in blas.info()), default=1))
-    if members < 2 or _team.get().executor is not None:
+    if members < 2 or TEAM.get().executor is not None:
         yield
         return
     with (
@@ -79,66 +79,73 @@ def _cores() -> int:
     return available_cores()
 
 
-def size() -> int:
-    """How many members the team has; 1 when there is none."""
-    return _team.get().size
+def cuts(length: int, count: int) -> list[slice]:
+    """0 … length in `count` consecutive parts (or in as many as there are numbers)."""
+    edges = [length * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
-def parts(items: Sequence[_T], count: int | None = None) -> list[Sequence[_T]]:
-    """The items in `count` consecutive parts, by default as many as the team has members (or as there are items)."""
-    count = size() if count is None else count
-    edges = [len(items) * i // count for i in range(count + 1)]
-    return [items[a:b] for a, b in itertools.pairwise(edges) if b > a]
+def each(function: Callable[..., _T], pieces: Sequence[Sequence[Any]], *same: object, work: int) -> list[_T]:
+    """Call function(*piece, *same) for every piece and return the results in their order.
 
-
-def each(items: Sequence[_T], function: Callable[[_T], object], *, work: int) -> None:
-    """Call `function` on every item, in the team's threads if there is a team and `work` numbers are worth it.
-
-    The items must not touch each other's results.
+    The team's threads do it if there is a team and `work` numbers are worth it. No piece may touch another's results.
     """
-    executor, members = _team.get()
-    if executor is None or work < _LEAST_WORK or len(items) < 2:
-        for item in items:
-            function(item)
-        return
-    left = deque(items)
-
-    def take() -> None:
-        while left:
-            try:
-                item = left.popleft()
-            except IndexError:  # another one was quicker
-                return
-            function(item)
-
-    helpers = min(members, len(items), 1 + work // _LEAST_WORK) - 1
+    executor, members = TEAM.get()
+    if executor is None or work < _LEAST_WORK or len(pieces) < 2:
+        return [function(*piece, *same) for piece in pieces]
+    left, results = deque(enumerate(pieces)), dict[int, _T]()
+    helpers = min(members, len(pieces), 1 + work // _LEAST_WORK) - 1
     # each with the caller's context: how NumPy treats overflow is part of it
-    waiting = [executor.submit(contextvars.copy_context().run, take) for _ in range(helpers)]
+    waiting = [
+        executor.submit(contextvars.copy_context().run, _take, left, results, function, same) for _ in range(helpers)
+    ]
     try:
-        take()
+        _take(left, results, function, same)
     finally:
         left.clear()  # after an error nobody begins another piece
         begun = [future for future in waiting if not future.cancel()]  # who has not begun finds nothing to do
         errors = [error for future in begun if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
+    return [results[number] for number in range(len(pieces))]
 
 
-def product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """out = a b for matrices, in pieces of its columns (or, where it is tall, of its rows)."""
-    members = size()
+def _take(
+    left: deque[tuple[int, Sequence[Any]]],
+    results: dict[int, _T],
+    function: Callable[..., _T],
+    same: tuple[object, ...],
+) -> None:
+    """Take pieces and do them as long as any are left."""
+    while left:
+        try:
+            number, piece = left.popleft()
+        except IndexError:  # another one was quicker
+            return
+        results[number] = function(*piece, *same)
+
+
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, *, bias: np.ndarray | None = None) -> np.ndarray:
+    """out = a b + bias for a (…, I) and b (I, O), in pieces of its columns (or, where it is tall, of its rows)."""
+    rows, matrix, members = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1]), TEAM.get().size
     if members == 1:
-        return np.matmul(a, b, out=out)
-    wide = out.shape[1] >= out.shape[0]
-
-    def part(piece: Sequence[int]) -> None:
-        cut = slice(piece[0], piece[-1] + 1)
-        if wide:
-            np.matmul(a, b[:, cut], out=out[:, cut])
+        np.matmul(rows, b, out=matrix)
+        if bias is not None:
+            matrix += bias
+    else:
+        longer = max(matrix.shape)
+        pieces = cuts(longer, max(members, min(_PIECES * members, longer // _LEAST_PIECE)))
+        if matrix.shape[1] == longer:
+            parts = [(rows, b[:, cut], None if bias is None else bias[cut], matrix[:, cut]) for cut in pieces]
         else:
-            np.matmul(a[cut], b, out=out[cut])
-
-    longer = max(out.shape)
-    pieces = max(members, min(_PIECES * members, longer // _LEAST_PIECE))
-    each(parts(range(longer), pieces), part, work=out.size * a.shape[1] // 64)  # a product counts for its sums
+            parts = [(rows[cut], b, bias, matrix[cut]) for cut in pieces]
+        each(_piece, parts, work=matrix.size * len(b) // 64)  # a product counts for its sums
+    if not out.flags.c_contiguous:  # what was written may be a copy
+        out[...] = matrix.reshape(out.shape)
     return out
+
+
+def _piece(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
+    np.matmul(a, b, out=out)
+    if bias is not None:
+        out += bias

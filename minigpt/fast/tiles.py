@@ -3,22 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.fast.team import parts, size
+from minigpt.fast.team import TEAM, cuts
 from minigpt.ops.attention import Mask
 
-_TILE_NUMBERS = 192 * 1024  # scores that are worked on at a time
+TILE_NUMBERS = 192 * 1024  # scores that are worked on at a time
 
 
 def by_group(x: np.ndarray, groups: int) -> np.ndarray:
     """View (B, T, H, D) as (B, G, R, T, D)."""
     b, t, h, d = x.shape
     return x.reshape(b, t, groups, h // groups, d).transpose(0, 2, 3, 1, 4)
+
+
+class Tile(NamedTuple):
+    """Rows of queries, with the range of keys that any of them may look at.
+
+    Attributes:
+        ahead: how many of these keys stand before the first query's position.
+        may_be_empty: whether a query can be left with nothing to look at, padding apart.
+    """
+
+    rows: slice
+    columns: slice
+    ahead: int
+    may_be_empty: bool
+
+
+def tiles(queries: int, keys: int, mask: Mask, *, height: int | None = None) -> list[Tile]:
+    """Tiles of so many rows, by default as many as a good matrix product needs."""
+    if height is None:
+        height = queries if queries <= 64 else 64 if queries <= 512 else 128
+    offset, cut = keys - queries, []
+    for start in range(0, queries, max(1, height)):
+        stop = min(start + height, queries)
+        first, last = 0, keys
+        if mask.causal:
+            last = min(last, stop + offset)
+        elif mask.window:
+            last = min(last, stop - 1 + offset + mask.window)
+        if mask.window:
+            first = max(0, start + offset - mask.window + 1)
+        columns = slice(min(first, max(last, 0)), max(last, 0))
+        cut.append(Tile(slice(start, stop), columns, start + offset - columns.start, offset < 0))
+    return cut
+
+
+def units(batch: int, groups: int, heads: int, keys: int, cut: list[Tile]) -> list[tuple[slice, slice]]:
+    """Cut the batch (or, if that leaves a team idle, the groups of `heads` heads) so that a tile stays in cache."""
+    height, members = cut[0].rows.stop if cut else 1, TEAM.get().size
+    step = max(1, TILE_NUMBERS // max(1, groups * heads * height * keys))
+    batches = [slice(start, min(start + step, batch)) for start in range(0, batch, step)]
+    shares = cuts(groups, members) if len(batches) < members else [slice(0, groups)]
+    return [(rows, share) for rows in batches for share in shares]
+
+
+def penalize(scores: np.ndarray, tile: Tile, mask: Mask, batch: slice) -> None:
+    """Add −∞ to the scores of a tile, of some rows of the batch, that the mask rules out."""
+    causal, window, padding = mask
+    if (causal or window) and scores.shape[-1]:
+        # without a window only the tile's last columns hold anything but zeros
+        edge = 0 if window else max(0, tile.ahead)
+        size = scores.shape[-2], scores.shape[-1] - edge
+        penalty = _distance_penalty(*size, tile.ahead - edge, causal, window, scores.dtype)
+        if penalty is not None:
+            scores[..., edge:] += penalty
+    if padding is not None:
+        real = padding[batch, tile.columns].astype(bool)
+        scores += np.where(real, 0.0, -math.inf).astype(scores.dtype)[:, None, None, None, :]
 
 
 @lru_cache(maxsize=64)
@@ -34,64 +90,3 @@ def _distance_penalty(
     if window:
         allowed &= np.abs(distance) < window
     return None if allowed.all() else np.where(allowed, 0.0, -math.inf).astype(dtype)
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """Rows of queries, each with the range of keys that any of them may look at."""
-
-    queries: int
-    keys: int
-    mask: Mask
-    height: int
-
-    def __iter__(self) -> Iterator[tuple[slice, slice]]:
-        offset = self.keys - self.queries
-        for start in range(0, self.queries, self.height):
-            stop = min(start + self.height, self.queries)
-            first, last = 0, self.keys
-            if self.mask.causal:
-                last = min(last, stop + offset)
-            elif self.mask.window:
-                last = min(last, stop - 1 + offset + self.mask.window)
-            if self.mask.window:
-                first = max(0, start + offset - self.mask.window + 1)
-            yield slice(start, stop), slice(min(first, max(last, 0)), max(last, 0))
-
-    def penalize(self, scores: np.ndarray, rows: slice, columns: slice, batch: slice) -> None:
-        """Add −∞ to the scores of a tile that the mask rules out."""
-        causal, window, padding = self.mask
-        if (causal or window) and columns.stop > columns.start:
-            first = rows.start + self.keys - self.queries  # the first query's position among the keys
-            # without a window only the tile's last columns hold anything but zeros
-            edge = columns.start if window else max(columns.start, first)
-            size = rows.stop - rows.start, columns.stop - edge
-            penalty = _distance_penalty(*size, first - edge, causal, window, scores.dtype)
-            if penalty is not None:
-                scores[..., edge - columns.start :] += penalty
-        if padding is not None:
-            real = padding[batch, columns].astype(bool)
-            scores += np.where(real, 0.0, -math.inf).astype(scores.dtype)[:, None, None, None, :]
-
-    def units(self, rows: int, groups: int, heads: int) -> list[tuple[slice, slice]]:
-        """Cut the batch (or, if that leaves a team idle, the groups of `heads` heads) so that a tile stays in cache."""
-        step = max(1, _TILE_NUMBERS // max(1, groups * heads * self.height * self.keys))
-        batches = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
-        shares = parts(range(groups)) if len(batches) < size() else [range(groups)]
-        return [(batch, slice(share[0], share[-1] + 1)) for batch in batches for share in shares]
-
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether a query can be left with nothing to look at."""
-        return self.mask.key_padding is not None or self.queries > self.keys
-
-
-def tiles(queries: int, keys: int, mask: Mask) -> Tiles:
-    """Tiles for a batch whose scores are kept: as many rows as a good matrix product needs."""
-    return Tiles(queries, keys, mask, max(1, queries if queries <= 64 else 64 if queries <= 512 else 128))
-
-
-def slim_tiles(queries: int, keys: int, mask: Mask) -> Tiles:
-    """Tiles of which a single head's fills the cache."""
-    seen = min(keys, mask.window or keys)
-    return Tiles(queries, keys, mask, max(1, min(queries, 128, max(16, _TILE_NUMBERS // max(1, seen)))))

@@ -17,9 +17,9 @@ from minigpt.core.backend import Array, array_module
 from minigpt.ops._common import deliver
 
 _MASK64 = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # the increment and the two multipliers of SplitMix64 (Steele, Lea & Flood 2014)
-_MIX_1 = 0xBF58476D1CE4E5B9
-_MIX_2 = 0x94D049BB133111EB
+GOLDEN = 0x9E3779B97F4A7C15  # the increment and the two multipliers of SplitMix64 (Steele, Lea & Flood 2014)
+MIX_1 = 0xBF58476D1CE4E5B9
+MIX_2 = 0x94D049BB133111EB
 
 
 class DropoutKey(NamedTuple):
@@ -41,8 +41,8 @@ class DropoutCache(NamedTuple):
 
 def _mix(z: int) -> int:
     """SplitMix64's output function on a Python integer."""
-    z = ((z ^ (z >> 30)) * _MIX_1) & _MASK64
-    z = ((z ^ (z >> 27)) * _MIX_2) & _MASK64
+    z = ((z ^ (z >> 30)) * MIX_1) & _MASK64
+    z = ((z ^ (z >> 27)) * MIX_2) & _MASK64
     return z ^ (z >> 31)
 
 
@@ -52,7 +52,7 @@ def dropout_states(key: DropoutKey, rows: Iterable[int]) -> list[int]:
     for row in rows:
         state = 0
         for part in (key.seed, key.step, key.site, key.row + row):
-            state = _mix((state + part + 1) * _GOLDEN & _MASK64)
+            state = _mix((state + part + 1) * GOLDEN & _MASK64)
         states.append(state)
     return states
 
@@ -66,9 +66,9 @@ def _multipliers(states: Array, first: int, count: int, rate: float, dtype: DTyp
     """0 or 1/(1 − rate) for each of the entries first … first + count − 1 of the rows, (B, count); 32 bits decide."""
     xp = array_module(states)
     counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
-    z = states[:, None] + counters * xp.uint64(_GOLDEN)  # SplitMix64 on every counter, modulo 2^64
-    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(_MIX_1)
-    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(_MIX_2)
+    z = states[:, None] + counters * xp.uint64(GOLDEN)  # SplitMix64 on every counter, modulo 2^64
+    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(MIX_1)
+    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(MIX_2)
     z = z ^ (z >> xp.uint64(31))
     draws = z.view(xp.uint32)[:, first % 2 : first % 2 + count]
     return (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=dtype)

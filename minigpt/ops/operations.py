@@ -1,8 +1,8 @@
 """Which operations a model asks for: what `minigpt.ops` and everything that takes its place has to provide.
 
-`minigpt.ops` (to be read), `minigpt.fast`, the table of `minigpt.kernels.fused` and `minigpt.blocks.mixed.Mixed` have
-these names with these signatures; `Run.ops` holds one of them. What each operation computes stands at the functions of
-`minigpt.ops`.
+`minigpt.ops` (to be read), `minigpt.fast`, the tables of `minigpt.fast.loops` and `minigpt.kernels.fused`, and
+`minigpt.blocks.mixed.Mixed` have these names with these signatures; `Run.ops` holds one of them. What each operation
+computes stands at the functions of `minigpt.ops`.
 """
 
 from __future__ import annotations

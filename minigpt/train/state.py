@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minigpt.core.backend import Backend
+from minigpt.blocks.dispatch import compiled_loops, settled
+from minigpt.core.backend import Backend, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.models.model import Model
 from minigpt.train.checkpoint import load_weights, restore_optimizer
+from minigpt.train.compiled_optimizer import CompiledAdamW
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.optimizer import AdamW
@@ -58,10 +60,13 @@ class TrainingState:
 
 
 def new_optimizer(config: RunConfig, params: Parameters) -> AdamW:
-    """AdamW by array operations, or by a kernel where the operations are kernels."""
-    if config.train.operations != "kernels":
-        return AdamW(params, config.optimizer)
-    return FusedAdamW(params, config.optimizer, emulation=Emulation() if config.train.emulate else None)
+    """AdamW by array operations, or by a kernel or a loop where the operations are kernels or loops."""
+    name = settled(config.train.operations, backend_of(params.flat))
+    if name == "kernels":
+        return FusedAdamW(params, config.optimizer, emulation=Emulation() if config.train.emulate else None)
+    if name == "compiled":
+        return CompiledAdamW(params, config.optimizer, compiled_loops().adamw)
+    return AdamW(params, config.optimizer)
 
 
 def not_finite(run: Path, step: int, what: str, value: float) -> UserError:

@@ -116,6 +116,13 @@ class Trainer:
     def _restore(self, checkpoint: Path, kept: dict[str, Any]) -> None:
         check_same_text(self.dataset, kept, self.run)
         check_tokenizer(kept, self.objective.tokenizer, self.run)
+        if kept.get("operations", self.chosen.name) != self.chosen.name:  # older checkpoints do not say
+            print(
+                f"note: the run's steps so far were made with {kept['operations']} operations, the next ones will be "
+                f"made with {self.chosen.name} ones, which round otherwise: bits can differ from those of a run "
+                "that used one kind throughout",
+                file=sys.stderr,
+            )
         self.state = TrainingState.restored(checkpoint, kept, self.config, self.model, self.backend)
         if self.config.train.steps < self.state.step:
             raise UserError(f"{self.run} is at step {self.state.step} already; --steps must not be less")
@@ -127,6 +134,7 @@ class Trainer:
         kept = {
             "data": self.dataset.fingerprint,
             "tokenizer": fingerprint(self.objective.tokenizer),
+            "operations": self.chosen.name,
             "positions": {name: files[name].bytes for name in GROWING},
             **({"best": best} if c.best else {}),
             **state.kept(),
@@ -151,6 +159,7 @@ class Trainer:
             UserError: the loss, the gradient or the weights are no longer finite; the last good checkpoint stays.
         """
         c, state, self._made = self.config.train, self.state, False
+        print(f"operations: {self.chosen.name}", file=sys.stderr)
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with self.session() as session:
             complete = self._look(session, should_stop)

@@ -49,7 +49,7 @@ def test_an_error_in_a_member_is_raised(size):
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        team.each(range(4), fail, work=1)
+        team.each(fail, [(item,) for item in range(4)], work=1)
 
 
 def test_nobody_waits_for_members_that_do_not_begin(monkeypatch):
@@ -64,12 +64,21 @@ def test_nobody_waits_for_members_that_do_not_begin(monkeypatch):
             try:
                 alone = team.product(a, b, np.empty((300, 300)))
                 done: list[int] = []
-                team.each(range(9), done.append, work=100)
+                results = team.each(done.append, [(item,) for item in range(9)], work=100)
             finally:
                 release.set()
         assert all(future.result() for future in busy)
-    assert done == list(range(9)) and np.array_equal(shared, alone)
+    assert done == list(range(9)) and results == [None] * 9 and np.array_equal(shared, alone)
     np.testing.assert_allclose(shared, a @ b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(90, 40), (40, 90)], ids=["tall", "wide"])
+def test_a_product_adds_its_bias_and_takes_any_out(shape, size):
+    rng = np.random.default_rng(0)
+    a, b, bias = rng.standard_normal((shape[0], 30)), rng.standard_normal((30, shape[1])), rng.standard_normal(shape[1])
+    for out in (np.empty(shape), np.empty(shape[::-1]).T):
+        assert team.product(a, b, out, bias=bias) is out
+        np.testing.assert_allclose(out, a @ b + bias, rtol=1e-12)
 
 
 def test_a_member_that_is_stuck_in_one_piece_leaves_the_others_to_the_caller(monkeypatch):
@@ -82,29 +91,32 @@ def test_a_member_that_is_stuck_in_one_piece_leaves_the_others_to_the_caller(mon
         if threading.get_ident() != caller:
             begun.set()
             assert rest_done.wait(60)
-            return
+            return item
         assert begun.wait(60)  # the member has a piece in hand
         seen.append(item)
         if len(seen) == 7:
             rest_done.set()
+        return item
 
     with ThreadPoolExecutor(2) as executor, team.formed(executor, 2):
-        team.each(range(8), piece, work=100)
-    assert len(seen) == 7
+        results = team.each(piece, [(item,) for item in range(8)], work=100)
+    assert len(seen) == 7 and results == list(range(8))
 
 
 def test_a_pass_alone_has_a_team_of_as_many_threads_as_blas(monkeypatch):
     monkeypatch.setattr(team, "_cores", lambda: 3)
     threads = max(lib["num_threads"] for lib in team._blas().info())
     with team.of_all_cores():
-        assert team.size() == min(3, threads)
-        assert team.size() == 1 or all(lib["num_threads"] == 1 for lib in team._blas().info())
-    assert team.size() == 1 and max(lib["num_threads"] for lib in team._blas().info()) == threads
+        assert team.TEAM.get().size == min(3, threads)
+        assert team.TEAM.get().size == 1 or all(lib["num_threads"] == 1 for lib in team._blas().info())
+    assert team.TEAM.get().size == 1 and max(lib["num_threads"] for lib in team._blas().info()) == threads
 
 
-def test_parts_cover_everything_in_order(size):
-    assert [i for part in team.parts(range(7)) for i in part] == list(range(7))
-    assert len(team.parts(range(7))) == size and team.parts([]) == []
+def test_cuts_cover_everything_in_order():
+    for count in (1, 2, 3):
+        assert [i for cut in team.cuts(7, count) for i in range(7)[cut]] == list(range(7))
+        assert len(team.cuts(7, count)) == count
+    assert team.cuts(0, 2) == [] and len(team.cuts(2, 3)) == 2
 
 
 def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkeypatch):
@@ -120,7 +132,7 @@ def test_one_row_on_two_workers_gives_the_plain_gradients_again_and_again(monkey
         for _ in range(3):
             shared, grads = stepper.loss_and_grads([batch], seed=0, step=0)
             results.append(grads.flat.copy())
-    assert team.size() == 1
+    assert team.TEAM.get().size == 1
     assert shared == pytest.approx(loss, rel=1e-12)
     np.testing.assert_allclose(results[0], expected, rtol=1e-9, atol=1e-12)
     assert all(np.array_equal(results[0], again) for again in results)

@@ -1,1 +1,1 @@
-"""Every operation, plain and fast: its gradient is the true one, its inputs stay untouched."""
+"""Every operation, plain, fast and compiled: its gradient is the true one, its inputs stay untouched."""

@@ -1,6 +1,8 @@
-"""One table over every operation, plain and fast: whatever holds for all of them is tested on all of them."""
+"""One table over every operation, plain, fast and compiled: whatever holds for all of them is tested on all of them."""
 
 import inspect
+from functools import partial
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,17 +15,46 @@ from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.lab.gradcheck.cases import operation_cases
 from minigpt.ops import Operations
 
-CASES = {case.name: case for case in operation_cases()}
-FAST = {case.name: case for case in operation_cases(fast)}
-# the fast operations with the attention that long texts get, which otherwise starts at 512 keys
-WITHLONG = SimpleNamespace(
-    **vars(fast) | {name: getattr(long_attention, name) for name in ("attention_forward", "attention_backward")}
-)
-LONG = {case.name: case for case in operation_cases(WITHLONG) if case.name.startswith("attention")}
-TABLES = {"plain": CASES, "fast": FAST, "long": LONG}
+
+def with_long(table):
+    """The operations with the attention that long texts get, which otherwise starts at 512 keys."""
+    inner = {} if table is fast else {"inner": table.attention_forward.keywords["inner"]}
+    pair = {
+        name: partial(getattr(long_attention, name), **inner) for name in ("attention_forward", "attention_backward")
+    }
+    return SimpleNamespace(**vars(table) | pair)
 
 
-NAMES = [f"{kind} {name}" for kind, table in TABLES.items() for name in table]
+def cases_of(table):
+    return {case.name: case for case in operation_cases(table)}
+
+
+def attention_only(cases):
+    return {name: case for name, case in cases.items() if name.startswith("attention")}
+
+
+CASES, FAST = cases_of(ops), cases_of(fast)
+TABLES = {"plain": CASES, "fast": FAST, "long": attention_only(cases_of(with_long(fast)))}
+COMPILED = []
+if find_spec("numba"):
+    from minigpt.fast.loops import OPERATIONS
+
+    COMPILED.append(OPERATIONS)
+    TABLES["compiled"] = cases_of(OPERATIONS)
+    TABLES["compiled-long"] = attention_only(cases_of(with_long(OPERATIONS)))
+
+
+def marked(values, *, when=lambda value: True):
+    """Parameters of which some need Numba."""
+    return [pytest.param(v, marks=pytest.mark.numba if when(v) else ()) for v in values]
+
+
+def names(*kinds):
+    every = [f"{kind} {name}" for kind, table in TABLES.items() for name in table if not kinds or kind in kinds]
+    return marked(every, when=lambda name: name.startswith("compiled"))
+
+
+NAMES = names()
 
 
 def named(name):
@@ -75,7 +106,7 @@ def test_every_operation_has_a_case():
 
 
 def test_out_is_given_by_name_alone():
-    for module in (ops, fast):
+    for module in (ops, fast, *COMPILED):
         for name in dir(module):
             if name.endswith(("_forward", "_backward")):
                 parameters = inspect.signature(getattr(module, name)).parameters
@@ -144,6 +175,16 @@ def test_out_receives_what_would_be_allocated(case):
         np.testing.assert_array_equal(out, expected[name])
 
 
+def test_out_need_not_be_contiguous(case):
+    y, _ = case.forward(case.inputs)
+    if np.ndim(y) == 0:
+        return
+    out = np.full((*y.shape[:-1], 2 * y.shape[-1]), np.nan)[..., ::2]
+    returned, _ = case.forward(case.inputs, out=out)
+    assert returned is out
+    np.testing.assert_array_equal(out, y)
+
+
 def test_parameter_gradients_accumulate(case):
     _, once, dy = run(case, case.inputs)
     start = {k: np.full_like(v, 0.5) for k, v in case.inputs.items()}
@@ -153,9 +194,7 @@ def test_parameter_gradients_accumulate(case):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(
-    "case", [f"{kind} {name}" for kind in ("fast", "long") for name in TABLES[kind]], indirect=True
-)
+@pytest.mark.parametrize("case", names("fast", "long", "compiled", "compiled-long"), indirect=True)
 def test_fast_equals_plain_to_rounding(case, dtype):
     inputs = {k: v.astype(dtype) for k, v in case.inputs.items()}
     y, grads, dy = run(CASES[case.name], inputs)
@@ -171,7 +210,10 @@ def test_both_implementations_have_the_same_operations():
     assert fast.ACTIVATIONS.keys() == ops.ACTIVATIONS.keys()
 
 
-@pytest.mark.parametrize("table", [ops, fast, operations_table(), Mixed(fast), Mixed(operations_table(), NATIVE)])
+@pytest.mark.parametrize(
+    "table",
+    [ops, fast, operations_table(), Mixed(fast), Mixed(operations_table(), NATIVE), *marked(COMPILED)],
+)
 def test_every_table_has_the_operations_that_models_ask_for(table):
     asked = {name: function for name, function in vars(Operations).items() if not name.startswith("_")}
     assert "layernorm_backward" in asked and len(asked) > 25
@@ -181,7 +223,11 @@ def test_every_table_has_the_operations_that_models_ask_for(table):
 
 
 @pytest.mark.parametrize("keys", [9, 520])
-@pytest.mark.parametrize("table", [ops, fast, Mixed(fast)], ids=["plain", "fast", "16 bits"])
+@pytest.mark.parametrize(
+    "table",
+    [ops, fast, Mixed(fast), *marked(COMPILED)],
+    ids=["plain", "fast", "16 bits", *("compiled" for _ in COMPILED)],
+)
 def test_attention_s_cache_is_made_again_from_its_results(table, keys):
     rng = np.random.default_rng(0)
     dtype = "float16" if isinstance(table, Mixed) else "float32"
@@ -196,11 +242,11 @@ def test_attention_s_cache_is_made_again_from_its_results(table, keys):
 ROW_BY_ROW = [n for n, c in CASES.items() if c.batched and not any(word in n for word in ("padded", "dropout"))]
 
 
-@pytest.mark.parametrize("table", [CASES, FAST], ids=["plain", "fast"])
+@pytest.mark.parametrize("kind", ["plain", "fast", *marked(["compiled"] if COMPILED else [])])
 @pytest.mark.parametrize("name", ROW_BY_ROW)
-def test_a_batch_equals_its_rows(name, table):
+def test_a_batch_equals_its_rows(name, kind):
     """Row by row, the outputs are parts of the whole, and the parameters' gradients add up to the whole's."""
-    case = table[name]
+    case = TABLES[kind][name]
     rows = {k for k in case.batched if k in case.inputs}
     y, grads, dy = run(case, case.inputs)
     summed = {k: np.zeros_like(v) for k, v in case.inputs.items()}

@@ -78,6 +78,24 @@ def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypa
 
 
 @pytest.mark.slow("test_stopping_and_resuming_gives_the_same_bits: once")
+def test_other_operations_than_before_are_said(reference, tmp_path, capsys):
+    text, _ = reference
+    out = tmp_path / "run"
+    assert train(text, out, 2, train__operations="plain") == 0
+    state = out / "checkpoints" / "step-2" / "state.json"
+    kept = json.loads(state.read_text())
+    assert kept["operations"] == "plain"
+    assert main(["train", "--resume", str(out), "--steps", "3"]) == 0
+    assert "note: the run's steps so far" not in capsys.readouterr().err
+    state = out / "checkpoints" / "step-3" / "state.json"
+    kept = json.loads(state.read_text())
+    state.write_text(json.dumps(kept | {"operations": "compiled"}))
+    assert main(["train", "--resume", str(out), "--steps", "4"]) == 0
+    said = capsys.readouterr().err
+    assert "steps so far were made with compiled operations, the next ones will be made with plain ones" in said
+    assert said.count("note: ") == 1 and "bits can differ" in said
+
+
 def test_stopping_many_times(reference, tmp_path, monkeypatch):
     text, run = reference
     with monkeypatch.context() as patch:
@@ -169,9 +187,12 @@ def test_dying_at_any_call_of_a_save_leaves_a_run_that_resumes(reference, tmp_pa
 # a signal at one of them: a moment as arbitrary as any, and the same every time.
 AT_A_CALL = """
 import os, sys
+from minigpt.blocks.dispatch import operations
 from minigpt.cli import build_parser, main
 from minigpt.cli import train  # imports everything, so that what is counted is the run
+from minigpt.core.backend import get_backend
 build_parser("train")
+operations("auto", get_backend("numpy"))
 from minigpt.train import trainer
 number, limit, where = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 counts, saving = {"anywhere": 0, "saving": 0}, False

@@ -16,7 +16,8 @@ from minigpt.core.backend import get_backend
 from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.shapes import SHAPES
 from minigpt.models import GPT
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.settings import RunConfig
+from minigpt.train.state import new_optimizer
 from minigpt.train.stepper import stepping
 
 _OWN = ("add", "empty")  # functions of the operations that are neither a forward nor a backward pass
@@ -38,7 +39,7 @@ def timed_operations(module: ModuleType, seconds: dict[str, float]) -> Any:
         if callable(value) and (name.endswith(("_forward", "_backward")) or name in _OWN):
             return timed(name, value)
         if isinstance(value, dict):  # the table of activations
-            return {key: tuple(wrap(f.__name__, f) for f in pair) for key, pair in value.items()}
+            return {k: (wrap(f"{k}_forward", pair[0]), wrap(f"{k}_backward", pair[1])) for k, pair in value.items()}
         return value
 
     return SimpleNamespace(**{name: wrap(name, getattr(module, name)) for name in dir(module) if name[0] != "_"})
@@ -56,7 +57,8 @@ def profile_step(name: str, *, repeats: int) -> dict[str, float]:
     seconds: dict[str, float] = defaultdict(float)
     model = GPT(shape.config)
     params = model.init(seed=0)
-    optimizer, timed = AdamW(params, OptimizerConfig()), timed_operations(operations("auto", backend), seconds)
+    optimizer = new_optimizer(RunConfig(), params)
+    timed = timed_operations(operations("auto", backend), seconds)
     with stepping(model, params, optimizer, operations=timed) as stepper, threadpool_limits(1):
         batch = Batch(*np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context)))
         steps: list[dict[str, float]] = []

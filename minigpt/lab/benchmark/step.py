@@ -18,8 +18,9 @@ from minigpt.lab.benchmark.contest import Contestant, Interval, Outcome, contest
 from minigpt.lab.benchmark.shapes import SHAPES, Shape
 from minigpt.lab.benchmark.torch_gpt import torch_step
 from minigpt.models import GPT
-from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.passes import Passes
+from minigpt.train.settings import RunConfig, TrainConfig
+from minigpt.train.state import new_optimizer
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, make_workers
 
@@ -27,16 +28,17 @@ from minigpt.train.workers import Trained, make_workers
 def training_step(shape: Shape, workers: int, backend_name: str, variant: str = "") -> Callable[[], object]:
     """One step on one fixed batch: forward, backward and AdamW, float32, no dropout.
 
-    It is made for a process of its own: workers and variant ("threads", "recompute" or "kept", see OPPONENTS) last as
-    long as that.
+    It is made for a process of its own: workers and variant ("numpy", "threads", "recompute" or "kept", see OPPONENTS)
+    last as long as that.
     """
     backend = get_backend(backend_name)
     if variant == "kept":
         attention.LONG = recompute.LONG = shape.context + 1
     model = GPT(shape.config)
     params = model.init(seed=0, backend=backend)
-    passes = Passes(operations("auto", backend), recompute=variant == "recompute", backend=backend)
-    trained = Trained(model, params, AdamW(params, OptimizerConfig()), passes)
+    train = TrainConfig(operations="fast" if variant == "numpy" else "auto")
+    passes = Passes(operations(train.operations, backend), recompute=variant == "recompute", backend=backend)
+    trained = Trained(model, params, new_optimizer(RunConfig(train=train), params), passes)
     made = make_workers(trained, ThreadPool(workers).__enter__(), processes=variant != "threads")
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch = Batch(*ids)

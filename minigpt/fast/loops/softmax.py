@@ -1,0 +1,156 @@
+"""What is done inside a tile of attention's scores, as loops: the mask is where a loop ends.
+
+A loop gets arrays whole, since it is quick where it knows that numbers are neighbours, and beside them where in
+(B, G, R, T, S) its tile lies.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.fast import attention
+from minigpt.fast.loops.compiled import compiled
+from minigpt.fast.loops.dropout import dropout_multiplier, dropout_slice
+from minigpt.fast.loops.functions import exp, largest
+from minigpt.fast.softmax import Inner, Place
+from minigpt.fast.tiles import Tile
+from minigpt.ops.attention import Mask
+
+
+class _Box(NamedTuple):
+    """Where a tile begins along B, G, T and S, and its shape."""
+
+    batch: int
+    group: int
+    query: int
+    key: int
+    batches: int
+    groups: int
+    heads: int
+    queries: int
+    keys: int
+
+
+class _Sight(NamedTuple):
+    """What a mask lets queries see: query t stands at t + offset among the keys (see `minigpt.ops.Mask`)."""
+
+    offset: int
+    causal: bool
+    window: int
+    padding: np.ndarray  # (B, S), False where a key is none; empty if all are
+
+
+@compiled
+def _seen(sight: _Sight, t: int, first: int, last: int) -> tuple[int, int]:
+    """Which of the keys first … last − 1 query t may see, padding apart."""
+    at = t + sight.offset
+    if sight.window:
+        first, last = max(first, at - sight.window + 1), min(last, at + sight.window)
+    if sight.causal:
+        last = min(last, at + 1)
+    return first, max(first, last)
+
+
+@compiled
+def _exponentials(
+    e: np.ndarray, inverse: np.ndarray, log_sums: np.ndarray, box: _Box, sight: _Sight, known: bool
+) -> None:
+    """Turn a tile's scores z into e^(z − max z), row by row and in place, and keep 1/Σ and log Σ e^z of each row.
+
+    Where the log-sums are `known`, z becomes e^(z − log Σ e^z) instead. Keys that are out of sight get 0; a row that
+    sees nothing has 1/Σ = 0 and log Σ = ∞.
+
+    Args:
+        e: (B, G, R, T, S), at `box` with the scores.
+        inverse: (B, G, R, T, 1); not touched if the log-sums are known.
+        log_sums: the same, or empty: then they are not kept.
+    """
+    zero, one, infinity = e.dtype.type(0), e.dtype.type(1), e.dtype.type(np.inf)
+    for i, j, r, k in np.ndindex(box.batches, box.groups, box.heads, box.queries):
+        b, g, t, end = box.batch + i, box.group + j, box.query + k, box.key + box.keys
+        row = e[b, g, r, t]
+        first, last = _seen(sight, t, box.key, end)
+        row[box.key : min(first, end)] = zero
+        row[min(last, end) : end] = zero
+        z = row[first:last]
+        if sight.padding.size:
+            for s in range(z.size):
+                if not sight.padding[b, first + s]:
+                    z[s] = -infinity
+        top = log_sums[b, g, r, t, 0] if known else largest(z)
+        if top == -infinity:
+            top = zero
+        total = zero
+        for s in range(z.size):
+            x = exp(z[s] - top)
+            z[s] = x
+            total += x
+        if not known:
+            inverse[b, g, r, t, 0] = zero if total == zero else one / total
+            if log_sums.size:
+                log_sums[b, g, r, t, 0] = infinity if total == zero else top + math.log(total)
+
+
+@compiled
+def _score_gradient(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, box: _Box) -> None:
+    """dZ = P (dP − dO · O) in place of dP; `dz` (…, n, m) is the tile alone, P and dO · O have it at `box`."""
+    for i, j, r, k in np.ndindex(box.batches, box.groups, box.heads, box.queries):
+        b, g, t = box.batch + i, box.group + j, box.query + k
+        d, row, dot = dz[i, j, r, k], p[b, g, r, t, box.key : box.key + box.keys], dots[b, g, r, t, 0]
+        for s in range(d.size):
+            d[s] = row[s] * (d[s] - dot)
+
+
+def _exponentials_of(
+    q: np.ndarray, k: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
+) -> None:
+    """See `minigpt.fast.softmax.exponentials`."""
+    np.matmul(q, k.swapaxes(-1, -2), out=e[place])
+    sight = _sight(mask, tile.ahead + tile.columns.start - tile.rows.start, slice(0, e.shape[0]), slice(0, e.shape[4]))
+    _exponentials(e, inverse, np.empty((0, 0, 0, 0, 0), e.dtype), _box(e, place), sight, False)
+
+
+def _softmax(z: np.ndarray, log_sums: np.ndarray, row: int, tile: Tile, mask: Mask) -> np.ndarray:
+    """See `minigpt.fast.softmax.softmax`."""
+    inverse, kept = np.empty(log_sums.shape, z.dtype), np.empty(log_sums.shape, z.dtype)
+    sight = _sight(mask, tile.ahead, slice(row, row + 1), tile.columns)
+    _exponentials(z, inverse, kept, _box(z, _WHOLE), sight, False)
+    log_sums[...] = kept
+    return np.divide(1.0, inverse, where=inverse > 0.0, out=np.ones_like(inverse))
+
+
+def _softmax_again(z: np.ndarray, log_sums: np.ndarray, row: int, tile: Tile, mask: Mask) -> None:
+    """See `minigpt.fast.softmax.softmax_again`."""
+    known = np.ascontiguousarray(log_sums)
+    sight = _sight(mask, tile.ahead, slice(row, row + 1), tile.columns)
+    _exponentials(z, known, known, _box(z, _WHOLE), sight, True)
+
+
+def _score_gradient_of(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, place: Place) -> None:
+    """See `minigpt.fast.softmax.score_gradient`."""
+    _score_gradient(dz, p, np.ascontiguousarray(dots), _box(p, place))
+
+
+_WHOLE = (slice(None),) * 5
+
+
+def _box(x: np.ndarray, place: Place) -> _Box:
+    starts = [cut.start or 0 for cut in place]
+    return _Box(starts[0], starts[1], starts[3], starts[4], *x[place].shape)
+
+
+def _sight(mask: Mask, offset: int, batch: slice, columns: slice) -> _Sight:
+    padding = _NO_PADDING if mask.key_padding is None else mask.key_padding[batch, columns].astype(bool, order="C")
+    return _Sight(offset, bool(mask.causal), mask.window, padding)
+
+
+_NO_PADDING = np.zeros((0, 0), bool)
+INNER = Inner(_exponentials_of, _softmax, _softmax_again, _score_gradient_of, dropout_multiplier, dropout_slice)
+PAIR: dict[str, Any] = {
+    "attention_forward": partial(attention.attention_forward, inner=INNER),
+    "attention_backward": partial(attention.attention_backward, inner=INNER),
+}
