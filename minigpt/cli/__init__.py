@@ -18,6 +18,7 @@ from minigpt.cli.commands import COMMANDS, Command, Group
 from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError, UserNotice, nearest
+from minigpt.core.terminal import sentence
 
 
 def build_parser(command: str | None) -> Parser:
@@ -113,9 +114,9 @@ def _unforeseen(error: Exception) -> int:
     return 70  # EX_SOFTWARE of sysexits.h
 
 
-def _fail(sentence: str) -> int:
-    print(f"minigpt: error: {' '.join(sentence.split())}", file=sys.stderr)
-    return 2
+def _fail(message: str, status: int = 2) -> int:
+    print(f"minigpt: error: {' '.join(sentence(message).split())}", file=sys.stderr)
+    return status
 
 
 def _keep_to_quota() -> None:
@@ -135,7 +136,7 @@ def _show_notices() -> None:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, UserNotice):
-            print(f"minigpt: {' '.join(str(message).split())}", file=sys.stderr)
+            print(f"minigpt: {' '.join(sentence(str(message)).split())}", file=sys.stderr)
         else:
             usual(message, category, *place, **more)
 

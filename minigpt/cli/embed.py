@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 def _texts(args: argparse.Namespace) -> list[str]:
     texts = [only_text("TEXT", text) for text in args.texts]
     if args.file is not None:
-        lines = read_text(args.file).split("\n")  # the only separator, whatever else a text holds
+        lines = read_text(args.file, pipes=True).split("\n")  # the only separator, whatever else a text holds
         texts += lines[:-1] if not lines[-1] else lines
     if not texts:
         raise UserError("there is no text: give one or more, or a file of them with --file")

@@ -8,20 +8,14 @@ from pathlib import Path
 
 from minigpt.cli.arguments.training import PRECISIONS
 from minigpt.cli.common import show
-from minigpt.core.errors import UserError
 from minigpt.lab.plan import find_gpu, make_plan, report
 from minigpt.lab.plan.workload import vocabulary
 from minigpt.train import config as configuration
-
-_LAYERS = 10_000
 
 
 def run(args: argparse.Namespace) -> None:
     values = configuration.apply_settings(configuration.read_preset(args.preset), args.settings)
     config = configuration.build_config(values)
-    for name, value in vars(config.model).items():
-        if name.endswith("layers") and value > _LAYERS:
-            raise UserError(f"model.{name} is {value}; a plan, which counts layer by layer, goes up to {_LAYERS}")
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=vocabulary(config)))
     plan = make_plan(
         Path(args.preset).stem if args.preset.endswith(".toml") else args.preset,

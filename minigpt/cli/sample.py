@@ -9,6 +9,7 @@ import sys
 from minigpt.cli.abilities import WRITE
 from minigpt.cli.common import only_text
 from minigpt.core.backend import get_backend
+from minigpt.core.terminal import for_stream
 from minigpt.generate.settings import shown
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
@@ -31,6 +32,6 @@ def run(args: argparse.Namespace) -> None:
         said = ", ".join(f"{name} {shown(value)}" for name, value in loaded.generation.items())
         print(f"The model's own settings, unless others are given: {said}", file=sys.stderr)
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(for_stream(piece, sys.stdout))
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -15,6 +15,7 @@ from minigpt.cli.common import only_text, show
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces, read_text
 from minigpt.core.progress import progress_bar
+from minigpt.core.terminal import for_stream
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import tokenizer_path
 from minigpt.tokenizers.pretokens import line_blocks
@@ -77,7 +78,7 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 def _train(args: argparse.Namespace, options: dict[str, Any]) -> Tokenizer:
     sizes = [_size(file) for file in args.files]
     if args.kind in ("char", "byte"):
-        return tokenizers.train(args.kind, (piece for file in args.files for piece in read_pieces(file)))
+        return tokenizers.train(args.kind, (piece for file in args.files for piece in read_pieces(file, pipes=True)))
     size = args.vocab_size or 4096
     with (
         progress_bar(total=sum(sizes), desc="reading", unit="B", unit_scale=True) as reading,
@@ -131,7 +132,7 @@ def run_decode(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps({"text": text}))
     else:
-        _print(text)
+        _print(for_stream(text, sys.stdout))
 
 
 def run_show(args: argparse.Namespace) -> None:
@@ -160,13 +161,14 @@ def _boundaries(tokenizer: Tokenizer, text: str, ids: list[int], offsets: list[t
     position = 0
     for n, (i, (start, end)) in enumerate(zip(ids, offsets, strict=True)):
         if start > position:  # characters that no token covers, such as white space in BERT
-            parts.append(text[position:start] if colour else text[position:start].replace("\n", "⏎\n"))
+            between = for_stream(text[position:start], sys.stdout)
+            parts.append(between if colour else between.replace("\n", "⏎\n"))
         shared = n + 1 < len(ids) and offsets[n + 1][0] < end  # a part of a character that goes on in the next token
         own = text[max(start, position) : end] if not shared else ""
-        label = (own or f"‹{tokenizer.token(i)}›").replace("\n", "⏎\n")
+        label = for_stream(own or f"‹{tokenizer.token(i)}›", sys.stdout).replace("\n", "⏎\n")
         parts.append(_painted(label, COLOURS[n % len(COLOURS)]) if colour else label + "|")
         position = max(position, end if own or not shared else position)
-    return "".join(parts) + text[position:]
+    return "".join(parts) + for_stream(text[position:], sys.stdout)
 
 
 def _painted(label: str, colour: int) -> str:
@@ -178,7 +180,7 @@ def _text(args: argparse.Namespace) -> str:
     if args.file is not None and args.text is not None:
         raise UserError("give TEXT or --file, not both")
     if args.file is not None:
-        return read_text(args.file)
+        return read_text(args.file, pipes=True)
     return only_text("TEXT", args.text) if args.text is not None else _stdin()
 
 

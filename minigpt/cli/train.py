@@ -20,6 +20,7 @@ from minigpt.cli.common import check_force, check_resume, only_text, out_path
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import warn
+from minigpt.core.terminal import for_stream
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.train import config as configuration
 from minigpt.train.families import objective_class
@@ -72,7 +73,7 @@ def _say(args: argparse.Namespace, result: Result) -> int:
         print(json.dumps(values | (values.pop("landmarks") or {})))
     elif finished:
         speed = f", {result.tokens_per_second:,.0f} tokens/s" if result.tokens_per_second else ""
-        print(result.sample.strip())
+        print(for_stream(result.sample.strip(), sys.stdout))
         marks = Landmarks(result.landmarks["ngram"], result.landmarks["floor"]) if result.landmarks else None
         between = f" ({marks.sentence(result.val_loss)})" if marks else ""
         print(f"\n{result.run}: {result.steps} steps, validation loss {result.val_loss:.4f}{between}{speed}.", end=" ")

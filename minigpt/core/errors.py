@@ -4,18 +4,26 @@ import difflib
 import warnings
 from collections.abc import Iterable
 
+from minigpt.core.terminal import sentence
+
 
 class UserError(Exception):
-    """One sentence that says what is wrong, where, and what to do; the command line prints it and exits with 2."""
+    """One sentence that says what is wrong, where, and what to do; the command line prints it and exits with 2.
+
+    It may quote what stands in a file: what a terminal would obey is escaped, what is too long shortened.
+    """
+
+    def __init__(self, message: str = ""):
+        super().__init__(sentence(message))
 
 
 class UserNotice(UserWarning):
     """One sentence about something that stops nothing; the command line prints it to stderr and goes on."""
 
 
-def warn(sentence: str) -> None:
+def warn(message: str) -> None:
     """Say something that the user may want to know (see Python's `warnings`)."""
-    warnings.warn(sentence, UserNotice, stacklevel=3)
+    warnings.warn(sentence(message), UserNotice, stacklevel=3)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from minigpt.core import disk
 from minigpt.core.errors import UserError
+from minigpt.core.reading import open_regular, unreadable
 
 PIECE = 1 << 22  # bytes read at a time
 
@@ -32,18 +33,22 @@ def cache_folder() -> Path:
         raise UserError("this user has no home folder for the cache; set MINIGPT_CACHE to a folder") from None
 
 
-def read_pieces(path: str | Path, piece: int = PIECE, *, encoding: str = "utf-8") -> Iterator[str]:
+def read_pieces(
+    path: str | Path, piece: int = PIECE, *, encoding: str = "utf-8", most: int | None = None, pipes: bool = False
+) -> Iterator[str]:
     """Yield the text of a file in pieces of about `piece` bytes, cut anywhere.
 
     Args:
         encoding: "utf-8", or "utf-8-sig" to drop a byte-order mark at the start.
+        most: bytes that the file may have; None: any number.
+        pipes: whether it may be a pipe or a device, because the user names it for its text.
     Raises:
-        UserError: the file is missing, empty or not UTF-8; the message says where.
+        UserError: the file is missing, empty, no regular file or not UTF-8; the message says where.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     position = 0
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") if pipes else open_regular(path, most) as file:
             while data := file.read(piece):
                 pending = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
                 try:
@@ -59,15 +64,16 @@ def read_pieces(path: str | Path, piece: int = PIECE, *, encoding: str = "utf-8"
         raise _not_utf8(path, position - pending)
 
 
-def read_text(path: str | Path) -> str:
-    """The whole text of a small file; errors as `read_pieces`."""
-    return "".join(read_pieces(path))
+def read_text(path: str | Path, most: int | None = None, *, pipes: bool = False) -> str:
+    """The whole text of a small file; arguments and errors as of `read_pieces`."""
+    return "".join(read_pieces(path, most=most, pipes=pipes))
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a file; a missing, unreadable or empty one is a UserError."""
+def read_bytes(path: str | Path, most: int | None = None) -> bytes:
+    """The bytes of a file; a missing, unreadable or empty one, or one of more than `most` bytes, is a UserError."""
     try:
-        data = Path(path).read_bytes()
+        with open_regular(path, most) as file:
+            data = file.read()
     except OSError as error:
         raise unreadable(path, error) from None
     if not data:
@@ -185,13 +191,6 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot make the folder {path}: {error.strerror}") from None
     return path
-
-
-def unreadable(path: str | Path, error: OSError) -> UserError:
-    """The error for a file that cannot be opened."""
-    if isinstance(error, FileNotFoundError):
-        return UserError(f"there is no file {path}")
-    return UserError(f"cannot read {path}: {error.strerror or error}")
 
 
 def _not_utf8(path: str | Path, position: int) -> UserError:

@@ -8,6 +8,7 @@ optimizer step one pass over memory, a checkpoint one write. Tensors that weight
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -157,6 +158,30 @@ def _place(spec: ParameterSpec) -> tuple[bool, bool]:
     return not spec.trained, not spec.decays
 
 
+def buffer(specs: Iterable[ParameterSpec], dtype: str) -> Array:
+    """An array on the CPU, not filled yet, for all tensors of a specification.
+
+    Raises:
+        UserError: this machine has not so much memory.
+    """
+    count = sum(spec.size for spec in specs)
+    needed, there = count * np.dtype(dtype).itemsize, memory()
+    if there is not None and needed > there:
+        raise UserError(
+            f"the model has {count:,} parameters, {needed / 1e9:,.1f} GB in {dtype}, and this machine has "
+            f"{there / 1e9:,.1f} GB of memory"
+        )
+    return np.empty(count, dtype)
+
+
+def memory() -> int | None:
+    """The bytes of memory that this machine has; None where the system does not say it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows, for one
+        return None
+
+
 def initialize(
     specs: tuple[ParameterSpec, ...], *, seed: int, dtype: str = "float32", backend: Backend | str = "numpy"
 ) -> Parameters:
@@ -167,7 +192,7 @@ def initialize(
     """
     if isinstance(backend, str):
         backend = get_backend(backend)
-    host = Parameters(specs, np.empty(sum(spec.size for spec in specs), dtype))
+    host = Parameters(specs, buffer(specs, dtype))
     for spec in specs:
         view = host[spec.name]
         if spec.std:

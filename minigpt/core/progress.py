@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from minigpt.core.terminal import for_stream
+
 
 def progress_bar(*arguments: Any, **options: Any) -> tqdm:
     """Make a tqdm bar; outside a terminal it writes at most every ten seconds, and nothing for short work."""
@@ -17,6 +19,7 @@ def progress_bar(*arguments: Any, **options: Any) -> tqdm:
 
 def write_line(bar: tqdm, text: str, file: TextIO) -> None:
     """Write a line without tearing the bar; where there is no terminal, without redrawing it either."""
+    text = for_stream(text, file)
     if sys.stderr.isatty():
         bar.write(text, file=file)
     else:

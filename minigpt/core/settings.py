@@ -7,10 +7,12 @@ expected.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minigpt.core import limits
 from minigpt.core.errors import UserError, nearest
 
 
@@ -32,11 +34,23 @@ def choice(name: str, value: str, *choices: str) -> None:
 
 
 def at_least(least: int, section: str, settings: Any, *names: str) -> None:
-    """Raise UserError for the first of these settings of a section that is below the least."""
+    """Raise UserError for the first of these settings of a section that is below the least, or beyond `core.limits`."""
     for name in names:
         value = getattr(settings, name)
         must = f"must be at least {least}" if least else "must not be negative"
         require(value >= least, f"{section}.{name} is {value}; it {must}")
+        most = _most(section, name)
+        require(value <= most, f"{section}.{name} is {value}; it must be at most {most}")
+
+
+def _most(section: str, name: str) -> float:
+    """How large a setting may be that sizes something: the others only count how long something takes."""
+    if section == "model":
+        return (
+            limits.LAYERS if name.endswith("layers") else math.inf
+        )  # `minigpt plan` may dream; `params.buffer` may not
+    sizes = {"train.workers": limits.WORKERS, "sample.beams": limits.BEAMS}
+    return sizes.get(f"{section}.{name}", math.inf)
 
 
 def rates(section: str, settings: Any, *names: str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder, make_folder, write_atomically
+from minigpt.core.reading import parse_json
 from minigpt.data.documents import Documents
 from minigpt.data.encoded import (
     BEGINNING,
@@ -65,10 +66,10 @@ def write_numbers(path: Path, arrays: Iterable[np.ndarray], more: Mapping[str, A
 def open_numbers(path: Path, dtype: np.dtype) -> tuple[np.ndarray, dict] | None:
     """Memory-map the numbers of a file, with its description; None if it is not there, or is not what was written."""
     try:
-        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        description = parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))
         with open(path, "rb") as file:
             whole = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, OverflowError):
         return None
     if not whole:
         return None
@@ -118,7 +119,7 @@ def _open_shard(
     ids, description = opened
     try:
         marks = [Mark(*map(int, mark)) for mark in description["marks"]]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
     whole = marks[:1] == [BEGINNING] and marks[-1].tokens == len(ids)
     return EncodedText(ids, files, tokenizer, documents, marks) if whole else None

@@ -53,7 +53,11 @@ def next_token_probabilities(
 
 
 def drawing_probabilities(logits: np.ndarray, g: Generation) -> np.ndarray:
-    """The distribution (V,) to draw from, with all of the settings that leave out unlikely tokens."""
+    """The distribution (V,) to draw from, with all of the settings that leave out unlikely tokens.
+
+    Raises:
+        UserError: there is none: a penalty made of a large score one that is not finite.
+    """
     p = next_token_probabilities(logits, temperature=g.temperature, top_k=g.top_k, top_p=g.top_p)
     if g.min_p:
         p = truncation.min_p(p, g.min_p)
@@ -63,6 +67,8 @@ def drawing_probabilities(logits: np.ndarray, g: Generation) -> np.ndarray:
         p = truncation.epsilon_cutoff(p, g.epsilon_cutoff)
     if 0 < g.eta_cutoff < 1:
         p = truncation.eta_cutoff(p, g.eta_cutoff)
+    if not np.isfinite(p).all():
+        raise UserError("the model's scores are too large to draw from: its file, or a setting, is damaged")
     return p
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
+from minigpt.core.limits import BEAMS, EXPONENT
 
 Ids = tuple[int, ...]
 
@@ -161,7 +162,10 @@ _POSITIVE = _Number("a number above 0", 0, above=True)
 _SHARE = _Number("a number from 0 to 1", 0, 1)
 _POSITIVE_SHARE = _Number("a number above 0 and at most 1", 0, 1, above=True)
 READ: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("max_length", "max_new_tokens", "num_beams", "num_return_sequences"), _SOME),
+    **dict.fromkeys(("max_length", "max_new_tokens"), _SOME),
+    **dict.fromkeys(
+        ("num_beams", "num_return_sequences"), _Number(f"a whole number from 1 to {BEAMS}", 1, BEAMS, whole=True)
+    ),
     **dict.fromkeys(("min_length", "min_new_tokens", "top_k"), _COUNT),
     **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), _COUNT),
     **dict.fromkeys(("do_sample", "remove_invalid_values", "renormalize_logits"), _flag),
@@ -172,7 +176,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("eos_token_id", "forced_eos_token_id"), _id_or_ids),
     **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), _ids),
     "temperature": _Number("a number from 0 on", 0),
-    "length_penalty": _Number("a number"),
+    "length_penalty": _Number(f"a number from -{EXPONENT} to {EXPONENT}", -EXPONENT, EXPONENT),
     "early_stopping": _stopping,
     "bad_words_ids": _sequences,
     "sequence_bias": _biases,

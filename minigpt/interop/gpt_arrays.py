@@ -7,16 +7,19 @@ the number of heads, follows from their width, which is 64.
 
 from __future__ import annotations
 
-import json
+import ast
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import read_text, unreadable
+from minigpt.core.files import read_text
+from minigpt.core.limits import ARRAY_HEADER_BYTES, CONFIGURATION_BYTES, SIZE
 from minigpt.core.params import Parameters
+from minigpt.core.reading import open_regular, parse_json
 from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.hf import FAMILIES
 from minigpt.interop.hf.reading import match
@@ -49,10 +52,10 @@ def read_model(folder: Path, dtype: str | None = None) -> tuple[GPT, Parameters]
 
 def _shapes(path: Path) -> list[list[int]]:
     try:
-        shapes = json.loads(read_text(path))
-        good = all(type(n) is int and 0 < n < 10**9 for shape in shapes for n in shape)
+        shapes = parse_json(read_text(path, CONFIGURATION_BYTES))
+        good = all(type(n) is int and 0 < n < SIZE for shape in shapes for n in shape)
         good = good and [len(shape) for shape in shapes[:2]] == [2, 2] and len(shapes) % 12 == 2
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         good = False
     if not good:
         raise UserError(f"{path} is damaged: it should list 2 shapes, and 12 for every block")
@@ -87,12 +90,31 @@ def _cut(folder: Path, names: list[str], shapes: list[list[int]]) -> dict[str, S
 
 
 def _open(path: Path) -> np.ndarray:
+    """A flat array of float32 in NumPy's format: a magic string, a version, a header's length, a dictionary as Python
+    writes one, and the numbers, which are mapped.
+    """
+    with open_regular(path) as file:
+        start = file.read(8)
+        length = int.from_bytes(file.read(2 if start[6:7] == b"\x01" else 4), "little")
+        header = file.read(min(length, ARRAY_HEADER_BYTES))
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+    if start[:6] != b"\x93NUMPY" or len(header) < length:
+        raise UserError(f"{path} is damaged, or not an array of NumPy")
+    kind, shape = _described(path, header)
+    if kind != "<f4" or len(shape) != 1:
+        raise UserError(f"{path} is not a flat array of float32, but one of {kind} and shape {shape}")
+    if size != offset + 4 * shape[0]:
+        raise UserError(f"{path} is damaged: it should have {shape[0]} numbers after its header")
+    return np.memmap(path, "<f4", mode="r", offset=offset, shape=shape) if shape[0] else np.empty(0, "<f4")
+
+
+def _described(path: Path, header: bytes) -> tuple[str, tuple[int, ...]]:
+    """The type and the shape that a header names."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged, or not an array of NumPy ({error})") from None
-    if array.dtype != np.float32 or array.ndim != 1:
-        raise UserError(f"{path} is not a flat array of float32, but one of {array.dtype} and shape {array.shape}")
-    return array
+        values = ast.literal_eval(header.decode("utf-8").strip())
+        kind, shape = str(values["descr"]), tuple(values["shape"])
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        raise UserError(f"{path} is damaged, or not an array of NumPy: its header cannot be read") from None
+    if not all(type(n) is int and n >= 0 for n in shape):
+        raise UserError(f"{path} is damaged: its header gives the shape {shape}")
+    return kind, shape

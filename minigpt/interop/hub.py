@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from minigpt.core.errors import UserError
+from minigpt.core.reading import parse_json
 from minigpt.train.run_folder import Ability, find_run, is_run
 
 SMALL = (
@@ -91,7 +91,7 @@ def _weight_files(folder: Path) -> list[str]:
     if not (folder / INDEX).exists():
         return [WEIGHTS]
     try:
-        names = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+        names = parse_json((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
         return sorted({str(name) for name in names})
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{folder / INDEX} is damaged: it has no weight_map from tensors to files") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,9 +17,9 @@ from typing import Any
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
+from minigpt.core.limits import CONFIGURATION_BYTES, SIZE
+from minigpt.core.reading import parse_json
 from minigpt.generate.settings import is_setting
-
-MOST_LAYERS = 10_000  # beyond any model, and little enough that a damaged file cannot keep us busy
 
 
 def words(text: str) -> frozenset[str]:
@@ -63,8 +64,8 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file cannot be read, is not JSON, or holds something else than an object.
     """
     try:
-        data = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        data = parse_json(read_text(path, CONFIGURATION_BYTES))
+    except ValueError as error:
         raise UserError(f"{path} is damaged: it is not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} is damaged: it holds a JSON {type(data).__name__}, not an object")
@@ -99,7 +100,7 @@ class Keys:
         return default if value is None and null else value
 
     def integer(
-        self, name: str, default: int | None = None, *, least: int = 1, most: int = 10**8, null: bool = False
+        self, name: str, default: int | None = None, *, least: int = 1, most: int = SIZE, null: bool = False
     ) -> int:
         """A whole number from `least` to `most`; required where there is no default."""
         value = self._required(name, default, null)
@@ -110,7 +111,7 @@ class Keys:
     def number(self, name: str, default: float | None = None, *, below: float = math.inf, null: bool = False) -> float:
         """A number from 0 on, below `below`; required where there is no default."""
         value = self._required(name, default, null)
-        if type(value) not in (int, float) or not 0 <= value < below:
+        if type(value) not in (int, float) or not 0 <= value < min(below, sys.float_info.max):
             raise self.refusal(name, f"it must be a number from 0 on{f', below {below}' if below < math.inf else ''}")
         return float(value)
 

@@ -20,9 +20,9 @@ import numpy as np
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_new
+from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
-from minigpt.interop.keys import MOST_LAYERS
 from minigpt.interop.tables import Table, View, as_is, columns, transposed
 from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
@@ -130,8 +130,10 @@ def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:
         sizes = list(_SIZES.unpack(data[:start].tobytes()))
         shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
     named = dict(zip(_NAMES, sizes, strict=True))
-    if min(sizes) < 1 or named["layers"] > MOST_LAYERS or max(sizes) > 2**24 or named["width"] % named["heads"]:
+    if min(sizes) < 1 or named["layers"] > LAYERS or max(sizes) > 2**24 or named["width"] % named["heads"]:
         raise UserError(f"{path} is no model of llama2.c: its header would be {sizes}")
+    if 4 * named["layers"] * named["width"] ** 2 > len(data):  # the queries alone, before all layers are listed
+        raise UserError(f"{path} is damaged: it has {len(data)} bytes, but its header {sizes} needs more")
     try:
         constants = {"rope_base": _BASE, "norm_eps": _EPS}
         config = LlamaConfig(**named, **constants, tied=bool(shared), scaled_residual_init=False)

@@ -195,10 +195,16 @@ class Loaded:
         """The settings of generation: those given, the model's own, transformers' defaults.
 
         Raises:
-            UserError: one of them is not computed.
+            UserError: one of them is not computed, or is a token that the model lacks.
         """
         ids = self.ids or self._adapter.known_ids(self.model)
-        return generation(self.generation or {}, ids, given)
+        found = generation(self.generation or {}, ids, given)
+        for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id"):  # the model reads them
+            if (getattr(found, name) or 0) >= self.model.config.vocab_size:
+                raise UserError(
+                    f"{name} is {getattr(found, name)}, but the model has {self.model.config.vocab_size} tokens"
+                )
+        return found
 
     def _arrays(self, fit: bool = True, /, **inputs: Any) -> dict[str, Array]:
         """The inputs that were given, on the model's backend.

@@ -14,6 +14,7 @@ from typing import Any
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
+from minigpt.core.limits import TOKEN_ID
 from minigpt.generate.settings import is_setting
 from minigpt.interop.keys import read_json
 
@@ -46,7 +47,7 @@ def read_ids(folder: Path, fallback: str | None = None) -> dict[str, Any]:
         if value is None or (type(value) is int and value < 0):
             continue
         several = isinstance(value, list) and name in SEVERAL
-        if not all(type(i) is int and i >= 0 for i in (value if several else [value])):
+        if not all(type(i) is int and 0 <= i < TOKEN_ID for i in (value if several else [value])):
             raise UserError(f"{path}: {name} is {json.dumps(value)[:80]}, but it must be a token's id")
         found[name] = value
     return found

@@ -18,13 +18,14 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import unreadable
+from minigpt.core.limits import HEADER_BYTES
+from minigpt.core.reading import parse_json
 from minigpt.interop.keys import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _BLOCK = 1 << 20  # numbers decoded at a time
-_LARGEST_HEADER = 100_000_000  # bytes, as in the safetensors library
 
 
 class StoredTensor(NamedTuple):
@@ -133,7 +134,8 @@ def _open_shards(folder: Path) -> dict[str, StoredTensor]:
 
 
 def _is_plain_name(name: object) -> bool:
-    return isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
+    plain = isinstance(name, str) and name.endswith(".safetensors") and Path(name).name == name
+    return plain and len(str(name).encode("utf-8", "replace")) < 256 and "\0" not in str(name)  # as on a disk
 
 
 def open_file(path: Path) -> dict[str, StoredTensor]:
@@ -146,7 +148,7 @@ def open_file(path: Path) -> dict[str, StoredTensor]:
     if len(data) < 8:
         raise UserError(f"{path} is truncated: it has {len(data)} bytes")
     (length,) = struct.unpack("<Q", data[:8].tobytes())
-    if length > min(len(data) - 8, _LARGEST_HEADER):
+    if length > min(len(data) - 8, HEADER_BYTES):
         raise UserError(f"{path} is truncated, or not a safetensors file: a header of {length} bytes is not there")
     header = _header(path, data[8 : 8 + length].tobytes())
     return _cut(path, header, data[8 + length :])
@@ -168,14 +170,14 @@ def mapped(path: Path) -> np.ndarray:
 
 def _header(path: Path, text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode("utf-8"))
+        header = parse_json(text.decode("utf-8"))
         header.pop("__metadata__", None)
         for entry in header.values():
             start, stop = entry["data_offsets"]
             numbers = [start, stop, *entry["shape"]]
             if not all(type(n) is int and 0 <= n < 2**63 for n in numbers) or not isinstance(entry["dtype"], str):
                 raise ValueError("an entry has the wrong form")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged, or not a safetensors file: its header cannot be read ({error})") from None
     return header
 

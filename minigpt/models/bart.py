@@ -19,7 +19,7 @@ from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import at_least
 from minigpt.data.seq2seq import Seq2SeqBatch, given
-from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, check_shape
+from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, check_ids, check_shape
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import Cache, count_targets
 
@@ -71,6 +71,7 @@ class BARTConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         check_shape(self)
+        check_ids(self, "bos", "pad", "eos", "start")
         at_least(0, "model", self, "decoder_heads", "decoder_feed_forward")
         if self.decoder_heads and self.width % self.decoder_heads:
             raise UserError(f"model.width {self.width} is not a multiple of model.decoder_heads {self.decoder_heads}")

@@ -38,7 +38,7 @@ from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
-from minigpt.core.settings import at_least, multiple, one_of, rates
+from minigpt.core.settings import at_least, multiple, one_of, rates, require
 from minigpt.data.seq2seq import Seq2SeqBatch, given
 from minigpt.models.decoder_state import DecoderState
 from minigpt.models.key_values import empty_key_values
@@ -112,6 +112,14 @@ def check_shape(c: StacksConfig) -> None:
     rates("model", c, "dropout", "attention_dropout", "activation_dropout", "label_smoothing")
     if not c.norm_eps > 0:
         raise UserError(f"model.norm_eps is {c.norm_eps}; it must be positive")
+
+
+def check_ids(c: StacksConfig, *names: str) -> None:
+    """Raise UserError for a special token that a vocabulary, if its size is known yet, is too small for."""
+    for name in names:
+        value = getattr(c, name)
+        known = not c.vocab_size or 0 <= value < c.vocab_size
+        require(known, f"model.{name} is {value}; it must be below model.vocab_size")
 
 
 class EncoderDecoder(Specified):

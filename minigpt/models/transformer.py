@@ -15,7 +15,7 @@ from minigpt.blocks import BlockConfig
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import choice
-from minigpt.models.encoder_decoder import Seq2Seq, check_shape
+from minigpt.models.encoder_decoder import Seq2Seq, check_ids, check_shape
 from minigpt.ops import sinusoid_table
 
 
@@ -62,6 +62,7 @@ class TransformerConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         check_shape(self)
+        check_ids(self, "pad", "eos")
         choice("model.positions", self.positions, "interleaved", "halves")
 
     @property

@@ -6,13 +6,16 @@ A row that is not as its format says is refused, with file and line; nothing is 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from minigpt.core import reading
 from minigpt.core.errors import UserError
-from minigpt.core.files import unreadable
+from minigpt.core.limits import DOCUMENT_BYTES
+from minigpt.core.reading import unreadable
 
 SPLITS = ("train", "dev", "test", "dev-mismatched", "test-mismatched")
 T = TypeVar("T")
@@ -68,13 +71,16 @@ def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] =
     raise MissingPart(f"{folder} has no {split} part: there is {looked_for}")
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path, most: int | None = None) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 file with their numbers, from 1, without a byte-order mark and line ends.
 
     Lines end at "\\n" alone: U+2028, U+0085 and their kind are characters of a text like any other.
+
+    Args:
+        most: bytes that the file may have, if it is going to be held as a whole.
     """
     try:
-        with open(path, "rb") as file:
+        with reading.open_regular(path, most) as file:
             for number, data in enumerate(file, 1):
                 try:
                     line = data.decode("utf-8")
@@ -106,7 +112,7 @@ def quoted_rows(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """Yield the rows of a CSV file: what stands in double quotes is one field, commas and line ends included."""
     start = 1
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(reading.open_regular(path), encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, delimiter=delimiter, strict=True)
             for fields in rows:
                 if fields:
@@ -150,16 +156,16 @@ class Table:
 def parse_json(text: str, row: Row) -> Any:
     """Parse JSON that begins on the row's line."""
     try:
-        return json.loads(text)
+        return reading.parse_json(text)
     except json.JSONDecodeError as error:
         raise row._replace(line=row.line + error.lineno - 1).error(f"this is not JSON ({error.msg})") from None
-    except RecursionError:
-        raise row.error("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise row.error(f"this is no JSON that can be read: {error}") from None
 
 
 def json_file(path: Path) -> Any:
     """The one JSON value that a file holds."""
-    return parse_json("\n".join(line for _, line in lines(path)), Row(path, 1, ()))
+    return parse_json("\n".join(line for _, line in lines(path, DOCUMENT_BYTES)), Row(path, 1, ()))
 
 
 def json_rows(path: Path) -> Iterator[tuple[Row, dict]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from minigpt.core.limits import TOKEN_ID
 from minigpt.tokenizers.special import AddedToken
-
-LARGEST_ID = 10_000_000  # ten times the largest published vocabularies; a model has a row for every id below
 
 
 def is_id(i: object) -> bool:
     """Whether `i` can be the id of a token."""
-    return type(i) is int and 0 <= i < LARGEST_ID
+    return type(i) is int and 0 <= i < TOKEN_ID
 
 
 def check_utf8(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minigpt.core.errors import UserError
+from minigpt.tokenizers.added import check_utf8
 from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids
 from minigpt.tokenizers.json_parts import document, split
 
@@ -67,4 +68,8 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def from_json(cls, data: dict) -> CharTokenizer:
-        return cls(data["characters"])
+        characters = data["characters"]
+        if not isinstance(characters, str):
+            raise ValueError("its characters are not a text")
+        check_utf8(characters)
+        return cls(characters)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes, write_atomically
+from minigpt.core.limits import VOCABULARY_BYTES
 from minigpt.tokenizers.base import TOKENIZER_FILE, Tokenizer, tokenizer_path
 from minigpt.tokenizers.byte import ByteTokenizer
 from minigpt.tokenizers.char import CharTokenizer
@@ -104,7 +105,7 @@ def _is_llama3(path: Path) -> bool:
     """Whether a file called .model holds lines of base64 and ranks, as Llama 3's does, and no SentencePiece model."""
     if path.suffix != ".model":
         return False
-    start = read_bytes(path)[:400]
+    start = read_bytes(path, VOCABULARY_BYTES)[:400]
     return re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", start) is not None
 
 
@@ -162,6 +163,6 @@ def _load_json(path: Path) -> Tokenizer:
         raise UserError(f"{path} is not a tokenizer that minigpt can read: {error}") from None
     except KeyError as error:
         raise UserError(f"{path} is damaged: {error.args[0]!r} is missing or unknown") from None
-    except (TypeError, AttributeError, IndexError):
+    except (TypeError, AttributeError, IndexError, OverflowError):
         raise UserError(f"{path} is damaged: a part of it has the wrong form") from None
     raise UserError(f"{path} is not a tokenizer file that minigpt can read: it has no model")

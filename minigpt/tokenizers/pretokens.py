@@ -17,7 +17,7 @@ import regex
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import last_match
-from minigpt.tokenizers.oniguruma import pieces
+from minigpt.tokenizers.oniguruma import bounded, pieces
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.white_space import WHITE
 
@@ -46,8 +46,8 @@ class PreTokenizer:
     def __init__(self, pattern: str = GPT2_PATTERN):
         self.pattern = pattern
         try:
-            self._regex = regex.compile(pattern)
-        except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+            self._regex = bounded(pattern, pattern)
+        except ValueError as error:
             raise UserError(f"the pre-tokenization pattern {pattern[:200]!r} is not valid: {error}") from None
         self.cuts_at_spaces = pattern in _CUT_AT_SPACES
 

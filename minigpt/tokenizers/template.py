@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from minigpt.tokenizers.added import is_id
+
 
 @dataclass(frozen=True)
 class Part:
@@ -114,7 +116,7 @@ def _read_part(part: Mapping[str, Any], ids: Mapping[str, tuple[int, ...]]) -> P
 
 
 def _id(value: Any) -> int:
-    if type(value) is not int or value < 0:
+    if not is_id(value):
         raise ValueError(f"its post-processor has {value!r} where a token's id should be")
     return value
 

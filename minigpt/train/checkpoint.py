@@ -19,6 +19,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import make_folders
 from minigpt.core.params import Parameters
+from minigpt.core.reading import parse_json
 from minigpt.core.tensor_file import file_pieces
 from minigpt.tokenizers import Tokenizer, fingerprint
 from minigpt.train.integrity import (
@@ -201,7 +202,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     check(checkpoint, STATE)
     path = checkpoint / STATE
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
+        state = parse_json(path.read_text(encoding="utf-8"))
         counts = [state["step"], state["updates"], *(state["positions"][name] for name in (LOG, SAMPLES))]
         counts += [state[name] for name in ("rows", "tokens") if name in state]
         if state.get("best") is not None:

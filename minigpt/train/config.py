@@ -15,6 +15,8 @@ from typing import Any
 import tomli_w
 
 from minigpt.core.errors import UserError
+from minigpt.core.limits import CONFIGURATION_BYTES
+from minigpt.core.reading import open_regular, unreadable
 from minigpt.core.settings import build_section, parse_value, unknown
 from minigpt.models import GPTConfig
 from minigpt.tasks import TASKS
@@ -37,9 +39,10 @@ def read_preset(name: str) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with open_regular(path, CONFIGURATION_BYTES) as file:
+            return tomllib.loads(file.read().decode("utf-8-sig"))
     except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
+        raise unreadable(path, error) from None
     except (ValueError, RecursionError) as error:  # among them TOMLDecodeError and UnicodeDecodeError
         raise UserError(f"{path} is not a valid TOML file: {error}") from None
 

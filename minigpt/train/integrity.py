@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from minigpt.core import disk
 from minigpt.core.errors import UserError
+from minigpt.core.reading import parse_json
 from minigpt.tokenizers.base import TOKENIZER_FILE
 
 FOLDER, LIST, STATE = "checkpoints", "hashes.json", "state.json"
@@ -87,7 +88,7 @@ def sealed(values: Mapping[str, Any]) -> bytes:
 def unsealed(path: Path) -> dict[str, Any]:
     """What `sealed` made; raises ValueError if it is not that any more, and OSError."""
     data = path.read_bytes()
-    values = json.loads(data)
+    values = parse_json(data)
     if not isinstance(values, dict) or "sha256" not in values:
         raise ValueError("it has no SHA-256 of its own")
     del values["sha256"]
@@ -188,7 +189,7 @@ def _entries(checkpoint: Path, names: Collection[str]) -> list[tuple[str, Entry]
 def _says_listed(checkpoint: Path) -> bool:
     """Whether a checkpoint was made with a list, as its state says; what cannot be read says nothing."""
     try:
-        return bool(json.loads((checkpoint / STATE).read_bytes()).get("hashes"))
+        return bool(parse_json((checkpoint / STATE).read_bytes()).get("hashes"))
     except (OSError, ValueError, AttributeError):
         return False
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from minigpt.core import disk
 from minigpt.core.errors import UserError, warn
+from minigpt.core.reading import parse_json
 from minigpt.train.integrity import GROWING, LOG, SAMPLES, Digest, Entry, digest_of
 
 TIMING = "timing.jsonl"
@@ -152,7 +153,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """What the lines say that have a step, and losses that are numbers."""
     for line in lines:
         try:
-            values = json.loads(line.decode("utf-8", errors="replace"))
+            values = parse_json(line.decode("utf-8", errors="replace"))
         except (ValueError, RecursionError):
             continue
         numbers = ("step", "loss", "val_loss")

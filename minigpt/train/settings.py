@@ -10,6 +10,7 @@ from typing import Any
 
 from minigpt.blocks.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.blocks.mixed import DTYPES
+from minigpt.core.limits import EXPONENT
 from minigpt.core.settings import at_least, one_of, require
 from minigpt.generate.beam import PENALTIES
 from minigpt.models import GPTConfig
@@ -155,6 +156,10 @@ class SampleConfig:
         require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
         require(0 <= self.min_p <= 1, f"sample.min_p is {self.min_p}; it must be from 0 to 1")
         require(self.repetition_penalty > 0, "sample.repetition_penalty must be above 0")
+        require(
+            abs(self.length_penalty) <= EXPONENT,
+            f"sample.length_penalty is {self.length_penalty}; it must be from -{EXPONENT} to {EXPONENT}",
+        )
         one_of("sample.penalty", self.penalty, PENALTIES)
 
     @property

@@ -78,6 +78,6 @@ def test_mistakes(error):
     assert "gpt2 does not fit on any number of H100s with 512 rows in a step" in too_large
     text = error("plan", "tiny", "--set", "data.tokenizer=char", "--set", "model.vocab_size=0")
     assert "how many tokens a char tokenizer has depends on the text" in text
-    assert "model.layers is 9999999; a plan" in error("plan", "gpt2", "--set", "model.layers=9999999")
+    assert "model.layers is 9999999; it must be at most 10000" in error("plan", "gpt2", "--set", "model.layers=9999999")
     assert "unknown setting 'model.layer'" in error("plan", "gpt2", "--set", "model.layer=3")
-    assert "cannot read the configuration" in error("plan", "none.toml")
+    assert "there is no file none.toml" in error("plan", "none.toml")

@@ -21,6 +21,23 @@ def test_pieces_are_the_text_again(tmp_path, monkeypatch):
         assert "".join(text.read_pieces(files)) == whole + whole
 
 
+def test_a_folder_below_that_may_not_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.txt").write_text("text")
+    (tmp_path / "closed").mkdir()
+    assert text.resolve_sources([str(tmp_path)]) == [tmp_path / "open" / "a.txt"]
+    scan = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # who tests may be allowed everything
+    with pytest.raises(UserError, match=r"cannot read .*closed: Permission denied"):
+        text.resolve_sources([str(tmp_path)])
+
+
 def test_pieces_end_with_lines(tmp_path, monkeypatch):
     (tmp_path / "a.txt").write_text("first line\nsecond line\nthird")
     monkeypatch.setattr(text, "_PIECE", 4)

@@ -243,12 +243,73 @@ def test_damaged_maps_are_one_sentence():
 
 
 def test_a_pattern_that_takes_for_ever_is_stopped(monkeypatch):
-    monkeypatch.setattr(patterns, "SECONDS", 0.02)
+    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.02)
     tokenizer = from_hf(bpe(pre_tokenizer=split({"Regex": "(?:a|a|aa)+$b"})))
     with pytest.raises(UserError, match="takes too long on this text"):
         tokenizer.encode("a" * 60)
     with pytest.raises(UserError, match="takes too long on this text"):
         tokenizers.train("bpe", iter(["a" * 60]), 300, pattern="(?:a|a|aa)+$b")
+
+
+# What tokenizers 0.23.3 (Oniguruma) refuses, and `regex` would read: recursion, other flags, long repetitions.
+OF_REGEX_ALONE = ["(?R)?a", "(a(?1)?)", "(?&x)(?<x>a)", "(?P>x)(?<x>a)", "(?-1)(a)", "(?e)a", "(?b)a", "(?p)a"]
+
+
+@pytest.mark.parametrize("pattern", [*OF_REGEX_ALONE, "a{100001}", "a{0,100001}"])
+def test_what_oniguruma_refuses_is_refused(pattern):
+    with pytest.raises(ValueError, match=r"minigpt does not do|more than 100000 times"):
+        patterns.compile_pattern(pattern)
+
+
+def test_a_brace_that_repeats_nothing_is_a_brace():
+    assert [m.group() for m in patterns.compile_pattern("a{e<=1}").finditer("a ab a{e<=1}")] == ["a{e<=1}"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "parts"),
+    [
+        *[("abc", 3), ("a{3}", 3), ("a{2,}", 3), ("a+", 2), ("a*b?", 2), ("a|b|c", 3), (r"\p{L}{7}", 7)],
+        *[
+            ("(?:ab){4}c", 13),
+            ("((a{9}){9}){9}", 819),
+            ("[a-z+{9}]{5}", 5),
+            ("(?:" * 25 + "a" + ")+" * 25, 3 * 2**25 - 2),
+        ],
+    ],
+)
+def test_repetitions_are_counted_written_out(pattern, parts):
+    """A group counts one beside what is in it."""
+    assert patterns.parts(pattern) == parts
+
+
+def test_a_pattern_that_repeats_too_much_is_not_compiled():
+    for pattern in ("(?:(?:a{60}){60}){60}", "(?:" * 25 + "a" + ")+" * 25):
+        with pytest.raises(ValueError, match="repeats too much"):
+            patterns.compile_pattern(pattern)
+        with pytest.raises(UserError, match="repeats too much"):
+            tokenizers.train("bpe", iter(["a"]), 300, pattern=pattern)
+
+
+def test_many_short_texts_use_up_the_time_together(monkeypatch):
+    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.02)
+    slow = patterns.compile_pattern("(?:a|a|aa)+$b|x")
+    refused = 0
+    for _ in range(40):
+        try:
+            list(patterns.matches(slow, "a" * 16))
+        except UserError:
+            refused += 1
+    assert refused > 20
+
+
+def test_steps_that_each_lengthen_a_text_do_not_fill_the_memory():
+    step = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 3000}
+    for pattern in ({"String": "a"}, {"Regex": "a"}):
+        steps = [{**step, "pattern": pattern}] * 5
+        tokenizer = from_hf(bpe(normalizer={"type": "Sequence", "normalizers": steps}))
+        for encode in (tokenizer.encode, tokenizer.encode_with_offsets):
+            with pytest.raises(UserError, match=r"parts of a text by 3000 characters each|more than"):
+                encode("a a")
 
 
 # What the two libraries read differently, and what tokenizers 0.23.3 makes of it: pattern, text, text with | for a

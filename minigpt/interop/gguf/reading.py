@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import check_shapes, filled
 from minigpt.interop.gguf.header import Header, TensorInfo
 from minigpt.interop.gguf.tables import TABLES
-from minigpt.interop.keys import MOST_LAYERS
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.ops.rope import Rope, RopeScaling, rope_frequencies
@@ -116,7 +116,7 @@ def _llama(s: _Settings) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=_vocab_size(s.header),
         context=s.integer("context_length"),
-        layers=s.integer("block_count", most=MOST_LAYERS),
+        layers=s.integer("block_count", most=LAYERS),
         heads=heads,
         width=width,
         kv_heads=s.integer("attention.head_count_kv", heads),
@@ -149,7 +149,7 @@ def _gpt2(s: _Settings) -> GPTConfig:
     return GPTConfig(
         vocab_size=_vocab_size(s.header),
         context=s.integer("context_length"),
-        layers=s.integer("block_count", most=MOST_LAYERS),
+        layers=s.integer("block_count", most=LAYERS),
         heads=s.integer("attention.head_count"),
         width=s.integer("embedding_length"),
         feed_forward=s.integer("feed_forward_length"),

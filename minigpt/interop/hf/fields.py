@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from minigpt.interop.keys import MOST_LAYERS, Keys
+from minigpt.core.limits import LAYERS
+from minigpt.interop.keys import Keys
 
 
 class Field(NamedTuple):
@@ -34,7 +35,7 @@ def count(ours: str, theirs: str, default: int | None = None, **limits: Any) -> 
 
 
 def depth(ours: str, theirs: str, default: int | None = None) -> Field:
-    return count(ours, theirs, default, most=MOST_LAYERS)
+    return count(ours, theirs, default, most=LAYERS)
 
 
 def number(ours: str, theirs: str, default: float, **limits: Any) -> Field:

@@ -28,6 +28,8 @@ from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.files import make_folder, new_folder, read_text, write_atomically
+from minigpt.core.limits import CONFIGURATION_BYTES
+from minigpt.core.reading import parse_json
 from minigpt.data import storyworld
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.dataset import make_tokenizer, text_files
@@ -171,7 +173,7 @@ def _settings(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} is not a folder that `minigpt scaling` made: it has no {_SETTINGS}")
     try:
-        values = json.loads(read_text(path))
+        values = parse_json(read_text(path, CONFIGURATION_BYTES))
         needed = set(Family._fields) - set(Family._field_defaults)
         if not needed <= set(values) or not all(parse_size(s) for s in values["sizes"]):
             raise ValueError("settings are missing")

@@ -46,11 +46,12 @@ def _table_triples(path: Path, split: str) -> Iterator[tuple[Row, str, str, str 
     first, second = table.column("sentence1"), table.column("sentence2")
     gold = None if split.startswith("test") and "gold_label" not in table.columns else table.column("gold_label")
     counts = _field_counts(table)
+    # In GLUE's files the label is last, also where a row has more annotators than the header.
+    at = -1 if gold == len(table.columns) - 1 else gold
+    last = max(first, second, at or 0)
     for row in table.rows:
-        if len(row.fields) not in counts:
+        if len(row.fields) not in counts or len(row.fields) <= last:
             raise row.error(f"there are {len(row.fields)} fields, but {len(table.columns)} columns")
-        # In GLUE's files the label is last, also where a row has more annotators than the header.
-        at = -1 if gold == len(table.columns) - 1 else gold
         yield row, row.fields[first], row.fields[second], None if at is None else row.fields[at]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.core.errors import UserError
+from minigpt.core.limits import DOCUMENT_BYTES
 from minigpt.tasks.examples import LastWord, Span
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, parse_json
 
@@ -17,11 +18,13 @@ NEARBY = (0, -1, 1, -2, 2)  # some published answers are said to start a charact
 def read_squad(folder: Path, split: str) -> list[Span]:
     """SQuAD 1.1 and 2.0: articles of paragraphs of questions. Also a flat list of questions, each with its context."""
     path = _squad_file(folder, split)
-    text = "\n".join(line for _, line in lines(path))
+    text = "\n".join(line for _, line in lines(path, DOCUMENT_BYTES))
     top = Row(path, 1, ())
     places = _id_lines(text)
     examples = []
     for item in entry(parse_json(text, top), "data", list, top):
+        if not isinstance(item, dict):
+            raise top.error("an item of 'data' is not an object")
         paragraphs = entry(item, "paragraphs", list, top) if "paragraphs" in item else [{**item, "qas": [item]}]
         for paragraph in paragraphs:
             context = entry(paragraph, "context", str, top)

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from minigpt.core.files import read_bytes
+from minigpt.core.limits import DOCUMENT_BYTES
 from minigpt.tasks.files import Row
 
 _SPACES = re.compile("[ \t\r\n]+")  # all that is white space in XML
@@ -50,9 +51,15 @@ def elements(path: Path, name: str) -> list[Element]:
         if inside:
             inside[-1][1].append(text)
 
+    def skipped(entity: str, is_parameter: bool) -> None:
+        raise Row(path, parser.CurrentLineNumber, ()).error(f"the entity &{entity}; stands in another file, or nowhere")
+
+    parser.SkippedEntityHandler = skipped
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
     try:
-        parser.Parse(read_bytes(path), True)
+        parser.Parse(read_bytes(path, DOCUMENT_BYTES), True)
     except expat.ExpatError as error:
         raise Row(path, error.lineno, ()).error(f"this is not XML ({expat.errors.messages[error.code]})") from None
+    except (LookupError, ValueError):
+        raise Row(path, 1, ()).error("its encoding is none that can be read; save it as UTF-8") from None
     return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from minigpt.tokenizers.added import LARGEST_ID, check_utf8, is_id, read_added
+from minigpt.core.limits import TOKEN_ID
+from minigpt.tokenizers.added import check_utf8, is_id, read_added
 from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE
@@ -61,7 +62,7 @@ def _vocab(vocab: dict | list) -> dict[str, int]:
         check_utf8("".join(vocab))
         return vocab
     if not isinstance(vocab, dict) or not vocab or not all(map(is_id, vocab.values())):
-        raise ValueError(f"its vocabulary should map every token to its id, a whole number below {LARGEST_ID}")
+        raise ValueError(f"its vocabulary should map every token to its id, a whole number below {TOKEN_ID}")
     if len(set(vocab.values())) != len(vocab):
         raise ValueError("two of its tokens have the same id")
     check_utf8("".join(vocab))

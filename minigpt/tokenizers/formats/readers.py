@@ -8,6 +8,7 @@ what lies beside it or from the tokens themselves; a guess that the tokens contr
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from pathlib import Path
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
+from minigpt.core.limits import TOKEN_ID, VOCABULARY_BYTES
+from minigpt.core.reading import parse_json
+from minigpt.tokenizers.added import check_utf8, is_id
 from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE, GPT2_ORDER, from_mapped
@@ -25,6 +29,8 @@ from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.patterns import GPT2_PATTERN, contradicting, how_to_name, resolve_pattern
 from minigpt.tokenizers.wordpiece import WordPiece
 
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 def read_json(path: str | Path) -> dict:
     """The JSON object in a file.
@@ -33,8 +39,11 @@ def read_json(path: str | Path) -> dict:
         UserError: the file cannot be read, is not JSON, or holds something else than an object.
     """
     try:
-        data = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
+        text = read_text(path, VOCABULARY_BYTES)
+        data = parse_json(text)
+        if _HALVES.search(text):  # of surrogate pairs, perhaps; tokenizers' own parser refuses them, too
+            check_utf8(json.dumps(data, ensure_ascii=False))
+    except ValueError as error:
         raise UserError(f"{path} is not a tokenizer file, or damaged: it is not valid JSON ({error})") from None
     if not isinstance(data, dict):
         raise UserError(f"{path} is not a tokenizer file: it holds a JSON {type(data).__name__}, not an object")
@@ -44,8 +53,8 @@ def read_json(path: str | Path) -> dict:
 def read_vocab_json(path: str | Path) -> dict[str, int]:
     """encoder.json or vocab.json: one object, token string -> id."""
     data = read_json(path)
-    if not data or not all(type(i) is int and i >= 0 for i in data.values()):
-        raise UserError(f"{path} is not a vocabulary: it should map every token to its id, a number from 0 on")
+    if not data or not all(map(is_id, data.values())):
+        raise UserError(f"{path} is not a vocabulary: it should map every token to its id, a number below {TOKEN_ID}")
     if len(set(data.values())) != len(data):
         raise UserError(f"{path} is damaged: two tokens have the same id")
     return data
@@ -53,7 +62,7 @@ def read_vocab_json(path: str | Path) -> dict[str, int]:
 
 def read_merges(path: str | Path) -> list[tuple[str, str]]:
     """vocab.bpe or merges.txt: a version line (if any), then two strings a line, earliest merge first."""
-    lines = read_text(path).split("\n")
+    lines = read_text(path, VOCABULARY_BYTES).split("\n")
     skip = 1 if lines[0].startswith("#version") else 0
     merges = []
     for number, line in enumerate(lines[skip:], start=skip + 1):
@@ -153,7 +162,7 @@ def read_vocab_txt(path: str | Path, lower: bool | None = None, rule: str = "hf"
             without one, what the tokens show. Capital letters are of a cased model, small letters and no capital ones
             of an uncased one; where there are neither, the model is taken to be uncased, and that is announced.
     """
-    tokens = [line.removesuffix("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+    tokens = [line.removesuffix("\r") for line in read_text(path, VOCABULARY_BYTES).removesuffix("\n").split("\n")]
     vocab = {token: i for i, token in enumerate(tokens)}
     if "[UNK]" not in vocab:
         raise UserError(f"{path} is not a vocabulary of BERT: it lacks the token [UNK]")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes
+from minigpt.core.limits import VOCABULARY_BYTES
 from minigpt.tokenizers.sentencepiece_vocabulary import (
     BPE,
     BYTE,
@@ -33,7 +34,7 @@ def read_model(path: str | Path) -> SentencePieceVocabulary:
     Raises:
         UserError: the file cannot be read, is damaged, or is neither a BPE nor a unigram model.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, VOCABULARY_BYTES)
     try:
         vocabulary, trainer = _parse_model(data)
     except (ValueError, IndexError, struct.error, TypeError, AttributeError, KeyError):
@@ -125,7 +126,7 @@ def read_tokenizer_bin(path: str | Path) -> SentencePieceVocabulary:
     Raises:
         UserError: the file cannot be read or is damaged.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, VOCABULARY_BYTES)
     vocabulary = SentencePieceVocabulary([], [], [], roles={"unk": 0, "bos": 1, "eos": 2})
     try:
         (longest,) = struct.unpack_from("<i", data)

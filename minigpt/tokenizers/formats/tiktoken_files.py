@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes
+from minigpt.core.limits import TOKEN_ID, VOCABULARY_BYTES
 from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.merge import Merges, merge_word
@@ -82,7 +83,7 @@ def read_tiktoken(
     Raises:
         UserError: the file is damaged, or its vocabulary is not one of the published ones and no pattern is named.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, VOCABULARY_BYTES)
     ranks = _parse(data, path)
     known = recognise(ranks, data)
     if pattern is None and known is None:
@@ -117,7 +118,7 @@ def _parse(data: bytes, path: str | Path) -> dict[bytes, int]:
             continue
         token, _, rank = line.partition(b" ")
         try:
-            if not rank.isdigit() or len(rank) > 9:
+            if not rank.isdigit() or len(rank) > 9 or int(rank) >= TOKEN_ID:
                 raise ValueError("not a rank")
             ranks[base64.b64decode(token, validate=True)] = int(rank)
         except (ValueError, binascii.Error):

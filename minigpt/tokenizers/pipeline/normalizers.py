@@ -14,6 +14,8 @@ from typing import Protocol
 
 import regex
 
+from minigpt.core.errors import UserError
+from minigpt.core.limits import GROWN_CHARACTERS, GROWTH
 from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.oniguruma import pieces
 from minigpt.tokenizers.pipeline.stretch import Stretch
@@ -154,15 +156,19 @@ class Replace:
 
     def text(self, text: str) -> str:
         if self.literal:
+            self._check_growth(text, text.count(self.literal))
             return text.replace(self.literal, self.content)
         found = pieces(self.pattern, text)
+        self._check_growth(text, sum(match for *_, match in found))
         return "".join([self.content if match else text[start:end] for start, end, match in found])
 
     def aligned(self, stretch: Stretch) -> Stretch:
         text, old = stretch.text, stretch.spans or []
         parts: list[str] = []
         spans: list[tuple[int, int]] = []
-        for start, end, match in pieces(self.pattern, text):
+        found = pieces(self.pattern, text)
+        self._check_growth(text, sum(match for *_, match in found))
+        for start, end, match in found:
             if not match:
                 parts.append(text[start:end])
                 spans += old[start:end]
@@ -174,6 +180,11 @@ class Replace:
             spans += [span] * len(self.content)
         return Stretch("".join(parts), stretch.start, spans)
 
+    def _check_growth(self, text: str, count: int) -> None:
+        """Before memory is taken: several such steps, each of which makes a text longer, fill any."""
+        if count * len(self.content) > GROWTH * len(text) + GROWN_CHARACTERS:
+            raise UserError(f"the tokenizer replaces {count} parts of a text by {len(self.content)} characters each")
+
 
 @dataclass
 class Sequence:
@@ -182,14 +193,23 @@ class Sequence:
     steps: list[Normalizer] = field(default_factory=list)
 
     def text(self, text: str) -> str:
+        most = GROWTH * len(text) + GROWN_CHARACTERS
         for step in self.steps:
             text = step.text(text)
+            _check_length(text, most)
         return text
 
     def aligned(self, stretch: Stretch) -> Stretch:
+        most = GROWTH * len(stretch.text) + GROWN_CHARACTERS
         for step in self.steps:
             stretch = step.aligned(stretch)
+            _check_length(stretch.text, most)
         return stretch
+
+
+def _check_length(text: str, most: int) -> None:
+    if len(text) > most:
+        raise UserError(f"the tokenizer's normalizer makes a text of more than {most} characters")
 
 
 def normalize(step: Normalizer, stretch: Stretch) -> Stretch:
