@@ -77,6 +77,7 @@ COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "gradcheck": Command(
         "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck"
     ),
+    "check": Command("find the mistake in a hand-written backward pass of your own", "models.check"),
     "plan": Command(
         "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
         "training.plan",

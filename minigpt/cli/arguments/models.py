@@ -1,4 +1,4 @@
-"""The arguments of the commands that use a trained model, and of `gradcheck` and `info`."""
+"""The arguments of the commands that use a trained model, and of `gradcheck`, `check` and `info`."""
 
 from __future__ import annotations
 
@@ -94,3 +94,15 @@ def info(add: Parser) -> None:
     add.example("minigpt info runs/tiny-1 --verify")
     add.value("run_folder", "RUN", "a run's folder, for --verify", nargs="?")
     add.flag("--verify", "read every file of a run, and say what is damaged (exit status 1)")
+
+
+def check(add: Parser) -> None:
+    add.example("minigpt check my_layers.py LayerNorm --hint")
+    add.value("file", "FILE.py", "a Python file that needs NumPy alone; docs/check.md explains")
+    add.value("names", "NAME", "which pairs, functions or models; by default all", nargs="*")
+    add.value("--as", "OPERATION", "what it is, if its name does not say so", dest="claimed")
+    how = add.add_mutually_exclusive_group()
+    how.add_argument("--hint", dest="level", action="store_const", const="hint", help="a hint in place of the name")
+    how.add_argument("--answer", dest="level", action="store_const", const="answer", help="show the right line, too")
+    add.value("--plot", "FILE.png", "draw where gradients are wrong")
+    add.set_defaults(level="name")

@@ -1,0 +1,1 @@
+"""Anybody's backward passes: found, run apart, judged, and their mistakes named."""
