@@ -3,11 +3,15 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "Page", "explain", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` and `Loaded` when they are first asked for: the command line starts, and stops, sooner."""
+    """Import what is first asked for only then: the command line starts, and stops, sooner."""
+    if name in ("Page", "explain"):
+        from minigpt.lab import explain
+
+        return getattr(explain, name)
     if name in __all__:
         from minigpt.interop import loaded
 

@@ -3,7 +3,7 @@
     pytest                      core: what proves the code, in the time that one waits
     pytest --tier slow          and what takes long and proves what a core test already suggests
     pytest --tier full          and what needs more packages: parity with the originals, compiled operations, notebooks,
-                                compiled kernels
+                                compiled kernels, a browser
     pytest --tier exhaustive    and the full products of all options
     pytest -m parity            one kind alone; an -m of one's own is not narrowed further
 
@@ -27,7 +27,7 @@ from hypothesis import is_hypothesis_test, settings
 TIERS = {  # the markers that each one adds to the tier before
     "core": (),
     "slow": ("slow",),
-    "full": ("parity", "numba", "notebooks", "nvrtc"),
+    "full": ("parity", "numba", "notebooks", "nvrtc", "browser"),
     "exhaustive": ("exhaustive",),
 }
 MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
@@ -37,6 +37,7 @@ ADDS = {
     "numba": 'operations compiled by Numba (pip install -e ".[numba]")',
     "notebooks": 'every notebook from top to bottom (pip install -e ".[notebooks]")',
     "nvrtc": "every kernel compiled for every architecture (needs CuPy and its toolkit)",
+    "browser": 'the page of explain in Chromium (pip install -e ".[browser]", apt-get install chromium)',
     "exhaustive": "the full products of all options: hours",
     "gpu": "the same code on a GPU",
 }

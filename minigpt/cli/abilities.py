@@ -43,6 +43,7 @@ def _logged(run: Path, config: RunConfig) -> bool:
 
 
 WRITE = Ability("write", _writes)
+EXPLAIN = Ability("be explained: it predicts tokens", _pretrained)
 CONTINUE = Ability("continue a text", _continues)
 FINE_TUNE = Ability("be fine-tuned: it is pretrained and no more", _pretrained)
 MEASURE = Ability("be measured on the text that it was trained on", _trained_here)

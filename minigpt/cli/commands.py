@@ -82,6 +82,10 @@ COMMANDS: dict[str, Command | Group] = {  # in the order of the help
         "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
         "training.plan",
     ),
+    "explain": Command(
+        "make a page that walks through a model's forward and backward pass on a text, number by number",
+        "models.explain",
+    ),
     "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot"),
     "scaling": Command(
         "train a family of sizes and fit how their loss falls with parameters, tokens and compute", "training.scaling"

@@ -26,14 +26,24 @@ def out_path(text: str) -> Path:
 
 
 def figure_path(text: str, *, force: bool) -> Path:
-    """The path in --out of a picture that is about to be drawn.
+    """The path in --out of a picture that is about to be drawn (see `new_path`)."""
+    return new_path(text, (".png",), "PNG", force=force)
+
+
+def page_path(text: str, *, force: bool) -> Path:
+    """The path in --out of a page that is about to be made (see `new_path`)."""
+    return new_path(text, (".html", ".htm"), "HTML", force=force)
+
+
+def new_path(text: str, endings: tuple[str, ...], what: str, *, force: bool) -> Path:
+    """The path in --out of a file that is about to be written.
 
     Raises:
-        UserError: it does not end in .png, its folder does not exist, or it exists and is not to be replaced.
+        UserError: it has another ending, its folder does not exist, or it exists and is not to be replaced.
     """
     path = out_path(text)
-    if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path} does not end in .png, and PNG is what is written")
+    if path.suffix.lower() not in endings:
+        raise UserError(f"--out {path} does not end in {endings[0]}, and {what} is what is written")
     if path.exists() and not force:
         raise UserError(f"{path} exists; replace it with --force")
     if not path.parent.is_dir():

@@ -106,3 +106,16 @@ def check(add: Parser) -> None:
     how.add_argument("--answer", dest="level", action="store_const", const="answer", help="show the right line, too")
     add.value("--plot", "FILE.png", "draw where gradients are wrong")
     add.set_defaults(level="name")
+
+
+def explain(add: Parser) -> None:
+    add.example('minigpt explain runs/tiny-1 --prompt "Anna was looking for her red ball." --out page.html')
+    add.run_folder()
+    add.value("--prompt", "TEXT", "the text; BERT's may have [MASK]", required=True)
+    add.value("--out", "FILE.html", "the page, one file that needs no other", required=True)
+    target = "what a model with an encoder should write, or what stands at [MASK]; by default what it would say"
+    add.value("--target", "TEXT", target)
+    layers = "of which everything is shown, counted from 1; by default as many as a page has room for"
+    add.count("--layers", layers, nargs="+")
+    add.flag("--replay", "also a slider over all of the run's checkpoints")
+    add.flag("--force", "replace the file in --out if there is one")

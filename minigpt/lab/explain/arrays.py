@@ -1,0 +1,134 @@
+"""What is kept of an array: which axis is which, a part that a page can hold, and the length of all of it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_KEYS = {"k", "v", "dk", "dv", "k_heads", "v_heads"}  # their rows are keys, not queries
+_HEADS = {"q_heads", "k_heads", "v_heads", "dy_heads", "dq", "dk", "dv"}  # their columns are a head's numbers
+_MATRICES = {"weight", "dweight", "table", "dtable"}
+
+
+class Limits(NamedTuple):
+    """How much of an array is kept: of long axes the first numbers, of the vocabulary the tokens that matter here.
+
+    Attributes:
+        features: the most columns of an activation.
+        weights: the most rows and columns of a weight's gradient.
+        vocabulary: how many tokens there are, V.
+        tokens: those that are kept, in the order of their ids.
+    """
+
+    features: int
+    weights: int
+    vocabulary: int
+    tokens: tuple[int, ...]
+
+
+class Snapshot(NamedTuple):
+    """An array as it was at one moment.
+
+    Attributes:
+        axes: what each axis counts: "head", "query", "key", "token", "feature", "in", "vocabulary".
+        shape: of all of it, without the batch's axis of 1.
+        data: float32, the part that is kept.
+        kept: for each axis the indices of the part, None where it is whole.
+        norm: the root of the sum of squares of all of it, over its finite entries.
+    """
+
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    data: np.ndarray
+    kept: tuple[list[int] | None, ...]
+    norm: float
+
+
+def snapshot(operation: str, name: str, x: np.ndarray, limits: Limits, *, output: bool = False) -> Snapshot:
+    """Keep a part of an array of an operation ("attention", "linear", …).
+
+    Args:
+        name: what the code calls it.
+        output: whether an axis as long as the vocabulary counts the vocabulary.
+    """
+    x, axes = _arranged(operation, name, x)
+    if output:
+        axes = tuple("vocabulary" if n == limits.vocabulary else a for a, n in zip(axes, x.shape, strict=True))
+    kept: list[list[int] | None] = []
+    part = x
+    for axis, (kind, length) in enumerate(zip(axes, x.shape, strict=True)):
+        chosen = _chosen(kind, length, name, limits)
+        kept.append(chosen)
+        part = part if chosen is None else np.take(part, chosen, axis=axis)
+    return Snapshot(axes, x.shape, np.array(part, dtype=np.float32), tuple(kept), _norm(x))
+
+
+def _norm(x: np.ndarray) -> float:
+    norm = float(np.linalg.norm(x))
+    return norm if np.isfinite(norm) else float(np.linalg.norm(np.where(np.isfinite(x), x, 0)))
+
+
+def _chosen(kind: str, length: int, name: str, limits: Limits) -> list[int] | None:
+    if kind == "vocabulary":
+        return list(limits.tokens) if len(limits.tokens) < length else None
+    most = limits.weights if name in _MATRICES else limits.features
+    return list(range(most)) if kind in ("in", "feature") and length > most else None
+
+
+def _arranged(operation: str, name: str, x: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Without the batch's axis, heads first; and what each axis counts."""
+    row = "key" if name in _KEYS else "query"
+    if operation in ("attention", "rope"):
+        if x.ndim == 5:  # (1, G, R, T, S) or (1, G, R, T, D)
+            x = x.reshape(-1, *x.shape[3:])
+            return x, ("head", row, "feature" if name in _HEADS else "key")
+        if x.ndim == 4:  # (1, T, H, D)
+            return x[0].swapaxes(0, 1), ("head", row, "feature")
+        if x.ndim == 2:
+            return x, ("query", "key")
+    if name in _MATRICES and x.ndim == 2:
+        return x, ("in", "feature")
+    if x.ndim == 3:  # (1, T, C)
+        return x[0], ("token", "feature")
+    if x.ndim == 2:
+        return x, ("token", "feature") if name != "one_hot" else ("in", "token")
+    if x.ndim == 1:
+        return x, ("token" if operation in ("cross_entropy", "embedding") else "feature",)
+    return x, ("feature",) * x.ndim
+
+
+class Store:
+    """The arrays of a page, each once however often it comes."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self.numbers = 0
+        self._numbers: dict[tuple[Any, ...], int] = {}
+
+    def add(self, s: Snapshot) -> int:
+        """The number of an array in `entries`."""
+        data = s.data.tobytes()
+        key = (s.axes, s.shape, data)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.entries)
+            entry = {"axes": s.axes, "shape": s.shape, "norm": _digits(s.norm), "data": _base64(data)}
+            if any(k is not None for k in s.kept):
+                entry["kept"] = s.kept
+            self.entries.append(entry)
+            self.numbers += s.data.size
+        return self._numbers[key]
+
+    def plain(self, x: np.ndarray, *axes: str) -> int:
+        """Add a whole array whose axes are known."""
+        x = np.asarray(x)
+        return self.add(Snapshot(axes, x.shape, np.array(x, dtype=np.float32), (None,) * x.ndim, _norm(x)))
+
+
+def _digits(x: float) -> float:
+    return float(f"{x:.6g}")
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,64 @@
+"""One file of our plain modules: styles, scripts and data put into the page, which then needs nothing else.
+
+Scripts are modules that import each other by name. In the page each is a function that gives what it exports, those
+that others need first, and an import takes its names out of what such a function gave.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib.resources import files
+from typing import Any
+
+_IMPORT = re.compile(r'^import (\{[^;]*?\}) from "\./([\w-]+)\.js";\n', re.MULTILINE | re.DOTALL)
+_EXPORT = re.compile(r"^export (const|function) (\w+)", re.MULTILINE)
+
+
+def page_file(name: str) -> str:
+    """The text of one of the page's files."""
+    return (files("minigpt.lab.explain") / "page" / name).read_text(encoding="utf-8")
+
+
+def script_order(first: str = "main") -> list[str]:
+    """The names of the scripts, each behind those that it imports."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name not in order:
+            for _, needed in _IMPORT.findall(page_file(f"{name}.js")):
+                visit(needed)
+            order.append(name)
+
+    visit(first)
+    return order
+
+
+def script() -> str:
+    """All scripts as one module."""
+    return "\n".join(_as_function(name, page_file(f"{name}.js")) for name in script_order())
+
+
+def _as_function(name: str, text: str) -> str:
+    exports = ", ".join(exported for _, exported in _EXPORT.findall(text))
+    text = _EXPORT.sub(r"\1 \2", _IMPORT.sub(r"const \1 = $\2;\n", text))
+    return f"const ${name} = (() => {{\n{text}\nreturn {{ {exports} }};\n}})();\n"
+
+
+def bundle(data: dict[str, Any], still: str = "") -> str:
+    """The whole page.
+
+    Args:
+        still: what stands in it for readers without scripts, as HTML.
+    """
+    title = html.escape(f"{data['model']['name'] or data['model']['family']}: {data['prompt']}")
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    parts = {
+        "title": title,
+        "style": page_file("style.css"),
+        "still": still,
+        "data": text.replace("<", "\\u003c"),  # a text may hold "</script>"
+        "script": script(),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page_file("index.html"))

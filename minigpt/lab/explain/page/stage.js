@@ -1,0 +1,157 @@
+// The view of the steps: the model's road, the arrays of one step, its code, and the bar to walk with.
+
+import { el, digits, prose, quoted, word } from "./dom.js";
+import { array, layerName, matrix, page } from "./data.js";
+import { chooseRow, current, goTo, state } from "./state.js";
+import { heat, rest } from "./heat.js";
+import { headPicker, tokenPicker } from "./pickers.js";
+import { codePanel, keyLines, showLit } from "./code.js";
+import { drawMap, partners } from "./map.js";
+import { lossTable, textTable } from "./tables.js";
+import { nudgeLine } from "./nudge.js";
+
+const turning = page.steps.findIndex((step) => step.phase === "backward");
+const readout = document.getElementById("readout");
+let parts = null;
+let told = 0; // the step that was last read out
+let playing = 0;
+
+export function drawSteps(main) {
+  if (!parts) parts = build();
+  if (parts.view.parentElement !== main) main.replaceChildren(parts.view);
+  const step = current();
+  parts.view.dataset.phase = step.phase;
+  drawMap(parts.road);
+  drawStage(step);
+  parts.slider.value = String(state.step);
+  parts.slider.setAttribute("aria-valuetext", `step ${state.step + 1}: ${step.phase}, ${step.title}`);
+  if (state.step !== told) readout.textContent = `Step ${state.step + 1} of ${page.steps.length}: ${step.phase}, ${step.title}`;
+  told = state.step;
+  parts.count.textContent = `${state.step + 1} of ${page.steps.length}`;
+  parts.back.toggleAttribute("disabled", state.step === 0);
+  parts.on.toggleAttribute("disabled", state.step === page.steps.length - 1);
+}
+
+function build() {
+  const road = el("aside", { class: "aside" });
+  const stage = el("article", { id: "stage", tabindex: "-1" });
+  const button = (text, label, click) => el("button", { type: "button", "aria-label": label, title: label, click }, text);
+  const slider = el("input", {
+    type: "range", min: "0", max: String(page.steps.length - 1), "aria-label": "Step",
+    input: (event) => goTo(Number(event.target.value)),
+  });
+  const back = button("◀", "One step back (left arrow)", () => goTo(state.step - 1));
+  const on = button("▶", "One step on (right arrow)", () => goTo(state.step + 1));
+  const play = button("Play", "Walk by itself", togglePlay);
+  const count = el("output", { class: "count" });
+  const bar = el("div", { class: "bar", role: "group", "aria-label": "Walk through the steps" },
+    button("Start", "To the first step (Home)", () => goTo(0)), back, on,
+    button("Loss", "To the loss, where the gradient starts (T)", () => goTo(turning)), play,
+    el("div", { class: "track" }, slider, el("span", {
+      class: "ends", "aria-hidden": "true",
+      style: `--turn:${((100 * (turning - 0.5)) / (page.steps.length - 1)).toFixed(2)}%`,
+    },
+      el("b", {}, "forward"), el("b", {}, "backward"))), count);
+  return { view: el("div", { class: "steps" }, road, stage, bar), road, stage, slider, count, back, on, play };
+}
+
+function togglePlay() {
+  if (playing) {
+    clearInterval(playing);
+    playing = 0;
+  } else {
+    playing = setInterval(() => {
+      if (state.step >= page.steps.length - 1 || state.view !== "steps") togglePlay();
+      else goTo(state.step + 1);
+    }, 1200);
+  }
+  parts.play.textContent = playing ? "Pause" : "Play";
+}
+
+function drawStage(step) {
+  const call = step.call === null ? null : page.calls[step.call];
+  const lists = call ? { rows: call.rows, keys: call.keys } : { rows: Object.keys(page.lists)[0] };
+  const where = [step.phase === "forward" ? "Forward" : "Backward", layerName(step.place), step.place];
+  const attention = step.family === "attention" || step.family === "rope" || step.place.endsWith("qkv");
+  const pictures = el("div", { class: "pictures" });
+  const inspected = el("div", { class: "pictures inspected" });
+  parts.stage.replaceChildren(
+    el("p", { class: "where" }, where.filter(Boolean).map((text, n) => (n === 2 || text === step.place
+      ? el("code", {}, text) : el("span", {}, text)))),
+    el("h2", {}, step.title),
+    el("p", { class: "say" }, prose(step.say)),
+    keyLines(step, partners(state.step)),
+    el("div", { class: "choices" }, tokenPicker(lists.rows, "Token"), attention ? headPicker() : null),
+    pictures, inspected);
+  fill(pictures, step, lists);
+  if (step.shows.length) parts.stage.append(legend());
+  const looks = answer(step, lists);
+  if (looks) parts.stage.append(looks);
+  const nudge = nudgeLine(step);
+  if (nudge) parts.stage.append(nudge);
+  const code = codePanel(step, (name, number, owner) => {
+    inspected.replaceChildren(heat(number, { name, rows: owner.rows, keys: owner.keys, width: 560 }));
+    inspected.scrollIntoView({ block: "nearest" });
+  });
+  parts.stage.append(el("h3", {}, "The code that computes it"), code);
+  requestAnimationFrame(() => showLit(code)); // the browser lays out once, then places are asked for
+}
+
+function fill(pictures, step, lists) {
+  if (step.family === "text") return pictures.replaceChildren(textTable());
+  const each = step.shows.length > 2 ? 250 : 330;
+  const choose = (name) => (row) => name && chooseRow(name, row);
+  for (const show of step.shows) {
+    const a = array(show.array);
+    const keyRows = a.axes[a.axes.length - 2] === "key";
+    pictures.append(heat(show.array, {
+      name: show.name, sign: show.sign, rows: lists.rows, keys: lists.keys, width: each,
+      divide: divisions(step, a),
+      choose: step.family === "text" || keyRows ? null : choose(lists.rows),
+    }));
+  }
+  rest(pictures);
+  if (step.family === "cross_entropy" && step.phase === "forward") pictures.after(lossTable());
+}
+
+function legend() {
+  const swatch = (kind) => el("span", { class: `swatch ${kind}`, "aria-hidden": "true" });
+  return el("p", { class: "legend" }, swatch("plus"), "above zero ", swatch("minus"), "below ", swatch("zero"), "exactly zero ",
+    swatch("never"), "−∞. Each picture has its own scale, from zero to its largest number. Point at a square for its number, to five digits.");
+}
+
+/** Where q, k and v begin in what one matrix made. */
+function divisions(step, a) {
+  if (!step.place.endsWith("attention.qkv") || a.kept.some(Boolean)) return [];
+  const wide = a.shape[a.shape.length - 1];
+  const own = page.model.heads * page.model.headWidth;
+  if (wide <= own) return [];
+  const shared = (wide - own) / 2;
+  return [{ at: 0, name: "q" }, { at: own, name: "k" }, { at: own + shared, name: "v" }];
+}
+
+/** For the chosen token and head: the numbers of its row in words. */
+function answer(step, lists) {
+  const wanted = { softmax: "probabilities", scores: "scores", mask: "scores", mixture: "probabilities", dscores: "dscores" };
+  const name = wanted[step.part];
+  const show = name && step.shows.find((s) => s.name === name && array(s.array).axes.length === 3);
+  if (!show) return null;
+  const a = array(show.array), m = matrix(a, state.head, page.model.heads);
+  const row = state.row[lists.rows];
+  if (row >= m.rows) return null;
+  const keys = page.lists[lists.keys];
+  const values = [...a.values.slice(m.start + row * m.columns, m.start + (row + 1) * m.columns)];
+  const largest = Math.max(...values.map((x) => (Number.isFinite(x) ? Math.abs(x) : 0))) || 1;
+  const best = values.indexOf(Math.max(...values));
+  const sentence = name === "probabilities"
+    ? [`Head ${state.head + 1} looks from `, el("b", {}, quoted(page.lists[lists.rows][row])), " most at ",
+      el("b", {}, quoted(keys[best])), ` (${digits(values[best], 3)}).`]
+    : [`The row of `, el("b", {}, quoted(page.lists[lists.rows][row])), ` in head ${state.head + 1}:`];
+  const chips = values.map((x, n) => el("li", { class: x < 0 ? "minus" : "", style: `--share:${share(x, largest)}` },
+    el("span", {}, word(keys[n])), el("b", {}, digits(x, 3))));
+  return el("div", { class: "answer", "aria-live": "polite" }, el("p", {}, sentence), el("ol", {}, chips));
+}
+
+function share(x, largest) {
+  return Number.isFinite(x) ? Math.sqrt(Math.abs(x) / largest).toFixed(3) : "0";
+}

@@ -1,0 +1,213 @@
+"""What the page says at each step, in plain English. Names in `code` are the code's own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Words(NamedTuple):
+    title: str
+    say: str
+
+
+_ACTIVATION = Words(
+    "Activation",
+    "Each number is bent by itself: large ones pass, negative ones are held back. Without this bend, two linear layers "
+    "in a row would be no more than one.",
+)
+_ACTIVATION_BACK = Words(
+    "Back through the activation",
+    "Each number's gradient is multiplied by the slope of the curve at that number. Where the curve is flat, nothing "
+    "gets through.",
+)
+
+# By operation and part, then the phase.
+FORWARD: dict[tuple[str, str], Words] = {
+    ("embedding", ""): Words(
+        "Look up each token",
+        "Each token's id picks one row of the table: a list of numbers that training has found for this token. From "
+        "here on the model sees numbers only.",
+    ),
+    ("embedding", "token_types"): Words(
+        "Look up each segment",
+        "BERT reads one or two texts at once. A second table has a row for each of the two, which says to which text "
+        "a token belongs.",
+    ),
+    ("embedding", "gather"): Words(
+        "Pick the hidden places",
+        "Only the places that were hidden are to be predicted, so only their rows go on.",
+    ),
+    ("position", ""): Words(
+        "Add where it stands",
+        "Attention by itself does not see the order of tokens. So the row of each place is added to the token's row: "
+        "now the same word at two places differs.",
+    ),
+    ("norm", ""): Words(
+        "Norm",
+        "Each row is brought to one size, so that the next layer gets numbers it is used to. `normalized` is the row "
+        "before the learned gain.",
+    ),
+    ("linear", ""): Words(
+        "Linear layer",
+        "Each row is multiplied with the weight matrix: every number that comes out is a weighted sum of all numbers "
+        "of the same row. Rows do not see each other here.",
+    ),
+    ("linear", "qkv"): Words(
+        "Query, key and value",
+        "One matrix makes three rows of each token's row. The query says what it looks for, the key what it offers, "
+        "the value what it hands over if it is chosen. Each is cut into heads.",
+    ),
+    ("linear", "q"): Words(
+        "Query",
+        "The text being written asks: one matrix makes a query of each of its rows. Keys and values come from the "
+        "source.",
+    ),
+    ("linear", "kv"): Words(
+        "Key and value of the source",
+        "The encoder's rows answer: one matrix makes a key and a value of each of them.",
+    ),
+    ("linear", "out"): Words(
+        "Bring the heads together",
+        "What all heads found stands side by side in one row. This matrix mixes it into what attention adds to the "
+        "stream.",
+    ),
+    ("linear", "up"): Words(
+        "Feed-forward, up",
+        "The row is multiplied into a wider one. Each of the new numbers is a question put to this token alone.",
+    ),
+    ("linear", "down"): Words(
+        "Feed-forward, down",
+        "The wide row is multiplied back to the stream's width: what the feed-forward layer adds.",
+    ),
+    ("linear", "output"): Words(
+        "Logits: a score for each token",
+        "Each row is compared with every token of the vocabulary. A high score says: this may come here. Shown are the "
+        "tokens that matter for this text.",
+    ),
+    ("rope", ""): Words(
+        "Turn queries and keys by their place",
+        "Pairs of numbers are turned like the hand of a clock, the further the later the token stands. The score of a "
+        "query and a key then depends on how far apart they are.",
+    ),
+    ("attention", "scores"): Words(
+        "Scores: each query meets each key",
+        "The score of a query and a key is their product, summed over the head's numbers, times `scale` = 1/√D. A high "
+        "score says: this key answers this query.",
+    ),
+    ("attention", "mask"): Words(
+        "Mask: who may look where",
+        "A score that the mask does not allow becomes −∞. A model that writes from left to right must not look at what "
+        "comes later.",
+    ),
+    ("attention", "softmax"): Words(
+        "Softmax: scores become shares",
+        "Each row of scores becomes shares that are positive and sum to 1. A score of −∞ becomes exactly 0: that token "
+        "is not looked at.",
+    ),
+    ("attention", "mixture"): Words(
+        "Mixture of values",
+        "Each query takes its share of every value it looks at, and adds them up. This is the only place where tokens "
+        "learn of each other.",
+    ),
+    ("activation", ""): _ACTIVATION,
+    ("tanh", ""): _ACTIVATION,
+    ("add", "sum"): Words(
+        "Residual sum",
+        "What the sub-layer found, `y`, is added to the stream, `x`. The stream keeps all that was there before.",
+    ),
+    ("cross_entropy", ""): Words(
+        "Probabilities and loss",
+        "A softmax over the vocabulary turns scores into probabilities. A place costs −log of the probability of the "
+        "token that really came: 0 if the model was certain, much if it was surprised. The loss is the mean.",
+    ),
+}
+
+BACKWARD: dict[tuple[str, str], Words] = {
+    ("embedding", ""): Words(
+        "Into the table",
+        "The gradient reaches the rows of the table. A token that stands at several places gets the sum of their "
+        "gradients. Here the road ends: training will move these numbers against it.",
+    ),
+    ("embedding", "gather"): Words(
+        "Back to the hidden places",
+        "Only the hidden places were predicted, so only their rows receive a gradient; all others get 0.",
+    ),
+    ("position", ""): Words(
+        "Into the positions",
+        "It was a sum, so the gradient goes on unchanged to the token and, a copy of it, to the row of each place.",
+    ),
+    ("norm", ""): Words(
+        "Back through the norm",
+        "The gradient is divided by the row's size. What would only move the whole row, or stretch it, is taken out, "
+        "because the norm undoes such moves.",
+    ),
+    ("linear", ""): Words(
+        "Back through the linear layer",
+        "Backwards the same matrix is used on its side: `dx` is `dy` times `weight` transposed. The gradient of the "
+        "weight, `dweight`, is what came in times what comes back, summed over all tokens.",
+    ),
+    ("linear", "output"): Words(
+        "Back from the logits",
+        "Each token's error goes back along its own row of the output matrix, and the rows are pulled towards what "
+        "should have been said.",
+    ),
+    ("rope", ""): Words(
+        "Turn the gradient back",
+        "A turn is undone by turning the other way; the gradient is turned back by the same angles.",
+    ),
+    ("attention", "dv"): Words(
+        "Gradient of the values",
+        "A value was used by every query that looked at it. It receives their gradients, each in the share that was "
+        "looked: `dv` is `weights` transposed times `dy_heads`.",
+    ),
+    ("attention", "dprobabilities"): Words(
+        "Gradient of the shares",
+        "Would it help to look there more? The gradient that comes back at a query, times the value of a key, says how "
+        "the loss would move with that share.",
+    ),
+    ("attention", "dscores"): Words(
+        "Back through the softmax",
+        "Shares sum to 1, so one can only grow while others shrink: the row's mean is taken off, and all is multiplied "
+        "by the share itself. Where the mask forbids, the share is 0, and 0 times anything is 0: that is why the "
+        "masked half of `dscores` is exactly zero.",
+    ),
+    ("attention", "dq"): Words(
+        "Gradient of the queries",
+        "A query met every key, so it receives every key, each as much as its score should move: `dq` is `dscores` "
+        "times `k_heads`.",
+    ),
+    ("attention", "dk"): Words(
+        "Gradient of the keys",
+        "A key met every query that was allowed to look at it, so it sums over them: `dk` is `dscores` transposed "
+        "times `q_heads`.",
+    ),
+    ("activation", ""): _ACTIVATION_BACK,
+    ("tanh", ""): _ACTIVATION_BACK,
+    ("add", "split"): Words(
+        "At a residual sum the gradient splits",
+        "A sum hands its gradient on to both summands, unchanged: the same numbers flow along the stream and into the "
+        "sub-layer. Nothing is computed. This open road is why deep models can be trained.",
+    ),
+    ("add", "join"): Words(
+        "The two roads meet",
+        "Forward, the stream was used twice: it went on, and it went into the sub-layer. Backward, what comes from "
+        "both is added: `x` along the stream, `y` through the sub-layer.",
+    ),
+    ("cross_entropy", ""): Words(
+        "Here the gradient starts",
+        "The gradient of a place's scores is what the model said minus what was true: probabilities, with 1 taken off "
+        "at the right token, divided by the number of places. Right and certain: almost nothing to learn.",
+    ),
+}
+
+TOKENS = Words(
+    "The text becomes tokens",
+    "A tokenizer cuts the text into pieces that it knows and gives each its number, the id. The model's work is to say "
+    "at each place which token comes there.",
+)
+
+
+def words(operation: str, part: str, *, backward: bool) -> Words:
+    """The words for a step."""
+    table = BACKWARD if backward else FORWARD
+    return table.get((operation, part)) or table[operation, ""]

@@ -1,0 +1,318 @@
+"""The page in a browser: from a file, without a network, with a mouse, with keys, on a telephone, in the dark."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+import minigpt
+from minigpt import ops
+from minigpt.blocks.run import Run
+from minigpt.interop.loaded import Loaded
+from minigpt.lab.explain import explain
+from minigpt.lab.explain.batches import make_row
+from minigpt.models import BART, GPT, BARTConfig, GPTConfig, Llama, LlamaConfig, Transformer, TransformerConfig
+from minigpt.tokenizers import ByteTokenizer
+
+from ...notebooks.sources import FOLDER
+
+pytestmark = pytest.mark.browser
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+CHECKPOINTS = FOLDER.parent / "data" / "checkpoints"
+PROMPT = "One sunny morning, Anna was looking for her red ball. She asked Tom, and he looked"
+
+
+def fresh(model):
+    return Loaded(model, model.init(1), ByteTokenizer(), None)
+
+
+SMALL = {"vocab_size": 256, "context": 24, "width": 16, "heads": 2}
+PAIR = SMALL | {"encoder_layers": 1, "decoder_layers": 2}
+FAMILIES = {  # a model, its prompt and what it should write
+    "tiny": lambda: (minigpt.load(CHECKPOINTS / "tiny"), PROMPT, None),
+    "bert": lambda: (minigpt.load(CHECKPOINTS / "bert-tiny"), "The dog saw [MASK] in the garden.", None),
+    "gpt": lambda: (fresh(GPT(GPTConfig(**SMALL, norm="post", window=3))), "a small text", None),
+    "llama": lambda: (fresh(Llama(LlamaConfig(**SMALL, kv_heads=1, feed_forward=20))), "a small text", None),
+    "bart": lambda: (fresh(BART(BARTConfig(**PAIR))), "a small text", "some txt"),
+    "transformer": lambda: (fresh(Transformer(TransformerConfig(**PAIR))), "a small text", "some txt"),
+}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Each family's page as a file, made when it is first asked for."""
+    folder, kept = tmp_path_factory.mktemp("pages"), {}
+
+    def of(name):
+        if name not in kept:
+            loaded, prompt, target = FAMILIES[name]()
+            page = explain(loaded, prompt, target=target, name=name)
+            kept[name] = page.save(folder / f"{name}.html"), page, (loaded, prompt, target)
+        return kept[name]
+
+    return of
+
+
+@pytest.fixture
+def visit(chromium, made):
+    """Open a family's page, with the network off; a word in the console or a request is a failure."""
+    contexts, problems = [], []
+
+    def open_page(name, **options):
+        context = chromium.new_context(offline=True, **({"viewport": {"width": 1360, "height": 900}} | options))
+        contexts.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
+        tab.goto(made(name)[0].as_uri())
+        assert tab.evaluate("document.documentElement.dataset.ready") == "yes"
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def go(tab, step):
+    tab.evaluate(
+        "n => { const s = document.querySelector('.track input'); s.value = n; s.dispatchEvent(new Event('input')); }",
+        step,
+    )
+
+
+def step_of(tab):
+    return int(tab.evaluate("document.documentElement.dataset.step"))
+
+
+def find(page, **wanted):
+    return next(n for n, step in enumerate(page.data["steps"]) if all(step[k] == v for k, v in wanted.items()))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_stepping_all_the_way_visits_every_step(name, visit, made):
+    tab, page = visit(name), made(name)[1]
+    for direction, key in (("on", "ArrowRight"), ("back", "ArrowLeft")):
+        seen = [step_of(tab)]
+        while True:
+            tab.keyboard.press(key)
+            if step_of(tab) == seen[-1]:
+                break
+            seen.append(step_of(tab))
+            assert tab.inner_text("#stage h2") == page.data["steps"][seen[-1]]["title"]
+            assert tab.locator(".road [aria-current=step]").count() == 1
+        assert seen == list(range(len(page.data["steps"])))[:: 1 if direction == "on" else -1]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_random_numbers_are_those_of_the_operations(name, visit, made):
+    """Point at squares of results of forward and backward calls; the tip has what `ops` gave, to five digits."""
+    tab, (_, page, (loaded, prompt, target)) = visit(name), made(name)
+    results = results_of(loaded, make_row(loaded, prompt, target).batch)
+    assert len(results) == len(page.data["calls"])
+    steps = [n for n, s in enumerate(page.data["steps"]) if shown(s) is not None and usable(page, s)]
+    draw = np.random.default_rng(7)
+    for n in draw.choice(steps, 5, replace=False):
+        step = page.data["steps"][n]
+        go(tab, int(n))
+        box = tab.locator(f".pictures figure[data-name='{shown(step)}'] canvas").first
+        box.scroll_into_view_if_needed()
+        wide, high = box.evaluate("c => [c.width, c.height]")
+        row, column = int(draw.integers(high)), int(draw.integers(wide))
+        area = box.bounding_box()
+        tab.mouse.move(
+            area["x"] + (column + 0.5) * area["width"] / wide, area["y"] + (row + 0.5) * area["height"] / high
+        )
+        number = tab.inner_text("#tip b").replace("−", "-").replace("∞", "inf")
+        wanted = np.asarray(results[step["call"]]).reshape(-1, results[step["call"]].shape[-1])[row, column]
+        assert float(number) == float(f"{wanted:.5g}"), (step["place"], row, column)
+
+
+def results_of(loaded, batch):
+    """What each call of an operation gives, in order, from a table that only listens."""
+    found = []
+
+    def listening(function):
+        def call(*arguments, **options):
+            result = function(*arguments, **options)
+            y = result[0] if isinstance(result, tuple) else result
+            found.append(np.array(np.nan if y is None else y))
+            return result
+
+        return call
+
+    table = {name: getattr(ops, name) for name in ops.__all__}
+    names = [n for n in table if (n.endswith(("_forward", "_backward")) and "dropout" not in n) or n == "add"]
+    table |= {name: listening(table[name]) for name in names}
+    table["ACTIVATIONS"] = {n: (listening(f), listening(b)) for n, (f, b) in ops.ACTIVATIONS.items()}
+    run = Run(ops=type("Table", (), {name: staticmethod(x) if callable(x) else x for name, x in table.items()})())
+    _, cache = loaded.model.forward(loaded.params, batch, run)
+    loaded.model.backward(loaded.params, loaded.params.zeros_like(), cache, run)
+    return found
+
+
+def shown(step):
+    """The name under which a step shows its call's result."""
+    names = [show["name"] for show in step["shows"]]
+    return next((name for name in ("x + y", "dx", "y") if name in names and not step["place"].endswith("split")), None)
+
+
+def usable(page, step):
+    """Whole rows of features: no heads, and nothing of the vocabulary's columns."""
+    array = page.data["arrays"][next(s["array"] for s in step["shows"] if s["name"] == shown(step))]
+    result = step["shows"][-1]["name"] == shown(step) or shown(step) == "dx"
+    return array["axes"] == ["token", "feature"] or (tuple(array["axes"]) == ("token", "feature") and result)
+
+
+def test_pointing_and_heads(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    go(tab, find(page, part="softmax", place="blocks.2.attention.attention"))
+    tab.click("[aria-label='head 2']")
+    row = page.data["lists"]["tokens"].index(" he")
+    tab.click(f".tokens [aria-label^='token {row}:']")
+    said = tab.inner_text(".answer p")
+    p = attention(page, 2)[1]
+    best = page.data["lists"]["tokens"][int(p[row].argmax())]
+    assert said.startswith("Head 2 looks from “␣he” most at") and f"“{best.replace(' ', '␣')}”" in said
+    tab.click("#tab-heads")  # the same answer at a glance
+    assert best.replace(" ", "␣") in tab.inner_text("[data-place='blocks.2.attention.attention'][data-head='1'] .looks")
+    tab.click("[data-place='blocks.2.attention.attention'][data-head='1'] .looks")
+    assert step_of(tab) == find(page, part="softmax", place="blocks.2.attention.attention")
+
+
+def attention(page, layer):
+    import base64
+
+    entry = page.data["arrays"][page.data["heads"][layer]["array"]]
+    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(entry["shape"])
+
+
+def test_the_page_answers_a_newcomer_s_questions(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    go(tab, find(page, part="dscores"))
+    assert "the masked half of dscores is exactly zero" in " ".join(tab.inner_text(".say").split())
+    go(tab, find(page, part="dk"))
+    assert "dk = xp.matmul(dscores.swapaxes(-1, -2), q_heads)" in tab.inner_text(".keyline .own")
+    assert "minigpt/ops/attention.py:" in tab.inner_text(".keyline .own")
+    lit = tab.locator(".column.backward .line.lit .source").all_inner_texts()
+    assert any(text.startswith("dk = xp.matmul(dscores") for text in lit)
+    go(tab, find(page, place="blocks.1.mlp.split"))
+    assert "hands its gradient on to both summands, unchanged" in " ".join(tab.inner_text(".say").split())
+    assert "No line computes this" in tab.inner_text(".column.backward")
+    go(tab, find(page, place="blocks.1.mlp.join"))
+    assert "return x + y" in tab.inner_text(".column.backward") and "nothing is computed" in tab.inner_text(
+        ".column.forward"
+    )
+
+
+def test_every_line_s_array_can_be_looked_at(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    go(tab, find(page, place="blocks.0.norm1"))
+    tab.click(".column.forward .chip:has-text('variance')")
+    assert tab.inner_text(".inspected figcaption b") == "variance"
+
+
+def test_keys_and_roles(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    turn = next(n for n, s in enumerate(page.data["steps"]) if s["phase"] == "backward")
+    for key, step in (("End", len(page.data["steps"]) - 1), ("Home", 0), ("t", turn)):
+        tab.keyboard.press(key)
+        assert step_of(tab) == step
+    tab.keyboard.press("v")
+    assert tab.get_attribute("#tab-heads", "aria-selected") == "true"
+    go_to = find(page, part="scores")
+    tab.click("#tab-steps")
+    go(tab, go_to)
+    tab.keyboard.press("3")
+    assert tab.get_attribute("[aria-label='head 3']", "aria-checked") == "true"
+    tab.focus("[aria-label='head 3']")
+    tab.keyboard.press("ArrowRight")  # within the group, and the focus goes along
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "head 4" and step_of(tab) == go_to
+    tab.keyboard.press("ArrowLeft")
+    tab.focus(".pictures figure canvas")
+    tab.keyboard.press("ArrowRight")
+    assert step_of(tab) == go_to  # an arrow in a picture reads a number, and does not step
+    assert tab.inner_text("#readout").startswith("q_heads: head 3, query 0")
+    unnamed = tab.evaluate(
+        "[...document.querySelectorAll('button, input, select, canvas')].filter(e => !(e.getAttribute('aria-label') || "
+        "e.textContent.trim() || e.closest('label'))).length"
+    )
+    assert unnamed == 0
+    assert tab.locator("h1").count() == 1 and tab.locator("main[role=tabpanel]").count() == 1
+
+
+def test_dark_and_light(visit):
+    tab = visit("tiny", color_scheme="dark")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 20, 23)"
+    tab.keyboard.press("d")
+    assert tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(251, 250, 247)"
+
+
+@pytest.mark.parametrize("name", ["tiny", "bart", "llama"])
+def test_every_view_fits_a_telephone(name, visit):
+    tab = visit(name, viewport={"width": 390, "height": 844}, reduced_motion="reduce")
+    for view in tab.locator("#tabs [role=tab]").all():
+        view.click()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, view.inner_text()
+        assert tab.inner_text("main h2")
+    tab.click("#tab-steps")
+    tab.click("[aria-label^='One step on']")
+    assert step_of(tab) == 1
+
+
+def test_a_nudge_moves_the_loss_as_it_said(visit):
+    tab = visit("tiny")
+    tab.click("#tab-nudge")
+    facts = dict(
+        zip(tab.locator(".facts dt").all_inner_texts(), tab.locator(".facts dd").all_inner_texts(), strict=True)
+    )
+    said, truly = (
+        float(facts[k].replace("−", "-")) for k in ("the gradient says the loss moves by", "it truly moves by")
+    )
+    assert said == pytest.approx(truly, rel=0.02)
+
+
+def test_without_scripts_there_is_a_still_picture(visit, made, chromium):
+    context = chromium.new_context(java_script_enabled=False, offline=True)
+    tab = context.new_page()
+    tab.goto(made("gpt")[0].as_uri())
+    assert tab.locator("noscript img, img[alt='Where each head looks']").count() == 1
+    context.close()
+
+
+def test_in_a_notebook_s_frame(chromium, made):
+    page = made("gpt")[1]
+    context = chromium.new_context(offline=True)
+    tab = context.new_page()
+    tab.set_content(page._repr_mimebundle_()["text/html"])
+    frame = tab.frame_locator("iframe")
+    assert frame.locator("#stage h2").inner_text() == "The text becomes tokens"
+    frame.locator("[aria-label^='One step on']").click()
+    assert frame.locator("#stage h2").inner_text() == "Look up each token"
+    context.close()
+
+
+def test_a_page_is_small_and_a_step_quick(visit, made):
+    tab, (path, page, _) = visit("tiny"), made("tiny")
+    assert path.stat().st_size <= 5_000_000
+    times = []
+    for n in range(len(page.data["steps"])):
+        go(tab, n)
+        times.append(float(tab.evaluate("document.documentElement.dataset.milliseconds")))
+    paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    print(f"script per step: median {np.median(times):.1f} ms, worst {max(times):.1f} ms; first paint {paint:.0f} ms")
+    assert np.median(times) < 100  # a machine that is busy is no reason to fail; the number is in the report
