@@ -79,20 +79,21 @@ def test_a_closed_terminal_ends_training_after_the_step(monkeypatch, capsys):
     """Twice, and with a kill besides, as some systems do; nothing is written to it any more."""
     let_go = []
     monkeypatch.setattr(train_command, "_let_go_of_terminal", lambda: let_go.append(1))
-    with train_command.stop_on_signals() as should_stop:
-        assert not should_stop()
-        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
-            os.kill(os.getpid(), number)
-        assert should_stop() and len(let_go) == 2
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
     try:
+        with train_command.stop_on_signals() as should_stop:
+            assert not should_stop()
+            for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            assert should_stop() and len(let_go) == 2
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with train_command.stop_on_signals() as should_stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not should_stop()
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGHUP, usual)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such devices")
