@@ -44,6 +44,8 @@ _BACKWARD: dict[tuple[str, str], Sequence[Show]] = {
     ("add", "join"): [("x", ""), ("y", "+"), ("result", "→")],
     ("cross_entropy", ""): [("probabilities", ""), ("result", "→")],
 }
+_WRITTEN = ("dweight", "dgain", "dtable")  # given to be added to: shown as they are afterwards
+_FIRST = ("exponentials",)  # which is overwritten by what is made of it
 _PARTS = {
     "attention_forward": ("scores", "mask", "softmax", "mixture"),
     "attention_backward": ("dv", "dprobabilities", "dscores", "dq", "dk"),
@@ -198,10 +200,16 @@ class Stations:
         return shown
 
     def _find(self, record: Record, name: str, part: str) -> Any:
-        """An array by its name: the last that a statement of this part, or of one before it, made of it."""
+        """An array by its name: what it was given as, or the last that a statement of this part, or of one before it,
+        made of it.
+        """
         if name == "result":
             return record.result[0] if record.result else None
-        if name in record.inputs and not (name == "y" and record.call.name.endswith("_forward")):
+        if (
+            name in record.inputs
+            and name not in _WRITTEN
+            and not (name == "y" and record.call.name.endswith("_forward"))
+        ):
             return record.inputs[name]
         parts = _PARTS.get(record.call.name, ())
         reach = parts[: parts.index(part) + 1] if part in parts else ()
@@ -212,6 +220,8 @@ class Stations:
             text = self._text[m.function][m.line]
             if not reach or part_of(m, text) in reach[: -1 if self._before(name, part) else None]:
                 found = m.kept
+                if name in _FIRST:
+                    break
         return found
 
     @staticmethod

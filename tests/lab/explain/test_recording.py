@@ -162,6 +162,37 @@ def test_the_gradient_at_a_residual_sum_is_that_of_both_summands(recorded):
     assert np.array_equal(down.inputs["dy"].data, join.result[0].data)  # what came down the stream
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
+def test_gradients_of_parameters_are_shown_as_they_are_afterwards(recorded, name):
+    """Not as the zeros that they are given as, to be added to."""
+    _, _, recording = recorded(name)
+    store = Store()
+    steps = Stations(recording, store, lambda place: ("tokens", "tokens")).steps()
+    seen = 0
+    for step in (s for s in steps if s["phase"] == "backward" and s["place"].startswith("blocks.")):
+        for show in step["shows"]:
+            ending = {"dweight": ".weight", "dgain": ".gain"}.get(show["name"])
+            if ending:
+                expected = np.linalg.norm(recording.grads[step["place"] + ending])
+                assert store.entries[show["array"]]["norm"] == pytest.approx(float(expected), rel=1e-5)
+                seen += 1
+    assert seen == 12  # four matrices and two norms in each of two layers
+
+
+def test_exponentials_are_shown_before_they_are_divided(recorded):
+    _, _, recording = recorded("gpt2")
+    (loss,) = [r for r in recording.forward if r.call.name == "cross_entropy_forward"]
+    store = Store()
+    (step,) = [
+        s
+        for s in Stations(recording, store, lambda place: ("tokens", "tokens")).steps()
+        if s["call"] is not None and s["place"] == "loss" and s["phase"] == "forward"
+    ]
+    shown = next(show for show in step["shows"] if show["name"] == "exponentials")
+    first = next(m for m in loss.made if m.name == "exponentials")
+    assert store.entries[shown["array"]]["norm"] == pytest.approx(first.kept.norm, rel=1e-5)
+
+
 def test_every_operation_of_a_model_that_predicts_tokens_has_its_words():
     apart = {"dropout", "softmax", "squared_error"}  # off; inside of others; only heads for tasks have it
     parts = {"attention": {"forward": ("scores", "mask"), "backward": ("dscores", "dk")}}

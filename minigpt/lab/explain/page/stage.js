@@ -80,7 +80,7 @@ function drawStage(step) {
       ? el("code", {}, text) : el("span", {}, text)))),
     el("h2", {}, step.title),
     el("p", { class: "say" }, prose(step.say)),
-    keyLines(step, partners(state.step)),
+    keyLines(step, partners(state.step)) ?? "",
     el("div", { class: "choices" }, tokenPicker(lists.rows, "Token"), attention ? headPicker() : null),
     pictures, inspected);
   fill(pictures, step, lists);
