@@ -19,6 +19,7 @@ def small(monkeypatch):
     monkeypatch.setattr(results, "_DRAWS", 3)
 
 
+@pytest.mark.slow("tests/lab/scaling: families, fits and figures; test_mistakes: the command's arguments")
 def test_a_text_of_ones_own_with_a_fitted_floor(small, tmp_path, text_file, capsys):
     out = tmp_path / "family"
     arguments = ("--sizes", "1x8", "1x12", "1x16", "1x24", "--data", text_file, "--tokens", "2k", "--context", "32")

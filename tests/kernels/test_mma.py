@@ -140,6 +140,7 @@ def test_no_rows_and_no_keys():
         assert not y.any() and not any(g.any() for g in gradients)
 
 
+@pytest.mark.slow("test_each_number_type_in_every_thread_order: gradients that are aligned")
 def test_a_gradient_that_is_not_aligned_is_copied():
     case = {"dtype": "float16", "d": 16, "shape": "cross", "mask": "padded", "dropout": 0.3, "fused": True}
     (q, k, v, dy), settings = draw(case)
