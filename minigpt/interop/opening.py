@@ -77,13 +77,7 @@ def open_model(
         beside = path.with_name("tokenizer.bin")
         found = tokenizers.load(beside) if tokenizer and beside.exists() else None
     else:
-        if not path.exists():
-            raise UserError(f"there is no {path}")
-        raise UserError(
-            f"{path} is no model that minigpt reads: neither a run, nor a Hugging Face folder ({reading.CONFIG} and "
-            "safetensors), a GGUF file, a model of llama2.c (.bin) or GPT's released arrays "
-            f"({gpt_arrays.SHAPES}, params_0.npy, …)"
-        )
+        raise _no_model(path)
     config = RunConfig(
         family=model.family,
         model=model.config,
@@ -92,3 +86,13 @@ def open_model(
         train=TrainConfig(dtype=str(params.flat.dtype), workers=available_cores()),
     )
     return Opened(model, params, found, config, ids, settings)
+
+
+def _no_model(path: Path) -> UserError:
+    if not path.exists():
+        return UserError(f"there is no {path}")
+    return UserError(
+        f"{path} is no model that minigpt reads: neither a run, nor a Hugging Face folder ({reading.CONFIG} and "
+        "safetensors), a GGUF file, a model of llama2.c (.bin) or GPT's released arrays "
+        f"({gpt_arrays.SHAPES}, params_0.npy, …)"
+    )

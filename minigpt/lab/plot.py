@@ -170,19 +170,25 @@ def training_figure(run: Path, baseline: float | None = None) -> Figure:
     top.set_ylabel("loss (nats per token)")
     top.set_title(run.resolve().name)
     top.legend(frameon=False)
-    bottom.plot(x, [line.get("lr", math.nan) for line in steps], color=_QUIET)
-    bottom.set_ylabel("learning rate", color=_QUIET)
-    bottom.set_xlabel("step")
-    norms = bottom.twinx()
+    _draw_rate_and_norm(bottom, steps)
+    for axes in (top, bottom):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw_rate_and_norm(axes: Any, steps: Sequence[dict[str, Any]]) -> None:
+    """The learning rate and, on an axis of its own, the gradient's norm."""
+    x = [line["step"] for line in steps]
+    axes.plot(x, [line.get("lr", math.nan) for line in steps], color=_QUIET)
+    axes.set_ylabel("learning rate", color=_QUIET)
+    axes.set_xlabel("step")
+    norms = axes.twinx()
     sizes = [line.get("grad_norm", math.nan) for line in steps]
     norms.plot(x, sizes, color=_TRAIN, alpha=0.5, linewidth=0.8)
     norms.set_ylabel("gradient norm", color=_TRAIN)
     if any(size > 0 for size in sizes):  # a text of one letter leaves nothing to learn
         norms.set_yscale("log")
-    for axes in (top, bottom):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 _RUNS = ("#2a6f97", "#d1495b", "#edae49", "#66a182", "#2e4057", "#8d99ae")  # apart for colour-blind readers too

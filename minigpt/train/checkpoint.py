@@ -74,9 +74,7 @@ def save_checkpoint(
     host = Parameters(params.specs, backend.to_host(params.flat))
     moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)} if optimizer else None
     if not all(np.isfinite(x).all() for x in (host.flat, *(moments or {}).values())):
-        good = checkpoint_paths(run)
-        stays = f"; the last good checkpoint is {good[-1]}" if good else ""
-        raise UserError(f"the weights are no longer finite after step {step}{stays}; try a lower schedule.peak")
+        raise _not_finite(run, step)
     state = {"step": step, "updates": optimizer.updates if optimizer else 0, "numpy": np.__version__, **state}
     try:
         disk.remove_tree(unfinished)
@@ -95,6 +93,12 @@ def save_checkpoint(
     old = outdated([p for p in checkpoint_paths(run) if p.name != f"step-{best}"], keep, powers=powers)
     _remove(old)
     return final
+
+
+def _not_finite(run: Path, step: int) -> UserError:
+    good = checkpoint_paths(run)
+    stays = f"; the last good checkpoint is {good[-1]}" if good else ""
+    return UserError(f"the weights are no longer finite after step {step}{stays}; try a lower schedule.peak")
 
 
 def _fill(

@@ -48,11 +48,7 @@ def write_model(
         beside = Path(folder) / path.name
         writer = GGUFWriter(beside, architecture)
         writer.add_file_type(1 if dtype == "float16" else 0)
-        writer.add_context_length(c.context)
-        writer.add_embedding_length(c.width)
-        writer.add_block_count(c.layers)
-        writer.add_feed_forward_length(c.feed_forward)
-        writer.add_head_count(c.heads)
+        _write_shape(writer, c)
         rows = TABLES[architecture](c)
         tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
         for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
@@ -74,6 +70,15 @@ def write_model(
         writer.close()
         with beside.open("rb") as file:
             write_new(path, iter(partial(file.read, 1 << 20), b""))
+
+
+def _write_shape(writer: Any, c: Any) -> None:
+    """What both architectures have."""
+    writer.add_context_length(c.context)
+    writer.add_embedding_length(c.width)
+    writer.add_block_count(c.layers)
+    writer.add_feed_forward_length(c.feed_forward)
+    writer.add_head_count(c.heads)
 
 
 def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:

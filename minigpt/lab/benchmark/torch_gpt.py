@@ -49,10 +49,7 @@ def torch_model(shape: Shape) -> Any:
             self.positions = nn.Embedding(shape.context, shape.width)
             self.blocks = nn.ModuleList(Block() for _ in range(shape.layers))
             self.norm = nn.LayerNorm(shape.width)
-            for name, parameter in self.named_parameters():
-                if parameter.dim() > 1:
-                    scale = 1 / math.sqrt(2 * shape.layers) if name.endswith(("out.weight", "down.weight")) else 1.0
-                    nn.init.normal_(parameter, std=0.02 * scale)
+            _draw_weights(self, shape.layers)
 
         def forward(self, ids: Any, targets: Any) -> Any:
             x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
@@ -62,6 +59,14 @@ def torch_model(shape: Shape) -> Any:
             return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     return Model()
+
+
+def _draw_weights(model: Any, layers: int) -> None:
+    """GPT-2's initial weights."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            scale = 1 / math.sqrt(2 * layers) if name.endswith(("out.weight", "down.weight")) else 1.0
+            parameter.data.normal_(std=0.02 * scale)
 
 
 def torch_step(shape: Shape, threads: int, compiled: bool) -> Callable[[], object]:
