@@ -39,13 +39,14 @@ FORWARD: dict[tuple[str, str], Words] = {
     ),
     ("position", ""): Words(
         "Add where it stands",
-        "Attention by itself does not see the order of tokens. So the row of each place is added to the token's row: "
-        "now the same word at two places differs.",
+        "Attention by itself does not see the order of tokens. So each place, first, second and so on, has a row of "
+        "its own in a second table, and it is added to the token's row. Now the same word differs from place to "
+        "place.",
     ),
     ("norm", ""): Words(
         "Norm",
-        "Each row is brought to one size, so that the next layer gets numbers it is used to. `normalized` is the row "
-        "before the learned gain.",
+        "Each row is brought to the same size, so that the next layer gets numbers of a size that it is used to: that "
+        "is `normalized`. Then each column is multiplied by a learned number, its gain: that is `y`.",
     ),
     ("linear", ""): Words(
         "Linear layer",
@@ -73,7 +74,8 @@ FORWARD: dict[tuple[str, str], Words] = {
     ),
     ("linear", "up"): Words(
         "Feed-forward, up",
-        "The row is multiplied into a wider one. Each of the new numbers is a question put to this token alone.",
+        "The row is multiplied into a wider one. Each of the new numbers is a weighted sum of the row: how much of one "
+        "pattern it holds.",
     ),
     ("linear", "down"): Words(
         "Feed-forward, down",
@@ -92,7 +94,7 @@ FORWARD: dict[tuple[str, str], Words] = {
     ("attention", "scores"): Words(
         "Scores: each query meets each key",
         "The score of a query and a key is their product, summed over the head's numbers, times `scale` = 1/√D. A high "
-        "score says: this key answers this query.",
+        "score says: this key offers what this query looks for.",
     ),
     ("attention", "mask"): Words(
         "Mask: who may look where",
@@ -113,12 +115,14 @@ FORWARD: dict[tuple[str, str], Words] = {
     ("tanh", ""): _ACTIVATION,
     ("add", "sum"): Words(
         "Residual sum",
-        "What the sub-layer found, `y`, is added to the stream, `x`. The stream keeps all that was there before.",
+        "The stream is the row that runs through all layers, `x`. What attention or the feed-forward layer found, "
+        "`y`, is added to it. The stream keeps all that was there before.",
     ),
     ("cross_entropy", ""): Words(
         "Probabilities and loss",
         "A softmax over the vocabulary turns scores into probabilities. A place costs −log of the probability of the "
-        "token that really came: 0 if the model was certain, much if it was surprised. The loss is the mean.",
+        "token that really came next: 0 if the model was certain of it, much if it was surprised. The loss is the mean "
+        "over the places, in nats: 0.69 nats is one yes-or-no question.",
     ),
 }
 
@@ -126,7 +130,8 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ("embedding", ""): Words(
         "Into the table",
         "The gradient reaches the rows of the table. A token that stands at several places gets the sum of their "
-        "gradients. Here the road ends: training will move these numbers against it.",
+        "gradients. Here the road ends. Training then moves these numbers a little the other way, so that the loss "
+        "falls.",
     ),
     ("embedding", "gather"): Words(
         "Back to the hidden places",
@@ -134,17 +139,17 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("position", ""): Words(
         "Into the positions",
-        "It was a sum, so the gradient goes on unchanged to the token and, a copy of it, to the row of each place.",
+        "Forward it was a sum. So the same gradient goes to both: to the token's row and to the row of its place.",
     ),
     ("norm", ""): Words(
         "Back through the norm",
-        "The gradient is divided by the row's size. What would only move the whole row, or stretch it, is taken out, "
-        "because the norm undoes such moves.",
+        "The gradient is divided by the row's size. Adding one number to the whole row, or making the row longer, "
+        "changes nothing behind a norm. So the parts of the gradient that point that way are taken off.",
     ),
     ("linear", ""): Words(
         "Back through the linear layer",
-        "Backwards the same matrix is used on its side: `dx` is `dy` times `weight` transposed. The gradient of the "
-        "weight, `dweight`, is what came in times what comes back, summed over all tokens.",
+        "`dx` is `dy` times the same matrix, transposed: its rows have become columns. The gradient of the weight, "
+        "`dweight`, is what came in, `x`, times what comes back, `dy`, summed over all tokens.",
     ),
     ("linear", "output"): Words(
         "Back from the logits",
@@ -157,8 +162,8 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("attention", "dv"): Words(
         "Gradient of the values",
-        "A value was used by every query that looked at it. It receives their gradients, each in the share that was "
-        "looked: `dv` is `weights` transposed times `dy_heads`.",
+        "A value was used by every query that looked at it. It receives their gradients, each times the share with "
+        "which the query looked: `dv` is `weights` transposed times `dy_heads`.",
     ),
     ("attention", "dprobabilities"): Words(
         "Gradient of the shares",
@@ -167,14 +172,14 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("attention", "dscores"): Words(
         "Back through the softmax",
-        "Shares sum to 1, so one can only grow while others shrink: the row's mean is taken off, and all is multiplied "
-        "by the share itself. Where the mask forbids, the share is 0, and 0 times anything is 0: that is why the "
-        "masked half of `dscores` is exactly zero.",
+        "Shares sum to 1, so one can only grow while others shrink: from each row its mean, weighted by the shares, "
+        "is taken off, and all is multiplied by the share itself. Where the mask forbids, the share is 0, and 0 times "
+        "anything is 0: that is why the masked half of `dscores` is exactly zero.",
     ),
     ("attention", "dq"): Words(
         "Gradient of the queries",
-        "A query met every key, so it receives every key, each as much as its score should move: `dq` is `dscores` "
-        "times `k_heads`.",
+        "A query met every key that it was allowed to look at, so it sums over them: `dq` is `dscores`, times `scale` "
+        "as the scores were, times `k_heads`.",
     ),
     ("attention", "dk"): Words(
         "Gradient of the keys",
@@ -184,26 +189,27 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ("activation", ""): _ACTIVATION_BACK,
     ("tanh", ""): _ACTIVATION_BACK,
     ("add", "split"): Words(
-        "At a residual sum the gradient splits",
+        "At a residual sum the gradient goes both ways",
         "A sum hands its gradient on to both summands, unchanged: the same numbers flow along the stream and into the "
         "sub-layer. Nothing is computed. This open road is why deep models can be trained.",
     ),
     ("add", "join"): Words(
         "The two roads meet",
-        "Forward, the stream was used twice: it went on, and it went into the sub-layer. Backward, what comes from "
-        "both is added: `x` along the stream, `y` through the sub-layer.",
+        "Forward, the stream was used twice: it went on, and it went into the sub-layer. Backward, the two gradients "
+        "are added: the one that came along the stream, here called `x`, and the one through the sub-layer, `y`.",
     ),
     ("cross_entropy", ""): Words(
         "Here the gradient starts",
-        "The gradient of a place's scores is what the model said minus what was true: probabilities, with 1 taken off "
-        "at the right token, divided by the number of places. Right and certain: almost nothing to learn.",
+        "The gradient of a place's logits is what the model said minus what was true: its probabilities, with 1 taken "
+        "off at the right token, divided by the number of places. Where the model was certain and right, that is "
+        "almost 0. The last place has no next token, so it gets none.",
     ),
 }
 
 TOKENS = Words(
     "The text becomes tokens",
     "A tokenizer cuts the text into pieces that it knows and gives each its number, the id. The model's work is to say "
-    "at each place which token comes there.",
+    "at each place which token comes next. `␣` stands for a space.",
 )
 
 
