@@ -32,6 +32,7 @@ TIERS = {  # the markers that each one adds to the tier before
 }
 MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
 ADDS = {
+    "needs": "what this machine lacks: bubblewrap, or the rights of root",
     "slow": "what takes long and a core test already suggests",
     "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
     "numba": 'operations compiled by Numba (pip install -e ".[numba]")',
@@ -91,20 +92,22 @@ class Tiers:
                         f"{item.nodeid}: a slow mark takes one sentence, the faster test it follows"
                     )
         items.sort(key=rank)
+        self._leave_out([item for item in items if lacks(item)], items, "needs")
         if self.config.option.markexpr:
             return
         wanted, tiers = set(), list(TIERS)
         for tier in tiers[: tiers.index(self.config.option.tier) + 1]:
             wanted.update(TIERS[tier])
-        kept, out = [], []
-        for item in items:
-            other = [m for m in MARKERS if m not in wanted and item.get_closest_marker(m)]
-            for marker in other[-1:]:  # the rarest tells what it takes to run it
-                self.left_out[marker] = self.left_out.get(marker, 0) + 1
-            (out if other else kept).append(item)
+        for marker in MARKERS[::-1]:  # the rarest tells what it takes to run it
+            if marker not in wanted:
+                self._leave_out([item for item in items if item.get_closest_marker(marker)], items, marker)
+
+    def _leave_out(self, out: list[pytest.Item], items: list[pytest.Item], why: str) -> None:
+        """Take tests out of what is run, and count them."""
         if out:
             self.config.hook.pytest_deselected(items=out)
-            items[:] = kept
+            items[:] = [item for item in items if item not in set(out)]
+            self.left_out[why] = len(out)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         passed = terminalreporter.stats.get("passed", [])
@@ -121,6 +124,11 @@ class Tiers:
                 write(f"  {marker:<12} {count} tests: {ADDS[marker]}")
         speed = f"products of 512 on one thread: {product_speed():.0f} GFLOP/s"
         write(f"{cpu_seconds():.0f} CPU seconds, all processes; {speed}")
+
+
+def lacks(item: pytest.Item) -> bool:
+    """Whether the machine lacks what a test needs: `@pytest.mark.needs(condition, "what it is")`."""
+    return not all(mark.args[0] for mark in item.iter_markers("needs"))
 
 
 def rank(item: pytest.Item) -> int:

@@ -172,7 +172,7 @@ def can_unshare() -> bool:
 
 
 @pytest.mark.slow("test_scratch_folders_are_nobody_elses, test_two_processes_cannot_train_one_run: the same without")
-@pytest.mark.skipif(not can_unshare(), reason="needs the right to make a PID namespace")
+@pytest.mark.needs(can_unshare(), "the right to make a PID namespace")
 def test_two_containers_on_one_volume(made, run, tmp_path):
     """In both the command has the same number. One of them trains a run; two new runs get names of their own."""
     shell = "exec {python} -m minigpt {line}"
@@ -209,7 +209,7 @@ OBEYS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root, fo
 
 
 @pytest.mark.slow("test_calls_that_fail_are_one_sentence_and_the_run_goes_on: the same without such a folder")
-@pytest.mark.skipif(not shutil.which("setpriv") or os.geteuid() != 0, reason="root may do everything, and needs this")
+@pytest.mark.needs(shutil.which("setpriv") and os.geteuid() == 0, "to be root, and setpriv to be less")
 def test_folders_without_permission(made, run, tmp_path):
     """A home, a cache, a run or a place for temporary files that may not be written to."""
     closed = tmp_path / "closed"

@@ -112,7 +112,7 @@ def running(mark):
 
 
 @pytest.mark.slow("test_no_attack_gets_a_good_verdict_or_stays: the same inside bubblewrap")
-@pytest.mark.skipif(not sandbox.protects_files(), reason="bubblewrap is not installed, or not allowed here")
+@pytest.mark.needs(sandbox.protects_files(), "bubblewrap")
 def test_inside_bubblewrap_no_file_is_seen(tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("secret", encoding="utf-8")
