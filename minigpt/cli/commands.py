@@ -62,6 +62,15 @@ BENCH = Group(
         "attention": Command("time attention kernel by kernel", "benchmarks.attention"),
     },
 )
+EXERCISES = Group(
+    "give the notebooks' exercises to students, and grade what comes back (docs/teaching.md)",
+    ("minigpt exercises release course 05-attention", "minigpt exercises grade submitted --out points.csv"),
+    {
+        "list": Command("list the exercises with their points", "exercises.listed", "exercises.run_list"),
+        "release": Command("write the notebooks for students", "exercises.release", "exercises.run_release"),
+        "grade": Command("judge students' answers, each in a locked process", "exercises.grade", "exercises.run_grade"),
+    },
+)
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "train": Command("train a model and print samples of what it writes", "training.train"),
     "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune"),
@@ -78,6 +87,7 @@ COMMANDS: dict[str, Command | Group] = {  # in the order of the help
         "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck"
     ),
     "check": Command("find the mistake in a hand-written backward pass of your own", "models.check"),
+    "exercises": EXERCISES,
     "plan": Command(
         "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
         "training.plan",

@@ -16,7 +16,7 @@ import numpy as np
 
 from minigpt.blocks.run import Run
 from minigpt.core.params import Parameters
-from minigpt.lab.exercises import check_exercise
+from minigpt.lab.exercises import check_exercise, hint
 
 __all__ = [
     "DIRECTION_BOUND",
@@ -28,6 +28,7 @@ __all__ = [
     "check_exercise",
     "check_gradient",
     "check_gradients",
+    "hint",
     "numeric_directional",
     "numeric_gradient",
     "random_direction",

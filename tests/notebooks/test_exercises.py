@@ -73,7 +73,7 @@ def squared(x, total):
     return x * x
 
 
-FUNCTION = checks.function(doubled, inputs, mistakes=[checks.Mistake(squared, "That is the square.")])
+FUNCTION = checks.Function(doubled, inputs, mistakes=[checks.Mistake(squared, "That is the square.")])
 
 
 def said(check, answer):
@@ -119,7 +119,7 @@ def test_a_function_that_only_adds_into_its_argument():
     def add(total, x):
         total += x
 
-    check = checks.function(add, lambda rng: [(np.zeros(2), rng.standard_normal(2))])
+    check = checks.Function(add, lambda rng: [(np.zeros(2), rng.standard_normal(2))])
     check(add)
     with pytest.raises(checks.NotAnswered):
         check(lambda total, x: None)
@@ -146,7 +146,7 @@ def test_a_function_that_raises_is_shown_with_what_it_was_given():
 
 
 def test_what_is_said_about_a_value_does_not_give_it_away():
-    check = checks.value(lambda: 2.5, mistakes=[checks.Mistake(5.0, "Half of it.")])
+    check = checks.Value(lambda: 2.5, mistakes=[checks.Mistake(5.0, "Half of it.")])
     check(2.5)
     check(np.float32(2.5))
     assert said(check, 5.0) == "the answer is 5, which is too large. Half of it."
@@ -154,10 +154,10 @@ def test_what_is_said_about_a_value_does_not_give_it_away():
     assert said(check, float("nan")) == "the answer is nan, which is not a number."
     assert said(check, "2.5") == "the answer is a str, but it must be a number."
     assert said(check, [2.5]) == "the answer has shape (1,), but it must have shape ()."
-    text = checks.value(lambda: "heads")
+    text = checks.Value(lambda: "heads")
     text("heads")
     assert said(text, "tails") == "the answer is 'tails', which is not right."
-    several = checks.value(lambda: [[1, 2], "a"])
+    several = checks.Value(lambda: [[1, 2], "a"])
     several(([1, 2], "a"))
     assert said(several, [[1, 3], "a"]) == ("item 2 of item 1 of the answer is 3, which is too large.")
     assert said(several, [[1, 2]]) == "the answer has 1 items, but not so many."
@@ -166,7 +166,7 @@ def test_what_is_said_about_a_value_does_not_give_it_away():
 
 def test_in_a_notebook_only_the_message_is_shown():
     with pytest.raises(WrongAnswer) as error:
-        checks.value(lambda: 1)(2)
+        checks.Value(lambda: 1)(2)
     assert error.value._render_traceback_() == ["WrongAnswer: the answer is 2, which is too large."]
     (lines,) = WrongAnswer(30 * "word ")._render_traceback_()
     assert max(map(len, lines.split("\n"))) <= 96

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ import numpy as np
 from minigpt.core.errors import UserError
 
 HERE = Path(__file__).parent
+CHECKING = tuple(HERE / name for name in ("child.py", "child_model.py", "child_places.py"))
 _LARGEST = 64 * 2**20  # bytes of an answer
 _TEXT = 8 * 2**20
 
@@ -55,7 +56,11 @@ def protects_files() -> bool:
 
 
 def run_job(
-    source: str, job: Mapping[str, Any], arrays: Mapping[str, np.ndarray], limits: Limits | None = None
+    source: str,
+    job: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    limits: Limits | None = None,
+    programs: Sequence[Path] = CHECKING,
 ) -> Answer:
     """Run the learner's source in a process of its own.
 
@@ -63,16 +68,17 @@ def run_job(
         source: the text of the file.
         job: what to call, as `child.py` reads it.
         arrays: by the names that the job uses.
+        programs: the files that run beside it; the first one is started.
     Raises:
         UserError: this system cannot limit a process.
     """
     if os.name != "posix":
-        raise UserError("minigpt check needs Linux or macOS, where a process can be limited: on Windows, use WSL")
+        raise UserError("checking needs Linux or macOS, where a process can be limited: on Windows, use WSL")
     limits = limits or Limits()
     folder = Path(tempfile.mkdtemp(prefix="minigpt-check-"))
     try:
-        _fill(folder, source, job, arrays)
-        status = _run(folder, limits)
+        _fill(folder, source, job, arrays, programs)
+        status = _run(folder, limits, programs[0].name)
         printed = _text(folder / "printed.txt", 4000)
         failure = _failure(status, limits)
         try:
@@ -96,12 +102,14 @@ def _failure(status: int, limits: Limits) -> str | None:
     return None
 
 
-def _fill(folder: Path, source: str, job: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def _fill(
+    folder: Path, source: str, job: Mapping[str, Any], arrays: Mapping[str, np.ndarray], programs: Sequence[Path]
+) -> None:
     for name in ("lib", "out"):
         (folder / name).mkdir()
     (folder / "learner.py").write_text(source, encoding="utf-8")
-    for name in ("child.py", "child_model.py", "child_places.py"):
-        shutil.copyfile(HERE / name, folder / name)
+    for program in programs:
+        shutil.copyfile(program, folder / program.name)
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     np.savez(folder / "in.npz", **{name: np.asarray(x) for name, x in arrays.items()})
     for package in _numpy_folders():
@@ -115,9 +123,9 @@ def _numpy_folders() -> list[Path]:
     return [package, beside] if beside.is_dir() else [package]
 
 
-def _run(folder: Path, limits: Limits) -> int:
+def _run(folder: Path, limits: Limits, program: str) -> int:
     python = os.path.realpath(getattr(sys, "_base_executable", sys.executable) or sys.executable)
-    child = [python, "-I", "-S", "-B", str(folder / "child.py"), str(folder)]
+    child = [python, "-I", "-S", "-B", str(folder / program), str(folder)]
     told = json.dumps(limits._asdict() | {"file": _LARGEST})
     command = [python, "-I", "-S", str(HERE / "guard.py"), told, *_inside(folder, python), *child]
     quiet = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -178,8 +186,8 @@ def _inside(folder: Path, python: str) -> list[str]:
     return [*words, "--bind", str(folder), str(folder), "--chdir", str(folder)]
 
 
-def _open_plain(path: Path, largest: int) -> Any:
-    """Open what the process has written, if it is a plain file of a fair size: no link, no pipe.
+def open_plain(path: Path, largest: int) -> Any:
+    """Open what somebody else has written, if it is a plain file of a fair size: no link, no pipe.
 
     Raises:
         OSError: it is not.
@@ -193,7 +201,7 @@ def _open_plain(path: Path, largest: int) -> Any:
 
 
 def _text(path: Path, most: int) -> str:
-    with contextlib.suppress(FileNotFoundError), _open_plain(path, _LARGEST) as file:
+    with contextlib.suppress(FileNotFoundError), open_plain(path, _LARGEST) as file:
         return file.read(most).decode("utf-8", errors="replace")
     return ""
 
@@ -204,7 +212,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         OSError, ValueError: it is no such file.
     """
-    with _open_plain(path, _LARGEST) as file:
+    with open_plain(path, _LARGEST) as file:
         try:
             with zipfile.ZipFile(file) as stored:
                 return {info.filename.removesuffix(".npy"): _array(stored, info) for info in stored.infolist()}

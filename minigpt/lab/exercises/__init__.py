@@ -13,11 +13,15 @@ from typing import Any
 
 from minigpt.core.errors import UserError
 from minigpt.lab.exercises.checks import Exercise, NotAnswered, WrongAnswer, fold
+from minigpt.lab.exercises.texts import TEXTS
 
-__all__ = ["Exercise", "WrongAnswer", "check_exercise", "exercise_names", "find_exercise"]
+__all__ = ["Exercise", "WrongAnswer", "check_exercise", "exercise_names", "find_exercise", "hint"]
 
 
-def check_exercise(name: str, answer: Any) -> None:
+_ASKED: dict[str, int] = {}  # how often a hint was asked for
+
+
+def check_exercise(name: str, answer: Any, graded: bool = False) -> None:
     """Print whether the answer to an exercise is right.
 
     An exercise that nobody has answered yet (None, `...`, or a function that returns one of them) is no error: its hint
@@ -25,21 +29,40 @@ def check_exercise(name: str, answer: Any) -> None:
 
     Args:
         name: such as "03-objective/1".
+        graded: in a course: hints are given by `hint` alone, and what is not answered is not right.
     Raises:
         WrongAnswer: it is not right; the message says what is wrong.
         UserError: there is no such exercise.
     """
     exercise = find_exercise(name)
+    more = f'hint("{name}") gives a hint.' if graded else f"Hint: {exercise.hint}"
     try:
         if answer is None or answer is ...:
             raise NotAnswered
         exercise.check(answer)
     except NotAnswered:
-        print(fold(f"{name} is not answered yet. Hint: {exercise.hint}"))
+        said = f"{name} is not answered yet. {more}"
+        if graded:
+            raise WrongAnswer(said) from None
+        print(fold(said))
     except WrongAnswer as error:
-        raise WrongAnswer(f"{name} is not right yet: {error} Hint: {exercise.hint}") from None
+        raise WrongAnswer(f"{name} is not right yet: {error} {more}") from None
     else:
         print(f"{name} is right.")
+
+
+def hint(name: str) -> None:
+    """Print a hint for an exercise: a nudge the first time that it is asked for, then one that says more.
+
+    Raises:
+        UserError: there is no such exercise.
+    """
+    exercise = find_exercise(name)
+    _ASKED[name] = _ASKED.get(name, 0) + 1
+    if _ASKED[name] == 1:
+        print(fold(f'{TEXTS[name].nudge} (hint("{name}") again says more.)'))
+    else:
+        print(fold(exercise.hint))
 
 
 def find_exercise(name: str) -> Exercise:

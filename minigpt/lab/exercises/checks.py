@@ -23,7 +23,15 @@ def fold(text: str) -> str:
 
 
 class WrongAnswer(AssertionError):
-    """An answer is wrong; the message says what is wrong about it."""
+    """An answer is wrong; the message says what is wrong about it.
+
+    Attributes:
+        mistakes: the sentences of the well-known mistakes that it is; they end the message.
+    """
+
+    def __init__(self, problem: str, mistakes: Sequence[str] = ()):
+        super().__init__(" ".join([problem, *mistakes]))
+        self.mistakes = tuple(mistakes)
 
     def _render_traceback_(self) -> list[str]:
         """Show the message alone in a notebook, not the way into the check."""
@@ -34,13 +42,6 @@ class NotAnswered(Exception):
     """Nothing stands where the answer should."""
 
 
-class Exercise(NamedTuple):
-    """A hint, and a check that raises WrongAnswer or NotAnswered, or returns if the answer is right."""
-
-    hint: str
-    check: Callable[[Any], None]
-
-
 class Mistake(NamedTuple):
     """A well-known wrong answer (a function like the reference, or a value), and the sentence that it deserves."""
 
@@ -48,66 +49,97 @@ class Mistake(NamedTuple):
     says: str
 
 
-def function(
-    reference: Callable,
-    inputs: Callable[[np.random.Generator], Iterable[tuple]],
-    *,
-    mistakes: Sequence[Mistake] = (),
-    bound: float | None = None,
-) -> Callable[[Any], None]:
-    """A check of a function, which must do what `reference` does with each of `inputs`.
+Inputs = Callable[[np.random.Generator], Iterable[tuple]]
+
+
+class Function(NamedTuple):
+    """A check of a function, which must do what `reference` does with each of its inputs.
 
     Its result is compared, and so are its arguments afterwards: what the reference leaves alone must stay as it is,
     and what the reference adds into must hold the same.
 
-    Args:
+    Attributes:
         reference: a function of the library, or made of them; its arguments' names appear in messages.
         inputs: from a random generator to tuples of arguments, the smallest first: other shapes, other dtypes.
         mistakes: compared with a wrong result, on the same arguments.
         bound: how far a result may be off; by default what its dtype allows.
+        drawn: more inputs for grading, where those of `inputs` are the same whatever the generator is.
+        before: looks at the answer itself before it is called, and raises WrongAnswer.
     """
 
-    def check(answer: Any) -> None:
+    reference: Callable
+    inputs: Inputs
+    mistakes: Sequence[Mistake] = ()
+    bound: float | None = None
+    drawn: Inputs | None = None
+    before: Callable[[Any], None] | None = None
+
+    def __call__(self, answer: Any) -> None:
         if not callable(answer):
             raise WrongAnswer(f"the answer must be a function, not {_kind(answer)}.")
-        for arguments in inputs(np.random.default_rng(2024)):
-            wanted, after = _called(reference, arguments)
-            got, changed = _called(answer, arguments, note=True)
-            if _is_nothing(got) and not _is_nothing(wanted):
-                raise NotAnswered
-            if _is_nothing(wanted) and _same(changed, arguments, bound):
-                raise NotAnswered  # what it should add into, it left alone
-            problem = None if _is_nothing(wanted) else difference(got, wanted, "the result", bound)
-            if problem is None:
-                problem = _changed_wrongly(changed, after, arguments, reference, bound)
-            if problem is not None:
-                said = [m.says for m in mistakes if _is_mistake(m, arguments, got, changed, wanted, bound)]
-                raise WrongAnswer(" ".join([f"with {_about(reference, arguments)}, {problem}.", *said]))
+        if self.before is not None:
+            self.before(answer)
+        for arguments in self.inputs(np.random.default_rng(2024)):
+            self.judge(arguments, *_called(answer, arguments, note=True))
 
-    return check
+    def cases(self, seed: int) -> list[tuple]:
+        """Inputs drawn with a seed, for grading."""
+        rng = np.random.default_rng(seed)
+        return [*self.inputs(rng), *(() if self.drawn is None else self.drawn(rng))]
+
+    def judge(self, arguments: tuple, got: Any, changed: tuple) -> None:
+        """Compare a result, and the arguments as the call left them.
+
+        Raises:
+            NotAnswered, WrongAnswer: see there.
+        """
+        wanted, after = _called(self.reference, arguments)
+        if _is_nothing(got) and not _is_nothing(wanted):
+            raise NotAnswered
+        if _is_nothing(wanted) and _same(changed, arguments, self.bound):
+            raise NotAnswered  # what it should add into, it left alone
+        problem = None if _is_nothing(wanted) else difference(got, wanted, "the result", self.bound)
+        if problem is None:
+            problem = _changed_wrongly(changed, after, arguments, self.reference, self.bound)
+        if problem is not None:
+            said = [m.says for m in self.mistakes if _is_mistake(m, arguments, got, changed, wanted, self.bound)]
+            raise WrongAnswer(f"with {_about(self.reference, arguments)}, {problem}.", said)
 
 
-def value(
-    wanted: Callable[[], Any], *, mistakes: Sequence[Mistake] = (), bound: float | None = None
-) -> Callable[[Any], None]:
+class Value(NamedTuple):
     """A check of a value: a number, an array, a text, or a tuple or list of them.
 
-    Args:
+    Attributes:
         wanted: called for the right value, which messages do not give away.
         mistakes: well-known wrong values; a callable is called for its value.
-        bound: see `function`.
+        bound: see `Function`.
     """
 
-    def check(answer: Any) -> None:
-        right = wanted()
-        problem = difference(answer, right, "the answer", bound, tell=False)
+    wanted: Callable[[], Any]
+    mistakes: Sequence[Mistake] = ()
+    bound: float | None = None
+
+    def __call__(self, answer: Any) -> None:
+        right = self.wanted()
+        problem = difference(answer, right, "the answer", self.bound, tell=False)
         if problem is None:
             return
-        wrong = [(m.answer() if callable(m.answer) else m.answer, m.says) for m in mistakes]
-        said = [says for mistake, says in wrong if difference(answer, mistake, "", bound) is None]
-        raise WrongAnswer(" ".join([f"{problem}.", *said]))
+        wrong = [(m.answer() if callable(m.answer) else m.answer, m.says) for m in self.mistakes]
+        said = [says for mistake, says in wrong if difference(answer, mistake, "", self.bound) is None]
+        raise WrongAnswer(f"{problem}.", said)
 
-    return check
+
+class Exercise(NamedTuple):
+    """A hint, and a check that raises WrongAnswer or NotAnswered, or returns if the answer is right.
+
+    Attributes:
+        calls: of a check that is neither a Function nor a Value, the arguments of the calls that it makes, in order.
+            Without them, it cannot be graded by a machine that does not trust the answer.
+    """
+
+    hint: str
+    check: Callable[[Any], None]
+    calls: Sequence[tuple] = ()
 
 
 def difference(got: Any, wanted: Any, what: str, bound: float | None = None, *, tell: bool = True) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt.generate.sampling import next_token_probabilities
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 
 def _greedy(logits: np.ndarray) -> np.ndarray:
@@ -34,7 +34,7 @@ def _attention(rng: np.random.Generator) -> Iterator[tuple]:
 EXERCISES = (
     Exercise(
         "a model that knows nothing gives each of the V tokens the probability 1/V.",
-        value(
+        Value(
             lambda: math.log(50257),
             bound=1e-3,
             mistakes=[
@@ -46,7 +46,7 @@ EXERCISES = (
     ),
     Exercise(
         "take the last position, logits[:, -1], which is (B, V), and argmax along its last axis.",
-        function(
+        Function(
             _greedy,
             _scores,
             mistakes=[
@@ -57,7 +57,7 @@ EXERCISES = (
     ),
     Exercise(
         "the entry [h, t, t − 1] is how much head h's token t looks at the one before; average over t = 1 … T − 1.",
-        function(
+        Function(
             _looks_back,
             _attention,
             mistakes=[

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.tokenizers import ByteTokenizer, WordPiece
 from minigpt.tokenizers.merge import Merges, merge_word
 
@@ -70,6 +70,11 @@ def _pieces_inputs(rng: np.random.Generator) -> Iterator[tuple]:
         yield word, _PIECES
 
 
+def _drawn_words(rng: np.random.Generator) -> Iterator[tuple]:
+    for length in rng.integers(2, 10, 8).tolist():
+        yield "".join(rng.choice(list("abcdunf"), length)), _PIECES
+
+
 def _without_unknown(word: str, vocabulary: Collection[str]) -> list[str]:
     """What has been found when nothing fits any more."""
     for end in range(len(word), 0, -1):
@@ -81,7 +86,7 @@ def _without_unknown(word: str, vocabulary: Collection[str]) -> list[str]:
 EXERCISES = (
     Exercise(
         "walk through the list with an index; where the pair stands, append `new` and go on by two, else by one.",
-        function(
+        Function(
             _merge,
             _merge_inputs,
             mistakes=[
@@ -93,7 +98,7 @@ EXERCISES = (
     Exercise(
         "in a loop: among the neighbours of the present list, find the pair with the smallest place in `merges`, the "
         "leftmost if it occurs twice, and join it; stop when no pair is in the list.",
-        function(
+        Function(
             _encode,
             _encode_inputs,
             mistakes=[
@@ -105,22 +110,23 @@ EXERCISES = (
     Exercise(
         "try the whole rest of the word, then one letter less, and so on; what does not start the word is looked up "
         "with ## in front.",
-        function(
+        Function(
             _longest_pieces,
             _pieces_inputs,
+            drawn=_drawn_words,
             mistakes=[Mistake(_without_unknown, "A word that cannot be cut to its end is one [UNK], not half a word.")],
         ),
     ),
     Exercise(
         "ö and å have two bytes each, the emoji has four, and the space is a byte too.",
-        value(
+        Value(
             lambda: len(ByteTokenizer().encode("smörgåsbord 🍞")),
             mistakes=[Mistake(len("smörgåsbord 🍞"), "That is the number of characters.")],
         ),
     ),
     Exercise(
         "BPE looks at count(ab) alone; the score divides it by count(a) · count(b).",
-        value(
+        Value(
             lambda: (
                 max(_COUNTED, key=lambda pair: _COUNTED[pair][0]),
                 max(_COUNTED, key=lambda pair: _COUNTED[pair][0] / (_COUNTED[pair][1] * _COUNTED[pair][2])),

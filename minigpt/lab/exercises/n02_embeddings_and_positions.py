@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.ops.embedding import EmbeddingCache
 from minigpt.ops.rope import rope_frequencies
 
@@ -73,7 +73,7 @@ EXERCISES = (
     Exercise(
         "several equal ids must add up: the product of the transposed one-hot matrix with dy does it, and so does a "
         "loop.",
-        function(
+        Function(
             _scatter,
             _scatter_inputs,
             mistakes=[
@@ -84,7 +84,7 @@ EXERCISES = (
     ),
     Exercise(
         "a table has as many numbers as rows times columns, and there are two of them.",
-        value(
+        Value(
             lambda: (50257 + 1024) * 768,
             mistakes=[
                 Mistake(50257 * 768, "The positions are missing."),
@@ -94,9 +94,10 @@ EXERCISES = (
     ),
     Exercise(
         "features 2i and 2i + 1 are sine and cosine of position · 10000^(−2i/width).",
-        function(
+        Function(
             _sinusoid,
             lambda rng: [(1, 2), (5, 8), (100, 64)],
+            drawn=lambda rng: [(int(rng.integers(0, 3000)), 2 * int(rng.integers(1, 40))) for _ in range(3)],
             mistakes=[
                 Mistake(_sinusoid_halves, "The numbers are right, but sines and cosines must take turns."),
                 Mistake(_sinusoid_squared, "The exponent is −2i/width, with i counting pairs."),
@@ -106,7 +107,7 @@ EXERCISES = (
     Exercise(
         "(R_m q) · (R_n k) = q · (R_{n−m} k): turn k by n − m. With complex numbers z = a + ib it is the real part of "
         "Σ conj(q) k exp(i (n − m) θ).",
-        function(
+        Function(
             _rotary_score,
             _rotary_inputs,
             mistakes=[
@@ -120,7 +121,7 @@ EXERCISES = (
     ),
     Exercise(
         "a pair turns by θ radians with each token, and the slowest θ is base^(−(D−2)/D).",
-        value(
+        Value(
             lambda: 2 * math.pi / rope_frequencies(128, ops.Rope()).min(),
             bound=1e-4,
             mistakes=[

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 
 def _log_softmax(z: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def _binary_entropy(p: float) -> float:
 EXERCISES = (
     Exercise(
         "the terms are i = 2 … n, and term i has min(i − 1, k) tokens before it.",
-        value(
+        Value(
             lambda: (len(range(2, 1001)), sum(1 for i in range(2, 1001) if i - 1 >= 64)),
             mistakes=[
                 Mistake((1000, 936), "There is no term for x_1, which nothing precedes."),
@@ -66,7 +66,7 @@ EXERCISES = (
     ),
     Exercise(
         "log softmax(z)_c = z_c − m − log Σ exp(z_j − m), with m the largest score of the row.",
-        function(
+        Function(
             _log_softmax,
             _log_softmax_inputs,
             mistakes=[Mistake(_log_softmax_of_all, "Each row must be normalised on its own: axis=-1, keepdims=True.")],
@@ -75,7 +75,7 @@ EXERCISES = (
     Exercise(
         "as for a single true token: log Σ exp(z) gives the probabilities again, since the q of a row sum to 1; and "
         "the truth is now q.",
-        function(
+        Function(
             _distillation_gradient,
             _distillation_inputs,
             mistakes=[
@@ -86,7 +86,7 @@ EXERCISES = (
     ),
     Exercise(
         "1 nat is 1/ln 2 bits, and a token's nats are spread over its bytes.",
-        value(
+        Value(
             lambda: 3.2 / math.log(2) / 4.1,
             bound=1e-3,
             mistakes=[
@@ -101,7 +101,7 @@ EXERCISES = (
     Exercise(
         "the entropy of the next letter depends on the present one; weight both by how often each letter comes, which "
         "follows from: as many A B as B A.",
-        value(
+        Value(
             lambda: 0.75 * _binary_entropy(0.2) + 0.25 * _binary_entropy(0.6),
             bound=1e-3,
             mistakes=[

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.ops.norm import RMSNormCache
 
 
@@ -79,7 +79,7 @@ def _mean_of_means(count1: int, mean1: float, q1: float, count2: int, mean2: flo
 EXERCISES = (
     Exercise(
         "what is the mean, and how far is each of the two numbers from it, in standard deviations?",
-        value(
+        Value(
             lambda: ops.layernorm_forward(np.array([[1.0, 3.0], [1000.0, 3000.0]]), np.ones(2), eps=1e-30)[0],
             mistakes=[
                 Mistake(
@@ -91,7 +91,7 @@ EXERCISES = (
     ),
     Exercise(
         "solve s/√(s² + ε) = ½ for s.",
-        value(
+        Value(
             lambda: math.sqrt(1e-5 / 3),
             bound=1e-6,
             mistakes=[
@@ -103,7 +103,7 @@ EXERCISES = (
     Exercise(
         "write ∂x̂_j/∂x_i as for layer normalisation: x reaches x̂ directly and through r, and ∂r/∂x_i = x̂_i/C. "
         "And what reaches x̂ is dy times the gain.",
-        function(
+        Function(
             _rmsnorm_dx,
             _rmsnorm_inputs,
             mistakes=[
@@ -114,7 +114,7 @@ EXERCISES = (
     ),
     Exercise(
         "put y = γ x̂ + β into y W + b and sort by what is multiplied with x̂; γ_i belongs to the input feature i.",
-        function(
+        Function(
             _fold,
             _fold_inputs,
             mistakes=[Mistake(_fold_outputs, "The gain must scale the rows of W (input features), not its columns.")],
@@ -123,7 +123,7 @@ EXERCISES = (
     Exercise(
         "the mean of the whole is between the two, weighted by the counts; measured from it, each half's sum grows by "
         "its count times the squared distance of its mean.",
-        function(
+        Function(
             _merge,
             _merge_inputs,
             mistakes=[

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake
 from minigpt.ops.softmax import SoftmaxCache
 
 
@@ -31,6 +31,12 @@ def _masks(rng: np.random.Generator) -> Iterator[tuple]:
     yield 5, 5, 3, [5, 2]
     yield 2, 6, 3, [6, 4, 1]
     yield 1, 7, 7, [7]
+
+
+def _drawn_masks(rng: np.random.Generator) -> Iterator[tuple]:
+    for keys in (5, 9):
+        queries, window = rng.integers(1, keys + 1, 2).tolist()
+        yield queries, keys, window, rng.integers(1, keys + 1, 3).tolist()
 
 
 def _head_backward(dy: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray, **wrong: bool) -> tuple:
@@ -66,7 +72,7 @@ def _temperatures(rng: np.random.Generator) -> Iterator[tuple]:
 EXERCISES = (
     Exercise(
         "dZ_j = P_j (dP_j − Σ_i dP_i P_i); the sum runs over the last axis and must keep it (keepdims=True).",
-        function(
+        Function(
             _softmax_gradient,
             _rows,
             mistakes=[
@@ -77,9 +83,10 @@ EXERCISES = (
     ),
     Exercise(
         "query t stands at position i = t + S − T; make i − j with broadcasting, (T, S), and ask 0 ≤ i − j < w.",
-        function(
+        Function(
             _banded_mask,
             _masks,
+            drawn=_drawn_masks,
             mistakes=[
                 Mistake(lambda t, s, w, n: _banded_mask(t, s, w + 1, n), "The window is one too wide."),
                 Mistake(lambda t, s, w, n: _banded_mask(t, s, s + t, n), "The window is missing."),
@@ -89,7 +96,7 @@ EXERCISES = (
     ),
     Exercise(
         "the five lines of the table, from O = P V backwards; do not forget s = 1/√D in dQ and dK.",
-        function(
+        Function(
             _head_backward,
             _heads,
             mistakes=[
@@ -101,7 +108,7 @@ EXERCISES = (
     ),
     Exercise(
         "Z_ij = (q_i · k_j)/τ, so ∂Z_ij/∂τ = −(q_i · k_j)/τ²; τ reaches the loss through every Z_ij.",
-        function(
+        Function(
             _temperature_gradient,
             _temperatures,
             mistakes=[

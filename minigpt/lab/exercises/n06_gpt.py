@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, WrongAnswer, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, WrongAnswer
 from minigpt.models import GPT, GPTConfig
 from minigpt.ops.norm import LayerNormCache
 
@@ -36,6 +36,11 @@ def _sizes(rng: np.random.Generator) -> Iterator[tuple]:
     yield 50257, 1024, 12, 768, "pre"
 
 
+def _drawn_sizes(rng: np.random.Generator) -> Iterator[tuple]:
+    for norm in ("pre", "post"):
+        yield (*rng.integers(2, 60, 2).tolist(), int(rng.integers(1, 4)), int(rng.integers(2, 20)), norm)
+
+
 def _step_flops(batch: int, context: int, layers: int, width: int, vocab_size: int) -> int:
     matrices = 12 * layers * width * width + vocab_size * width
     return batch * context * (6 * matrices + 12 * layers * context * width)
@@ -45,6 +50,10 @@ def _steps(rng: np.random.Generator) -> Iterator[tuple]:
     yield 1, 1, 1, 1, 1
     yield 3, 5, 2, 8, 11
     yield 8, 1024, 12, 768, 50257
+
+
+def _drawn_steps(rng: np.random.Generator) -> Iterator[tuple]:
+    yield tuple(rng.integers(2, 100, 5).tolist())
 
 
 def _layernorm_backward(dy: np.ndarray, cache: LayerNormCache, dgain: np.ndarray, dbias: np.ndarray) -> np.ndarray:
@@ -58,21 +67,17 @@ def _norms(rng: np.random.Generator) -> Iterator[tuple]:
         yield rng.standard_normal(shape), cache, np.zeros_like(gain), np.zeros_like(gain)
 
 
-_repaired = function(_layernorm_backward, _norms)
-
-
-def _hunt(answer: Any) -> None:
-    """The repaired function; its name says where the reader saw the bug."""
+def _not_another(answer: Any) -> None:
+    """The repaired function's name says where the reader saw the bug."""
     name = getattr(answer, "__name__", "")
     if name in ("linear_backward", "gelu_tanh_backward"):
         raise WrongAnswer(f"nothing was wrong with {name}: the checks of its operation pass.")
-    _repaired(answer)
 
 
 EXERCISES = (
     Exercise(
         "d/dx max(0, x)² = 2 max(0, x), on both sides of 0.",
-        function(
+        Function(
             _squared_relu_backward,
             _activations,
             mistakes=[
@@ -84,9 +89,10 @@ EXERCISES = (
     ),
     Exercise(
         "12 C² + 13 C for a block; around them V C, context · C, and 2 C if there is a final norm.",
-        function(
+        Function(
             _parameter_count,
             _sizes,
+            drawn=_drawn_sizes,
             mistakes=[
                 Mistake(_without(lambda v, t, n, c, norm: 13 * n * c), "Biases and norms of the blocks are missing."),
                 Mistake(_without(lambda v, t, n, c, norm: -v * c), "The tied matrix counts once."),
@@ -101,9 +107,10 @@ EXERCISES = (
     Exercise(
         "forward 2 FLOPs a number and token for each matrix, and 4 T C a layer and token for attention; "
         "backward twice as much.",
-        function(
+        Function(
             _step_flops,
             _steps,
+            drawn=_drawn_steps,
             mistakes=[
                 Mistake(
                     lambda b, t, n, c, v: 6 * b * t * (12 * n * c * c + v * c),
@@ -114,5 +121,8 @@ EXERCISES = (
             ],
         ),
     ),
-    Exercise("what differs from 1 in the checks' parameters and equals 1 in a fresh model's?", _hunt),
+    Exercise(
+        "what differs from 1 in the checks' parameters and equals 1 in a fresh model's?",
+        Function(_layernorm_backward, _norms, before=_not_another),
+    ),
 )

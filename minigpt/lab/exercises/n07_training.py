@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
 from minigpt.train.schedule import ScheduleConfig, learning_rate
 
@@ -66,6 +66,14 @@ def _rate_inputs(rng: np.random.Generator) -> Iterator[tuple]:
     yield 70, 80, 0, 2.0, 0.0
 
 
+def _drawn_rates(rng: np.random.Generator) -> Iterator[tuple]:
+    for _ in range(4):
+        warmup, after = rng.integers(2, 90, 2).tolist()
+        peak = float(rng.uniform(0.1, 1.0))
+        yield int(rng.integers(0, warmup)), warmup + after, warmup, peak, 0.1 * peak
+        yield warmup + int(rng.integers(0, after)), warmup + after, warmup, peak, 0.1 * peak
+
+
 def _from_the_start(step: int, total: int, warmup: int, peak: float, floor: float) -> float:
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
@@ -101,7 +109,7 @@ def _clip_always(gradients: Arrays, limit: float) -> list[np.ndarray]:
 EXERCISES = (
     Exercise(
         "new m and v first, then both corrected; decay multiplies p with 1 − rate · decay, and ε is added to the root.",
-        function(
+        Function(
             _adamw_step,
             _adamw_inputs,
             mistakes=[
@@ -113,9 +121,10 @@ EXERCISES = (
     Exercise(
         "after the warm-up, x = (step − warmup)/(total − warmup) goes from 0 to 1, and the rate from the peak to the "
         "floor along ½ (1 + cos πx).",
-        function(
+        Function(
             _rate,
             _rate_inputs,
+            drawn=_drawn_rates,
             mistakes=[
                 Mistake(_from_the_start, "The cosine begins at the end of the warm-up, not at step 0."),
                 Mistake(_first_lost, "That wastes the first update on a rate of 0."),
@@ -125,7 +134,7 @@ EXERCISES = (
     Exercise(
         "one norm for all arrays together, √(Σ g²); only if it is above the limit, everything is multiplied with "
         "limit/norm (a norm of 0 is below every limit).",
-        function(
+        Function(
             _clip,
             _clip_inputs,
             mistakes=[
@@ -136,7 +145,7 @@ EXERCISES = (
     ),
     Exercise(
         "each parameter has four numbers of four bytes.",
-        value(
+        Value(
             lambda: 124_439_808 * 4 * 4,
             mistakes=[
                 Mistake(124_439_808 * 4, "These are the weights alone."),
@@ -147,7 +156,7 @@ EXERCISES = (
     ),
     Exercise(
         "its weight is multiplied with β₂ in every step: solve β₂ⁿ = ½.",
-        value(
+        Value(
             lambda: math.ceil(math.log(0.5) / math.log(0.999)),
             mistakes=[
                 Mistake(1000, "That is 1/(1 − β₂), after which 1/e is left."),

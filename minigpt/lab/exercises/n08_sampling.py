@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt.generate.sampling import next_token_probabilities
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 
 def _with_temperature(z: np.ndarray, temperature: float) -> np.ndarray:
@@ -61,7 +61,7 @@ def _absolute_min_p(probabilities: np.ndarray, m: float) -> np.ndarray:
 EXERCISES = (
     Exercise(
         "take the largest score off first, divide by the temperature, then exponentials over their sum.",
-        function(
+        Function(
             _with_temperature,
             _temperature_inputs,
             mistakes=[
@@ -76,7 +76,7 @@ EXERCISES = (
     Exercise(
         "sort from the most probable down; a token is kept if the sum of those before it is still below p. Divide what "
         "is kept by its sum, and leave every token at its own place.",
-        function(
+        Function(
             _nucleus,
             _nucleus_inputs,
             mistakes=[
@@ -90,7 +90,7 @@ EXERCISES = (
     ),
     Exercise(
         "the limit is m times the largest probability, so it moves with the model's confidence.",
-        function(
+        Function(
             _min_p,
             _min_p_inputs,
             mistakes=[Mistake(_absolute_min_p, "m is relative to the most probable token.")],
@@ -99,7 +99,7 @@ EXERCISES = (
     Exercise(
         "without a cache, the first new token needs 24 tokens, the second 25, …, the last 24 + 999; with one, every "
         "token goes through once.",
-        value(
+        Value(
             lambda: (sum(range(24, 1024)), 24 + 999),
             mistakes=[
                 Mistake((sum(range(25, 1025)), 1024), "The last token that is written is not read any more."),
@@ -110,7 +110,7 @@ EXERCISES = (
     ),
     Exercise(
         "2 · L · G · D · T numbers: keys and values, of key-value heads only.",
-        value(
+        Value(
             lambda: 2 * 80 * 8 * 128 * 4096 * 2,
             mistakes=[
                 Mistake(80 * 8 * 128 * 4096 * 2, "Keys and values are both kept."),

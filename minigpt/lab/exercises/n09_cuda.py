@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.kernels.emulator import ORDERS, EmulatedModule, Emulation
-from minigpt.lab.exercises.checks import Exercise, Mistake, NotAnswered, WrongAnswer, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, NotAnswered, WrongAnswer
 
 Part = tuple[float, float, np.ndarray]
 
@@ -56,11 +56,14 @@ def _tiles(rng: np.random.Generator) -> Iterator[tuple]:
         yield dy[rows], q[rows], k[columns], v[columns], lse[rows], delta[rows], scale
 
 
+CHUNKS = (8, 16, 4, 2)  # in a row
+
+
 def _place(answer: Any) -> None:
     """Places are the row's own, each used once, and different modulo 8 where `ldmatrix` reads."""
     if not callable(answer):
         raise WrongAnswer("the answer must be a function.")
-    for chunks in (8, 16, 4, 2):
+    for chunks in CHUNKS:
         places = np.empty((16, chunks), dtype=np.int64)
         for row, chunk in np.ndindex(16, chunks):
             place = answer(row, chunk, chunks)
@@ -106,7 +109,7 @@ def _differences(answer: Any) -> None:
 EXERCISES = (
     Exercise(
         "the factors are exp(m1 − m) and exp(m2 − m) with m = max(m1, m2), and −∞ − (−∞) is not a number.",
-        function(
+        Function(
             _merge,
             _parts,
             mistakes=[
@@ -120,7 +123,7 @@ EXERCISES = (
     ),
     Exercise(
         "P = exp(s Q Kᵀ − lse) is normalised already; then the lines under “Backwards without the matrix”.",
-        function(
+        Function(
             _tile_backward,
             _tiles,
             mistakes=[
@@ -142,6 +145,7 @@ EXERCISES = (
         "with 8 chunks a row, row · 8 + (chunk xor row mod 8); shorter rows share 128 bytes, so the xor must change "
         "only every 8 / chunks rows.",
         _place,
+        calls=[(row, chunk, chunks) for chunks in CHUNKS for row, chunk in np.ndindex(16, chunks)],
     ),
     Exercise(
         "between the write to s and the read there must be `__syncthreads();`, outside of the `if`: make two of it.",

@@ -10,7 +10,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.lab.exercises.checks import Exercise, Mistake, WrongAnswer, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, WrongAnswer
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 
 OPERATIONS = 9
@@ -45,7 +45,7 @@ def _activations(rng: np.random.Generator) -> Iterator[tuple]:
         yield (2 * rng.standard_normal(shape),)
 
 
-_value = function(
+_value = Function(
     _gelu,
     _activations,
     mistakes=[
@@ -99,7 +99,7 @@ def _uncorrected(p: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, ste
     _adamw(p, g, m, v, 10**9, *rest)
 
 
-_update = function(
+_update = Function(
     _adamw,
     _updates,
     mistakes=[Mistake(_uncorrected, "m and v are not divided by 1 − βᵗ: at first they are too small.")],
@@ -144,6 +144,10 @@ def _products(rng: np.random.Generator) -> Iterator[tuple]:
     yield 1, 4096, 4096, 2
 
 
+def _drawn_products(rng: np.random.Generator) -> Iterator[tuple]:
+    yield tuple(rng.integers(2, 500, 4).tolist())
+
+
 EXERCISES = (
     Exercise(
         "x³ is x · x · x, and x can be taken out of the bracket: u = √(2/π) · x · (1 + 0.044715 · (x · x)).", _lean_gelu
@@ -154,7 +158,7 @@ EXERCISES = (
     ),
     Exercise(
         "with l the row sums of E: O = (E V)/l, and dV = Eᵀ (dO/l).",
-        function(
+        Function(
             _unnormalised,
             _attentions,
             mistakes=[
@@ -168,9 +172,10 @@ EXERCISES = (
     ),
     Exercise(
         "2 m n p FLOPs; three matrices of m n, n p and m p numbers.",
-        function(
+        Function(
             _intensity,
             _products,
+            drawn=_drawn_products,
             mistakes=[
                 Mistake(lambda m, n, p, b: _intensity(m, n, p, b) / 2, "A multiplication and an addition are two."),
                 Mistake(lambda m, n, p, b: _intensity(m, n, p, 1), "The question was for bytes, not numbers."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.models import GPT, GPTConfig
 from minigpt.models.causal_heads import CausalHead
 
@@ -60,7 +60,7 @@ def _choices(rng: np.random.Generator) -> Iterator[tuple]:
 EXERCISES = (
     Exercise(
         "start, a, delimiter, b, extract; then the same with a and b exchanged.",
-        function(
+        Function(
             _both_orders,
             _pairs,
             mistakes=[
@@ -72,7 +72,7 @@ EXERCISES = (
     Exercise(
         "1/S for the sequence times 1/n_s for the token; n_s counts what is not −100 in a row (keepdims=True). "
         "Where it is 0, all weights of the row are 0, and 0/0 is not.",
-        function(
+        Function(
             _token_weights,
             _targets,
             mistakes=[
@@ -88,7 +88,7 @@ EXERCISES = (
     Exercise(
         "dz = (softmax(z) − onehot)/B along the options; z_bn = Σ_c h_bnc w_c, so dh_bnc = dz_bn w_c and "
         "dw_c = Σ_bn dz_bn h_bnc. A bias adds the same to every option, and the softmax does not see it.",
-        function(
+        Function(
             _choice_backward,
             _choices,
             mistakes=[
@@ -102,7 +102,7 @@ EXERCISES = (
     ),
     Exercise(
         "three rows of the embedding, a matrix (C, K), and a bias for each class.",
-        value(
+        Value(
             lambda: 3 * GPT_WIDTH + GPT_WIDTH * MNLI_CLASSES + MNLI_CLASSES,
             mistakes=[
                 Mistake(GPT_WIDTH * MNLI_CLASSES + MNLI_CLASSES, "The special tokens have embeddings too."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt.evaluate.scoring import RULES, Scored, rate
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 _YES, _NOT_AT_ALL = np.array([-2.1]), np.array([-3.0, -0.6, -0.3])
 
@@ -47,7 +47,7 @@ EXERCISES = (
     Exercise(
         "the sum; the sum divided by len(…); by the characters; the sum minus what the option costs anywhere; then "
         "the place of the largest.",
-        function(
+        Function(
             _choose,
             _options,
             mistakes=[
@@ -64,7 +64,7 @@ EXERCISES = (
     ),
     Exercise(
         "add them up: −2.1 against −3.9; then divide by 1 and by 3.",
-        value(
+        Value(
             lambda: tuple(int(f(_NOT_AT_ALL) > f(_YES)) for f in (np.sum, np.mean)),
             mistakes=[
                 Mistake((0, 0), "Per token, three tokens share their sum."),
@@ -76,7 +76,7 @@ EXERCISES = (
     Exercise(
         "p(c|u) = p(u, c)/Σ_c p(u, c), a division of each row by its sum; p(c) is the sum over u; p(u|c) divides each "
         "column. The two results differ by log p(u), which is the same all along a row.",
-        function(
+        Function(
             _two_ways,
             _joints,
             mistakes=[
@@ -90,7 +90,7 @@ EXERCISES = (
     ),
     Exercise(
         "(score − chance)/(best − chance), with chance 1/4.",
-        value(
+        Value(
             lambda: (0.575 - 0.25) / (0.85 - 0.25),
             bound=1e-3,
             mistakes=[

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt.data.masking import KEPT, MASKED
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 
 def _hide(ids: np.ndarray, chosen: np.ndarray, u: np.ndarray, random: np.ndarray, mask_id: int) -> np.ndarray:
@@ -75,7 +75,7 @@ def _other_types(*arguments) -> tuple:
 EXERCISES = (
     Exercise(
         "copy the ids; at the chosen places put mask_id where u < 0.8, leave them below 0.9, else the random token.",
-        function(
+        Function(
             _hide,
             _rows,
             mistakes=[
@@ -86,7 +86,7 @@ EXERCISES = (
     ),
     Exercise(
         "c = tanh(a) with a = x_[CLS] W + b: da = dc (1 − c²), and dx_[CLS] = da Wᵀ; nothing else reads other places.",
-        function(
+        Function(
             _pooler_backward,
             _pooled,
             mistakes=[
@@ -98,7 +98,7 @@ EXERCISES = (
     ),
     Exercise(
         "0.15 · 128 = 19.2, and of the 19, 80% become [MASK] and 10% another token.",
-        value(
+        Value(
             lambda: round(0.15 * 128) * (1 - KEPT),
             bound=1e-6,
             mistakes=[
@@ -110,7 +110,7 @@ EXERCISES = (
     ),
     Exercise(
         "[CLS] and the first [SEP] belong to A; padding has type 0, and the key mask is False there.",
-        function(
+        Function(
             _pair_row,
             _pairs,
             mistakes=[Mistake(_other_types, "The first [SEP] ends A, so its type is 0.")],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 
 
 def _infill(tokens: list[int], spans: list[tuple[int, int]], mask: int) -> list[int]:
@@ -69,6 +69,11 @@ def _summaries(rng: np.random.Generator) -> Iterator[tuple]:
         yield written.split(), reference.split()
 
 
+def _drawn_summaries(rng: np.random.Generator) -> Iterator[tuple]:
+    for length, other in rng.integers(1, 12, (4, 2)).tolist():
+        yield rng.choice(list("abcdef"), length).tolist(), rng.choice(list("abcdef"), other).tolist()
+
+
 def _unclipped(written: list[str], reference: list[str]) -> float:
     common = sum(word in reference for word in written)
     return 2 * common / (len(written) + len(reference))
@@ -81,7 +86,7 @@ def _recall(written: list[str], reference: list[str]) -> float:
 EXERCISES = (
     Exercise(
         "go through the spans from left to right: copy what stands before a span, put one mask, go on behind it.",
-        function(
+        Function(
             _infill,
             _spans,
             mistakes=[
@@ -92,7 +97,7 @@ EXERCISES = (
     ),
     Exercise(
         "E[k | k ≥ 1] = E[k] / P(k ≥ 1), for the empty spans add nothing to the mean.",
-        value(
+        Value(
             lambda: 3 / (1 - math.exp(-3)),
             bound=1e-3,
             mistakes=[
@@ -104,7 +109,7 @@ EXERCISES = (
     ),
     Exercise(
         "kv = memory W, so dmemory = dkv Wᵀ for one layer; the memory is read by all of them.",
-        function(
+        Function(
             _memory_gradient,
             _layers,
             mistakes=[
@@ -117,9 +122,10 @@ EXERCISES = (
     Exercise(
         "common words: for each word the smaller of its two counts; F1 = 2 · common / (length + length), 0 for a text "
         "without words.",
-        function(
+        Function(
             _rouge_1,
             _summaries,
+            drawn=_drawn_summaries,
             mistakes=[
                 Mistake(_unclipped, "A word counts in common only as often as both texts have it."),
                 Mistake(_recall, "That is the recall alone."),

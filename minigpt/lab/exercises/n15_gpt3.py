@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
-from minigpt.lab.exercises.checks import Exercise, Mistake, function, value
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake, Value
 from minigpt.lab.plan.flops import PF_DAY
 from minigpt.lab.plan.workload import pairs
 from minigpt.lab.scaling.laws import Points, fit_power
@@ -27,6 +28,10 @@ def _lengths(rng: np.random.Generator) -> Iterator[tuple]:
     yield 2048, 256
 
 
+def _drawn_lengths(rng: np.random.Generator) -> Iterator[tuple]:
+    yield from (tuple(sizes) for sizes in rng.integers(1, 300, (4, 2)).tolist())
+
+
 def _reach(windows: list[int], position: int) -> int:
     """By multiplying masks: what each layer lets through, of what the layers below let through."""
     seen = np.eye(position + 1, dtype=bool)
@@ -43,6 +48,11 @@ def _stacks(rng: np.random.Generator) -> Iterator[tuple]:
     yield [0], 7
     yield [4, 0], 12
     yield [], 5
+
+
+def _drawn_stacks(rng: np.random.Generator) -> Iterator[tuple]:
+    for layers in (1, 2, 3):
+        yield rng.integers(1, 6, layers).tolist(), int(rng.integers(0, 30))
 
 
 def _fit(x: np.ndarray, losses: np.ndarray, floor: float) -> tuple[float, float]:
@@ -70,12 +80,19 @@ def _questions(rng: np.random.Generator) -> Iterator[tuple]:
     yield shots, "Tom sleeps.", "Tom is awake."
 
 
+def _drawn_questions(rng: np.random.Generator) -> Iterator[tuple]:
+    names = rng.permutation(["Ada", "Ben", "Cleo", "Dan", "Ida", "Max"]).tolist()
+    shots = [(f"{a} met {b}.", f"{b} was met.", bool(rng.integers(0, 2))) for a, b in pairwise(names)]
+    yield shots, f"{names[0]} sang.", f"{names[1]} sang."
+
+
 EXERCISES = (
     Exercise(
         "query i = 1 … T sees min(i, w) keys: the first w queries make a triangle, the others w keys each.",
-        function(
+        Function(
             _pairs,
             _lengths,
+            drawn=_drawn_lengths,
             mistakes=[
                 Mistake(lambda t, w: t * w, "The first queries have fewer than w tokens behind them."),
                 Mistake(lambda t, w: t * t, "Those are all pairs, as if there were no mask."),
@@ -86,9 +103,10 @@ EXERCISES = (
     Exercise(
         "a banded layer reaches w − 1 tokens further back than the layer below it, a dense one to the first token; no "
         "layer sees what lies before the text.",
-        function(
+        Function(
             _reach,
             _stacks,
+            drawn=_drawn_stacks,
             mistakes=[
                 Mistake(
                     lambda windows, position: min(position + 1, sum(windows)) if all(windows) else position + 1,
@@ -103,7 +121,7 @@ EXERCISES = (
     ),
     Exercise(
         "C = 6 N D, and a PF-day is 10¹⁵ operations a second for 24 · 60 · 60 seconds.",
-        value(
+        Value(
             lambda: 100 * PF_DAY / (6 * 13e9),
             bound=1e-3,  # of D: any way of rounding it to a few digits
             mistakes=[
@@ -116,7 +134,7 @@ EXERCISES = (
     Exercise(
         "log(L − E) = α log X_c − α log X: fit a straight line (np.polyfit(x, y, 1) gives slope and intercept); "
         "α = −slope and log X_c = intercept/α.",
-        function(
+        Function(
             _fit,
             _laws,
             bound=1e-6,
@@ -139,9 +157,10 @@ EXERCISES = (
     Exercise(
         "every example is `{premise}⏎question: {hypothesis} True or False?⏎answer: True` (⏎ is a line break), then a "
         "blank line; what is asked ends with `answer:`, without a space.",
-        function(
+        Function(
             _prompt,
             _questions,
+            drawn=_drawn_questions,
             mistakes=[
                 Mistake(
                     lambda *a: _prompt(*a) + " ",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from minigpt import ops
-from minigpt.lab.exercises.checks import Exercise, Mistake, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake
 
 
 def _rmsnorm_backward(dy: np.ndarray, x: np.ndarray, gain: np.ndarray, eps: float) -> np.ndarray:
@@ -65,6 +65,10 @@ def _caches(rng: np.random.Generator) -> Iterator[tuple]:
     yield 3, 100, 4, 2, 32, 4
 
 
+def _drawn_caches(rng: np.random.Generator) -> Iterator[tuple]:
+    yield tuple(rng.integers(2, 60, 6).tolist())
+
+
 def _meta_to_halves(weight: np.ndarray, heads: int) -> np.ndarray:
     rows, width = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, width).swapaxes(1, 2).reshape(rows, width)
@@ -83,7 +87,7 @@ def _weights(rng: np.random.Generator) -> Iterator[tuple]:
 EXERCISES = (
     Exercise(
         "with g = dy γ and x̂ = x/r: dx = (g − x̂ · mean(g x̂)) / r; ε stands under the root.",
-        function(
+        Function(
             _rmsnorm_backward,
             _norms,
             mistakes=[
@@ -95,7 +99,7 @@ EXERCISES = (
     Exercise(
         "θ_j = base^(−2j/D); a = x[0::2] and b = x[1::2] become a cos − b sin and a sin + b cos, and go back where "
         "they came from.",
-        function(
+        Function(
             _rotate,
             _heads,
             mistakes=[
@@ -106,7 +110,7 @@ EXERCISES = (
     ),
     Exercise(
         "SiLU(a) = a σ(a) has the derivative σ (1 + a (1 − σ)); each factor's gradient has the other factor in it.",
-        function(
+        Function(
             _swiglu_backward,
             _gates,
             mistakes=[
@@ -117,13 +121,16 @@ EXERCISES = (
     ),
     Exercise(
         "a key and a value of D numbers for each row, token, layer and key-value head.",
-        function(
-            _cache_bytes, _caches, mistakes=[Mistake(lambda *n: _cache_bytes(*n) // 2, "Keys and values are two.")]
+        Function(
+            _cache_bytes,
+            _caches,
+            drawn=_drawn_caches,
+            mistakes=[Mistake(lambda *n: _cache_bytes(*n) // 2, "Keys and values are two.")],
         ),
     ),
     Exercise(
         "view the rows as (H, D/2, 2, C): of each pair the two numbers. Halves are (H, 2, D/2, C).",
-        function(
+        Function(
             _meta_to_halves,
             _weights,
             mistakes=[

@@ -9,7 +9,7 @@ import numpy as np
 from minigpt import ops
 from minigpt.data.seq2seq import shift_tokens_right
 from minigpt.generate.beam import PENALTIES
-from minigpt.lab.exercises.checks import Exercise, Mistake, function
+from minigpt.lab.exercises.checks import Exercise, Function, Mistake
 from minigpt.train.schedule import ScheduleConfig, learning_rate
 
 
@@ -22,6 +22,13 @@ def _steps(rng: np.random.Generator) -> Iterator[tuple]:
     for step in (1, 7, 4000, 4001, 90000):
         yield step, 512, 4000
     yield 3, 64, 150
+
+
+def _drawn_steps(rng: np.random.Generator) -> Iterator[tuple]:
+    for warmup in (10, 4000):
+        width, early, late = (int(rng.integers(*limits)) for limits in ((8, 600), (1, warmup), (warmup, 9 * warmup)))
+        yield early, width, warmup
+        yield late, width, warmup
 
 
 def _smoothed_gradient(logits: np.ndarray, targets: np.ndarray, epsilon: float) -> np.ndarray:
@@ -50,6 +57,12 @@ def _labels(rng: np.random.Generator) -> Iterator[tuple]:
     yield np.array([[4, ops.IGNORE, ops.IGNORE], [3, 9, 0], [0, 0, ops.IGNORE]]), 9, 0
 
 
+def _drawn_labels(rng: np.random.Generator) -> Iterator[tuple]:
+    labels = rng.integers(3, 99, (4, 7))
+    labels[np.arange(7) >= rng.integers(1, 8, 4)[:, None]] = ops.IGNORE
+    yield labels, 2, 1
+
+
 def _best_hypothesis(hypotheses: list, alpha: float) -> int:
     scores = [score / PENALTIES["gnmt"](length, alpha) for score, length in hypotheses]
     return int(np.argmax(scores))
@@ -61,6 +74,11 @@ def _hypotheses(rng: np.random.Generator) -> Iterator[tuple]:
     yield [(-2.0, 3), (-2.4, 9), (-4.0, 12)], 0.0
     yield [(-3.0, 2), (-3.6, 8)], 0.25
     yield [(-2.0, 4), (-3.0, 6)], 1.0  # divided by n they would be equal
+
+
+def _drawn_hypotheses(rng: np.random.Generator) -> Iterator[tuple]:
+    for alpha in (0.0, 0.6, 1.0):
+        yield [(float(-rng.uniform(1, 9)), int(rng.integers(1, 20))) for _ in range(6)], alpha
 
 
 def _shift_matrix(k: int, width: int) -> np.ndarray:
@@ -76,12 +94,17 @@ def _shifts(rng: np.random.Generator) -> Iterator[tuple]:
     yield from ((1, 2), (3, 4), (-2, 8), (0, 6))
 
 
+def _drawn_shifts(rng: np.random.Generator) -> Iterator[tuple]:
+    yield int(rng.integers(-9, 10)), 2 * int(rng.integers(1, 6))
+
+
 EXERCISES = (
     Exercise(
         "C^−½ · min(s^−½, s · W^−1.5).",
-        function(
+        Function(
             _noam,
             _steps,
+            drawn=_drawn_steps,
             bound=1e-12,
             mistakes=[
                 Mistake(lambda s, c, w: c**-0.5 * max(s**-0.5, s * w**-1.5), "It is the smaller of the two."),
@@ -92,7 +115,7 @@ EXERCISES = (
     ),
     Exercise(
         "dz = (softmax(z) − q)/N, with q = 1 − ε at the target and ε/(V − 1) at every other token.",
-        function(
+        Function(
             _smoothed_gradient,
             _predictions,
             mistakes=[
@@ -104,9 +127,10 @@ EXERCISES = (
     ),
     Exercise(
         "fill an array like labels with `start`, copy labels[:, :-1] into its other columns, then replace −100.",
-        function(
+        Function(
             _decoder_inputs,
             _labels,
+            drawn=_drawn_labels,
             mistakes=[
                 Mistake(
                     lambda labels, start, pad: shift_tokens_right(labels, pad=ops.IGNORE, start=start),
@@ -118,9 +142,10 @@ EXERCISES = (
     ),
     Exercise(
         "score = log p / ((5 + n)/6)^α, and the largest wins; log p is negative.",
-        function(
+        Function(
             _best_hypothesis,
             _hypotheses,
+            drawn=_drawn_hypotheses,
             mistakes=[
                 Mistake(lambda h, alpha: _best_hypothesis(h, 0.0), "The length penalty is missing."),
                 Mistake(
@@ -131,9 +156,10 @@ EXERCISES = (
     ),
     Exercise(
         "sin(a + b) = sin a cos b + cos a sin b and cos(a + b) = cos a cos b − sin a sin b, for each pair of features.",
-        function(
+        Function(
             _shift_matrix,
             _shifts,
+            drawn=_drawn_shifts,
             mistakes=[Mistake(lambda k, width: _shift_matrix(-k, width), "That shifts the other way.")],
         ),
     ),

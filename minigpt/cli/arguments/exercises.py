@@ -1,0 +1,33 @@
+"""The arguments of `exercises list`, `release` and `grade`."""
+
+from __future__ import annotations
+
+from minigpt.cli.parser import Parser
+
+
+def listed(add: Parser) -> None:
+    add.example("minigpt exercises list 05-attention")
+    add.value("names", "NOTEBOOK", "such as 05-attention; by default all", nargs="*")
+
+
+def release(add: Parser) -> None:
+    add.example("minigpt exercises release course/week-3 05-attention")
+    add.value("folder", "DIR", "where the notebooks go; it is made")
+    add.value("names", "NOTEBOOK", "such as 05-attention; by default all", nargs="*")
+    add.value("--notebooks", "DIR", "the notebooks to begin with; by default the project's")
+    add.flag("--force", "replace notebooks that are there")
+
+
+def grade(add: Parser) -> None:
+    add.example("minigpt exercises grade submitted --only 05-attention --out points.csv --feedback feedback")
+    add.value("folder", "DIR", "a folder or a file (.ipynb, .py) for each student; its name is the student's")
+    only = "an exercise or a notebook to grade; by default, of each student, the notebooks of which anything is there"
+    add.value("--only", "NAME", only, nargs="+", default=[])
+    add.value("--out", "FILE.csv", "write the table there; by default it is printed")
+    add.value("--feedback", "DIR", "write a page for each student there")
+    add.several("--points", "NAME=N", "what an exercise, or each one of a notebook, is worth; by default 2 for a "
+                "function and 1 for a value; repeatable")  # fmt: skip
+    add.several("--late", "STUDENT=PERCENT", "take a share off a student's points; repeatable")
+    add.flag("--partial", "share an exercise's points out over the inputs that it is tried with")
+    add.count("--seed", "draw the inputs that an earlier grading with this seed had; by default secret ones", least=0)
+    add.flag("--force", "replace the file in --out")
