@@ -13,8 +13,9 @@ from minigpt.cli.common import new_path, show
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.core.terminal import sentence
-from minigpt.lab.exercises.grading import feedback, release
-from minigpt.lab.exercises.grading.grade import (
+from minigpt.lab.exercises.texts import POINTS, TEXTS
+from minigpt.lab.grading import feedback, release
+from minigpt.lab.grading.grade import (
     UNPROTECTED,
     Row,
     Rules,
@@ -25,8 +26,7 @@ from minigpt.lab.exercises.grading.grade import (
     names_of,
     summary,
 )
-from minigpt.lab.exercises.grading.submissions import read_submissions
-from minigpt.lab.exercises.texts import POINTS, TEXTS
+from minigpt.lab.grading.submissions import read_submissions
 
 
 def run_list(args: argparse.Namespace) -> None:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from minigpt.core.errors import UserError, nearest
 from minigpt.lab.check.sandbox import Limits, protects_files
 from minigpt.lab.exercises import find_exercise
-from minigpt.lab.exercises.grading import lock
-from minigpt.lab.exercises.grading.submissions import Submission
-from minigpt.lab.exercises.grading.verdict import Outcome, by_machine, judge
 from minigpt.lab.exercises.texts import POINTS
+from minigpt.lab.grading import lock
+from minigpt.lab.grading.submissions import Submission
+from minigpt.lab.grading.verdict import Outcome, by_machine, judge
 
 COLUMNS = ("student", "exercise", "passed", "points", "mistake", "minutes")
 UNPROTECTED = (

@@ -8,8 +8,8 @@ import pytest
 
 from minigpt.core.errors import UserError
 from minigpt.lab.exercises import _ASKED, WrongAnswer, check_exercise, exercise_names, find_exercise, hint
-from minigpt.lab.exercises.grading.release import notebooks_folder, read_notebook, released
 from minigpt.lab.exercises.texts import POINTS, TEXTS
+from minigpt.lab.grading.release import notebooks_folder, read_notebook, released
 
 PATHS = sorted(notebooks_folder().glob("*.ipynb"))
 KEYS = {"schema_version", "grade", "grade_id", "locked", "solution", "task"}

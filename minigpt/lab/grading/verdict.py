@@ -16,9 +16,9 @@ import numpy as np
 from minigpt.core.terminal import printable
 from minigpt.lab.check.sandbox import Answer, Limits, run_job
 from minigpt.lab.exercises.checks import Exercise, Function, NotAnswered, Value, WrongAnswer
-from minigpt.lab.exercises.grading import values
-from minigpt.lab.exercises.grading.submissions import Notebook
 from minigpt.lab.exercises.texts import TEXTS
+from minigpt.lab.grading import values
+from minigpt.lab.grading.submissions import Notebook
 
 HERE = Path(__file__).parent
 PROGRAMS = tuple(HERE / name for name in ("student.py", "lock.py", "slicing.py", "values.py"))

@@ -11,11 +11,11 @@ from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.lab.exercises import exercise_names, find_exercise
 from minigpt.lab.exercises.checks import Function
-from minigpt.lab.exercises.grading import lock, slicing, values
-from minigpt.lab.exercises.grading.feedback import page
-from minigpt.lab.exercises.grading.grade import Row, Rules, as_csv, names_of
-from minigpt.lab.exercises.grading.submissions import read_submissions
-from minigpt.lab.exercises.grading.verdict import Outcome, by_machine
+from minigpt.lab.grading import lock, slicing, values
+from minigpt.lab.grading.feedback import page
+from minigpt.lab.grading.grade import Row, Rules, as_csv, names_of
+from minigpt.lab.grading.submissions import read_submissions
+from minigpt.lab.grading.verdict import Outcome, by_machine
 
 from .handed_in import MALICE, STYLES, function, malicious, styled
 

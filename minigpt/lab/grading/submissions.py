@@ -69,7 +69,9 @@ def _of_student(entry: Path) -> Submission:
         try:
             submission.notebooks.append(_read(path))
         except (OSError, ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
-            reason = getattr(error, "strerror", None) or "it is no notebook" if path.suffix == ".ipynb" else "no text"
+            reason = getattr(error, "strerror", None) or (
+                "it is no notebook" if path.suffix == ".ipynb" else "it is no text"
+            )
             submission.problems.append(f"{_text(path.name)} cannot be read: {reason}")
     return submission
 

@@ -4,7 +4,7 @@ import pytest
 
 from minigpt.lab.check.sandbox import Limits
 from minigpt.lab.exercises import find_exercise
-from minigpt.lab.exercises.grading.verdict import judge
+from minigpt.lab.grading.verdict import judge
 
 from . import handed_in
 from .handed_in import MALICE, NOTEBOOKS, STYLES, malicious, notebook, styled

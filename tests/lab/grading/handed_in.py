@@ -6,7 +6,7 @@ The right and wrong ones of tests/notebooks/answers are taken over as source, by
 import ast
 from pathlib import Path
 
-from minigpt.lab.exercises.grading.submissions import Notebook
+from minigpt.lab.grading.submissions import Notebook
 
 ANSWERS = Path(__file__).resolve().parents[2] / "notebooks" / "answers"
 NOTEBOOKS = ("04-layer-norm", "05-attention", "06-gpt", "08-sampling", "13-bert")

@@ -7,8 +7,8 @@ from html import escape
 from pathlib import Path
 
 from minigpt.core.files import write_atomically
-from minigpt.lab.exercises.grading.grade import Row
 from minigpt.lab.exercises.texts import TEXTS
+from minigpt.lab.grading.grade import Row
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{student}</title>
