@@ -12,7 +12,6 @@ import ctypes
 import glob
 import os
 import platform
-import resource
 import struct
 import sys
 import sysconfig
@@ -64,6 +63,8 @@ def readable(folder):
 
 def lock(folder):
     """Lock this process in, as far as the system can."""
+    import resource  # Windows has none, but asks what locks there are
+
     paths = readable(folder)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     if sys.platform.startswith("linux"):

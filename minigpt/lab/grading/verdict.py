@@ -6,7 +6,7 @@ so nothing that an answer prints, patches or writes can make it right.
 
 from __future__ import annotations
 
-import resource
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +43,9 @@ class Outcome(NamedTuple):
     mistake: str
     message: str
     seconds: float = 0.0
+
+
+_NOTHING = Outcome(False, 0.0, "not answered", "It is not answered yet.")
 
 
 def by_machine(exercise: Exercise) -> bool:
@@ -82,8 +85,8 @@ def judge(
 
 
 def _processor_time() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _wrong(mistake: str, message: str, share: float = 0.0) -> Outcome:
@@ -101,7 +104,8 @@ def _judged(exercise: Exercise, cases: Sequence[tuple], answer: Answer) -> Outco
         return _raised(told["error"])
     check, budget = exercise.check, [_BYTES]
     if "value" in told:
-        return _outcome(lambda: check(values.decode(told["value"], answer.arrays, budget)))
+        value = values.decode(told["value"], answer.arrays, budget)
+        return _NOTHING if value is None or value is ... else _outcome(lambda: check(value))
     calls = told["calls"]
     if not cases or len(calls) != len(cases):
         raise ValueError("not as many results as calls")
@@ -155,7 +159,7 @@ def _outcome(judged: Callable[[], None]) -> Outcome:
     try:
         judged()
     except NotAnswered:
-        return _wrong("not answered", "It is not answered yet.")
+        return _NOTHING
     except WrongAnswer as error:
         text = str(error)
         return _wrong(" ".join(error.mistakes) or "wrong result", text[0].upper() + text[1:600])
@@ -166,7 +170,7 @@ def _raised(error: dict[str, Any]) -> Outcome:
     kind, message, line = (str(error[key])[:300] for key in ("type", "message", "line"))
     where = "" if error["line"] is None else f" (line {line} of the cell)"
     if kind == "NotImplementedError":
-        return _wrong("not answered", "It is not answered yet.")
+        return _NOTHING
     if kind == "ImportError" and "minigpt" in message:
         return _wrong("uses minigpt", f"{message}{where}.")
     if kind == "NameError":

@@ -1,9 +1,15 @@
 """Twenty answers and more of each kind, over five notebooks, get what they deserve whatever the seed."""
 
+import json
+from itertools import pairwise
+
 import pytest
 
 from minigpt.lab.check.sandbox import Limits
 from minigpt.lab.exercises import find_exercise
+from minigpt.lab.grading.grade import Rules, grade
+from minigpt.lab.grading.release import notebooks_folder, read_notebook, released
+from minigpt.lab.grading.submissions import read_submissions
 from minigpt.lab.grading.verdict import judge
 
 from . import handed_in
@@ -43,3 +49,28 @@ def test_malice_costs_its_author_the_point(attack):
     assert len({v.mistake for v in found}) == 1 and found[0].mistake and found[0].share == 0.0, found
     exercise, source = styled("einsum")
     assert judge(exercise, find_exercise(exercise), notebook(source, exercise), SEEDS[0], SHORT).passed
+
+
+@pytest.mark.slow("test_grading: a class of one exercise")
+def test_released_notebooks_that_were_answered_are_right(tmp_path):
+    """And as they were given out, nothing in them is answered."""
+    for name in NOTEBOOKS:
+        given = released(read_notebook(notebooks_folder() / f"{name}.ipynb"))
+        (tmp_path / "nobody").mkdir(exist_ok=True)
+        (tmp_path / "nobody" / f"{name}.ipynb").write_text(json.dumps(given), encoding="utf-8")
+        answers = {exercise.replace("/", "-"): right for exercise, right, _ in handed_in.stored(name)}
+        cells = given["cells"]
+        for cell, check in pairwise(cells):
+            mark = cell["metadata"].get("nbgrader", {})
+            if mark.get("solution"):
+                above, _, line = answers[mark["grade_id"]].rpartition("check_exercise(")
+                target = "".join(check["source"]).split(", ")[1]
+                cell["source"] = [f"{above}\n{target} = {line.partition(', ')[2].strip()[:-1]}\n"]
+        (tmp_path / "ann").mkdir(exist_ok=True)
+        (tmp_path / "ann" / f"{name}.ipynb").write_text(json.dumps(given), encoding="utf-8")
+    rows = grade(read_submissions(tmp_path), Rules())
+    assert {(row.student, row.outcome.passed, row.outcome.mistake) for row in rows} == {
+        ("ann", True, ""),
+        ("nobody", False, "not answered"),
+    }, [row for row in rows if row.student == "ann" and not row.outcome.passed]
+    assert len(rows) == 2 * 22
