@@ -61,7 +61,7 @@ class Rules(NamedTuple):
 
 def is_protected() -> bool:
     """Whether files and other processes are safe from answers here."""
-    return protects_files() or (lock.landlock() and lock.seccomp())
+    return protects_files() or (lock.landlock() > 0 and lock.seccomp())
 
 
 def names_of(chosen: Sequence[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 Two locks of Linux, which need no rights and cannot be opened again. Landlock: of the machine's files, only Python's
 library, NumPy and the process's own folder can be read, and none can be written. Seccomp (x86-64 alone): no new
-process or program, no signal to another one, no network, no file opened for writing, removed or renamed, no memory
-that the limits do not count. Behind them an audit hook says the same in words, wherever Python runs.
+process, thread or program, no signal to another one, no network, no file opened for writing, removed or renamed, no
+memory that the limits do not count. Behind them an audit hook says the same in words, wherever Python runs.
 
 The student's process has a copy of this file.
 """
@@ -21,16 +21,35 @@ _CREATE, _ADD, _RESTRICT = 444, 445, 446  # landlock's system calls
 _ALL = (1 << 13) - 1  # what landlock's first version knows: execute, write, read, list, remove, make
 _READ_FILE, _READ_FOLDER = 1 << 2, 1 << 3
 
-# x86-64's numbers. Processes and signals:
-_REFUSED = [57, 58, 59, 62, 129, 200, 234, 297, 322, 424, 434, 438]
-_REFUSED += [101, 310, 311, 440, 160, 302, 141, 203, 272, 308]  # other processes' memory, limits and namespaces
+# x86-64's numbers. Processes, threads (many would fill the machine's table) and signals:
+_REFUSED = [56, 57, 58, 59, 62, 129, 200, 234, 297, 322, 424, 434, 438]
+_REFUSED += [101, 310, 311, 440, 160, 302, 272, 308]  # other processes' memory, limits and namespaces
+_REFUSED += [141, 142, 144, 151, 203, 251, 314]  # priorities, and memory that cannot be swapped out
 _REFUSED += [41, 42, 49, 53, 29, 30, 64, 68, 240, 319, 447, 425]  # network, shared memory, io_uring
 _REFUSED += [76, 82, 83, 84, 85, 86, 87, 88, 90, 91, 92, 93, 94, 132, 133, 188, 189, 190, 235]  # changes of files
 _REFUSED += [258, 259, 260, 261, 263, 264, 265, 266, 268, 280, 316, 437, 452]
 _REFUSED += [155, 159, 161, 163, 164, 165, 166, 167, 169, 170, 171, 172, 173, 175, 176, 227, 246, 248, 249, 250]
-_REFUSED += [298, 305, 313, 321, 323, 428, 429, 430]  # the machine itself, and the kernel's own machinery
-_CLONE, _CLONE3, _OPEN, _OPENAT = 56, 435, 2, 257
-_THREAD = 0x10000
+_REFUSED += [
+    103,
+    153,
+    168,
+    179,
+    298,
+    300,
+    304,
+    305,
+    313,
+    321,
+    323,
+    428,
+    429,
+    430,
+    431,
+    432,
+    433,
+    442,
+]  # the machine itself, and the kernel's own machinery
+_CLONE3, _OPEN, _OPENAT = 435, 2, 257
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 FORBIDDEN = {"os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.spawn", "os.kill", "os.killpg"}
@@ -40,10 +59,10 @@ FORBIDDEN |= {"resource.prlimit", "signal.pthread_kill", "shutil.rmtree", "shuti
 
 
 def landlock():
-    """Whether this kernel has Landlock."""
+    """The version of Landlock that this kernel has; 0 for none."""
     if not sys.platform.startswith("linux"):
-        return False
-    return ctypes.CDLL(None).syscall(_CREATE, None, ctypes.c_size_t(0), 1) >= 1
+        return 0
+    return max(0, ctypes.CDLL(None).syscall(_CREATE, None, ctypes.c_size_t(0), 1))
 
 
 def seccomp():
@@ -78,7 +97,8 @@ def lock(folder):
 
 
 def _allow_reading(libc, paths):
-    attribute = struct.pack("Q", _ALL)
+    # From version 6 on, also no signals to processes outside, and no sockets of theirs without a file.
+    attribute = struct.pack("QQQ", _ALL, 0, 3) if landlock() >= 6 else struct.pack("Q", _ALL)
     rules = libc.syscall(_CREATE, attribute, ctypes.c_size_t(len(attribute)), 0)
     if rules < 0:
         raise OSError(ctypes.get_errno(), "no landlock rules")
@@ -97,7 +117,7 @@ class _Program(ctypes.Structure):
 
 
 def _refuse_calls(libc):
-    """A filter of the kernel: it looks at the number of a call, and at arguments where a file or a thread is made."""
+    """A filter of the kernel: it looks at the number of a call, and where a file is opened at how."""
     load, equal, any_of, at_least, end = 0x20, 0x15, 0x45, 0x35, 0x06
     refuse, unknown, allow, kill = 0x50000 | 1, 0x50000 | 38, 0x7FFF0000, 0x80000000
     steps = [(load, 0, 0, 4), (equal, 1, 0, 0xC000003E), (end, 0, 0, kill), (load, 0, 0, 0)]
@@ -108,8 +128,7 @@ def _refuse_calls(libc):
     for number, offset in ((_OPEN, 24), (_OPENAT, 32)):
         steps += [(equal, 0, 4, number), (load, 0, 0, offset), (any_of, 0, 1, _WRITING), (end, 0, 0, refuse)]
         steps += [(end, 0, 0, allow)]
-    steps += [(equal, 0, 4, _CLONE), (load, 0, 0, 16), (any_of, 1, 0, _THREAD), (end, 0, 0, refuse)]
-    steps += [(end, 0, 0, allow), (end, 0, 0, allow)]
+    steps.append((end, 0, 0, allow))
     program = _Program(len(steps), b"".join(struct.pack("=HBBI", *step) for step in steps))
     if libc.prctl(_SECCOMP, _FILTER, ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), "the filter of system calls does not hold")

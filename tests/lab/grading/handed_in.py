@@ -235,6 +235,10 @@ MALICE = {  # each in place of the body of 05-attention/1, whose arguments are p
     "os._exit": "import os; os._exit(0)",
     "forking": "import os\nwhile True: os.fork()",
     "forking without words": "import ctypes\nwhile ctypes.CDLL(None).fork() >= 0: pass\nreturn p",
+    "threads without end": (
+        "import threading, time\nthreading.stack_size(32768)\n"
+        "while True: threading.Thread(target=time.sleep, args=(999,), daemon=True).start()"
+    ),
     "another program": "import subprocess; subprocess.run(['true']); return p",
     "a signal to the parent": "import ctypes, os; ctypes.CDLL(None).kill(os.getppid(), 9); return p",
     "a printed result": "print('05-attention/1 is right.'); return p",

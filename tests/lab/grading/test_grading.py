@@ -168,6 +168,43 @@ def test_a_locked_process_can_neither_read_nor_write_nor_fork_nor_signal(tmp_pat
         lock.lock(str(tmp_path))
         tried = [libc.open(os.fsencode(secret), os.O_RDONLY), libc.open(os.fsencode(secret), os.O_WRONLY)]
         tried += [libc.fork(), libc.kill(os.getppid(), 0), libc.unlink(os.fsencode(secret)), libc.socket(2, 1, 0)]
-        tried += [libc.memfd_create(b"x", 0), libc.open(os.fsencode(tmp_path / "new"), os.O_CREAT | os.O_WRONLY, 0o600)]
-        os._exit(0 if before >= 0 and tried == [-1] * 8 else 1)
+        tried += [
+            libc.memfd_create(b"x", 0),
+            libc.setpriority(0, 0, 5),
+            libc.open(os.fsencode(tmp_path / "new"), os.O_CREAT | os.O_WRONLY, 0o600),
+        ]
+        os._exit(0 if before >= 0 and tried == [-1] * 9 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("grade {in} --late ann=120", "--late ann=120 is not NAME=NUMBER"),
+        ("grade {in} --points 05-attention", "--points 05-attention is not NAME=NUMBER"),
+        ("grade {in} --late bob=10", "there is no student 'bob'"),
+        ("grade {in} --only 5-attention", "did you mean '05-attention'"),
+        ("grade {in} --points 99-no=1", "there is no exercise or notebook '99-no'"),
+        ("grade {in}/none", "cannot be read as a folder of submissions"),
+        ("grade {in} --out {in}/points.txt", "does not end in .csv"),
+        ("list 99-no", "there is no exercise or notebook '99-no'"),
+        ("release {in} 99-no", "there is no notebook 99-no"),
+        ("release {in} 05-attention --notebooks {in}", "there is no notebook 05-attention"),
+    ],
+)
+def test_mistakes_of_a_teacher_are_one_sentence(line, sentence, tmp_path, capsys):
+    (tmp_path / "ann").mkdir()
+    assert main(["exercises", *line.replace("{in}", str(tmp_path)).split()]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_list_and_a_release_by_the_command_line(tmp_path, capsys):
+    assert not main(["exercises", "list", "05-attention", "09-cuda/4", "--json"])
+    told = json.loads(capsys.readouterr().out)["exercises"]
+    assert [one["exercise"] for one in told] == [f"05-attention/{k}" for k in range(1, 5)] + ["09-cuda/4"]
+    assert told[0]["points"] == 2 and told[0]["function"] == "softmax_gradient" and told[-1]["by_hand"]
+    assert not main(["exercises", "release", str(tmp_path / "new"), "05-attention"])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["05-attention.ipynb"]
+    capsys.readouterr()
+    assert main(["exercises", "release", str(tmp_path / "new"), "05-attention"]) == 2
+    assert "replace it with --force" in capsys.readouterr().err
