@@ -32,7 +32,7 @@ TIERS = {  # the markers that each one adds to the tier before
 }
 MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
 ADDS = {
-    "needs": "what this machine lacks: bubblewrap, or the rights of root",
+    "needs": "what this machine lacks: bubblewrap, Landlock and seccomp, or the rights of root",
     "slow": "what takes long and a core test already suggests",
     "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
     "numba": 'operations compiled by Numba (pip install -e ".[numba]")',

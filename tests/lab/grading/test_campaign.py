@@ -7,7 +7,7 @@ import pytest
 
 from minigpt.lab.check.sandbox import Limits
 from minigpt.lab.exercises import find_exercise
-from minigpt.lab.grading.grade import Rules, grade
+from minigpt.lab.grading.grade import Rules, grade, is_protected
 from minigpt.lab.grading.release import notebooks_folder, read_notebook, released
 from minigpt.lab.grading.submissions import read_submissions
 from minigpt.lab.grading.verdict import judge
@@ -42,6 +42,7 @@ def test_right_answers_in_many_styles(style):
 
 
 @pytest.mark.slow("test_grading: some of each kind")
+@pytest.mark.needs(is_protected(), "bubblewrap, or Landlock and seccomp")
 @pytest.mark.parametrize("attack", MALICE)
 def test_malice_costs_its_author_the_point(attack):
     found = verdicts("05-attention/1", malicious(attack))
