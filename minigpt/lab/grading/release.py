@@ -25,7 +25,8 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 _CHECK = re.compile(r"""^check_exercise\(\s*["']([\w-]+/\d+)["'],\s*(\w+)[^\n]*\)\s*$""", re.M)
 _HINTS = """from minigpt.lab.testing import hint
 
-# hint("{name}/1") gives a nudge; asked again, it says more."""
+# hint("{name}/1") gives a nudge; asked again, it says more.
+# An answer that counts uses NumPy and Python's own library, and nothing of minigpt."""
 
 
 def notebooks_folder() -> Path:

@@ -172,7 +172,7 @@ def _raised(error: dict[str, Any]) -> Outcome:
     if kind == "NotImplementedError":
         return _NOTHING
     if kind == "ImportError" and "minigpt" in message:
-        return _wrong("uses minigpt", f"{message}{where}.")
+        return _wrong("uses minigpt", f"{message[0].upper()}{message[1:]}{where}.")
     if kind == "NameError":
         message += "; only what the answer itself needs was taken out of the notebook, and minigpt is not there"
     return _wrong(f"raises {kind}", f"It raises {kind}: {message}{where}.")
