@@ -21,7 +21,7 @@ def release(add: Parser) -> None:
 def grade(add: Parser) -> None:
     add.example("minigpt exercises grade submitted --only 05-attention --out points.csv --feedback feedback")
     add.value("folder", "DIR", "a folder or a file (.ipynb, .py) for each student; its name is the student's")
-    only = "an exercise or a notebook to grade; by default, of each student, the notebooks of which anything is there"
+    only = "an exercise or a notebook to grade; by default the notebooks of which anybody has handed in something"
     add.value("--only", "NAME", only, nargs="+", default=[])
     add.value("--out", "FILE.csv", "write the table there; by default it is printed")
     add.value("--feedback", "DIR", "write a page for each student there")

@@ -88,31 +88,33 @@ def grade(
     """Judge every answer.
 
     Args:
-        only: exercises and notebooks; by default, of each student, the notebooks of which anything was handed in.
+        only: exercises and notebooks; by default the notebooks of which any student has handed in anything.
         seed: of the inputs; by default a secret one.
         told: gets a student's name before the student's answers are judged.
     Raises:
-        UserError: an unknown name in `only` or in the rules.
+        UserError: an unknown name in `only` or in the rules, or nobody has handed in anything.
     """
     names_of(list(rules.points))
     for student in rules.late:
         if student not in (known := [submission.student for submission in submissions]):
             raise UserError(f"there is no student {student!r}: {nearest(student, known)}")
-    wanted, order = names_of(only), list(POINTS)
+    wanted, order = names_of(only) or _handed_in(submissions), list(POINTS)
     seed = secrets.randbits(64) if seed is None else seed
     rows = []
     for submission in submissions:
         told(submission.student)
-        for name in wanted or _own(submission):
+        for name in wanted:
             outcome = _outcome(submission, name, (seed, order.index(name)), limits)
             points = rules.given(submission.student, name, outcome)
             rows.append(Row(submission.student, name, outcome, points, rules.possible(name)))
     return rows
 
 
-def _own(submission: Submission) -> list[str]:
-    notebooks = {name.partition("/")[0] for notebook in submission.notebooks for name in notebook.answers}
-    return names_of(sorted(notebooks))
+def _handed_in(submissions: Sequence[Submission]) -> list[str]:
+    books = {name.partition("/")[0] for one in submissions for notebook in one.notebooks for name in notebook.answers}
+    if not books:
+        raise UserError("no file has an answer to any exercise; `minigpt exercises list` names what answers are called")
+    return names_of(sorted(books))
 
 
 def _outcome(submission: Submission, name: str, seed: Sequence[int], limits: Limits | None) -> Outcome:
