@@ -1,8 +1,9 @@
-"""`minigpt explain`: a page on which a model's forward and backward pass can be walked through."""
+"""`minigpt explain`: a page on which a model's forward and backward pass, or a CUDA kernel, can be walked through."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from minigpt.cli.abilities import EXPLAIN
 from minigpt.cli.common import only_text, page_path, show
@@ -14,6 +15,11 @@ from minigpt.train.run_folder import is_run
 
 def run(args: argparse.Namespace) -> None:
     out = page_path(args.out, force=args.force)
+    if args.kernels:
+        _kernels(args, out)
+        return
+    if args.prompt is None:
+        raise UserError("explain needs --prompt TEXT, or --kernels")
     prompt = only_text("--prompt", args.prompt)
     target = None if args.target is None else only_text("--target", args.target)
     path = find_model(args.run_folder, EXPLAIN)
@@ -21,9 +27,25 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--replay shows the checkpoints of a run, and {path} is none")
     from minigpt.lab.explain import explain  # matplotlib takes a second to import
 
-    film = path if args.replay else None
-    page = explain(load(path), prompt, target=target, layers=args.layers, name=path.resolve().name, replay=film)
+    film, name = path if args.replay else None, path.resolve().name
+    page = explain(load(path), prompt, target=target, layers=args.layers, heads=args.heads, name=name, replay=film)
     page.save(out)
-    steps, size = len(page.data["steps"]), out.stat().st_size
-    values = {"page": str(out), "steps": steps, "loss": page.data["loss"], "bytes": size}
+    _tell(args, out, len(page.data["steps"]), {"loss": page.data["loss"]})
+
+
+def _kernels(args: argparse.Namespace, out: Path) -> None:
+    """The page of flash attention's kernel, for which no model is needed."""
+    given = {name: getattr(args, name) for name in ("run_folder", "prompt", "target", "layers", "heads", "replay")}
+    if names := [name.replace("run_folder", "RUN") for name, value in given.items() if value]:
+        raise UserError(f"--kernels shows a kernel on numbers of its own, and has no use for {', '.join(names)}")
+    from minigpt.lab.explain.kernel_page import explain_kernels
+
+    page = explain_kernels()
+    page.save(out)
+    _tell(args, out, len(page.data["steps"]), {})
+
+
+def _tell(args: argparse.Namespace, out: Path, steps: int, more: dict[str, float]) -> None:
+    size = out.stat().st_size
+    values = {"page": str(out), "steps": steps, **more, "bytes": size}
     show(args, values, f"{out}: {steps} steps, {size / 1e6:.1f} MB; open it in a browser")

@@ -43,6 +43,7 @@ def data_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S).group(1))
 
 
+@pytest.mark.slow("test_page: what a page holds, but for the film")
 def test_the_page_and_its_film(run, tmp_path, capsys):
     out = tmp_path / "page.html"
     said = json_of(capsys, "explain", run, "--prompt", "1 plus", "--out", out, "--replay", "--json")
@@ -63,19 +64,41 @@ def test_the_page_and_its_film(run, tmp_path, capsys):
     assert [loss for _, loss in film["curve"]["validation"]] == logged
 
 
-def test_mistakes_are_one_sentence(run, tmp_path, error):
-    ask = ("explain", run, "--prompt", "1 plus 1")
+def test_mistakes_are_one_sentence(tmp_path, error):
+    ask = ("explain", BERT, "--prompt", "The [MASK] ran.")
     (tmp_path / "there.html").write_text("mine")
     assert "does not end in .html, and HTML is what is written" in error(*ask, "--out", "page.png")
     assert "replace it with --force" in error(*ask, "--out", "there.html")
     assert "there is no layer 9" in error(*ask, "--out", "page.html", "--layers", "9")
-    assert "shorten it" in error("explain", run, "--prompt", "1" * 99, "--out", "page.html")
-    assert "--replay needs several" in error("explain", BERT, "--prompt", "The dog.", "--out", "page.html", "--replay")
-    assert "--target has 2 tokens" in error(
-        "explain", BERT, "--prompt", "The [MASK] ran.", "--target", "dog cat", "--out", "page.html"
-    )
+    assert "there is no head 7" in error(*ask, "--out", "page.html", "--heads", "7")
+    assert "shorten it" in error("explain", BERT, "--prompt", "cat " * 99, "--out", "page.html")
+    assert "--replay needs several" in error(*ask, "--out", "page.html", "--replay")
+    assert "--target has 2 tokens" in error(*ask, "--target", "dog cat", "--out", "page.html")
+    assert "needs --prompt TEXT, or --kernels" in error("explain", BERT, "--out", "page.html")
+    assert "has no use for RUN, prompt" in error(*ask, "--kernels", "--out", "page.html")
     assert not (tmp_path / "page.html").exists() and (tmp_path / "there.html").read_text() == "mine"
-    assert main(["explain", str(run), "--prompt", "1 plus 1", "--out", "there.html", "--force"]) == 0
+
+
+@pytest.mark.slow("test_mistakes_are_one_sentence and test_page: the command, and what it calls")
+def test_a_page_takes_the_place_of_another_by_force(tmp_path):
+    out = tmp_path / "there.html"
+    out.write_text("mine")
+    ask = ["explain", str(BERT), "--prompt", "The [MASK] ran.", "--layers", "1", "--heads", "2", "--out", str(out)]
+    assert main([*ask, "--force"]) == 0
+    assert data_of(out)["heads"][0]["place"].startswith("blocks.0") and data_of(out)["headsShown"] == [1]
+
+
+def test_kernels_need_a_compiler(tmp_path, error, monkeypatch):
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    said = error("explain", "--kernels", "--out", "page.html")
+    assert "the emulator compiles kernels with a C++ compiler" in said and not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.slow("test_kernel_page: what is on it")
+def test_the_page_of_the_kernels(tmp_path, capsys):
+    out = tmp_path / "kernels.html"
+    said = json_of(capsys, "explain", "--kernels", "--out", out, "--json")
+    assert said == {"page": str(out), "steps": 43, "bytes": out.stat().st_size} and said["bytes"] < 5_000_000
 
 
 def test_bert_says_what_was_hidden():

@@ -109,13 +109,19 @@ def check(add: Parser) -> None:
 
 
 def explain(add: Parser) -> None:
-    add.example('minigpt explain runs/tiny-1 --prompt "Anna was looking for her red ball." --out page.html')
+    add.example(
+        'minigpt explain runs/tiny-1 --prompt "Anna was looking for her red ball." --out page.html',
+        "minigpt explain --kernels --out kernels.html",
+    )
     add.run_folder()
-    add.value("--prompt", "TEXT", "the text; BERT's may have [MASK]", required=True)
+    add.value("--prompt", "TEXT", "the text; BERT's may have [MASK]")
     add.value("--out", "FILE.html", "the page, one file that needs no other", required=True)
     target = "what a model with an encoder should write, or what stands at [MASK]; by default what it would say"
     add.value("--target", "TEXT", target)
     layers = "of which everything is shown, counted from 1; by default as many as a page has room for"
     add.count("--layers", layers, nargs="+")
+    add.count("--heads", "of which attention is shown, counted from 1; by default all", nargs="+")
     add.flag("--replay", "also a slider over all of the run's checkpoints")
+    kernels = "instead of a model, flash attention's CUDA kernel on the CPU: blocks, tiles, threads, barrier by barrier"
+    add.flag("--kernels", kernels)
     add.flag("--force", "replace the file in --out if there is one")

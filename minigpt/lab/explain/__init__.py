@@ -5,6 +5,7 @@ watching     a table of operations that knows where each call belongs; source an
 recording    both passes with every array; arrays: what is kept of them; stations: the steps; words: what is said
 views        logit lens, reach of the loss, masks, rotation; nudges: is the gradient true; replay: a run's checkpoints
 building     all of it as one object; bundling: the page around it, from page/; still: a picture without scripts
+kernel_walk  the flash attention kernel phase by phase, from the emulator's trace; kernel_page: a page of its own
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class Page:
 
     @cached_property
     def html(self) -> str:
-        return bundle(self.data, as_image(self.picture))
+        model = self.data["model"]
+        title = f"{model['name'] or model['family']}: {self.data['prompt']}"
+        return bundle(self.data, as_image(self.picture), title=title, heading="A language model, forward and backward")
 
     def save(self, path: str | Path) -> Path:
         """Write the page, one file that needs no other.
@@ -64,6 +67,7 @@ def explain(
     *,
     target: str | None = None,
     layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
     name: str = "",
     replay: Path | None = None,
 ) -> Page:
@@ -74,9 +78,10 @@ def explain(
         prompt: the text; BERT's may have [MASK], or else some of its tokens are hidden.
         target: what an encoder–decoder should write, or what stands at [MASK]; by default what the model would say.
         layers: of which everything is shown, counted from 1; by default as many as a page has room for.
+        heads: of which attention is shown, counted from 1; by default all.
         name: what the page calls the model.
         replay: a run, of which all checkpoints are shown too.
     Raises:
         UserError: the model does not predict tokens, the prompt is too long, or the run has one checkpoint only.
     """
-    return Page(build(loaded, prompt, target=target, layers=layers, name=name, run=replay))
+    return Page(build(loaded, prompt, target=target, layers=layers, heads=heads, name=name, run=replay))

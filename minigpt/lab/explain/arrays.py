@@ -12,6 +12,18 @@ _HEADS = {"q_heads", "k_heads", "v_heads", "dy_heads", "dq", "dk", "dv"}  # thei
 _MATRICES = {"weight", "dweight", "table", "dtable"}
 
 
+class Heads(NamedTuple):
+    """The heads of which attention is kept: `shown`, counted from 0, of `all`."""
+
+    shown: tuple[int, ...]
+    all: int
+
+    def kept(self, length: int) -> list[int] | None:
+        """Which of so many heads: themselves, or the key-value heads that serve them; None is all."""
+        found = sorted({head * length // self.all for head in self.shown})
+        return found if len(found) < length else None
+
+
 class Limits(NamedTuple):
     """How much of an array is kept: of long axes the first numbers, of the vocabulary the tokens that matter here.
 
@@ -20,12 +32,14 @@ class Limits(NamedTuple):
         weights: the most rows and columns of a weight's gradient.
         vocabulary: how many tokens there are, V.
         tokens: those that are kept, in the order of their ids.
+        heads: those that are kept; None is all.
     """
 
     features: int
     weights: int
     vocabulary: int
     tokens: tuple[int, ...]
+    heads: Heads | None = None
 
 
 class Snapshot(NamedTuple):
@@ -73,6 +87,8 @@ def _norm(x: np.ndarray) -> float:
 def _chosen(kind: str, length: int, name: str, limits: Limits) -> list[int] | None:
     if kind == "vocabulary":
         return list(limits.tokens) if len(limits.tokens) < length else None
+    if kind == "head":
+        return limits.heads.kept(length) if limits.heads else None
     most = limits.weights if name in _MATRICES else limits.features
     return list(range(most)) if kind in ("in", "feature") and length > most else None
 
@@ -124,6 +140,12 @@ class Store:
         """Add a whole array whose axes are known."""
         x = np.asarray(x)
         return self.add(Snapshot(axes, x.shape, np.array(x, dtype=np.float32), (None,) * x.ndim, _norm(x)))
+
+    def of_heads(self, x: np.ndarray, heads: Heads, *axes: str) -> int:
+        """Add an array whose first axis counts heads, and keep those that are shown."""
+        kept = heads.kept(len(x))
+        part = np.array(x if kept is None else x[kept], dtype=np.float32)
+        return self.add(Snapshot(("head", *axes), x.shape, part, (kept, *(None,) * len(axes)), _norm(x)))
 
 
 def _digits(x: float) -> float:

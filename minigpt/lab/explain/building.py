@@ -15,7 +15,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.interop.loaded import Loaded
 from minigpt.lab.explain import views
-from minigpt.lab.explain.arrays import Limits, Store
+from minigpt.lab.explain.arrays import Heads, Limits, Store
 from minigpt.lab.explain.batches import Row, lists_of, make_row, shown, telling_tokens
 from minigpt.lab.explain.nudges import STEPS, nudges
 from minigpt.lab.explain.recording import Recording, record
@@ -40,6 +40,7 @@ def build(
     *,
     target: str | None = None,
     layers: Sequence[int] | None = None,
+    heads: Sequence[int] | None = None,
     name: str = "",
     run: Path | None = None,
 ) -> dict[str, Any]:
@@ -48,20 +49,22 @@ def build(
     Args:
         target: see `make_row`.
         layers: of which everything is kept, counted from 1; by default as many as a page has room for, evenly spaced.
+        heads: of which attention is kept, counted from 1; by default all.
         name: what the page calls the model.
         run: whose checkpoints are shown too.
     Raises:
-        UserError: the prompt does not fit, there is no such layer, or the run has one checkpoint only.
+        UserError: the prompt does not fit, there is no such layer or head, or the run has one checkpoint only.
     """
     with threadpool_limits(1 if loaded.model.parameter_count < _SMALL else None):
         row = make_row(loaded, prompt, target)
-        data = _built(loaded, row, layers)
-        film = replay(run, row, data["arrays"]) if run else None
+        shown = _shown_heads(loaded.model.block.heads, heads)
+        data = _built(loaded, row, layers, shown)
+        film = replay(run, row, data["arrays"], shown) if run else None
     arrays = data.pop("arrays").entries
     return {"prompt": prompt, "model": _described(loaded, name), **data, "replay": film, "arrays": arrays}
 
 
-def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None) -> dict[str, Any]:
+def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None, heads: Heads) -> dict[str, Any]:
     """All but the film; "arrays" is the store."""
     model, params, word = loaded.model, loaded.params, partial(shown, loaded.text)
     streams = views.Streams(params)
@@ -69,9 +72,8 @@ def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None) -> dict[str, 
     logits = _logits(loaded, row)
     if not np.isfinite(logits).all():
         raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
-    limits = Limits(
-        _WIDE if model.config.width <= 192 else _NARROW, 48, model.config.vocab_size, telling_tokens(row, logits)
-    )
+    columns, tokens = _WIDE if model.config.width <= 192 else _NARROW, telling_tokens(row, logits)
+    limits = Limits(columns, 48, model.config.vocab_size, tokens, heads)
     kept = _kept_layers(model, row, limits, layers)
     recording, stations, store = _fitted(model, params, row, limits, kept)
     steps = [_tokens_step(), *stations.steps()]
@@ -86,7 +88,8 @@ def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None) -> dict[str, 
         "steps": steps,
         "calls": stations.calls,
         "functions": _functions(stations.calls),
-        "heads": views.heads(recording, row, store),
+        "headsShown": heads.shown,
+        "heads": views.heads(recording, row, store, heads),
         "lens": views.lens(model, params, row, streams, logits, word),
         "reach": views.reach(model, params, row, store),
         "norms": views.norms(params, recording.grads),
@@ -117,6 +120,14 @@ def _fitted(
         if store.numbers <= _ROOM or limits.features <= _LEAST:
             return recording, stations, store
         limits = limits._replace(features=limits.features // 2)
+
+
+def _shown_heads(count: int, wanted: Sequence[int] | None) -> Heads:
+    if wanted is None:
+        return Heads(tuple(range(count)), count)
+    if bad := [n for n in wanted if not 1 <= n <= count]:
+        raise UserError(f"there is no head {bad[0]}: the model has {count}, counted from 1")
+    return Heads(tuple(sorted({n - 1 for n in wanted})), count)
 
 
 def _all_layers(model: Any) -> list[str]:

@@ -35,9 +35,9 @@ def script_order(first: str = "main") -> list[str]:
     return order
 
 
-def script() -> str:
-    """All scripts as one module."""
-    return "\n".join(_as_function(name, page_file(f"{name}.js")) for name in script_order())
+def script(first: str = "main") -> str:
+    """A page's scripts as one module."""
+    return "\n".join(_as_function(name, page_file(f"{name}.js")) for name in script_order(first))
 
 
 def _as_function(name: str, text: str) -> str:
@@ -46,19 +46,21 @@ def _as_function(name: str, text: str) -> str:
     return f"const ${name} = (() => {{\n{text}\nreturn {{ {exports} }};\n}})();\n"
 
 
-def bundle(data: dict[str, Any], still: str = "") -> str:
+def bundle(data: dict[str, Any], still: str = "", *, title: str, heading: str, first: str = "main") -> str:
     """The whole page.
 
     Args:
         still: what stands in it for readers without scripts, as HTML.
+        title, heading: of the window, and over the page.
+        first: the script that starts it.
     """
-    title = html.escape(f"{data['model']['name'] or data['model']['family']}: {data['prompt']}")
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts = {
-        "title": title,
+        "title": html.escape(title),
+        "heading": html.escape(heading),
         "style": page_file("style.css"),
         "still": still,
         "data": text.replace("<", "\\u003c"),  # a text may hold "</script>"
-        "script": script(),
+        "script": script(first),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page_file("index.html"))

@@ -13,7 +13,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.generate.fill import fill_in
 from minigpt.interop.loaded import Loaded, load
-from minigpt.lab.explain.arrays import Store
+from minigpt.lab.explain.arrays import Heads, Store
 from minigpt.lab.explain.batches import Row, lists_of, shown
 from minigpt.lab.explain.watching import Called, Watching
 from minigpt.train.checkpoint import checkpoint_paths
@@ -39,7 +39,7 @@ class Probabilities(Watching):
         return result
 
 
-def replay(run: Path, row: Row, store: Store) -> dict[str, Any]:
+def replay(run: Path, row: Row, store: Store, heads: Heads) -> dict[str, Any]:
     """What the slider over a run's checkpoints shows.
 
     Raises:
@@ -67,7 +67,7 @@ def replay(run: Path, row: Row, store: Store) -> dict[str, Any]:
                 "step": int(path.name.removeprefix("step-")),
                 "loss": loss,
                 "sample": _sample(loaded, row),
-                "attention": [store.plain(p, "head", "query", "key") for p in found.values()],
+                "attention": [store.of_heads(p, heads, "query", "key") for p in found.values()],
                 "embedding": store.plain(points, "token", "direction"),
                 "grads": [float(f"{np.sqrt(np.mean(grads[name] ** 2, dtype=np.float64)):.4g}") for name in tensors],
             }

@@ -17,26 +17,36 @@ _LAYERS, _HEADS, _NAMED = 4, 4, 24
 
 def _array(data: dict[str, Any], number: int) -> np.ndarray:
     entry = data["arrays"][number]
-    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(entry["shape"])
+    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(_kept_shape(entry))
+
+
+def _kept_shape(entry: dict[str, Any]) -> list[int]:
+    kept = entry.get("kept") or [None] * len(entry["shape"])
+    return [size if some is None else len(some) for size, some in zip(entry["shape"], kept, strict=True)]
 
 
 def still(data: dict[str, Any]) -> bytes:
     """The picture as PNG: attention of up to 4 layers and heads, and the probability of each right token."""
     attentions = data["heads"][-_LAYERS:]
-    heads = min(_HEADS, data["model"]["heads"])
-    figure = Figure(figsize=(3.1 * heads, 3.1 * len(attentions) + 2.2), layout="constrained", facecolor="white")
-    grid = figure.add_gridspec(len(attentions) + 1, heads)
+    heads = data["headsShown"][:_HEADS]
+    figure = Figure(figsize=(3.1 * len(heads), 3.1 * len(attentions) + 2.2), layout="constrained", facecolor="white")
+    grid = figure.add_gridspec(len(attentions) + 1, len(heads))
     for n, item in enumerate(attentions):
         probabilities = _array(data, item["array"])
-        for head in range(heads):
-            axes = figure.add_subplot(grid[n, head])
+        for at, head in enumerate(heads):
+            axes = figure.add_subplot(grid[n, at])
             rows, keys = data["lists"][item["rows"]], data["lists"][item["keys"]]
-            draw_attention(axes, np.sqrt(probabilities[head]), rows, keys)
+            draw_attention(axes, np.sqrt(probabilities[at]), rows, keys)
             axes.set_title(f"{item['place'].removesuffix('.attention')}, head {head + 1}", fontsize=8)
             axes.set(xlabel="", ylabel="")
             if len(keys) > _NAMED:
                 axes.set(xticks=[], yticks=[])
     _costs(figure.add_subplot(grid[len(attentions), :]), data)
+    return as_png(figure)
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as the bytes of a file."""
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a script that the font does not have is drawn as boxes
@@ -53,6 +63,6 @@ def _costs(axes: Any, data: dict[str, Any]) -> None:
     axes.set(ylim=(0, 1), title=f"probability of the token that came; loss {data['loss']:.3f}")
 
 
-def as_image(png: bytes) -> str:
-    """The picture as an element of HTML."""
-    return f'<img alt="Where each head looks" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+def as_image(png: bytes, says: str = "Where each head looks") -> str:
+    """The picture as an element of HTML; `says` is for readers who do not see it."""
+    return f'<img alt="{says}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'

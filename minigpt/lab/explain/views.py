@@ -11,7 +11,7 @@ from minigpt import ops
 from minigpt.blocks import norm_forward
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.params import Parameters
-from minigpt.lab.explain.arrays import Store
+from minigpt.lab.explain.arrays import Heads, Snapshot, Store
 from minigpt.lab.explain.batches import Row, lists_of
 from minigpt.lab.explain.recording import Recording
 from minigpt.lab.explain.watching import Called, Watching
@@ -115,12 +115,12 @@ def norms(params: Parameters, grads: Parameters) -> list[dict[str, Any]]:
     return [{"name": s.name, "shape": s.shape, "rms": rms(params[s.name]), "grad": rms(grads[s.name])} for s in specs]
 
 
-def heads(recording: Recording, row: Row, store: Store) -> list[dict[str, Any]]:
+def heads(recording: Recording, row: Row, store: Store, shown: Heads) -> list[dict[str, Any]]:
     """The probabilities of every attention of every layer."""
     found = []
     for place, p in recording.probabilities.items():
         rows, keys = lists_of(place, row)
-        array = store.plain(p, "head", "query", "key")
+        array = store.of_heads(p, shown, "query", "key")
         found.append({"place": place, "array": array, "rows": rows, "keys": keys})
     return found
 
@@ -151,10 +151,16 @@ def masks(length: int, window: int, store: Store) -> list[dict[str, Any]]:
 def rotation(model: Any, recording: Recording, store: Store) -> dict[str, Any] | None:
     """Llama's pairs of a query before and after they are turned, (H, T, D/2, 2), and the angle of each pair."""
     turned = [r for r in recording.forward if r.call.name == "rope_forward"]
-    if not turned or turned[0].inputs["x"].data.shape != turned[0].inputs["x"].shape:
+    if not turned or turned[0].inputs["x"].kept[-1] is not None:  # some columns alone are not in pairs
         return None
     rope, first = model.block.rope, turned[0]
-    ends = [np.stack(pairs(s.data, rope.layout), axis=-1) for s in (first.inputs["x"], first.result[0])]
-    numbers = [store.plain(x, "head", "token", "pair", "end") for x in ends]
+    numbers = [store.add(_in_pairs(s, rope.layout)) for s in (first.inputs["x"], first.result[0])]
     angles = rope_frequencies(model.head_width, rope).tolist()
     return {"place": first.call.place, "before": numbers[0], "after": numbers[1], "angles": angles}
+
+
+def _in_pairs(s: Snapshot, layout: str) -> Snapshot:
+    """(H, T, D) as (H, T, D/2, 2)."""
+    ends = np.stack(pairs(s.data, layout), axis=-1)
+    axes = ("head", "token", "pair", "end")
+    return Snapshot(axes, (s.shape[0], *ends.shape[1:]), ends, (*s.kept[:2], None, None), s.norm)

@@ -1,5 +1,6 @@
 """The page in a browser: from a file, without a network, with a mouse, with keys, on a telephone, in the dark."""
 
+import base64
 import shutil
 
 import numpy as np
@@ -9,8 +10,10 @@ import minigpt
 from minigpt import ops
 from minigpt.blocks.run import Run
 from minigpt.interop.loaded import Loaded
+from minigpt.kernels.emulator import compiler_problem
 from minigpt.lab.explain import explain
 from minigpt.lab.explain.batches import make_row
+from minigpt.lab.explain.kernel_page import explain_kernels
 from minigpt.models import BART, GPT, BARTConfig, GPTConfig, Llama, LlamaConfig, Transformer, TransformerConfig
 from minigpt.tokenizers import ByteTokenizer
 
@@ -23,6 +26,8 @@ CHROMIUM = next(
 CHECKPOINTS = FOLDER.parent / "data" / "checkpoints"
 PROMPT = "One sunny morning, Anna was looking for her red ball. She asked Tom, and he looked"
 
+HEADS = {"some-heads": [4, 2]}
+
 
 def fresh(model):
     return Loaded(model, model.init(1), ByteTokenizer(), None)
@@ -31,6 +36,7 @@ def fresh(model):
 SMALL = {"vocab_size": 256, "context": 24, "width": 16, "heads": 2}
 PAIR = SMALL | {"encoder_layers": 1, "decoder_layers": 2}
 FAMILIES = {  # a model, its prompt and what it should write
+    "some-heads": lambda: (minigpt.load(CHECKPOINTS / "tiny"), "Anna was looking.", None),
     "tiny": lambda: (minigpt.load(CHECKPOINTS / "tiny"), PROMPT, None),
     "bert": lambda: (minigpt.load(CHECKPOINTS / "bert-tiny"), "The dog saw [MASK] in the garden.", None),
     "gpt": lambda: (fresh(GPT(GPTConfig(**SMALL, norm="post", window=3))), "a small text", None),
@@ -59,7 +65,7 @@ def made(tmp_path_factory):
     def of(name):
         if name not in kept:
             loaded, prompt, target = FAMILIES[name]()
-            page = explain(loaded, prompt, target=target, name=name)
+            page = explain(loaded, prompt, target=target, name=name, heads=HEADS.get(name))
             kept[name] = page.save(folder / f"{name}.html"), page, (loaded, prompt, target)
         return kept[name]
 
@@ -68,7 +74,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def visit(chromium, made):
-    """Open a family's page, with the network off; a word in the console or a request is a failure."""
+    """Open a family's page, or a file, with the network off; a word in the console or a request is a failure."""
     contexts, problems = [], []
 
     def open_page(name, **options):
@@ -78,7 +84,7 @@ def visit(chromium, made):
         tab.on("console", lambda message: problems.append(message.text))
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-        tab.goto(made(name)[0].as_uri())
+        tab.goto((made(name)[0] if isinstance(name, str) else name).as_uri())
         assert tab.evaluate("document.documentElement.dataset.ready") == "yes"
         return tab
 
@@ -194,11 +200,11 @@ def test_pointing_and_heads(visit, made):
     assert step_of(tab) == find(page, part="softmax", place="blocks.2.attention.attention")
 
 
-def attention(page, layer):
-    import base64
-
+def attention(page, layer, kept=None):
     entry = page.data["arrays"][page.data["heads"][layer]["array"]]
-    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(entry["shape"])
+    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(
+        kept or entry["shape"][0], *entry["shape"][1:]
+    )
 
 
 def test_the_page_answers_a_newcomer_s_questions(visit, made):
@@ -316,3 +322,67 @@ def test_a_page_is_small_and_a_step_quick(visit, made):
     paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"script per step: median {np.median(times):.1f} ms, worst {max(times):.1f} ms; first paint {paint:.0f} ms")
     assert np.median(times) < 100  # a machine that is busy is no reason to fail; the number is in the report
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory):
+    if compiler_problem():
+        pytest.skip(compiler_problem())
+    page = explain_kernels()
+    return page.save(tmp_path_factory.mktemp("kernels") / "kernels.html"), page
+
+
+def test_a_kernel_is_walked_through(visit, kernels):
+    path, page = kernels
+    tab = visit(path)
+    assert path.stat().st_size < 5_000_000 and tab.inner_text("#stage h2") == "A grid of blocks"
+    steps = page.data["steps"]
+    at = next(n for n, s in enumerate(steps) if s["kind"] == "scores" and s["block"] == 1 and s["keys"] == 16)
+    tab.click("[aria-label^='block 1:']")
+    for _ in range(4):
+        tab.keyboard.press("ArrowRight")
+    assert step_of(tab) == at
+    row = tab.locator(".online tbody tr").nth(3).locator("td").all_inner_texts()
+    rows = steps[at]["rows"]
+    wanted = [rows[key][3] for key in ("largest", "m_before", "m", "shrink", "total", "l_before", "l")]
+    assert [float(text.replace("−", "-")) for text in row] == [float(f"{x:.5g}") for x in wanted]
+    board = tab.locator(".stacked canvas").first
+    area = board.bounding_box()
+    tab.mouse.click(area["x"] + 7.5 * area["width"] / 16, area["y"] + 3.5 * area["height"] / 16)  # ty 3, tx 7
+    assert tab.inner_text(".stacked b >> nth=-1").strip() and "thread 55" in tab.inner_text(".stacked")
+    said = dict(
+        zip(tab.locator(".memory figcaption b").all_inner_texts(), tab.locator(".memory figcaption").all(), strict=True)
+    )
+    assert "16 read by thread 55" in said["qs: rows of Q"].inner_text()
+    assert "1 written by thread 55" in said["ps: exp(score − m)"].inner_text()
+    assert "not touched" in said["vs: rows of V"].inner_text()
+    assert tab.inner_text(".online tr.chosen th") == "19"
+    tab.keyboard.press("Escape")
+    assert "256 read by 256 threads" in said["ks: rows of K"].inner_text()
+    lit = tab.locator(".line.lit .source").all_inner_texts()
+    assert any("row_max(largest)" in text for text in lit) and not any("load_tile" in text for text in lit)
+    tab.keyboard.press("b")
+    assert steps[step_of(tab)]["block"] == 2 and steps[step_of(tab)]["phase"] == 0
+
+
+def test_a_kernel_fits_a_telephone(visit, kernels):
+    path, page = kernels
+    tab = visit(path, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    for n in range(len(page.data["steps"])):
+        go(tab, n)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, n
+
+
+def test_chosen_heads(visit, made):
+    tab, page = visit("some-heads"), made("some-heads")[1]
+    assert "Attention is shown of 2 of its heads (2, 4)" in tab.inner_text("#summary")
+    go(tab, find(page, part="softmax", place="blocks.1.attention.attention"))
+    assert tab.locator(".heads [role=radio]").all_inner_texts() == ["2", "4"]
+    tab.keyboard.press("4")
+    tab.keyboard.press("3")  # which is not there
+    said = tab.inner_text(".answer p")
+    row = len(page.data["lists"]["tokens"]) - 2
+    p = attention(page, 1, kept=2)[1][row]
+    assert said.startswith("Head 4 looks") and f"({p.max():.3g})" in said
+    tab.click("#tab-heads")
+    assert tab.locator(".onehead").count() == 8

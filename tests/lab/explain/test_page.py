@@ -12,7 +12,7 @@ from minigpt import ops
 from minigpt.core.errors import UserError
 from minigpt.interop.loaded import Loaded
 from minigpt.lab.explain import batches, bundling, explain, views
-from minigpt.lab.explain.arrays import Store
+from minigpt.lab.explain.arrays import Heads, Store
 from minigpt.lab.explain.nudges import STEPS, nudges
 from minigpt.lab.gradcheck.cases import MODEL_CASES
 from minigpt.models import GPT, GPTConfig
@@ -105,7 +105,7 @@ def test_it_is_one_file_that_needs_no_other(page):
 def test_scripts_are_small_and_none_is_left_over():
     page = bundling.files("minigpt.lab.explain") / "page"
     scripts = {path.name.removesuffix(".js") for path in page.iterdir() if path.name.endswith(".js")}
-    assert scripts == set(bundling.script_order())
+    assert scripts == {*bundling.script_order(), *bundling.script_order("kernels")}
     assert all(len(bundling.page_file(f"{name}.js").split("\n")) <= 400 for name in scripts)
 
 
@@ -140,3 +140,31 @@ def test_a_head_for_a_task_predicts_no_tokens(loaded):
     model = MODEL_CASES["bert-classifier"]().model
     with pytest.raises(UserError, match="predicts tokens"):
         explain(dataclasses.replace(loaded, model=model), "abc")
+
+
+def test_heads_can_be_chosen(loaded):
+    whole, some = explain(loaded, "abcd").data, explain(loaded, "abcd", heads=[2]).data
+    assert some["headsShown"] == (1,) and len(some["steps"]) == len(whole["steps"])
+    counted = 0
+    for call, full in zip(some["calls"], whole["calls"], strict=True):
+        for name, number in call["inputs"].items():
+            entry, all_of_it = some["arrays"][number], whole["arrays"][full["inputs"][name]]
+            assert entry["shape"] == all_of_it["shape"] and entry["norm"] == all_of_it["norm"]
+            if entry["axes"][0] == "head":
+                assert entry["kept"][0] == [1]
+                counted += 1
+                assert np.array_equal(floats(entry)[0], floats(all_of_it)[1])
+    assert counted >= 6 and len(some["heads"]) == 2
+    with pytest.raises(UserError, match="there is no head 3: the model has 2"):
+        explain(loaded, "abcd", heads=[3])
+
+
+def test_key_value_heads_follow_those_that_they_serve():
+    assert Heads((2, 3, 5), 6).kept(6) == [2, 3, 5] and Heads((2, 3, 5), 6).kept(3) == [1, 2]
+    assert Heads((2, 3, 5), 6).kept(1) is None and Heads((0, 1), 2).kept(2) is None
+
+
+def floats(entry):
+    data = np.frombuffer(base64.b64decode(entry["data"]), np.float32)
+    kept = entry.get("kept") or [None] * len(entry["shape"])
+    return data.reshape([n if k is None else len(k) for n, k in zip(entry["shape"], kept, strict=True)])

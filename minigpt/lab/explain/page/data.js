@@ -42,13 +42,14 @@ export function matrix(a, head, heads) {
   const rows = a.sizes[last - 1];
   const columns = a.sizes[last];
   let start = 0;
-  if (a.axes[0] === "head") start = ofHead(head, a.sizes[0], heads) * rows * columns;
+  if (a.axes[0] === "head") start = placeOfHead(a, head, heads) * rows * columns;
   return { rows, columns, start, rowAxis: last - 1, columnAxis: last };
 }
 
-/** Which of `size` key-value heads serves a query head. */
-export function ofHead(head, size, heads) {
-  return size >= heads ? head : Math.floor((head * size) / heads);
+/** Where an array has what serves a query head: of its heads, or of fewer key-value heads, some may be kept. */
+export function placeOfHead(a, head, heads) {
+  const own = a.shape[0] >= heads ? head : Math.floor((head * a.shape[0]) / heads);
+  return a.kept[0] ? a.kept[0].indexOf(own) : own;
 }
 
 /** The index in the whole array of the n-th that is kept. */
@@ -64,7 +65,7 @@ export function shapeText(a) {
 
 export function keptText(a) {
   const parts = a.axes
-    .map((name, axis) => (a.kept[axis] ? `${a.sizes[axis]} of ${a.shape[axis]} ${AXES[name] || name}` : null))
+    .map((name, axis) => (a.kept[axis] && name !== "head" ? `${a.sizes[axis]} of ${a.shape[axis]} ${AXES[name] || name}` : null))
     .filter(Boolean);
   return parts.length ? `shown: ${parts.join(", ")}` : "";
 }

@@ -31,12 +31,12 @@ export function drawHeads(main) {
       " leave out the first token, where heads look that have nothing to find"));
   for (const [name, items] of kinds()) {
     if (name.trim()) view.append(el("h3", {}, name));
-    const grid = el("div", { class: "allheads", style: `--heads:${page.model.heads}` });
+    const grid = el("div", { class: "allheads", style: `--heads:${page.headsShown.length}` });
     for (const item of items) {
       const label = layerName(item.place);
       grid.append(el("b", { class: "layer" }, label, page.kept.some((k) => item.place.startsWith(`${k}.`)) ? null
         : el("small", {}, "attention only")));
-      for (let head = 0; head < page.model.heads; head++) grid.append(one(item, head, label));
+      for (const head of page.headsShown) grid.append(one(item, head, label));
     }
     view.append(el("div", { class: "scroll" }, grid));
   }

@@ -53,7 +53,8 @@ function paint(canvas, a, m, reach) {
 }
 
 /** The size of a square. Named rows are as high as their text. */
-function cell(m, rowLabels, columnLabels, width, small) {
+function cell(m, rowLabels, columnLabels, { width = 300, small, side: given }) {
+  if (given) return { wide: given, high: given };
   if (small) {
     const side = Math.max(2, Math.min(18, width / m.columns));
     return { wide: side, high: side };
@@ -70,14 +71,15 @@ function cell(m, rowLabels, columnLabels, width, small) {
 /**
  * A figure of an array.
  * options: name, sign, rows and keys (lists of tokens), width, reach (what the strongest colour stands for),
- * small (no caption), divide (columns at which parts begin), choose(row, column).
+ * small (no caption), side (pixels of a square), divide (columns at which parts begin), choose(row, column), note(row, column): more to say.
+ * `number` is that of one of the page's arrays, or an array itself.
  */
 export function heat(number, options) {
-  const a = array(number);
+  const a = typeof number === "number" ? array(number) : number;
   const m = matrix(a, state.head, page.model.heads);
   const rowLabels = labelsOf(a, m.rowAxis, options);
   const columnLabels = labelsOf(a, m.columnAxis, options);
-  const size = cell(m, rowLabels, columnLabels, options.width || 300, options.small);
+  const size = cell(m, rowLabels, columnLabels, options);
   const canvas = el("canvas", {
     role: "img", tabindex: "0", style: `width:${size.wide * m.columns}px;height:${size.high * m.rows}px`,
     "aria-label": `${options.name}, shape ${shapeText(a)}, norm ${digits(a.norm)}. Arrow keys read single numbers.`,
@@ -164,7 +166,8 @@ function valueAt(map, place) {
 
 function hover(map, place, event) {
   map.place = place;
-  const text = `${map.options.name}: ${describe(map, place)}`;
+  const note = map.options.note?.(place.row, place.column);
+  const text = `${map.options.name}: ${describe(map, place)}${note ? `; ${note}` : ""}`;
   const number = digits(valueAt(map, place));
   tip.replaceChildren(el("b", {}, number), el("span", {}, text));
   tip.hidden = false;

@@ -3,7 +3,7 @@
 import { el, count, digits } from "./dom.js";
 import { layerName, page } from "./data.js";
 import { change, goTo, listen, state } from "./state.js";
-import { refreshColours } from "./heat.js";
+import { STEP_KEYS, startKeys, startTheme } from "./shell.js";
 import { drawSteps } from "./stage.js";
 import { drawHeads } from "./heads.js";
 import { drawLens } from "./lens.js";
@@ -20,7 +20,7 @@ const VIEWS = [
 ].filter(([name]) => (name !== "rotation" || page.rotation) && (name !== "replay" || page.replay));
 
 const KEYS = [
-  ["← →", "one step back or on"], ["Home, End", "first or last step"], ["T", "to the turning point, where the gradient starts"],
+  ...STEP_KEYS, ["T", "to the turning point, where the gradient starts"],
   ["1 … 9", "choose a head"], ["V", "next view"], ["D", "dark or light"],
   ["Tab, then arrows", "within a picture: read single numbers; Enter chooses the row"],
 ];
@@ -69,59 +69,31 @@ function nextView(by) {
   change({ view: VIEWS[(n + by + VIEWS.length) % VIEWS.length][0] });
 }
 
-function theme(dark) {
-  document.documentElement.dataset.theme = dark ? "dark" : "light";
-  const button = document.getElementById("theme");
-  button.setAttribute("aria-pressed", String(dark));
-  button.textContent = dark ? "Light" : "Dark";
-  refreshColours();
-}
-
-function toggleTheme() {
-  theme(document.documentElement.dataset.theme !== "dark");
-  draw();
-}
-
 function summary() {
   const m = page.model;
   const layers = Object.values(m.layers).join(" + ");
   const total = Object.values(m.layers).reduce((a, b) => a + b);
   const some = page.kept.length < total
     ? ` The steps go through ${page.kept.length} of its layers (${page.kept.map(layerName).join(", ")}); attention of all is under All heads.` : "";
+  const heads = page.headsShown.length < m.heads ? ` Attention is shown of ${page.headsShown.length} of its heads (${page.headsShown.map((n) => n + 1).join(", ")}).` : "";
   document.getElementById("summary").textContent = `${m.name || m.family}: ${m.family}, ${layers} layers, ${m.heads} heads, width ${m.width}, `
-    + `${count(m.parameters)} parameters. Loss on this text: ${digits(page.loss)} nats a token.${some}`;
+    + `${count(m.parameters)} parameters. Loss on this text: ${digits(page.loss)} nats a token.${some}${heads}`;
 }
 
-function keys() {
-  const box = document.getElementById("keys"), button = document.getElementById("help");
-  box.append(el("dl", {}, KEYS.map(([key, text]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, text)))));
-  button.addEventListener("click", () => {
-    box.hidden = !box.hidden;
-    button.setAttribute("aria-expanded", String(!box.hidden));
-  });
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    const turn = page.steps.findIndex((step) => step.phase === "backward");
-    const key = event.key.toLowerCase();
-    if (key === "v") nextView(event.shiftKey ? -1 : 1);
-    else if (key === "d") toggleTheme();
-    else if (/^[1-9]$/.test(key) && Number(key) <= page.model.heads) change({ head: Number(key) - 1 });
-    else if (state.view !== "steps") return;
-    else if (event.key === "ArrowRight") goTo(state.step + 1);
-    else if (event.key === "ArrowLeft") goTo(state.step - 1);
-    else if (event.key === "Home") goTo(0);
-    else if (event.key === "End") goTo(page.steps.length - 1);
-    else if (key === "t") goTo(turn);
-    else return;
-    event.preventDefault();
-  });
+/** Whether a key is one of this page's own, which then is done. */
+function ownKey(event) {
+  const key = event.key.toLowerCase();
+  if (key === "v") nextView(event.shiftKey ? -1 : 1);
+  else if (/^[1-9]$/.test(key) && page.headsShown.includes(Number(key) - 1)) change({ head: Number(key) - 1 });
+  else if (key === "t" && state.view === "steps") goTo(page.steps.findIndex((step) => step.phase === "backward"));
+  else return false;
+  return true;
 }
 
-theme(matchMedia("(prefers-color-scheme: dark)").matches);
-document.getElementById("theme").addEventListener("click", toggleTheme);
+startTheme(draw);
 summary();
 tabs();
-keys();
+startKeys(KEYS, ownKey, draw);
 listen(draw);
 draw();
 document.documentElement.dataset.ready = "yes";

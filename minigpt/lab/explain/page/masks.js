@@ -1,7 +1,7 @@
 // Who may look where: the masks of the families side by side. And how Llama turns queries by their place.
 
 import { el, digits, word } from "./dom.js";
-import { array, ofHead, page } from "./data.js";
+import { array, page, placeOfHead } from "./data.js";
 import { state } from "./state.js";
 import { heat } from "./heat.js";
 import { headPicker, tokenPicker } from "./pickers.js";
@@ -22,7 +22,7 @@ export function drawRotation(main) {
   const { before, after, angles, place } = page.rotation;
   const a = array(before), b = array(after);
   const [, length, count] = a.shape;
-  const head = ofHead(state.head, a.shape[0], page.model.heads);
+  const head = placeOfHead(a, state.head, page.model.heads);
   const list = "tokens";
   const at = (x, t) => {
     const n = ((head * length + t) * count + pair) * 2;

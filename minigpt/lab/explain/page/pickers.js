@@ -34,7 +34,7 @@ export function tokenPicker(list, label) {
 /** The heads, of which one is chosen. */
 export function headPicker() {
   const group = el("div", { class: "heads", role: "radiogroup", "aria-label": "Head" }, el("span", {}, "Head"));
-  for (let n = 0; n < page.model.heads; n++) {
+  for (const n of page.headsShown) {
     group.append(radio(state.head === n, () => change({ head: n }), { "aria-label": `head ${n + 1}` }, String(n + 1)));
   }
   return arrows(group);

@@ -9,12 +9,10 @@ import { codePanel, keyLines, showLit } from "./code.js";
 import { drawMap, partners } from "./map.js";
 import { lossTable, textTable } from "./tables.js";
 import { nudgeLine } from "./nudge.js";
+import { makeBar, tellBar } from "./bar.js";
 
 const turning = page.steps.findIndex((step) => step.phase === "backward");
-const readout = document.getElementById("readout");
 let parts = null;
-let told = 0; // the step that was last read out
-let playing = 0;
 
 export function drawSteps(main) {
   if (!parts) parts = build();
@@ -23,49 +21,18 @@ export function drawSteps(main) {
   parts.view.dataset.phase = step.phase;
   drawMap(parts.road);
   drawStage(step);
-  parts.slider.value = String(state.step);
-  parts.slider.setAttribute("aria-valuetext", `step ${state.step + 1}: ${step.phase}, ${step.title}`);
-  if (state.step !== told) readout.textContent = `Step ${state.step + 1} of ${page.steps.length}: ${step.phase}, ${step.title}`;
-  told = state.step;
-  parts.count.textContent = `${state.step + 1} of ${page.steps.length}`;
-  parts.back.toggleAttribute("disabled", state.step === 0);
-  parts.on.toggleAttribute("disabled", state.step === page.steps.length - 1);
+  tellBar(parts.bar, `${step.phase}, ${step.title}`);
 }
 
 function build() {
   const road = el("aside", { class: "aside" });
   const stage = el("article", { id: "stage", tabindex: "-1" });
-  const button = (text, label, click) => el("button", { type: "button", "aria-label": label, title: label, click }, text);
-  const slider = el("input", {
-    type: "range", min: "0", max: String(page.steps.length - 1), "aria-label": "Step",
-    input: (event) => goTo(Number(event.target.value)),
-  });
-  const back = button("◀", "One step back (left arrow)", () => goTo(state.step - 1));
-  const on = button("▶", "One step on (right arrow)", () => goTo(state.step + 1));
-  const play = button("Play", "Walk by itself", togglePlay);
-  const count = el("output", { class: "count" });
-  const bar = el("div", { class: "bar", role: "group", "aria-label": "Walk through the steps" },
-    button("Start", "To the first step (Home)", () => goTo(0)), back, on,
-    button("Loss", "To the loss, where the gradient starts (T)", () => goTo(turning)), play,
-    el("div", { class: "track" }, slider, el("span", {
-      class: "ends", "aria-hidden": "true",
-      style: `--turn:${((100 * (turning - 0.5)) / (page.steps.length - 1)).toFixed(2)}%`,
-    },
-      el("b", {}, "forward"), el("b", {}, "backward"))), count);
-  return { view: el("div", { class: "steps" }, road, stage, bar), road, stage, slider, count, back, on, play };
-}
-
-function togglePlay() {
-  if (playing) {
-    clearInterval(playing);
-    playing = 0;
-  } else {
-    playing = setInterval(() => {
-      if (state.step >= page.steps.length - 1 || state.view !== "steps") togglePlay();
-      else goTo(state.step + 1);
-    }, 1200);
-  }
-  parts.play.textContent = playing ? "Pause" : "Play";
+  const jump = { text: "Loss", label: "To the loss, where the gradient starts (T)", click: () => goTo(turning) };
+  const bar = makeBar(jump, el("span", {
+    class: "ends", "aria-hidden": "true",
+    style: `--turn:${((100 * (turning - 0.5)) / (page.steps.length - 1)).toFixed(2)}%`,
+  }, el("b", {}, "forward"), el("b", {}, "backward")));
+  return { view: el("div", { class: "steps" }, road, stage, bar.view), road, stage, bar };
 }
 
 function drawStage(step) {

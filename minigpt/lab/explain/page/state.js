@@ -7,7 +7,7 @@ const listeners = [];
 export const state = {
   view: "steps",
   step: 0,
-  head: 0,
+  head: page.headsShown[0],
   row: Object.fromEntries(Object.entries(page.lists).map(([name, list]) => [name, Math.max(0, list.length - 2)])),
 };
 
