@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 _KEYS = {"k", "v", "dk", "dv", "k_heads", "v_heads"}  # their rows are keys, not queries
 _HEADS = {"q_heads", "k_heads", "v_heads", "dy_heads", "dq", "dk", "dv"}  # their columns are a head's numbers
+_SPARSE = 0.25  # the share of zeros, or of −∞, from which on it pays to leave them out
 _MATRICES = {"weight", "dweight", "table", "dtable"}
 
 
@@ -80,8 +82,11 @@ def snapshot(operation: str, name: str, x: np.ndarray, limits: Limits, *, output
 
 
 def _norm(x: np.ndarray) -> float:
-    norm = float(np.linalg.norm(x))
-    return norm if np.isfinite(norm) else float(np.linalg.norm(np.where(np.isfinite(x), x, 0)))
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(x))
+    if np.isfinite(norm):
+        return norm
+    return float(np.linalg.norm(np.where(np.isfinite(x), x, 0).astype(np.float64)))  # squares may be too large, too
 
 
 def _chosen(kind: str, length: int, name: str, limits: Limits) -> list[int] | None:
@@ -116,12 +121,24 @@ def _arranged(operation: str, name: str, x: np.ndarray) -> tuple[np.ndarray, tup
 
 
 class Store:
-    """The arrays of a page, each once however often it comes."""
+    """The arrays of a page, each once however often it comes.
+
+    Half of a causal model's attention is exactly 0, or −∞. Such numbers are left out, and a mask of bits, which many
+    arrays share, says where they were.
+
+    Attributes:
+        entries: of each array axes, shape, norm and data; "kept" if not all of it is, "fill" and "holes" if numbers
+            were left out: 0 or None for −∞, and which mask.
+        holes: the masks.
+        bytes: how long all data and masks are.
+    """
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
-        self.numbers = 0
+        self.holes: list[str] = []
+        self.bytes = 0
         self._numbers: dict[tuple[Any, ...], int] = {}
+        self._masks: dict[bytes, int] = {}
 
     def add(self, s: Snapshot) -> int:
         """The number of an array in `entries`."""
@@ -129,12 +146,27 @@ class Store:
         key = (s.axes, s.shape, data)
         if key not in self._numbers:
             self._numbers[key] = len(self.entries)
-            entry = {"axes": s.axes, "shape": s.shape, "norm": _digits(s.norm), "data": _base64(data)}
+            entry: dict[str, Any] = {"axes": s.axes, "shape": s.shape, "norm": _digits(s.norm), **self._packed(s.data)}
             if any(k is not None for k in s.kept):
                 entry["kept"] = s.kept
             self.entries.append(entry)
-            self.numbers += s.data.size
+            self.bytes += len(entry["data"])
         return self._numbers[key]
+
+    def _packed(self, x: np.ndarray) -> dict[str, Any]:
+        for fill, value in ((0, 0.0), (None, -np.inf)):
+            hole = x == value
+            if hole.mean() > _SPARSE:
+                return {"data": _base64(x[~hole].tobytes()), "fill": fill, "holes": self._mask(hole)}
+        return {"data": _base64(x.tobytes())}
+
+    def _mask(self, hole: np.ndarray) -> int:
+        bits = np.packbits(hole, bitorder="little").tobytes()
+        if bits not in self._masks:
+            self._masks[bits] = len(self.holes)
+            self.holes.append(_base64(bits))
+            self.bytes += len(self.holes[-1])
+        return self._masks[bits]
 
     def plain(self, x: np.ndarray, *axes: str) -> int:
         """Add a whole array whose axes are known."""
@@ -146,6 +178,20 @@ class Store:
         kept = heads.kept(len(x))
         part = np.array(x if kept is None else x[kept], dtype=np.float32)
         return self.add(Snapshot(("head", *axes), x.shape, part, (kept, *(None,) * len(axes)), _norm(x)))
+
+
+def unpacked(entry: Mapping[str, Any], holes: Sequence[str]) -> np.ndarray:
+    """The part of an array that an entry of a `Store` keeps."""
+    kept = entry.get("kept") or [None] * len(entry["shape"])
+    shape = [size if some is None else len(some) for size, some in zip(entry["shape"], kept, strict=True)]
+    data = np.frombuffer(base64.b64decode(entry["data"]), np.float32)
+    if "holes" not in entry:
+        return data.reshape(shape)
+    bits = np.frombuffer(base64.b64decode(holes[entry["holes"]]), np.uint8)
+    hole = np.unpackbits(bits, count=int(np.prod(shape)), bitorder="little").astype(bool)
+    x = np.full(hole.shape, -np.inf if entry["fill"] is None else entry["fill"], np.float32)
+    x[~hole] = data
+    return x.reshape(shape)
 
 
 def _digits(x: float) -> float:

@@ -20,18 +20,15 @@ from minigpt.lab.explain.batches import Row, lists_of, make_row, shown, telling_
 from minigpt.lab.explain.nudges import STEPS, nudges
 from minigpt.lab.explain.recording import Recording, record
 from minigpt.lab.explain.replay import replay
+from minigpt.lab.explain.room import CALL, CHOSEN, PAGE, layer_bytes, other_bytes
 from minigpt.lab.explain.source import operation_sources
 from minigpt.lab.explain.stations import Stations
 from minigpt.lab.explain.words import TOKENS
 from minigpt.models.decoder_only import DecoderOnly
 
 _SMALL = 5_000_000  # parameters, below which threads only wait for each other
-_ROOM = 820_000  # numbers of all arrays; 4 bytes each are 5.3 in base64, and a page has at most 5 MB
-_WIDE, _NARROW, _LEAST = (
-    384,
-    96,
-    24,
-)  # columns that are kept of a small model's activations, a large one's, and at least
+_HOPE = 1.15  # a layer may take less than is estimated
+_WIDE, _NARROW, _LEAST = 384, 96, 24  # columns kept of a small model's activations, of a large one's, and at least
 
 
 def build(
@@ -60,8 +57,9 @@ def build(
         shown = _shown_heads(loaded.model.block.heads, heads)
         data = _built(loaded, row, layers, shown)
         film = replay(run, row, data["arrays"], shown) if run else None
-    arrays = data.pop("arrays").entries
-    return {"prompt": prompt, "model": _described(loaded, name), **data, "replay": film, "arrays": arrays}
+    store = data.pop("arrays")
+    kept = {"holes": store.holes, "arrays": store.entries}
+    return {"prompt": prompt, "model": _described(loaded, name), **data, "replay": film, **kept}
 
 
 def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None, heads: Heads) -> dict[str, Any]:
@@ -74,8 +72,7 @@ def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None, heads: Heads)
         raise UserError("the model's scores are not finite: its training went wrong, or its file is damaged")
     columns, tokens = _WIDE if model.config.width <= 192 else _NARROW, telling_tokens(row, logits)
     limits = Limits(columns, 48, model.config.vocab_size, tokens, heads)
-    kept = _kept_layers(model, row, limits, layers)
-    recording, stations, store = _fitted(model, params, row, limits, kept)
+    recording, stations, store, kept = _fitted(model, params, row, limits, layers)
     steps = [_tokens_step(), *stations.steps()]
     return {
         "lists": row.lists,
@@ -110,16 +107,24 @@ def _logits(loaded: Loaded, row: Row) -> np.ndarray:
 
 
 def _fitted(
-    model: Any, params: Parameters, row: Row, limits: Limits, kept: Sequence[str]
-) -> tuple[Recording, Stations, Store]:
-    """Both passes, with as many columns of each array as a page has room for."""
+    model: Any, params: Parameters, row: Row, limits: Limits, layers: Sequence[int] | None
+) -> tuple[Recording, Stations, Store, list[str]]:
+    """Both passes, with as many columns of each array as a page has room for, and then with fewer layers."""
+    kept, most = _kept_layers(model, row, limits, layers), PAGE if layers is None else CHOSEN
     while True:
         recording = record(model, params, row.batch, limits, [f"{layer}." for layer in kept])
         store = Store()
         stations = Stations(recording, store, partial(lists_of, row=row))
-        if store.numbers <= _ROOM or limits.features <= _LEAST:
-            return recording, stations, store
-        limits = limits._replace(features=limits.features // 2)
+        others = other_bytes(model, _tokens(row), len(_all_layers(model)) - len(kept), limits)
+        if store.bytes + len(stations.calls) * CALL + others <= most:
+            break
+        if limits.features > _LEAST:
+            limits = limits._replace(features=limits.features // 2)
+        elif layers is None and len(kept) > 1:
+            kept = _evenly(_all_layers(model), len(kept) - 1)
+        else:
+            break
+    return recording, stations, store, kept
 
 
 def _shown_heads(count: int, wanted: Sequence[int] | None) -> Heads:
@@ -141,13 +146,20 @@ def _kept_layers(model: Any, row: Row, limits: Limits, wanted: Sequence[int] | N
         if bad := [n for n in wanted if not 1 <= n <= len(names)]:
             raise UserError(f"there is no layer {bad[0]}: the model has {len(names)}, counted from 1")
         return [name for n, name in enumerate(names, 1) if n in wanted]
-    t = sum(len(x) for x in row.lists.values())
-    each = 40 * t * min(model.config.width, _LEAST) + 14 * model.block.heads * t * t + 16 * limits.weights**2
-    room = max(1, _ROOM // each)  # with as few columns as can be
+    t, least = _tokens(row), limits._replace(features=_LEAST)
+    space = PAGE - other_bytes(model, t, len(names), least)  # with as few columns as can be
+    room = max(1, int(_HOPE * space / layer_bytes(model, t, least)))
     if room >= len(names):
         return names
-    places = {round(n) for n in np.linspace(0, len(names) - 1, room)}
-    return [names[n] for n in sorted(places)]
+    return _evenly(names, room)
+
+
+def _evenly(names: list[str], count: int) -> list[str]:
+    return [names[n] for n in sorted({round(n) for n in np.linspace(0, len(names) - 1, count)})]
+
+
+def _tokens(row: Row) -> int:
+    return max(len(x) for x in row.lists.values())
 
 
 def _tokens_step() -> dict[str, Any]:

@@ -110,6 +110,7 @@ def kernel_data(traced: Traced) -> dict[str, Any]:
         "parts": parts,
         "steps": steps,
         "touches": touches.entries,
+        "holes": store.holes,
         "arrays": store.entries,
     }
 

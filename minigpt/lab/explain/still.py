@@ -10,19 +10,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from minigpt.lab.explain.arrays import unpacked
 from minigpt.lab.plot import draw_attention, shown
 
 _LAYERS, _HEADS, _NAMED = 4, 4, 24
 
 
 def _array(data: dict[str, Any], number: int) -> np.ndarray:
-    entry = data["arrays"][number]
-    return np.frombuffer(base64.b64decode(entry["data"]), np.float32).reshape(_kept_shape(entry))
-
-
-def _kept_shape(entry: dict[str, Any]) -> list[int]:
-    kept = entry.get("kept") or [None] * len(entry["shape"])
-    return [size if some is None else len(some) for size, some in zip(entry["shape"], kept, strict=True)]
+    return unpacked(data["arrays"][number], data["holes"])
 
 
 def still(data: dict[str, Any]) -> bytes:
@@ -50,7 +45,7 @@ def as_png(figure: Figure) -> bytes:
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a script that the font does not have is drawn as boxes
-        figure.savefig(picture, dpi=70, format="png")
+        figure.savefig(picture, dpi=64, format="png")
     return picture.getvalue()
 
 

@@ -1,6 +1,5 @@
 """The page's data: views, nudges and the film, from what the model itself gives; and one file that needs no other."""
 
-import base64
 import dataclasses
 import json
 import re
@@ -8,16 +7,18 @@ import re
 import numpy as np
 import pytest
 
+import minigpt
 from minigpt import ops
 from minigpt.core.errors import UserError
 from minigpt.interop.loaded import Loaded
-from minigpt.lab.explain import batches, bundling, explain, views
-from minigpt.lab.explain.arrays import Heads, Store
+from minigpt.lab.explain import batches, building, bundling, explain, room, views
+from minigpt.lab.explain.arrays import Heads, Limits, Store, unpacked
 from minigpt.lab.explain.nudges import STEPS, nudges
 from minigpt.lab.gradcheck.cases import MODEL_CASES
-from minigpt.models import GPT, GPTConfig
+from minigpt.models import BART, GPT, BARTConfig, GPTConfig, Llama, LlamaConfig
 from minigpt.tokenizers import ByteTokenizer
 
+from ...notebooks.sources import FOLDER
 from ...tiers import some
 
 
@@ -61,7 +62,7 @@ def test_the_reach_of_each_place_is_a_gradient_of_its_own(name):
             entry = store.entries[number]
             assert entry["shape"][0] == len(found["places"]) and entry["norm"] > 0
     if name == "gpt2":
-        norms = np.frombuffer(numbers_of(store, found["lists"]["tokens"][0]), np.float32).reshape(5, 5)
+        norms = unpacked(store.entries[found["lists"]["tokens"][0]], store.holes)
         assert (np.triu(norms, 1) == 0).all() and (np.diag(norms) > 0).all()  # nothing later, always itself
         for place in range(5):  # the gradient of a position's row is that of the stream there
             alone = np.where(np.arange(5) == place, batch.targets, ops.IGNORE)
@@ -69,10 +70,6 @@ def test_the_reach_of_each_place_is_a_gradient_of_its_own(name):
             grads = case.params.zeros_like()
             model.backward(case.params, grads, cache)
             assert np.allclose(norms[place], np.linalg.norm(grads["positions"][:5], axis=1), rtol=1e-5, atol=1e-9)
-
-
-def numbers_of(store, number):
-    return base64.b64decode(store.entries[number]["data"])
 
 
 def test_the_lens_ends_with_the_model_s_own_guess(loaded, page):
@@ -142,7 +139,8 @@ def test_a_head_for_a_task_predicts_no_tokens(loaded):
         explain(dataclasses.replace(loaded, model=model), "abc")
 
 
-def test_heads_can_be_chosen(loaded):
+def test_heads_can_be_chosen(loaded, monkeypatch):
+    monkeypatch.setattr(building, "nudges", lambda *a: (0.0, []))
     whole, some = explain(loaded, "abcd").data, explain(loaded, "abcd", heads=[2]).data
     assert some["headsShown"] == (1,) and len(some["steps"]) == len(whole["steps"])
     counted = 0
@@ -153,7 +151,7 @@ def test_heads_can_be_chosen(loaded):
             if entry["axes"][0] == "head":
                 assert entry["kept"][0] == [1]
                 counted += 1
-                assert np.array_equal(floats(entry)[0], floats(all_of_it)[1])
+                assert np.array_equal(unpacked(entry, some["holes"])[0], unpacked(all_of_it, whole["holes"])[1])
     assert counted >= 6 and len(some["heads"]) == 2
     with pytest.raises(UserError, match="there is no head 3: the model has 2"):
         explain(loaded, "abcd", heads=[3])
@@ -164,7 +162,73 @@ def test_key_value_heads_follow_those_that_they_serve():
     assert Heads((2, 3, 5), 6).kept(1) is None and Heads((0, 1), 2).kept(2) is None
 
 
-def floats(entry):
-    data = np.frombuffer(base64.b64decode(entry["data"]), np.float32)
-    kept = entry.get("kept") or [None] * len(entry["shape"])
-    return data.reshape([n if k is None else len(k) for n, k in zip(entry["shape"], kept, strict=True)])
+def test_what_is_left_out_comes_back():
+    rng = np.random.default_rng(5)
+    whole = rng.standard_normal((2, 9, 9)).astype(np.float32)
+    low = np.tri(9, dtype=bool)
+    store = Store()
+    arrays = [whole, *(np.where(low, whole, fill) for fill in (0, -np.inf, np.nan)), np.zeros((3, 4))]
+    for x in arrays:
+        store.plain(x, *["axis"] * x.ndim)
+    assert [e.get("fill", "all") for e in store.entries] == ["all", 0, None, "all", 0]
+    assert len(store.holes) == 2  # the triangle serves two
+    for x, entry in zip(arrays, store.entries, strict=True):
+        assert np.array_equal(unpacked(entry, store.holes), x.astype(np.float32), equal_nan=True)
+    assert len(store.entries[1]["data"]) == pytest.approx(2 * 45 * 16 / 3, abs=4)
+    large = Store()
+    large.plain(np.array([3e30, 4e30, -np.inf], np.float32), "axis")  # whose squares float32 does not have
+    assert large.entries[0]["norm"] == pytest.approx(5e30, rel=1e-5)
+    assert store.bytes == sum(len(e["data"]) for e in store.entries) + sum(map(len, store.holes))
+
+
+BYTES = {"vocab_size": 256, "context": 64}
+SHAPES = {
+    "gpt": lambda: GPT(GPTConfig(**BYTES, width=96, heads=12, layers=5, feed_forward=128)),
+    "llama": lambda: Llama(LlamaConfig(**BYTES, width=48, heads=6, kv_heads=2, feed_forward=80, layers=6)),
+    "bart": lambda: BART(BARTConfig(**BYTES, width=48, heads=4, encoder_layers=2, decoder_layers=2)),
+}
+
+
+@pytest.mark.parametrize("tokens", some([24, 52], [24], "the same of a shorter text"))
+@pytest.mark.parametrize("name", some(list(SHAPES), ["llama"], "the same of another family"))
+def test_a_page_s_size_is_known_before(name, tokens, monkeypatch):
+    """What the formula says is enough for a page, and at most half as much again, for one layer and for three."""
+    monkeypatch.setattr(building, "nudges", lambda *a: (0.0, []))  # a few kB that take most of the time
+    model = SHAPES[name]()
+    text = ("abcdefghijklmnopqrstuvwxyz" * 2)[:tokens]
+    target = text if name == "bart" else None
+    limits = Limits(384, 48, 256, tuple(range(72)))
+    total = len(building._all_layers(model))
+    for layers in ([1], [1, 2, total]):
+        data = building.build(Loaded(model, model.init(1), ByteTokenizer(), None), text, layers=layers, target=target)
+        size = len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode())
+        known = len(layers) * room.layer_bytes(model, tokens, limits)
+        known += room.other_bytes(model, tokens, total - len(layers), limits) - room.FRAME
+        assert size <= known <= 1.5 * size, (layers, size, known)
+
+
+def test_three_layers_of_a_model_of_135_million_fit():
+    """64 tokens, by the formula that the test above holds to real pages, and with heads chosen far more do.
+
+    Two real pages with random weights had 16.8 and 17.9 MB.
+    """
+    limits = Limits(48, 48, 50257, tuple(range(72)))
+    gpt2 = GPT(GPTConfig(vocab_size=50257, context=1024, width=768, heads=12, layers=12))
+    llama = Llama(
+        LlamaConfig(vocab_size=49152, context=2048, width=576, heads=9, kv_heads=3, feed_forward=1536, layers=30)
+    )
+    for model, layers in ((gpt2, 12), (llama, 30)):
+        assert model.parameter_count > 120_000_000
+        rest = room.other_bytes(model, 64, layers - 3, limits)
+        assert 3 * room.layer_bytes(model, 64, limits) + rest <= room.CHOSEN == 20_000_000
+        few = limits._replace(heads=Heads((0, 1, 2), model.block.heads))
+        assert room.layer_bytes(model, 64, few) < 0.6 * room.layer_bytes(model, 64, limits)
+
+
+@pytest.mark.slow("test_a_page_s_size_is_known_before")
+def test_64_tokens_of_the_default_model_fit():
+    m = minigpt.load(FOLDER.parent / "data" / "checkpoints" / "tiny")
+    text = "Anna saw the dog in the garden. The dog had the red ball and was playing with it. She was happy. " * 4
+    page = explain(m, m.tokenizer.decode(m.tokenizer.encode(text)[:64]))
+    assert len(page.data["lists"]["tokens"]) in (63, 64, 65) and len(page.data["kept"]) >= 2
+    assert len(page.html.encode()) <= 5_000_000

@@ -1,7 +1,7 @@
 // The code of a step, forward and backward side by side, each line with the array that it made.
 
-import { el } from "./dom.js";
-import { array, page, shapeText } from "./data.js";
+import { el, put } from "./dom.js";
+import { page, shapeText } from "./data.js";
 
 /** Both functions of a step; `inspect(name, array, call)` is called when a line's array is asked for. */
 export function codePanel(step, inspect) {
@@ -27,42 +27,58 @@ function nothing(step, phase) {
   return el("section", { class: `column ${phase} empty` }, el("h4", {}, phase), el("p", {}, text));
 }
 
+const columns = new Map(); // calls of an operation on arrays of the same shapes share one
+
+/** A function's code with what its lines made, as a section that knows its call and its lines. */
 function column(call, phase, step, inspect) {
-  const own = page.functions[call.name];
-  const list = [call.name, ...new Set(call.made.map((m) => m[3]).filter((name) => name !== call.name))];
-  const section = el("section", { class: `column ${phase}${step ? " own" : ""}` },
-    el("h4", {}, phase, " ", el("code", {}, call.name)),
-    el("p", { class: "site" }, "called at ", el("code", { class: "file" }, `${call.site.file}:${call.site.line}`),
-      el("code", { class: "text" }, call.site.text)));
-  for (const name of list) {
-    const made = call.made.filter((m) => m[3] === name);
-    const lines = new Set(step ? step.lines.filter(([owner]) => owner === name).map(([, line]) => line) : []);
-    if (name !== call.name && !lines.size && step) continue;
-    section.append(listing(name, made, lines, (n, a) => inspect(n, a, call)));
+  const key = [phase, call.name, ...call.made.map((m) => [m[0], m[1], m[3], shapeText(page.arrays[m[2]])])].join();
+  if (!columns.has(key)) columns.set(key, makeColumn(call, phase));
+  const section = columns.get(key);
+  section.inspect = (n) => inspect(section.call.made[n][1], section.call.made[n][2], section.call);
+  section.call = call;
+  put(section.view, "class", `column ${phase}${step ? " own" : ""}`);
+  section.file.textContent = `${call.site.file}:${call.site.line}`;
+  section.text.textContent = call.site.text;
+  const lit = new Set(step ? step.lines.map(([owner, line]) => `${owner} ${line}`) : []);
+  for (const { name, view, lines } of section.listings) {
+    view.hidden = Boolean(step) && name !== call.name && !lines.some(([number]) => lit.has(`${name} ${number}`));
+    for (const [number, line] of lines) put(line, "class", lit.has(`${name} ${number}`) ? "line lit" : "line");
   }
-  if (own.equation) {
-    section.append(el("details", { open: innerWidth > 900 }, el("summary", {}, "What its docstring says"),
-      el("pre", { class: "equation" }, own.equation)));
+  return section.view;
+}
+
+function makeColumn(call, phase) {
+  const section = { call, listings: [], file: el("code", { class: "file" }), text: el("code", { class: "text" }) };
+  const list = [call.name, ...new Set(call.made.map((m) => m[3]).filter((name) => name !== call.name))];
+  section.view = el("section", {}, el("h4", {}, phase, " ", el("code", {}, call.name)),
+    el("p", { class: "site" }, "called at ", section.file, section.text));
+  for (const name of list) {
+    section.listings.push(listing(name, section));
+    section.view.append(section.listings[section.listings.length - 1].view);
+  }
+  const { equation } = page.functions[call.name];
+  if (equation) {
+    section.view.append(el("details", { open: innerWidth > 900 }, el("summary", {}, "What its docstring says"),
+      el("pre", { class: "equation" }, equation)));
   }
   return section;
 }
 
-function listing(name, made, lines, inspect) {
+/** The lines of one function; a chip for each array that one of them made. */
+function listing(name, section) {
   const source = page.functions[name];
-  const rows = source.lines.map(([number, text]) => {
+  const made = section.call.made.map((m, n) => [...m, n]).filter((m) => m[3] === name);
+  const lines = source.lines.map(([number, text]) => {
     const [code, comment] = split(text.replace(/^ {4}/, "")); // a body's own indentation says nothing
-    const chips = made.filter((m) => m[0] === number).map((m) => {
-      const shape = shapeText(array(m[2]));
-      return el("button", {
-        type: "button", class: "chip", click: () => inspect(m[1], m[2]), "aria-label": `show ${m[1]} of line ${number}`,
-      }, `${m[1]} ${shape}`);
-    });
-    return el("div", { class: lines.has(number) ? "line lit" : "line" },
-      el("span", { class: "number" }, String(number)),
-      el("span", { class: "source" }, code, comment ? el("i", {}, comment) : null), chips);
+    const chips = made.filter((m) => m[0] === number).map((m) => el("button", {
+      type: "button", class: "chip", click: () => section.inspect(m[4]), "aria-label": `show ${m[1]} of line ${number}`,
+    }, `${m[1]} ${shapeText(page.arrays[m[2]])}`));
+    return [number, el("div", {}, el("span", { class: "number" }, String(number)),
+      el("span", { class: "source" }, code, comment ? el("i", {}, comment) : null), chips)];
   });
-  return el("div", { class: "listing" }, el("div", { class: "file" }, source.file),
-    el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `code of ${name}` }, rows));
+  const view = el("div", { class: "listing" }, el("div", { class: "file" }, source.file),
+    el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `code of ${name}` }, lines.map(([, line]) => line)));
+  return { name, view, lines };
 }
 
 function split(text) {
@@ -82,10 +98,21 @@ export function keyLines(step, others) {
     el("span", { class: `phase ${phase}` }, phase), el("div", {}, lines.map((text) => line(text, own)))]));
 }
 
-/** Bring the lit lines of every listing into sight; for after the panel stands in the page. */
-export function showLit(panel) {
-  for (const lines of panel.querySelectorAll(".lines")) {
-    const lit = lines.querySelector(".lit");
-    if (lit) lines.scrollTop = Math.max(0, lit.offsetTop - 30);
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    for (const lines of target.querySelectorAll(".lines")) showLit(lines);
   }
+}, { rootMargin: "200px" });
+
+function showLit(lines) {
+  const lit = lines.querySelector(".lit");
+  lines.scrollTop = lit ? Math.max(0, lit.offsetTop - 30) : 0;
+}
+
+/** Bring the lit lines of every listing into sight, once the panel is: most steps are left before. */
+export function showLitLater(panel) {
+  seen.disconnect();
+  seen.observe(panel);
 }

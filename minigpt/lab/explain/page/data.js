@@ -10,13 +10,27 @@ export function array(number) {
   return decoded.get(number);
 }
 
-function decode(entry) {
-  const text = atob(entry.data);
+/** The bytes that base64 stands for. */
+export function bytesOf(base64) {
+  const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let n = 0; n < text.length; n++) bytes[n] = text.charCodeAt(n);
-  const values = new Float32Array(bytes.buffer);
+  return bytes;
+}
+
+/** Put back what was left out: zeros, or −∞, where a bit of the mask is set. */
+function filled(values, entry, length) {
+  const bits = bytesOf(page.holes[entry.holes]);
+  const whole = new Float32Array(length).fill(entry.fill === null ? -Infinity : entry.fill);
+  for (let n = 0, next = 0; n < length; n++) if (!((bits[n >> 3] >> (n & 7)) & 1)) whole[n] = values[next++];
+  return whole;
+}
+
+function decode(entry) {
   const kept = entry.kept || entry.shape.map(() => null);
   const sizes = entry.shape.map((size, axis) => (kept[axis] ? kept[axis].length : size));
+  let values = new Float32Array(bytesOf(entry.data).buffer);
+  if (entry.holes !== undefined) values = filled(values, entry, sizes.reduce((a, b) => a * b, 1));
   let largest = 0;
   for (const x of values) {
     const size = Math.abs(x);

@@ -18,6 +18,13 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Set an attribute (null takes it away) if it is not that already: what does not change costs the browser nothing. */
+export function put(node, name, value) {
+  if (node.getAttribute(name) === value) return;
+  if (value === null) node.removeAttribute(name);
+  else node.setAttribute(name, value);
+}
+
 /** A number with five digits, as the code would round it. */
 export function digits(x, count = 5) {
   if (Number.isNaN(x)) return "NaN";

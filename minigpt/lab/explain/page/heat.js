@@ -8,10 +8,24 @@ const tip = document.getElementById("tip");
 const readout = document.getElementById("readout");
 const TOKENS = ["token", "query", "key", "place"];
 
+const LEVELS = 255; // shades of a colour
+
+function pixel(channels) {
+  const [r, g, b] = channels.map(Math.round);
+  return (255 << 24) | (b << 16) | (g << 8) | r; // as ImageData has them in memory
+}
+
+/** All shades as pixels: below zero, zero in the middle, above; and the two of the pattern for −∞. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim().split(",").map(Number);
-  return { zero: read("--zero"), plus: read("--plus"), minus: read("--minus"), never: read("--never") };
+  const zero = read("--zero"), plus = read("--plus"), minus = read("--minus"), never = read("--never");
+  const mix = (to, share) => pixel(zero.map((from, c) => from + share * (to[c] - from)));
+  const shades = new Uint32Array(2 * LEVELS + 1);
+  for (let n = -LEVELS; n <= LEVELS; n++) {
+    shades[n + LEVELS] = n ? mix(n < 0 ? minus : plus, 0.05 + (0.95 * Math.abs(n)) / LEVELS) : pixel(zero);
+  }
+  return { shades, never: [mix(never, 0.16), mix(never, 0.34)] };
 }
 
 let colours = palette();
@@ -37,17 +51,16 @@ function paint(canvas, a, m, reach) {
   canvas.height = m.rows;
   const context = canvas.getContext("2d");
   const image = context.createImageData(m.columns, m.rows);
-  const { zero, plus, minus, never } = colours;
-  const scale = reach || a.largest || 1;
-  for (let n = 0; n < m.rows * m.columns; n++) {
+  const pixels = new Uint32Array(image.data.buffer);
+  const { shades, never } = colours;
+  const scale = 1 / (reach || a.largest || 1);
+  for (let n = 0; n < pixels.length; n++) {
     const x = a.values[m.start + n];
-    let from = zero, to = x < 0 ? minus : plus, share = x ? 0.05 + 0.95 * Math.sqrt(Math.min(1, Math.abs(x) / scale)) : 0;
-    if (x === -Infinity) {
-      const odd = (Math.floor(n / m.columns) + (n % m.columns)) % 2; // a pattern that no number has
-      from = zero; to = never; share = odd ? 0.34 : 0.16;
+    if (x === -Infinity) pixels[n] = never[(Math.floor(n / m.columns) + (n % m.columns)) % 2]; // as no number looks
+    else {
+      const level = x ? Math.max(1, Math.round(LEVELS * Math.sqrt(Math.min(1, Math.abs(x) * scale)))) : 0;
+      pixels[n] = shades[LEVELS + (x < 0 ? -level : level)];
     }
-    for (let c = 0; c < 3; c++) image.data[4 * n + c] = from[c] + share * (to[c] - from[c]);
-    image.data[4 * n + 3] = 255;
   }
   context.putImageData(image, 0, 0);
 }
@@ -119,21 +132,19 @@ function caption(a, options) {
     el("span", { class: "norm" }, ` norm ${digits(a.norm, 4)}`), kept ? el("small", {}, kept) : null);
 }
 
+/** The names of rows, one line each: a single text, since elements take time. */
 function rowNames(m, labels, size) {
-  const names = [];
-  for (let n = 0; n < m.rows; n++) {
-    const chosen = state.row[labels.list] === n;
-    names.push(el("span", { class: chosen ? "chosen" : "", style: `height:${size.high}px` }, word(labels.text(n))));
-  }
-  return el("div", { class: "rows", "aria-hidden": "true", style: `line-height:${size.high}px;font-size:${Math.min(11.5, size.high - 2.5)}px` }, names);
+  const names = Array.from({ length: m.rows }, (_, n) => word(labels.text(n)));
+  const chosen = state.row[labels.list];
+  const text = (from, to) => names.slice(from, to).map((name) => `${name}\n`).join("");
+  return el("div", { class: "rows", "aria-hidden": "true", style: `line-height:${size.high}px;font-size:${Math.min(11.5, size.high - 2.5)}px` },
+    text(0, chosen ?? m.rows), chosen < m.rows ? [el("b", {}, names[chosen]), `\n${text(chosen + 1)}`] : null);
 }
 
 function columnNames(m, labels, size) {
-  const names = [];
-  for (let n = 0; n < m.columns; n++) {
-    names.push(el("span", { style: `width:${size.wide}px;line-height:${size.wide}px` }, word(labels.text(n))));
-  }
-  return el("div", { class: "columns", "aria-hidden": "true" }, names);
+  const names = Array.from({ length: m.columns }, (_, n) => word(labels.text(n)));
+  return el("div", { class: "columns", "aria-hidden": "true" },
+    el("span", { style: `line-height:${size.wide}px;width:${size.wide * m.columns}px` }, names.join("\n")));
 }
 
 function at(map, event) {

@@ -1,6 +1,6 @@
 // The page of a kernel: a block's phases between barriers, its memories, its threads and its running softmax.
 
-import { el, digits, prose } from "./dom.js";
+import { el, digits, prose, put } from "./dom.js";
 import { page } from "./data.js";
 import { change, current, goTo, listen, state } from "./state.js";
 import { heat } from "./heat.js";
@@ -69,9 +69,8 @@ function build() {
 
 function drawRoad(step) {
   parts.nodes.forEach(({ button, side }, n) => {
-    button.className = `node ${side ? "side" : "main"} ${n === state.step ? "here" : n < state.step ? "passed" : ""}`;
-    if (n === state.step) button.setAttribute("aria-current", "step");
-    else button.removeAttribute("aria-current");
+    put(button, "class", `node ${side ? "side" : "main"} ${n === state.step ? "here" : n < state.step ? "passed" : ""}`);
+    put(button, "aria-current", n === state.step ? "step" : null);
   });
   const here = parts.nodes[state.step];
   for (const group of parts.groups) group.view.classList.toggle("open", group === here.group);

@@ -1,6 +1,6 @@
 // The picture of the model: a road of all its parts, from the text down to the loss, on which the steps walk.
 
-import { el, digits } from "./dom.js";
+import { el, digits, put } from "./dom.js";
 import { array, layerName, page } from "./data.js";
 import { goTo, state } from "./state.js";
 
@@ -81,12 +81,11 @@ export function drawMap(parent) {
     if (here) active = { node, button, group };
     const own = node[step.phase];
     const passed = own.length && (step.phase === "forward" ? own[0] < state.step : own[own.length - 1] < state.step);
-    button.className = `node ${node.kind} ${here ? "here" : passed ? "passed" : ""}`;
-    button.toggleAttribute("disabled", !own.length);
-    if (here) button.setAttribute("aria-current", "step");
-    else button.removeAttribute("aria-current");
+    put(button, "class", `node ${node.kind} ${here ? "here" : passed ? "passed" : ""}`);
+    put(button, "disabled", own.length ? null : "");
+    put(button, "aria-current", here ? "step" : null);
   }
-  drawn.road.dataset.phase = step.phase;
+  put(drawn.road, "data-phase", step.phase);
   for (const group of drawn.groups) group.classList.toggle("open", !active || group === active.group);
   if (active) requestAnimationFrame(() => keepInSight(drawn.road, active.button));
 }

@@ -5,7 +5,7 @@ import { array, layerName, matrix, page } from "./data.js";
 import { chooseRow, current, goTo, state } from "./state.js";
 import { heat, rest } from "./heat.js";
 import { headPicker, tokenPicker } from "./pickers.js";
-import { codePanel, keyLines, showLit } from "./code.js";
+import { codePanel, keyLines, showLitLater } from "./code.js";
 import { drawMap, partners } from "./map.js";
 import { lossTable, textTable } from "./tables.js";
 import { nudgeLine } from "./nudge.js";
@@ -61,7 +61,7 @@ function drawStage(step) {
     inspected.scrollIntoView({ block: "nearest" });
   });
   parts.stage.append(el("h3", {}, "The code that computes it"), code);
-  requestAnimationFrame(() => showLit(code)); // the browser lays out once, then places are asked for
+  showLitLater(code);
 }
 
 function fill(pictures, step, lists) {

@@ -1,16 +1,14 @@
 // Which threads touched which numbers: lists of the trace, and the picture of them over a heat map.
 
 import { el } from "./dom.js";
-import { page } from "./data.js";
+import { bytesOf, page } from "./data.js";
 
 const decoded = new Map();
 
 /** One list: `byElement` to its threads, and `byThread` to its elements. */
 function list(number) {
   if (!decoded.has(number)) {
-    const text = atob(page.touches[number]);
-    const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
-    const pairs = new Uint16Array(bytes.buffer);
+    const pairs = new Uint16Array(bytesOf(page.touches[number]).buffer);
     const byElement = new Map(), byThread = new Map();
     for (let n = 0; n < pairs.length; n += 2) {
       push(byThread, pairs[n], pairs[n + 1]);
