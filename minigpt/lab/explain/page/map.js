@@ -1,7 +1,7 @@
 // The picture of the model: a road of all its parts, from the text down to the loss, on which the steps walk.
 
 import { el, digits, put } from "./dom.js";
-import { array, layerName, page } from "./data.js";
+import { layerName, page } from "./data.js";
 import { goTo, state } from "./state.js";
 
 const NAMES = {
@@ -128,7 +128,7 @@ function target(node) {
 function size(node) {
   const norm = (steps) => {
     const shows = steps.length ? page.steps[steps[steps.length - 1]].shows : [];
-    return shows.length ? digits(array(shows[shows.length - 1].array).norm, 3) : null;
+    return shows.length ? digits(page.arrays[shows[shows.length - 1].array].norm, 3) : null;
   };
   const forward = norm(node.forward), backward = norm(node.backward);
   return [forward && `norm ${forward}`, backward && `gradient's norm ${backward}`].filter(Boolean).join(", ");
