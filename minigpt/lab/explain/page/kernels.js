@@ -6,7 +6,7 @@ import { change, current, goTo, listen, state } from "./state.js";
 import { heat } from "./heat.js";
 import { makeBar, tellBar } from "./bar.js";
 import { STEP_KEYS, startKeys, startTheme } from "./shell.js";
-import { counts, overlay, sayAll, sayWho } from "./touches.js";
+import { counts, overlay, readInks, sayAll, sayWho } from "./touches.js";
 
 const ACROSS = 16; // threads in a row of a block
 const SIDE = innerWidth < 500 ? 7 : 10; // pixels of a number
@@ -38,6 +38,7 @@ function draw() {
   const started = performance.now();
   if (!parts) parts = build();
   const step = current();
+  readInks();
   drawRoad(step);
   drawStage(step);
   tellBar(parts.bar, step.kind === "grid" ? step.title : `block ${step.block}, phase ${step.phase}: ${step.title}`);
@@ -192,17 +193,27 @@ function softmax(step) {
     .map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));
 }
 
+let listing = null; // made once: later only what is lit changes
+
+function makeListing() {
+  const lines = page.lines.map(([number, text]) => [number, el("div", {},
+    el("span", { class: "number" }, String(number)), el("span", { class: "source" }, text))]);
+  const box = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `code of ${page.kernel}` }, lines.map(([, line]) => line));
+  const view = el("section", {}, el("h3", {}, "The code that runs"),
+    el("div", { class: "listing kernel" }, el("div", { class: "file" }, page.file), box));
+  return { view, box, lines };
+}
+
 function code(step) {
+  if (!listing) listing = makeListing();
+  const { view, box, lines } = listing;
   const lit = new Set([...page.parts[step.kind], ...(step.kind === "load" && step.phase === 0 ? page.parts.first : [])]);
-  const lines = el("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `code of ${page.kernel}` },
-    page.lines.map(([number, text]) => el("div", { class: lit.has(number) ? "line lit" : "line" },
-      el("span", { class: "number" }, String(number)), el("span", { class: "source" }, text))));
+  for (const [number, line] of lines) put(line, "class", lit.has(number) ? "line lit" : "line");
   requestAnimationFrame(() => {
-    const first = lines.querySelector(".lit");
-    if (first) lines.scrollTop = Math.max(0, first.offsetTop - 30);
+    const first = box.querySelector(".lit");
+    if (first) box.scrollTop = Math.max(0, first.offsetTop - 30);
   });
-  return el("section", {}, el("h3", {}, "The code that runs"),
-    el("div", { class: "listing kernel" }, el("div", { class: "file" }, page.file), lines));
+  return view;
 }
 
 function ownKey(event) {

@@ -69,15 +69,27 @@ export function sayAll(touched, thread) {
   return parts.join("; ") || "not touched";
 }
 
+let inks = null;
+
+/** Read the colours of the theme, once a step: each time that the page was changed before, it costs a layout. */
+export function readInks() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name) => style.getPropertyValue(name).trim();
+  inks = { paper: read("--paper"), read: read("--ink"), write: read("--focus") };
+}
+
 /** Veil what nobody touches in this phase, and ring what one thread touches: dashed what it only reads. */
 export function overlay(figure, touched, thread) {
+  if (!Object.keys(touched).length) {
+    figure.classList.add("untouched");
+    return figure;
+  }
   const { m, size } = figure.map;
   const canvas = el("canvas", { class: "veil", "aria-hidden": "true" });
   canvas.width = Math.round(size.wide * m.columns);
   canvas.height = Math.round(size.high * m.rows);
   const context = canvas.getContext("2d");
-  const style = getComputedStyle(document.documentElement);
-  context.fillStyle = style.getPropertyValue("--paper");
+  context.fillStyle = inks.paper;
   context.globalAlpha = 0.72;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
@@ -88,7 +100,7 @@ export function overlay(figure, touched, thread) {
   if (thread !== null) {
     for (const [verb] of VERBS) {
       if (!(verb in touched)) continue;
-      context.strokeStyle = style.getPropertyValue(verb === "read" ? "--ink" : "--focus");
+      context.strokeStyle = verb === "read" ? inks.read : inks.write;
       context.lineWidth = verb === "read" ? 1.5 : 2.5;
       for (const element of list(touched[verb]).byThread.get(thread) || []) {
         const [x, y] = box(element);
