@@ -1,108 +1,16 @@
 """The page in a browser: from a file, without a network, with a mouse, with keys, on a telephone, in the dark."""
 
-import shutil
-
 import numpy as np
 import pytest
 
-import minigpt
 from minigpt import ops
 from minigpt.blocks.run import Run
-from minigpt.interop.loaded import Loaded
-from minigpt.kernels.emulator import compiler_problem
-from minigpt.lab.explain import explain
 from minigpt.lab.explain.arrays import unpacked
 from minigpt.lab.explain.batches import make_row
-from minigpt.lab.explain.kernel_page import explain_kernels
-from minigpt.models import BART, GPT, BARTConfig, GPTConfig, Llama, LlamaConfig, Transformer, TransformerConfig
-from minigpt.tokenizers import ByteTokenizer
 
-from ...notebooks.sources import FOLDER
+from .conftest import FAMILIES, go, step_of
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-CHECKPOINTS = FOLDER.parent / "data" / "checkpoints"
-PROMPT = "One sunny morning, Anna was looking for her red ball. She asked Tom, and he looked"
-
-HEADS = {"some-heads": [4, 2]}
-
-
-def fresh(model):
-    return Loaded(model, model.init(1), ByteTokenizer(), None)
-
-
-SMALL = {"vocab_size": 256, "context": 24, "width": 16, "heads": 2}
-PAIR = SMALL | {"encoder_layers": 1, "decoder_layers": 2}
-FAMILIES = {  # a model, its prompt and what it should write
-    "some-heads": lambda: (minigpt.load(CHECKPOINTS / "tiny"), "Anna was looking.", None),
-    "tiny": lambda: (minigpt.load(CHECKPOINTS / "tiny"), PROMPT, None),
-    "bert": lambda: (minigpt.load(CHECKPOINTS / "bert-tiny"), "The dog saw [MASK] in the garden.", None),
-    "gpt": lambda: (fresh(GPT(GPTConfig(**SMALL, norm="post", window=3))), "a small text", None),
-    "llama": lambda: (fresh(Llama(LlamaConfig(**SMALL, kv_heads=1, feed_forward=20))), "a small text", None),
-    "bart": lambda: (fresh(BART(BARTConfig(**PAIR))), "a small text", "some txt"),
-    "transformer": lambda: (fresh(Transformer(TransformerConfig(**PAIR))), "a small text", "some txt"),
-}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed (apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Each family's page as a file, made when it is first asked for."""
-    folder, kept = tmp_path_factory.mktemp("pages"), {}
-
-    def of(name):
-        if name not in kept:
-            loaded, prompt, target = FAMILIES[name]()
-            page = explain(loaded, prompt, target=target, name=name, heads=HEADS.get(name))
-            kept[name] = page.save(folder / f"{name}.html"), page, (loaded, prompt, target)
-        return kept[name]
-
-    return of
-
-
-@pytest.fixture
-def visit(chromium, made):
-    """Open a family's page, or a file, with the network off; a word in the console or a request is a failure."""
-    contexts, problems = [], []
-
-    def open_page(name, **options):
-        context = chromium.new_context(offline=True, **({"viewport": {"width": 1360, "height": 900}} | options))
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on("console", lambda message: problems.append(message.text))
-        tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("request", lambda r: problems.append(r.url) if not r.url.startswith(("file:", "data:")) else None)
-        tab.goto((made(name)[0] if isinstance(name, str) else name).as_uri())
-        assert tab.evaluate("document.documentElement.dataset.ready") == "yes"
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def go(tab, step):
-    tab.evaluate(
-        "n => { const s = document.querySelector('.track input'); s.value = n; s.dispatchEvent(new Event('input')); }",
-        step,
-    )
-
-
-def step_of(tab):
-    return int(tab.evaluate("document.documentElement.dataset.step"))
 
 
 def find(page, **wanted):
@@ -358,55 +266,6 @@ COUNT = """() => {
     return found;
   };
 }"""
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory):
-    if compiler_problem():
-        pytest.skip(compiler_problem())
-    page = explain_kernels()
-    return page.save(tmp_path_factory.mktemp("kernels") / "kernels.html"), page
-
-
-def test_a_kernel_is_walked_through(visit, kernels):
-    path, page = kernels
-    tab = visit(path)
-    assert path.stat().st_size < 5_000_000 and tab.inner_text("#stage h2") == "A grid of blocks"
-    steps = page.data["steps"]
-    at = next(n for n, s in enumerate(steps) if s["kind"] == "scores" and s["block"] == 1 and s["keys"] == 16)
-    tab.click("[aria-label^='block 1:']")
-    for _ in range(4):
-        tab.keyboard.press("ArrowRight")
-    assert step_of(tab) == at
-    row = tab.locator(".online tbody tr").nth(3).locator("td").all_inner_texts()
-    rows = steps[at]["rows"]
-    wanted = [rows[key][3] for key in ("largest", "m_before", "m", "shrink", "total", "l_before", "l")]
-    assert [float(text.replace("−", "-")) for text in row] == [float(f"{x:.5g}") for x in wanted]
-    board = tab.locator(".stacked canvas").first
-    area = board.bounding_box()
-    tab.mouse.click(area["x"] + 7.5 * area["width"] / 16, area["y"] + 3.5 * area["height"] / 16)  # ty 3, tx 7
-    assert tab.inner_text(".stacked b >> nth=-1").strip() and "thread 55" in tab.inner_text(".stacked")
-    said = dict(
-        zip(tab.locator(".memory figcaption b").all_inner_texts(), tab.locator(".memory figcaption").all(), strict=True)
-    )
-    assert "16 read by thread 55" in said["qs: rows of Q"].inner_text()
-    assert "1 written by thread 55" in said["ps: exp(score − m)"].inner_text()
-    assert "not touched" in said["vs: rows of V"].inner_text()
-    assert tab.inner_text(".online tr.chosen th") == "19"
-    tab.keyboard.press("Escape")
-    assert "256 read by 256 threads" in said["ks: rows of K"].inner_text()
-    lit = tab.locator(".line.lit .source").all_inner_texts()
-    assert any("row_max(largest)" in text for text in lit) and not any("load_tile" in text for text in lit)
-    tab.keyboard.press("b")
-    assert steps[step_of(tab)]["block"] == 2 and steps[step_of(tab)]["phase"] == 0
-
-
-def test_a_kernel_fits_a_telephone(visit, kernels):
-    path, page = kernels
-    tab = visit(path, viewport={"width": 390, "height": 844}, color_scheme="dark")
-    for n in range(len(page.data["steps"])):
-        go(tab, n)
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 390, n
 
 
 def test_chosen_heads(visit, made):
