@@ -5,6 +5,7 @@ Each one works, or is refused in one sentence.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -307,6 +308,7 @@ def test_a_terminal_that_is_closed(made, tmp_path):
     command = arguments(made[0], run, 2000, **settings)
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
         os.execv(sys.executable, [sys.executable, "-m", "minigpt", *command])
     while not (run / "log.jsonl").exists() or (run / "log.jsonl").stat().st_size < 2000:
         time.sleep(0.01)

@@ -120,7 +120,7 @@ def test_the_last_sample_is_read_from_the_end(tmp_path, monkeypatch):
     assert log.last_sample(tmp_path / "none", 12) is None
 
 
-@pytest.mark.slow("test_a_long_log_is_read_once_on_resuming_and_never_else: the same at a small size")
+@pytest.mark.exhaustive  # two minutes and a gigabyte of disk; what is read is counted at a small size above
 def test_a_gigabyte_of_text_in_ten_thousand_files_a_million_lines_and_a_thousand_checkpoints(tmp_path, monkeypatch):
     """At most 3 seconds of one core and 200 MB, from starting Python to the first step."""
     texts, cache = tmp_path / "texts", tmp_path / "cache"
@@ -129,7 +129,7 @@ def test_a_gigabyte_of_text_in_ten_thousand_files_a_million_lines_and_a_thousand
     for number in range(10_000):
         (texts / f"{number:05d}.txt").write_bytes((f"File {number}\n".encode() + block)[:100_000])
     monkeypatch.setenv("MINIGPT_CACHE", str(cache))
-    settings = {"data__tokenizer": "byte", "data__validation_fraction": 0.0001}
+    settings = {"data__tokenizer": "byte", "data__validation_fraction": 0.0001, "train__operations": "fast"}
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         never = {"train__eval_every": 0, "train__sample_every": 0}
