@@ -18,7 +18,7 @@ from minigpt.train.log import read_log
 from minigpt.train.objectives import base
 
 from ..tiers import some
-from .runs import arguments, contents, train
+from .runs import arguments, contents, train, unlisted
 
 STEPS = 20
 
@@ -90,6 +90,7 @@ def test_other_operations_than_before_are_said(reference, tmp_path, capsys):
     state = out / "checkpoints" / "step-3" / "state.json"
     kept = json.loads(state.read_text())
     state.write_text(json.dumps(kept | {"operations": "compiled"}))
+    unlisted(out)
     assert main(["train", "--resume", str(out), "--steps", "4"]) == 0
     said = capsys.readouterr().err
     assert "steps so far were made with compiled operations, the next ones will be made with plain ones" in said
