@@ -31,7 +31,7 @@ from minigpt.ops.dropout import dropout_slice as plain_slice
 from minigpt.train.compiled_optimizer import CompiledAdamW
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.passes import Passes
-from minigpt.train.stepper import Stepper, stepping
+from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Processes, Serial, Threads, Trained
 
@@ -166,10 +166,10 @@ def steps(kind, count, rows=4):
     trained = Trained(model, params, CompiledAdamW(params, OptimizerConfig(), loops.adamw), Passes(TABLE))
     batch = Batch(*np.random.default_rng(0).integers(0, 50, (2, rows, 16)))
     with ThreadPool(count) as threads, closing(kind(trained, threads)) as workers:
-        stepper, losses = Stepper(workers), []
+        losses = []
         for step in range(2):
-            losses.append(stepper.loss_and_grads([batch], seed=0, step=step)[0])
-            stepper.update(1e-2)
+            losses.append(workers.loss_and_grads([batch], seed=0, step=step)[0])
+            workers.update(1e-2, scale=1.0)
         return losses, params.flat.copy()
 
 
