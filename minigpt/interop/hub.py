@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from minigpt.core.errors import UserError
-from minigpt.core.reading import parse_json
+from minigpt.interop.weight_files import INDEX, SINGLE, read_index
 from minigpt.train.run_folder import Ability, find_run, is_run
 
 SMALL = (
@@ -33,15 +33,14 @@ SMALL = (
     "dict.txt",
     "*.tiktoken",
     "chat_template.jinja",
-    "model.safetensors.index.json",
+    INDEX,
 )
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether a name could be one on a hub: two words with a stroke between them, and no path here.
+    """Whether a name could be one on a hub: two words with a slash between them, and no path here.
 
     What begins with a folder that is here, such as runs/, is a path that is spelt wrongly.
     """
@@ -80,21 +79,15 @@ def fetch(name: str) -> Path:
     if missing := [file for file in weights if not (folder / file).exists()]:
         if not reachable:
             raise UserError(_not_all(name))
-        if missing == [WEIGHTS]:
-            raise UserError(f"{name} has no {WEIGHTS}: minigpt reads weights from safetensors only, never from pickles")
+        if missing == [SINGLE]:
+            raise UserError(f"{name} has no {SINGLE}: minigpt reads weights from safetensors only, never from pickles")
         raise UserError(f"{name} has no {missing[0]}, which its {INDEX} names")
     return folder
 
 
 def _weight_files(folder: Path) -> list[str]:
     """The files of weights that the index names, or the one that there is without an index."""
-    if not (folder / INDEX).exists():
-        return [WEIGHTS]
-    try:
-        names = parse_json((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
-        return sorted({str(name) for name in names})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{folder / INDEX} is damaged: it has no weight_map from tensors to files") from None
+    return sorted(set(read_index(folder).values())) if (folder / INDEX).exists() else [SINGLE]
 
 
 def _check(repo: str, revision: str | None) -> bool:
@@ -179,4 +172,4 @@ def _verify(blobs: Path, names: Iterable[str], where: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return (str(error).strip().split("\n")[0] or type(error).__name__).rstrip(".:")

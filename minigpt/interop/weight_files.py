@@ -113,12 +113,21 @@ def open_folder(folder: Path) -> dict[str, StoredTensor]:
     raise UserError(f"{folder} has no weights: neither {SINGLE} nor {INDEX} is there")
 
 
-def _open_shards(folder: Path) -> dict[str, StoredTensor]:
+def read_index(folder: Path) -> dict[str, str]:
+    """The name of the safetensors file, in the folder itself, that each tensor is in.
+
+    Raises:
+        UserError: the index is damaged, or names anything else.
+    """
     index = folder / INDEX
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not places or not all(map(_is_plain_name, places.values())):
         raise UserError(f"{index} is damaged: its weight_map should give the file of every tensor")
-    shards = {}
+    return places
+
+
+def _open_shards(folder: Path) -> dict[str, StoredTensor]:
+    places, shards = read_index(folder), {}
     for shard in dict.fromkeys(places.values()):
         if not (folder / shard).exists():
             raise UserError(f"{folder / shard} is missing, which {INDEX} names")

@@ -206,7 +206,7 @@ def _compared(checkpoint: Path, name: str, entry: Entry) -> Digest:
     if not path.exists():
         raise _Damage(path, "it is missing")
     if name == CONFIG:
-        seal = with_seal(path.read_text(encoding="utf-8", errors="replace")).splitlines()[-1]
+        seal = with_seal(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n").rpartition("\n")[2]
         raise _Damage(path, f"it is not what was saved; if you changed it yourself, end it with the line {seal}")
     if digest.bytes != entry.bytes:
         raise _Damage(path, f"it has {digest.bytes} bytes where {entry.bytes} were saved")

@@ -44,15 +44,15 @@ def test_the_folder_is_private(cache, monkeypatch):
     folder = cache / "emulator"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    assert libraries.library_folder() == folder and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert libraries.compiled_folder() == folder and stat.S_IMODE(folder.stat().st_mode) == 0o700
     owner = folder.stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     with pytest.warns(UserNotice, match="emulator belongs to another user; MINIGPT_CACHE names another folder"):
-        own = libraries.library_folder()
-    assert own != folder and stat.S_IMODE(own.stat().st_mode) == 0o700 and libraries.library_folder() == own
+        own = libraries.compiled_folder()
+    assert own != folder and stat.S_IMODE(own.stat().st_mode) == 0o700 and libraries.compiled_folder() == own
 
 
 def test_a_cache_that_cannot_be_written_to_is_no_obstacle(cache):
     cache.write_text("a file where the folder should be")
     with pytest.warns(UserNotice, match="compiled anew in each process, because cannot make the folder"):
-        assert libraries.library_folder().is_dir()
+        assert libraries.compiled_folder().is_dir()

@@ -197,6 +197,9 @@ def test_sentencepiece_as_llama_cpp_has_it(llama_cpp, tmp_path):
         ({"tokenizer.ggml.pre": "unheard-of"}, "tokenizer.ggml.pre is 'unheard-of'"),
         ({"tokenizer.ggml.model": "bert"}, "tokenizer.ggml.model is 'bert'"),
         ({"tokenizer.ggml.tokens": [1]}, "its tokenizer is damaged"),
+        ({"tokenizer.ggml.tokens": "a"}, "its tokenizer is damaged"),
+        ({"tokenizer.ggml.token_type": [3] * 9999}, "its tokenizer is damaged"),
+        ({"general.architecture": ["llama"]}, "general.architecture is ['llama']"),
     ],
 )
 def test_what_is_not_computed_is_refused(change, said, tokenizer, tmp_path):

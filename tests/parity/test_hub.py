@@ -1,5 +1,6 @@
 """Models by name: `huggingface_hub`'s own client against a hub on the loopback address, whatever goes wrong there."""
 
+import json
 import os
 import subprocess
 import sys
@@ -144,6 +145,17 @@ def test_weights_in_several_files(hub, ask, tmp_path):
         save_file({n: np.ascontiguousarray(t) for n, t in tensors.items() if weight_map[n] == file}, folder / file)
     (folder / "model.safetensors.index.json").write_text('{"weight_map": ' + str(weight_map).replace("'", '"') + "}")
     assert float(ask("load:someone/small").stdout) == pytest.approx(expected)
+
+
+def test_an_index_that_names_anything_else_is_refused(hub, ask, tmp_path):
+    """A pattern in it would fetch pickles too."""
+    (tmp_path / "upload" / "model.safetensors").unlink()
+    for name in ("*", "pytorch_model.bin", "../config.json"):
+        (tmp_path / "upload" / "model.safetensors.index.json").write_text(
+            json.dumps({"weight_map": {"wte.weight": name}})
+        )
+        assert refused(ask("someone/small"), "model.safetensors.index.json is damaged")
+    assert not [line for line in hub.asked if line.endswith((".bin", ".py", ".onnx"))]
 
 
 def test_a_full_disk(hub, tmp_path):

@@ -38,7 +38,7 @@ def read_model(header: Header, dtype: str | None = None) -> tuple[Any, Parameter
         UserError: the model is of another kind than those that we compute, or the file is damaged.
     """
     architecture = header.metadata.get("general.architecture")
-    if architecture not in TABLES:
+    if not isinstance(architecture, str) or architecture not in TABLES:
         raise UserError(
             f"{header.path}: general.architecture is {architecture!r}, but minigpt has only {', '.join(TABLES)}"
         )

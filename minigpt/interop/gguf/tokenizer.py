@@ -13,28 +13,28 @@ from minigpt.core.errors import UserError
 from minigpt.interop.gguf.header import Header
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.formats.hf_read import from_hf
+from minigpt.tokenizers.json_parts import byte_level, split
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN
 from minigpt.tokenizers.sentencepiece import from_vocabulary
 from minigpt.tokenizers.sentencepiece_vocabulary import CONTROL, USER_DEFINED, SentencePieceVocabulary
 from minigpt.tokenizers.template import begin_end_template
 
 QWEN2_PATTERN = LLAMA3_PATTERN.replace(r"\p{N}{1,3}", r"\p{N}")  # digit by digit
-_GPT2_STEPS: list[dict[str, Any]] = [{"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]
-_DIGITS: list[dict[str, Any]] = [{"type": "Digits", "individual_digits": True}]
+_GPT2_STEPS = [byte_level(use_regex=True)]
+_DIGITS = [{"type": "Digits", "individual_digits": True}]
 
 
-def _split(pattern: str) -> list[dict[str, Any]]:
+def _by_pattern(pattern: str) -> list[dict[str, Any]]:
     """Words by a pattern of their own, then bytes."""
-    cut = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    return [cut, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}]
+    return [split(pattern, "Isolated"), byte_level(use_regex=False)]
 
 
 # What each name stands for, as the steps of a tokenizer.json.
 CUTS = {
     **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion"), _GPT2_STEPS),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"), _DIGITS + _GPT2_STEPS),
-    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3"), _split(LLAMA3_PATTERN)),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), _split(QWEN2_PATTERN)),
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3"), _by_pattern(LLAMA3_PATTERN)),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), _by_pattern(QWEN2_PATTERN)),
 }
 WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3")  # a word that is a token is taken whole, without merges
 ROLES = {"bos": "bos_token_id", "eos": "eos_token_id", "pad": "padding_token_id", "unk": "unknown_token_id"}
@@ -54,7 +54,7 @@ def read_tokenizer(header: Header) -> Tokenizer | None:
         raise UserError(f"{header.path}: tokenizer.ggml.model is {kind!r}; read are 'gpt2' and 'llama'")
     try:
         tokenizer = _byte_bpe(header, values) if kind == "gpt2" else _sentencepiece(values)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{header.path}: its tokenizer is damaged: {error}") from None
     adds_bos = values.get("add_bos_token", kind == "llama" or values.get("pre") in WHOLE_WORDS)
     ids = read_ids(header)

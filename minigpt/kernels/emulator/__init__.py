@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.kernels.emulator.libraries import is_whole, keep, library_folder
+from minigpt.kernels.emulator.libraries import compiled_folder, is_whole, keep
 from minigpt.kernels.source import kernel_names, parameter_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")
@@ -270,7 +270,7 @@ def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
         flags += ["-DCOC_TRACE"]
     everything = [compiler(), platform.machine(), *flags, *_header_texts().values(), source]
     key = hashlib.sha256("\0".join(everything).encode()).hexdigest()[:24]
-    library = library_folder() / f"{key}.so"
+    library = compiled_folder() / f"{key}.so"
     if not is_whole(library):
         _compile(source, flags, library, instrument=emulation.trace is not None)
     return library

@@ -18,7 +18,7 @@ from minigpt.core.errors import UserError, warn
 from minigpt.core.files import cache_folder, make_folder, write_atomically
 
 
-def library_folder() -> Path:
+def compiled_folder() -> Path:
     """The cache folder's own for kernels, which is made private; where that cannot be, a new one of this process."""
     folder = cache_folder() / "emulator"
     try:
