@@ -3,8 +3,11 @@
 import base64
 import json
 import random
+import time
+from collections.abc import Iterator
 
 import pytest
+import regex
 from hypothesis import given, settings
 
 from minigpt import tokenizers
@@ -249,6 +252,30 @@ def test_a_pattern_that_takes_for_ever_is_stopped(monkeypatch):
         tokenizer.encode("a" * 60)
     with pytest.raises(UserError, match="takes too long on this text"):
         tokenizers.train("bpe", iter(["a" * 60]), 300, pattern="(?:a|a|aa)+$b")
+
+
+class Interrupted:
+    """A pattern during whose first search something else computes for as long as a text may take."""
+
+    pattern = "a"
+
+    def __init__(self) -> None:
+        self.searches = 0
+
+    def finditer(self, text: str, timeout: float) -> Iterator[regex.Match[str]]:
+        self.searches += 1
+        if self.searches == 1:
+            started = time.thread_time()
+            while time.thread_time() - started < timeout:
+                pass
+            raise TimeoutError
+        return regex.finditer("a", text, timeout=timeout)
+
+
+def test_a_pause_is_not_the_patterns_fault(monkeypatch):
+    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.01)
+    pattern = Interrupted()
+    assert list(patterns.matches(pattern, "ab a")) == [(0, 1), (3, 4)] and pattern.searches == 2
 
 
 # What tokenizers 0.23.3 (Oniguruma) refuses, and `regex` would read: recursion, other flags, long repetitions.
