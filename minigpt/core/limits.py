@@ -25,7 +25,7 @@ WORKERS = 4096  # of a run
 PATTERN_CHARACTERS = 20_000
 PATTERN_COUNT = 100_000  # times that something is repeated, as in Oniguruma, the library that they are written for
 PATTERN_PARTS = 200_000  # characters and classes, when all repetitions are written out as Python's `regex` does
-PATTERN_SECONDS = 0.5  # for all texts, and
+PATTERN_SECONDS = 0.25  # for all texts, twice where something else may have computed, and
 PATTERN_SECONDS_PER_CHARACTER = 1e-4  # for each of their characters: far above what honest ones need
 
 # What a step of a tokenizer may make of a text.
