@@ -23,7 +23,7 @@ from minigpt.lab.explain.replay import replay
 from minigpt.lab.explain.room import CALL, CHOSEN, PAGE, layer_bytes, other_bytes
 from minigpt.lab.explain.source import operation_sources
 from minigpt.lab.explain.stations import Stations
-from minigpt.lab.explain.words import TOKENS
+from minigpt.lab.explain.words import GLOSSARY, TOKENS
 from minigpt.models.decoder_only import DecoderOnly
 
 _SMALL = 5_000_000  # parameters, below which threads only wait for each other
@@ -86,6 +86,7 @@ def _built(loaded: Loaded, row: Row, layers: Sequence[int] | None, heads: Heads)
         "calls": stations.calls,
         "functions": _functions(stations.calls),
         "headsShown": heads.shown,
+        "glossary": GLOSSARY,
         "heads": views.heads(recording, row, store, heads),
         "lens": views.lens(model, params, row, streams, logits, word),
         "reach": views.reach(model, params, row, store),

@@ -51,6 +51,27 @@ _GRID = Words(
     "first has one tile of keys to see, the last all of them. The T × S scores are never in memory.",
 )
 
+_GLOSSARY = [
+    ("kernel", "A function that a GPU runs in very many threads at once."),
+    ("thread", "One worker with its own registers. It knows its place in its block: column tx, row ty."),
+    ("block", "Threads that share a memory and can wait for each other. Here each owns a tile of queries of a head."),
+    ("warp", "32 threads of a block that run in step."),
+    ("grid", "All blocks of a launch."),
+    ("barrier", "A line at which every thread of a block waits until all have come: `__syncthreads()`."),
+    ("phase", "What a block does between two barriers: a step of this page."),
+    ("memory", "Large and slow, seen by all blocks: q, k and v lie here, and the output o is written to it."),
+    ("shared memory", "Small and fast, seen by one block alone. Its numbers are counted in words of 4 bytes."),
+    ("register", "A number that one thread has for itself; the fastest."),
+    ("tile", "As many rows of an array as a block works on at a time, here 16."),
+    ("query, key, value", "The rows of q, k and v: what a token looks for, what it offers, what it hands over."),
+    (
+        "online softmax",
+        "A softmax over scores that come tile by tile. It keeps m, the largest score so far, and l, the "
+        "sum of exp(score − m), and corrects both when a larger score comes.",
+    ),
+    ("lse", "m + log l: the log of the sum of all exponentials of a row. The backward pass needs no more of it."),
+]
+
 
 class KernelPage:
     """A page: `.html` is the file's text, `.save` writes it."""
@@ -102,6 +123,7 @@ def kernel_data(traced: Traced) -> dict[str, Any]:
         "model": {"heads": traced.sizes.heads},
         "lists": {},
         "headsShown": [0],
+        "glossary": _GLOSSARY,
         "memory": {
             name: [store.plain(_of_head(traced, name, head), "row", "column") for head in range(traced.sizes.heads)]
             for name in traced.arrays

@@ -217,3 +217,57 @@ def words(operation: str, part: str, *, backward: bool) -> Words:
     """The words for a step."""
     table = BACKWARD if backward else FORWARD
     return table.get((operation, part)) or table[operation, ""]
+
+
+GLOSSARY = [
+    (
+        "token, id",
+        "A piece of text that the model knows: a word, a part of one, a mark. Its id is its number in the "
+        "vocabulary, the list of all tokens.",
+    ),
+    (
+        "parameter",
+        "A number that training has found: an entry of a weight, a gain or a table. All other numbers here "
+        "are computed from the parameters and the text.",
+    ),
+    ("embedding", "The row of numbers that stands for a token."),
+    (
+        "stream",
+        "One row of numbers a token that runs through all layers, also called the residual stream. Each layer "
+        "reads it and adds to it.",
+    ),
+    ("layer", "Attention and after it a feed-forward network. A model repeats it, each time with other parameters."),
+    (
+        "attention, head",
+        "How tokens learn of each other: each takes a mixture of what others offer. A layer does so "
+        "several times side by side; each time is a head.",
+    ),
+    (
+        "query, key, value",
+        "Three rows that a head makes of a token's row: what the token looks for, what it offers to "
+        "those who look, and what it hands over.",
+    ),
+    ("mask", "Who may look where. Left out are mostly the tokens that come later."),
+    ("softmax", "Turns scores into shares that are positive and sum to 1."),
+    (
+        "norm",
+        "Two things: a layer that brings each row to the same size; and, above a picture, the length of an array, "
+        "the root of the sum of its squares.",
+    ),
+    ("shape", "How many numbers an array has along each axis: (4, 19, 32) is 4 heads of 19 tokens of 32 numbers."),
+    ("logit", "The score of a token of the vocabulary, before the softmax makes a probability of it."),
+    (
+        "loss, nat",
+        "The mean cost of the right tokens. A token costs −log of its probability, in nats: 0 if it was "
+        "certain, 0.69 at one half, 4.6 at one in a hundred.",
+    ),
+    (
+        "gradient",
+        "How much the loss would grow for each unit that a number grows. The code calls the gradient of `x` "
+        "`dx`; it has the shape of `x`.",
+    ),
+    (
+        "forward, backward",
+        "From the text to the loss; and from the loss back along the same road, to find the gradient of every number.",
+    ),
+]

@@ -140,7 +140,7 @@ def test_every_line_s_array_can_be_looked_at(visit, made):
 
 def test_keys_and_roles(visit, made):
     tab, page = visit("tiny"), made("tiny")[1]
-    turn = next(n for n, s in enumerate(page.data["steps"]) if s["phase"] == "backward")
+    turn = next(n for n, s in enumerate(page.data["steps"]) if s["phase"] == "backward") - 1
     for key, step in (("End", len(page.data["steps"]) - 1), ("Home", 0), ("t", turn)):
         tab.keyboard.press(key)
         assert step_of(tab) == step
@@ -165,6 +165,76 @@ def test_keys_and_roles(visit, made):
     )
     assert unnamed == 0
     assert tab.locator("h1").count() == 1 and tab.locator("main[role=tabpanel]").count() == 1
+
+
+def test_boxes_open_and_close(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    for button, box, key in (("#help", "#keys", "?"), ("#terms", "#glossary", "g")):
+        tab.click(button)
+        assert tab.locator(f"{box}[open]").count() == 1
+        tab.keyboard.press("ArrowRight")
+        assert step_of(tab) == 0  # the page behind the box rests
+        tab.keyboard.press("Escape")
+        assert tab.locator("dialog[open]").count() == 0
+        assert tab.evaluate("document.activeElement.id") == button[1:]  # where the reader was
+        tab.keyboard.press(key)
+        assert tab.locator(f"{box}[open] dd").count() >= 10
+        tab.keyboard.press(key)
+        assert tab.locator("dialog[open]").count() == 0
+    assert tab.locator("#glossary dt").all_text_contents() == [term for term, _ in page.data["glossary"]]
+
+
+def test_a_step_is_read_from_its_beginning(visit, made):
+    tab, page = visit("tiny", viewport={"width": 1360, "height": 500}), made("tiny")[1]
+    go(tab, find(page, part="scores"))
+    tab.click(".tokens [data-n='3']")
+    tab.evaluate("scrollTo(0, 700)")
+    tab.keyboard.press("2")  # another head of the same step: the page stays where it is
+    assert tab.evaluate("scrollY") == 700
+    tab.keyboard.press("ArrowRight")  # and the mouse's choice of a token did not keep the arrow keys
+    assert step_of(tab) == find(page, part="scores") + 1
+    assert 0 <= tab.locator("#stage h2").bounding_box()["y"] < 100
+
+
+def test_the_loss_names_its_hardest_token(visit, made):
+    for name in ("tiny", "bert", "bart"):
+        tab, page = visit(name), made(name)[1]
+        tab.click("[aria-label^='To the loss']")
+        assert page.data["steps"][step_of(tab)]["place"] == "loss" and tab.locator(".cost").count()
+        call = next(c for c in page.data["calls"] if c["name"] == "cross_entropy_forward")
+        costs = unpacked(page.data["arrays"][[m for m in call["made"] if m[1] == "cost"][-1][2]], page.data["holes"])
+        at = int(np.where(np.array(page.data["targets"]) < 0, -1, costs).argmax())
+        said = tab.inner_text(".hardest")
+        assert f"“{page.data['lens']['targets'][at].replace(' ', '␣')}”" in said and f"{costs[at]:.3g} nats" in said
+        tab.keyboard.press("ArrowRight")
+        assert tab.inner_text("#stage h2") == "Here the gradient starts"
+
+
+def test_arrows_are_turned(visit, made):
+    """Half of the way is half of each token's angle; the end is what the model computed."""
+    tab, page = visit("llama", reduced_motion="reduce"), made("llama")[1]
+    tab.click("#tab-rotation")
+    assert tab.locator(".turner button").count() == 0  # whom motion disturbs turns by hand
+    found = page.data["rotation"]
+    before, after = (unpacked(page.data["arrays"][found[k]], page.data["holes"])[0, 3, 0] for k in ("before", "after"))
+    for share, wanted in ((1, after), (0.5, turned(before, 0.5 * 3 * found["angles"][0])), (0, before)):
+        tab.evaluate(
+            "x => { const s = document.querySelector('.turner input'); s.value = x; s.dispatchEvent(new Event('input')); }",
+            share,
+        )
+        x, y = (float(tab.locator(".dial .tip").nth(3).get_attribute(end)) for end in ("cx", "cy"))
+        direction = np.array([x - 50, 50 - y]) / np.hypot(x - 50, 50 - y)
+        assert direction == pytest.approx(wanted / np.linalg.norm(wanted), abs=2e-3), share
+    moving = visit("llama")
+    moving.click("#tab-rotation")
+    moving.click(".turner button")
+    moving.wait_for_function("document.querySelector('.turner input').value < 0.9")
+    moving.wait_for_function("document.querySelector('.turner input').value === '1'")
+
+
+def turned(point, angle):
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([point[0] * c - point[1] * s, point[0] * s + point[1] * c])
 
 
 def test_dark_and_light(visit):
@@ -196,6 +266,9 @@ def test_a_nudge_moves_the_loss_as_it_said(visit):
         float(facts[k].replace("−", "-")) for k in ("the gradient says the loss moves by", "it truly moves by")
     )
     assert said == pytest.approx(truly, rel=0.02)
+    marks = [float(text.replace("−", "-")) for text in tab.locator(".chart text").all_text_contents()[:-2]]
+    assert len(marks) >= 9 and {-0.002, -0.001, 0.001, 0.002} <= set(marks)  # the axes have numbers
+    assert max(marks) >= abs(truly) > 0
 
 
 def test_without_scripts_there_is_a_still_picture(visit, made, chromium):

@@ -97,22 +97,3 @@ export function keyLines(step, others) {
   return el("div", { class: "keyline" }, rows.filter(([, lines]) => lines.length).map(([phase, lines, own]) => [
     el("span", { class: `phase ${phase}` }, phase), el("div", {}, lines.map((text) => line(text, own)))]));
 }
-
-const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    seen.unobserve(target);
-    for (const lines of target.querySelectorAll(".lines")) showLit(lines);
-  }
-}, { rootMargin: "200px" });
-
-function showLit(lines) {
-  const lit = lines.querySelector(".lit");
-  lines.scrollTop = lit ? Math.max(0, lit.offsetTop - 30) : 0;
-}
-
-/** Bring the lit lines of every listing into sight, once the panel is: most steps are left before. */
-export function showLitLater(panel) {
-  seen.disconnect();
-  seen.observe(panel);
-}

@@ -9,23 +9,26 @@ const readout = document.getElementById("readout");
 const TOKENS = ["token", "query", "key", "place"];
 
 const LEVELS = 255; // shades of a colour
+const PALE = 0.28; // of a colour, where it is not what matters
 
 function pixel(channels) {
   const [r, g, b] = channels.map(Math.round);
   return (255 << 24) | (b << 16) | (g << 8) | r; // as ImageData has them in memory
 }
 
-/** All shades as pixels: below zero, zero in the middle, above; and the two of the pattern for −∞. */
+/** All shades as pixels: below zero, zero in the middle, above; the same pale; and the two of the pattern for −∞. */
 function palette() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim().split(",").map(Number);
   const zero = read("--zero"), plus = read("--plus"), minus = read("--minus"), never = read("--never");
   const mix = (to, share) => pixel(zero.map((from, c) => from + share * (to[c] - from)));
-  const shades = new Uint32Array(2 * LEVELS + 1);
+  const shades = new Uint32Array(2 * LEVELS + 1), pale = new Uint32Array(2 * LEVELS + 1);
   for (let n = -LEVELS; n <= LEVELS; n++) {
-    shades[n + LEVELS] = n ? mix(n < 0 ? minus : plus, 0.05 + (0.95 * Math.abs(n)) / LEVELS) : pixel(zero);
+    const share = 0.05 + (0.95 * Math.abs(n)) / LEVELS;
+    shades[n + LEVELS] = n ? mix(n < 0 ? minus : plus, share) : pixel(zero);
+    pale[n + LEVELS] = n ? mix(n < 0 ? minus : plus, PALE * share) : pixel(zero);
   }
-  return { shades, never: [mix(never, 0.16), mix(never, 0.34)] };
+  return { shades, pale, never: [mix(never, 0.16), mix(never, 0.34)] };
 }
 
 let colours = palette();
@@ -45,17 +48,15 @@ function labelsOf(a, axis, lists) {
   return { list: name, text: (n) => list[trueIndex(a, axis, n)] };
 }
 
-/** Paint a matrix, one pixel a number; the browser makes the pixels large. */
-function paint(canvas, a, m, reach) {
-  canvas.width = m.columns;
-  canvas.height = m.rows;
+/** Paint a matrix, one pixel a number; the browser makes the pixels large. Where `bright` has a 0 it is pale. */
+function paint(canvas, a, m, reach, bright) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(m.columns, m.rows);
   const pixels = new Uint32Array(image.data.buffer);
-  const { shades, never } = colours;
+  const { never } = colours;
   const scale = 1 / (reach || a.largest || 1);
   for (let n = 0; n < pixels.length; n++) {
-    const x = a.values[m.start + n];
+    const x = a.values[m.start + n], shades = bright && !bright[n] ? colours.pale : colours.shades;
     if (x === -Infinity) pixels[n] = never[(Math.floor(n / m.columns) + (n % m.columns)) % 2]; // as no number looks
     else {
       const level = x ? Math.max(1, Math.round(LEVELS * Math.sqrt(Math.min(1, Math.abs(x) * scale)))) : 0;
@@ -63,6 +64,11 @@ function paint(canvas, a, m, reach) {
     }
   }
   context.putImageData(image, 0, 0);
+}
+
+/** Paint a figure anew: with the colours of now, and pale where `bright` has a 0. */
+export function repaint({ map }, bright = null) {
+  paint(map.canvas, map.a, map.m, map.options.reach, bright);
 }
 
 /** The size of a square. Named rows are as high as their text. */
@@ -94,7 +100,7 @@ export function heat(number, options) {
   const columnLabels = labelsOf(a, m.columnAxis, options);
   const size = cell(m, rowLabels, columnLabels, options);
   const canvas = el("canvas", {
-    role: "img", tabindex: "0", style: `width:${size.wide * m.columns}px;height:${size.high * m.rows}px`,
+    role: "img", tabindex: "0", width: String(m.columns), height: String(m.rows), style: `width:${size.wide * m.columns}px;height:${size.high * m.rows}px`,
     "aria-label": `${options.name}, shape ${shapeText(a)}, norm ${digits(a.norm)}. Arrow keys read single numbers.`,
   });
   paint(canvas, a, m, options.reach);

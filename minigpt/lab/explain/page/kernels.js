@@ -6,7 +6,8 @@ import { change, current, goTo, listen, state } from "./state.js";
 import { heat } from "./heat.js";
 import { makeBar, tellBar } from "./bar.js";
 import { STEP_KEYS, startKeys, startTheme } from "./shell.js";
-import { counts, overlay, readInks, sayAll, sayWho } from "./touches.js";
+import { keepInSight, showLitLater } from "./sight.js";
+import { counts, overlay, sayAll, sayWho } from "./touches.js";
 
 const ACROSS = 16; // threads in a row of a block
 const SIDE = innerWidth < 500 ? 7 : 10; // pixels of a number
@@ -14,7 +15,7 @@ const KINDS = { grid: "grid", load: "fetch", scores: "scores", mixture: "add val
 const NAMES = {
   qs: "qs: rows of Q", ks: "ks: rows of K", vs: "vs: rows of V", ps: "ps: exp(score − m)",
 };
-const KEYS = [...STEP_KEYS, ["B", "to the next block"], ["Esc", "all threads again"], ["D", "dark or light"],
+const KEYS = [...STEP_KEYS, ["B", "to the next block"], ["Esc", "all threads again"],
   ["Tab, then arrows", "within a picture: read single numbers; Enter among the threads chooses one"]];
 
 const main = document.getElementById("main");
@@ -38,7 +39,6 @@ function draw() {
   const started = performance.now();
   if (!parts) parts = build();
   const step = current();
-  readInks();
   drawRoad(step);
   drawStage(step);
   tellBar(parts.bar, step.kind === "grid" ? step.title : `block ${step.block}, phase ${step.phase}: ${step.title}`);
@@ -75,10 +75,7 @@ function drawRoad(step) {
   });
   const here = parts.nodes[state.step];
   for (const group of parts.groups) group.view.classList.toggle("open", group === here.group);
-  requestAnimationFrame(() => {
-    const top = here.button.offsetTop - parts.road.clientHeight / 2;
-    if (Math.abs(parts.road.scrollTop - top) > parts.road.clientHeight / 3) parts.road.scrollTop = top;
-  });
+  keepInSight(parts.road, here.button);
 }
 
 function where(step) {
@@ -142,12 +139,26 @@ function threads(step) {
   return figure;
 }
 
-function picture(number, name, touched) {
+const figures = new Map(); // made once: later only what is touched changes
+
+/** The picture of an array, with what is touched of it in this phase; null: that is not told. */
+function picture(number, name, touched = null) {
+  const key = `${number} ${name}`;
+  if (!figures.has(key)) figures.set(key, makePicture(number, name));
+  const figure = figures.get(key);
+  figure.touched = touched || {};
+  figure.says.textContent = touched ? sayAll(touched, threadOf()) : "";
+  overlay(figure, touched, threadOf());
+  return figure;
+}
+
+function makePicture(number, name) {
   const columns = page.arrays[number].shape[1];
   const figure = heat(number, { name, side: SIDE, quiet: true,
-    note: (row, column) => sayWho(touched, row * columns + column) });
-  figure.querySelector("figcaption").append(el("small", {}, sayAll(touched, threadOf())));
-  return overlay(figure, touched, threadOf());
+    note: (row, column) => sayWho(figure.touched, row * columns + column) });
+  figure.says = el("small", {});
+  figure.querySelector("figcaption").append(figure.says);
+  return figure;
 }
 
 function memories(step) {
@@ -158,16 +169,14 @@ function memories(step) {
   const launch = step.kind === "grid";
   const found = [section("Memory", launch ? "What the kernel is given, and what it writes: head 1."
     : `Head ${y + 1} of each array. What is pale is not touched in this phase; o and lse are as they are in the end.`,
-  Object.entries(page.memory).map(([name, numbers]) => (launch ? heat(numbers[y], { name, side: SIDE, quiet: true })
-    : picture(numbers[y], name, touched(name)))))];
+  Object.entries(page.memory).map(([name, numbers]) => picture(numbers[y], name, launch ? null : touched(name))))];
   if (launch) return found;
   found.unshift(section("Shared memory", "Of this block alone, as it is when the phase ends; its rows are padded by 4 words. NaN: nobody has written yet.",
     Object.entries(step.shared).map(([name, number]) => picture(number, NAMES[name], touched(name)))));
   const registers = [];
-  const show = (number, name) => heat(number, { name, side: SIDE, quiet: true });
-  if (step.scores !== null) registers.push(show(step.scores, "s: scores, −∞ where the mask rules"));
-  registers.push(show(step.sums, "acc: output, not yet divided by l"));
-  if (step.output !== null) registers.push(show(step.output, "acc / l: output"));
+  if (step.scores !== null) registers.push(picture(step.scores, "s: scores, −∞ where the mask rules"));
+  registers.push(picture(step.sums, "acc: output, not yet divided by l"));
+  if (step.output !== null) registers.push(picture(step.output, "acc / l: output"));
   found.splice(1, 0, section("Registers", "Thread (tx, ty) owns row ty and column tx of each; nobody else sees them.", registers));
   return found;
 }
@@ -209,10 +218,7 @@ function code(step) {
   const { view, box, lines } = listing;
   const lit = new Set([...page.parts[step.kind], ...(step.kind === "load" && step.phase === 0 ? page.parts.first : [])]);
   for (const [number, line] of lines) put(line, "class", lit.has(number) ? "line lit" : "line");
-  requestAnimationFrame(() => {
-    const first = box.querySelector(".lit");
-    if (first) box.scrollTop = Math.max(0, first.offsetTop - 30);
-  });
+  showLitLater(view);
   return view;
 }
 

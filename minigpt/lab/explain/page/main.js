@@ -2,7 +2,7 @@
 
 import { el, count, digits } from "./dom.js";
 import { layerName, page } from "./data.js";
-import { change, goTo, listen, state } from "./state.js";
+import { change, goTo, listen, state, turn } from "./state.js";
 import { STEP_KEYS, startKeys, startTheme } from "./shell.js";
 import { drawSteps } from "./stage.js";
 import { drawHeads } from "./heads.js";
@@ -20,8 +20,8 @@ const VIEWS = [
 ].filter(([name]) => (name !== "rotation" || page.rotation) && (name !== "replay" || page.replay));
 
 const KEYS = [
-  ...STEP_KEYS, ["T", "to the turning point, where the gradient starts"],
-  ["1 … 9", "choose a head"], ["V", "next view"], ["D", "dark or light"],
+  ...STEP_KEYS, ["T", "to the loss, where the road turns; the next step is the gradient's first"],
+  ["1 … 9", "choose a head"], ["V", "next view"],
   ["Tab, then arrows", "within a picture: read single numbers; Enter chooses the row"],
 ];
 
@@ -85,7 +85,7 @@ function ownKey(event) {
   const key = event.key.toLowerCase();
   if (key === "v") nextView(event.shiftKey ? -1 : 1);
   else if (/^[1-9]$/.test(key) && page.headsShown.includes(Number(key) - 1)) change({ head: Number(key) - 1 });
-  else if (key === "t" && state.view === "steps") goTo(page.steps.findIndex((step) => step.phase === "backward"));
+  else if (key === "t") goTo(turn);
   else return false;
   return true;
 }

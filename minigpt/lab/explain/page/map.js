@@ -2,6 +2,7 @@
 
 import { el, digits, put } from "./dom.js";
 import { layerName, page } from "./data.js";
+import { keepInSight } from "./sight.js";
 import { goTo, state } from "./state.js";
 
 const NAMES = {
@@ -87,12 +88,7 @@ export function drawMap(parent) {
   }
   put(drawn.road, "data-phase", step.phase);
   for (const group of drawn.groups) group.classList.toggle("open", !active || group === active.group);
-  if (active) requestAnimationFrame(() => keepInSight(drawn.road, active.button));
-}
-
-function keepInSight(road, button) {
-  const top = button.offsetTop - road.clientHeight / 2;
-  if (Math.abs(road.scrollTop - top) > road.clientHeight / 3) road.scrollTop = top;
+  if (active) keepInSight(drawn.road, active.button);
 }
 
 function build() {

@@ -1,5 +1,6 @@
 // Nudges: a number was moved, the model run again, and the loss moved as the gradient had said.
 
+import { along, ticks, upright } from "./axes.js";
 import { el, digits } from "./dom.js";
 import { layerName, page } from "./data.js";
 import { change } from "./state.js";
@@ -71,23 +72,27 @@ function index(at) {
 }
 
 function plot(item) {
-  const width = 560, height = 260, pad = 46;
-  const points = steps.map((s, n) => [s, item.losses[n] - loss]);
-  points.splice(steps.filter((s) => s < 0).length, 0, [0, 0]);
-  const reach = Math.max(...points.map(([, y]) => Math.abs(y)), Math.abs(2 * item.gradient * item.h)) * 1.15 || 1;
-  const x = (s) => width / 2 + (s / 2.3) * (width / 2 - pad);
-  const y = (d) => height / 2 - (d / reach) * (height / 2 - 20);
-  const line = (s) => y(s * item.h * item.gradient);
+  const width = 560, height = 300, left = 86, low = 46;
+  const points = [...steps.map((s, n) => [s * item.h, item.losses[n] - loss]), [0, 0]];
+  const wide = 2.3 * item.h;
+  const reach = Math.max(...points.map(([, d]) => Math.abs(d)), Math.abs(2 * item.gradient * item.h)) * 1.15 || 1;
+  const x = (move) => left + ((move + wide) / (2 * wide)) * (width - left - 12);
+  const y = (d) => 26 + ((reach - d) / (2 * reach)) * (height - low - 26);
+  const end = 2.2 * item.h, floor = height - low;
   const chart = el("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "chart",
-    "aria-label": "The loss after each move, and the line that the gradient promises" },
-    el("line", { x1: pad, x2: width - pad, y1: y(0), y2: y(0), class: "axis" }),
-    el("line", { x1: x(0), x2: x(0), y1: 12, y2: height - 12, class: "axis" }),
-    el("line", { x1: x(-2.2), y1: line(-2.2), x2: x(2.2), y2: line(2.2), class: "promise" }),
-    el("text", { x: width - pad, y: y(0) - 8, "text-anchor": "end" }, "move"),
-    el("text", { x: x(0) + 8, y: 20 }, "change of the loss"));
-  for (const [s, d] of points) {
-    chart.append(el("circle", { cx: x(s), cy: y(d), r: s === steps[by] ? 8 : 5, class: s === steps[by] ? "point now" : "point" }));
-    if (s) chart.append(el("text", { x: x(s), y: y(0) + 18, "text-anchor": "middle" }, `${s > 0 ? "+" : "−"}${Math.abs(s)} h`));
+    "aria-label": `The loss after each move, and the line that the gradient promises: ${points.slice(0, -1)
+      .map(([move, d]) => `${signed(move)} moves it by ${signed(d)}`).join(", ")}` },
+  el("line", { x1: left, x2: width - 12, y1: y(0), y2: y(0), class: "axis" }),
+  el("line", { x1: x(0), x2: x(0), y1: 26, y2: floor, class: "axis" }),
+  el("line", { x1: left, x2: left, y1: 26, y2: floor, class: "axis" }),
+  el("line", { x1: left, x2: width - 12, y1: floor, y2: floor, class: "axis" }),
+  upright(left, y, ticks(-reach, reach, 6)), along(floor, x, [...steps.map((s) => s * item.h), 0]),
+  el("line", { x1: x(-end), y1: y(-end * item.gradient), x2: x(end), y2: y(end * item.gradient), class: "promise" }),
+  el("text", { x: width - 12, y: height - 8, "text-anchor": "end" }, `move, in steps of h = ${digits(item.h)}`),
+  el("text", { x: 4, y: 14 }, "change of the loss, in nats"));
+  for (const [move, d] of points) {
+    const own = move === steps[by] * item.h;
+    chart.append(el("circle", { cx: x(move), cy: y(d), r: own ? 8 : 5, class: own ? "point now" : "point" }));
   }
   return chart;
 }

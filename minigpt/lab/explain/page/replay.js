@@ -1,5 +1,6 @@
 // A run's training as a film: one slider over its checkpoints.
 
+import { along, ticks, upright } from "./axes.js";
 import { el, digits, word } from "./dom.js";
 import { array, page } from "./data.js";
 import { heat } from "./heat.js";
@@ -26,26 +27,30 @@ export function drawReplay(main) {
       el("section", {}, el("h3", {}, "Where it looks"), el("div", { class: "choices" }, pick, headPicker()),
         el("div", { class: "pictures" }, heat(now.attention[attentions.indexOf(item)], { name: "probabilities", rows: item.rows, keys: item.keys, width: 300, reach: 1 }))),
       el("section", {}, el("h3", {}, "Map of its words"), cloud(now)),
-      el("section", {}, el("h3", {}, "Gradient of each tensor"), bars(now)))));
+      el("section", {}, el("h3", {}, "Gradient of each tensor: root mean square, on a log scale"), bars(now)))));
 }
 
 function curve(step) {
   const { curve: lines, floor } = page.replay;
-  const width = 420, height = 220, left = 36, low = 24;
+  const width = 420, height = 240, left = 46, low = 40;
   const points = lines.train.length ? lines.train : page.replay.checkpoints.map((c) => [c.step, c.loss]);
   const all = [...points, ...lines.validation];
   const xs = all.map((p) => p[0]), ys = all.map((p) => p[1]).concat(floor === null ? [] : [floor]);
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs) || 1, Math.min(...ys), Math.max(...ys)];
-  const x = (v) => left + ((v - x0) / (x1 - x0 || 1)) * (width - left - 8);
-  const y = (v) => 8 + ((y1 - v) / (y1 - y0 || 1)) * (height - low - 8);
+  const x = (v) => left + ((v - x0) / (x1 - x0 || 1)) * (width - left - 16);
+  const y = (v) => 20 + ((y1 - v) / (y1 - y0 || 1)) * (height - low - 20);
   const line = (list) => list.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ");
-  return el("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": "Loss by step" },
-    el("polyline", { points: line(points), class: "train" }), el("polyline", { points: line(lines.validation), class: "validation" }),
-    floor === null ? null : el("line", { x1: left, x2: width - 8, y1: y(floor), y2: y(floor), class: "floor" }),
-    floor === null ? null : el("text", { x: width - 10, y: y(floor) - 5, "text-anchor": "end" }, `floor ${digits(floor, 3)}`),
-    el("line", { x1: x(step), x2: x(step), y1: 8, y2: height - low, class: "nowline" }),
-    el("text", { x: left - 4, y: 16, "text-anchor": "end" }, digits(y1, 2)), el("text", { x: left - 4, y: height - low, "text-anchor": "end" }, digits(y0, 2)),
-    el("text", { x: width - 8, y: height - 6, "text-anchor": "end" }, `step ${x1}`));
+  return el("svg", { viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img",
+    "aria-label": `Loss by step, from ${digits(points[0][1], 3)} to ${digits(points[points.length - 1][1], 3)} nats` },
+  el("line", { x1: left, x2: left, y1: 20, y2: height - low, class: "axis" }),
+  el("line", { x1: left, x2: width - 16, y1: height - low, y2: height - low, class: "axis" }),
+  upright(left, y, ticks(y0, y1, 4)), along(height - low, x, ticks(x0, x1, 4)),
+  el("polyline", { points: line(points), class: "train" }), el("polyline", { points: line(lines.validation), class: "validation" }),
+  floor === null ? null : el("line", { x1: left, x2: width - 16, y1: y(floor), y2: y(floor), class: "floor" }),
+  floor === null ? null : el("text", { x: width - 18, y: y(floor) - 5, "text-anchor": "end" }, `floor ${digits(floor, 3)}`),
+  el("line", { x1: x(step), x2: x(step), y1: 20, y2: height - low, class: "nowline" }),
+  el("text", { x: 4, y: 12 }, `nats a token; grey: training${lines.validation.length ? ", blue: validation" : ""}`),
+  el("text", { x: width - 16, y: height - 6, "text-anchor": "end" }, "step"));
 }
 
 function cloud(now) {
@@ -68,6 +73,6 @@ function bars(now) {
   return el("ol", { class: "bars" }, names.map((name, n) => {
     const x = now.grads[n];
     const wide = x ? 2 + (98 * Math.log(x / least)) / (Math.log(most / least) || 1) : 0;
-    return el("li", { title: `${name}: ${digits(x, 4)}` }, el("code", {}, name), el("span", { style: `width:${wide.toFixed(1)}%` }));
+    return el("li", {}, el("code", { title: name }, name), el("span", { style: `width:${wide.toFixed(1)}%` }), el("small", {}, digits(x, 2)));
   }));
 }

@@ -2,16 +2,16 @@
 
 import { el, digits, prose, quoted, word } from "./dom.js";
 import { array, layerName, matrix, page } from "./data.js";
-import { chooseRow, current, goTo, state } from "./state.js";
+import { chooseRow, current, goTo, state, turn } from "./state.js";
 import { heat, rest } from "./heat.js";
 import { headPicker, tokenPicker } from "./pickers.js";
-import { codePanel, keyLines, showLitLater } from "./code.js";
+import { codePanel, keyLines } from "./code.js";
+import { showLitLater } from "./sight.js";
 import { drawMap, partners } from "./map.js";
 import { lossTable, textTable } from "./tables.js";
 import { nudgeLine } from "./nudge.js";
 import { makeBar, tellBar } from "./bar.js";
 
-const turning = page.steps.findIndex((step) => step.phase === "backward");
 let parts = null;
 
 export function drawSteps(main) {
@@ -27,10 +27,10 @@ export function drawSteps(main) {
 function build() {
   const road = el("aside", { class: "aside" });
   const stage = el("article", { id: "stage", tabindex: "-1" });
-  const jump = { text: "Loss", label: "To the loss, where the gradient starts (T)", click: () => goTo(turning) };
+  const jump = { text: "Loss", label: "To the loss, where the road turns (T)", click: () => goTo(turn) };
   const bar = makeBar(jump, el("span", {
     class: "ends", "aria-hidden": "true",
-    style: `--turn:${((100 * (turning - 0.5)) / (page.steps.length - 1)).toFixed(2)}%`,
+    style: `--turn:${((100 * (turn + 0.5)) / (page.steps.length - 1)).toFixed(2)}%`,
   }, el("b", {}, "forward"), el("b", {}, "backward")));
   return { view: el("div", { class: "steps" }, road, stage, bar.view), road, stage, bar };
 }

@@ -25,9 +25,15 @@ export function chooseRow(list, n) {
   change({ row: { ...state.row, [list]: n } });
 }
 
+/** The last step forward: the loss. */
+export const turn = page.steps.findLastIndex((step) => step.phase === "forward");
+
+/** Go to a step; it is read from its beginning, so the page scrolls back to it. */
 export function goTo(step) {
-  const last = page.steps.length - 1;
-  change({ step: Math.min(last, Math.max(0, step)), view: "steps" });
+  const last = page.steps.length - 1, next = Math.min(last, Math.max(0, step));
+  const stage = document.getElementById("stage");
+  if (stage && next !== state.step && scrollY > stage.offsetTop) scrollTo(0, stage.offsetTop); // before the page changes: free
+  change({ step: next, view: "steps" });
 }
 
 export function current() {

@@ -20,21 +20,29 @@ export function textTable() {
   return el("div", {}, el("blockquote", {}, page.prompt), parts);
 }
 
-/** What each place should have said, what it said, and what that cost. */
+/** What each place should have said, what it said, and what that cost; above it the place that cost most, by name. */
 export function lossTable() {
   const last = page.lens.layers[page.lens.layers.length - 1];
-  const rows = last.map((cell, n) => {
-    const cost = costOf(page.outputs, n);
-    if (cost === null) return null;
+  const costs = last.map((_, n) => costOf(page.outputs, n));
+  const known = costs.map((_, n) => n).filter((n) => costs[n] !== null);
+  const hardest = known.reduce((a, b) => (costs[b] > costs[a] ? b : a));
+  const rows = known.map((n) => {
+    const cell = last[n], cost = costs[n];
     const [guess, share] = cell.top[0];
     return el("tr", { class: state.row[page.outputs] === n ? "chosen" : "", click: () => chooseRow(page.outputs, n) },
-      el("td", {}, quoted(page.lists[page.outputs][n])), el("td", {}, quoted(page.lens.targets[n])),
+      el("td", {}, quoted(page.lists[page.outputs][n])), el("td", {}, quoted(page.lens.targets[n]), n === hardest ? el("small", {}, " hardest") : null),
       el("td", { class: "n" }, digits(cell.p, 3)),
       el("td", { class: "n cost", style: `--share:${Math.min(1, cost / 8).toFixed(2)}` }, digits(cost)),
       el("td", {}, `${quoted(guess)} ${digits(share, 3)}`));
   });
-  const verb = page.outputs === "places" ? "place" : "after";
-  return table(`The loss is the mean of the costs: ${digits(page.loss)} nats`,
-    [verb, "the right token", "its probability", "cost −log p", "the model's first guess"], rows);
+  const verb = page.outputs === "places" ? "at" : "after";
+  return el("div", {}, hardestSays(last[hardest], hardest, costs[hardest], verb), table(`The loss is the mean of the costs: ${digits(page.loss)} nats`,
+    [verb, "the right token", "its probability", "cost −log p", "the model's first guess"], rows));
 }
 
+function hardestSays(cell, n, cost, verb) {
+  const target = page.lens.targets[n];
+  return el("p", { class: "hardest" }, "The hardest token was ", el("b", {}, quoted(target)), ` ${verb} `, el("b", {}, quoted(page.lists[page.outputs][n])),
+    `: the model gave it a probability of ${digits(cell.p, 3)}, which cost ${digits(cost, 3)} nats. `,
+    "The stronger the line under a token above, the more its prediction cost.");
+}

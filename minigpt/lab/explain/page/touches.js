@@ -2,30 +2,33 @@
 
 import { el } from "./dom.js";
 import { bytesOf, page } from "./data.js";
+import { repaint } from "./heat.js";
 
+const VERBS = [["read", "read by"], ["write", "written by"]];
 const decoded = new Map();
 
-/** One list: `byElement` to its threads, and `byThread` to its elements. */
+/** One list: pairs of a thread and an element, how many elements each thread touches, and how many are touched at all. */
 function list(number) {
   if (!decoded.has(number)) {
     const pairs = new Uint16Array(bytesOf(page.touches[number]).buffer);
-    const byElement = new Map(), byThread = new Map();
+    const perThread = new Uint16Array(page.threads), seen = new Uint8Array(65536);
+    let elements = 0;
     for (let n = 0; n < pairs.length; n += 2) {
-      push(byThread, pairs[n], pairs[n + 1]);
-      push(byElement, pairs[n + 1], pairs[n]);
+      perThread[pairs[n]] += 1;
+      elements += 1 - seen[pairs[n + 1]];
+      seen[pairs[n + 1]] = 1;
     }
-    decoded.set(number, { byElement, byThread, length: pairs.length / 2 });
+    decoded.set(number, { pairs, perThread, elements, threads: perThread.filter((x) => x).length });
   }
   return decoded.get(number);
 }
 
-function push(map, key, value) {
-  const found = map.get(key);
-  if (found) found.push(value);
-  else map.set(key, [value]);
+/** The elements of a thread, or the threads of an element: of each pair the other half, where one half is given. */
+function others(number, half, value) {
+  const { pairs } = list(number), found = [];
+  for (let n = 0; n < pairs.length; n += 2) if (pairs[n + half] === value) found.push(pairs[n + 1 - half]);
+  return found;
 }
-
-const VERBS = [["read", "read by"], ["write", "written by"]];
 
 /** Numbers in runs: "0–15, 20". */
 export function runs(numbers) {
@@ -42,8 +45,8 @@ export function runs(numbers) {
 /** Who touches one number in this phase. */
 export function sayWho(touched, element) {
   return VERBS.map(([verb, says]) => {
-    const threads = verb in touched ? list(touched[verb]).byElement.get(element) : null;
-    return threads ? `${says} thread${threads.length > 1 ? "s" : ""} ${runs(threads)}` : null;
+    const threads = verb in touched ? others(touched[verb], 1, element) : [];
+    return threads.length ? `${says} thread${threads.length > 1 ? "s" : ""} ${runs(threads)}` : null;
   }).filter(Boolean).join("; ");
 }
 
@@ -51,9 +54,7 @@ export function sayWho(touched, element) {
 export function counts(step) {
   const found = new Float32Array(page.threads);
   for (const touched of Object.values(step.touched)) {
-    for (const number of Object.values(touched)) {
-      for (const [thread, elements] of list(number).byThread) found[thread] += elements.length;
-    }
+    for (const number of Object.values(touched)) list(number).perThread.forEach((x, thread) => { found[thread] += x; });
   }
   return found;
 }
@@ -62,52 +63,42 @@ export function counts(step) {
 export function sayAll(touched, thread) {
   const parts = VERBS.map(([verb, says]) => {
     if (!(verb in touched)) return null;
-    const { byElement, byThread } = list(touched[verb]);
-    if (thread === null) return `${byElement.size} ${says} ${byThread.size} threads`;
-    return `${(byThread.get(thread) || []).length} ${says} thread ${thread}`;
+    const { elements, threads, perThread } = list(touched[verb]);
+    return thread === null ? `${elements} ${says} ${threads} threads` : `${perThread[thread]} ${says} thread ${thread}`;
   }).filter(Boolean);
   return parts.join("; ") || "not touched";
 }
 
-let inks = null;
-
-/** Read the colours of the theme, once a step: each time that the page was changed before, it costs a layout. */
-export function readInks() {
-  const style = getComputedStyle(document.documentElement);
-  const read = (name) => style.getPropertyValue(name).trim();
-  inks = { paper: read("--paper"), read: read("--ink"), write: read("--focus") };
+/** Make pale what nobody touches, and ring what one thread touches: thick what it writes. null: nothing is told. */
+export function overlay(figure, touched, thread) {
+  const numbers = Object.values(touched || {});
+  const key = `${touched ? numbers : "all"} ${document.documentElement.dataset.theme}`;
+  if (figure.dataset.touched !== key) {
+    repaint(figure, touched ? brightOf(numbers, figure.map.m) : null);
+    figure.dataset.touched = key;
+  }
+  figure.querySelector(".rings")?.remove();
+  if (thread !== null && numbers.length) figure.querySelector(".board").append(rings(figure.map, touched, thread));
 }
 
-/** Veil what nobody touches in this phase, and ring what one thread touches: dashed what it only reads. */
-export function overlay(figure, touched, thread) {
-  if (!Object.keys(touched).length) {
-    figure.classList.add("untouched");
-    return figure;
+/** 1 where one of the lists has an element. */
+function brightOf(numbers, m) {
+  const bright = new Uint8Array(m.rows * m.columns);
+  for (const number of numbers) {
+    const { pairs } = list(number);
+    for (let n = 1; n < pairs.length; n += 2) bright[pairs[n]] = 1;
   }
-  const { m, size } = figure.map;
-  const canvas = el("canvas", { class: "veil", "aria-hidden": "true" });
-  canvas.width = Math.round(size.wide * m.columns);
-  canvas.height = Math.round(size.high * m.rows);
-  const context = canvas.getContext("2d");
-  context.fillStyle = inks.paper;
-  context.globalAlpha = 0.72;
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.globalAlpha = 1;
-  const box = (element) => [(element % m.columns) * size.wide, Math.floor(element / m.columns) * size.high];
-  for (const number of Object.values(touched)) {
-    for (const element of list(number).byElement.keys()) context.clearRect(...box(element), size.wide, size.high);
-  }
-  if (thread !== null) {
-    for (const [verb] of VERBS) {
-      if (!(verb in touched)) continue;
-      context.strokeStyle = verb === "read" ? inks.read : inks.write;
-      context.lineWidth = verb === "read" ? 1.5 : 2.5;
-      for (const element of list(touched[verb]).byThread.get(thread) || []) {
-        const [x, y] = box(element);
-        context.strokeRect(x + 1, y + 1, size.wide - 2, size.high - 2);
-      }
+  return bright;
+}
+
+/** Boxes around the numbers of one thread. */
+function rings({ m, size }, touched, thread) {
+  const view = el("svg", { class: "rings", "aria-hidden": "true", width: size.wide * m.columns, height: size.high * m.rows });
+  for (const [verb] of VERBS) {
+    for (const element of verb in touched ? others(touched[verb], 0, thread) : []) {
+      view.append(el("rect", { class: verb, x: (element % m.columns) * size.wide + 1, y: Math.floor(element / m.columns) * size.high + 1,
+        width: size.wide - 2, height: size.high - 2 }));
     }
   }
-  figure.querySelector(".board").append(canvas);
-  return figure;
+  return view;
 }
