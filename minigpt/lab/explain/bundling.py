@@ -9,11 +9,15 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
+from itertools import accumulate, pairwise
 from typing import Any
 
 _IMPORT = re.compile(r'^import (\{[^;]*?\}) from "\./([\w-]+)\.js";\n', re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"^export (const|function) (\w+)", re.MULTILINE)
+
+_PART = 250_000  # letters
 
 
 def page_file(name: str) -> str:
@@ -54,13 +58,27 @@ def bundle(data: dict[str, Any], still: str = "", *, title: str, heading: str, f
         title, heading: of the window, and over the page.
         first: the script that starts it.
     """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    arrays, numbers = _apart(data["arrays"])
+    text = json.dumps({**data, "arrays": arrays}, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     parts = {
         "title": html.escape(title),
         "heading": html.escape(heading),
         "style": page_file("style.css"),
         "still": still,
         "data": text.replace("<", "\\u003c"),  # a text may hold "</script>"
+        "numbers": numbers,
         "script": script(first),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], page_file("index.html"))
+
+
+def _apart(arrays: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """The entries with where their data begin and end in one text, and that text: megabytes that no JSON parser reads.
+
+    It is cut into parts, between which a browser that reads the page can do other work.
+    """
+    ends = [0, *accumulate(len(entry["data"]) for entry in arrays)]
+    entries = [{**entry, "data": span} for entry, span in zip(arrays, pairwise(ends), strict=True)]
+    text = "".join(entry["data"] for entry in arrays)
+    parts = [text[n : n + _PART] for n in range(0, len(text), _PART)]
+    return entries, "\n".join(f'<script type="text/plain" class="numbers">{part}</script>' for part in parts)

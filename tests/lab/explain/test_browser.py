@@ -218,10 +218,7 @@ def test_arrows_are_turned(visit, made):
     found = page.data["rotation"]
     before, after = (unpacked(page.data["arrays"][found[k]], page.data["holes"])[0, 3, 0] for k in ("before", "after"))
     for share, wanted in ((1, after), (0.5, turned(before, 0.5 * 3 * found["angles"][0])), (0, before)):
-        tab.evaluate(
-            "x => { const s = document.querySelector('.turner input'); s.value = x; s.dispatchEvent(new Event('input')); }",
-            share,
-        )
+        tab.locator(".turner input").fill(str(share))
         x, y = (float(tab.locator(".dial .tip").nth(3).get_attribute(end)) for end in ("cx", "cy"))
         direction = np.array([x - 50, 50 - y]) / np.hypot(x - 50, 50 - y)
         assert direction == pytest.approx(wanted / np.linalg.norm(wanted), abs=2e-3), share

@@ -96,7 +96,11 @@ def test_it_is_one_file_that_needs_no_other(page):
     assert "import {" not in text.split('<script type="module">')[1]
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S).group(1)
     assert json.loads(data)["prompt"] == "a cat </script>"  # which did not end the data
-    assert text.count("</script>") == 2 and "<noscript>" in text and "data:image/png" in text
+    parts = re.findall(r'<script type="text/plain" class="numbers">(.*?)</script>', text)
+    numbers = "".join(parts)
+    spans = [entry["data"] for entry in json.loads(data)["arrays"]]
+    assert [numbers[a:b] for a, b in spans] == [entry["data"] for entry in page.data["arrays"]]
+    assert text.count("</script>") == 2 + len(parts) and "<noscript>" in text and "data:image/png" in text
 
 
 def test_scripts_are_small_and_none_is_left_over():

@@ -3,7 +3,7 @@
 import { el, digits, quoted } from "./dom.js";
 import { array, layerName, matrix, page } from "./data.js";
 import { change, chooseRow, findStep, state } from "./state.js";
-import { heat } from "./heat.js";
+import { heat, outline } from "./heat.js";
 import { tokenPicker } from "./pickers.js";
 
 let hideFirst = false;
@@ -57,9 +57,7 @@ function one(item, head, label) {
   const values = [...a.values.slice(m.start + row * m.columns, m.start + (row + 1) * m.columns)];
   if (hideFirst && row > 0) values[0] = -1;
   const best = values.indexOf(Math.max(...values));
-  const { wide, high } = figure.map.size;
-  figure.map.rowMark.hidden = false;
-  figure.map.rowMark.style.cssText = `left:0;top:${row * high}px;width:${wide * m.columns}px;height:${high}px`;
+  outline(figure, row, 0, 1, m.columns);
   const step = findStep((s) => s.place === item.place && s.part === "softmax");
   const text = el("button", {
     type: "button", class: "looks", disabled: step < 0, click: () => change({ view: "steps", head, step }),

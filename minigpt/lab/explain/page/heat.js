@@ -226,10 +226,18 @@ function leave(map) {
   rest(map.figure.parentElement);
 }
 
-/** With nothing under the pointer, the chosen token's row is outlined. */
+/** Outline a part of a figure whenever nothing is under the pointer: so many numbers from a row and a column on. */
+export function outline({ map }, row, column, rows, columns) {
+  const { wide, high } = map.size;
+  map.resting = [column * wide, row * high, columns * wide, rows * high];
+  place(map.rowMark, true, ...map.resting);
+}
+
+/** With nothing under the pointer, the chosen token's row is outlined, or what was said. */
 export function rest(parent) {
   for (const figure of parent?.children || []) {
     const map = figure.map;
+    if (map?.resting) place(map.rowMark, true, ...map.resting);
     if (!map || !map.rowLabels?.list || map.options.quiet) continue;
     const row = state.row[map.rowLabels.list];
     place(map.rowMark, row < map.m.rows, 0, row * map.size.high, map.size.wide * map.m.columns, map.size.high);

@@ -3,7 +3,7 @@
 import { el, digits, prose, put } from "./dom.js";
 import { page } from "./data.js";
 import { change, current, goTo, listen, state } from "./state.js";
-import { heat } from "./heat.js";
+import { heat, outline } from "./heat.js";
 import { makeBar, tellBar } from "./bar.js";
 import { STEP_KEYS, startKeys, startTheme } from "./shell.js";
 import { keepInSight, showLitLater } from "./sight.js";
@@ -130,12 +130,9 @@ function threads(step) {
     : `tx ${thread % ACROSS}, ty ${Math.floor(thread / ACROSS)}, warp ${Math.floor(thread / 32)}; `;
   figure.prepend(el("figcaption", {}, el("b", {}, thread === null ? `${page.threads} threads` : `thread ${thread}`), ` ${says}`,
     thread === null ? null : el("button", { type: "button", class: "link", click: () => change({ thread: null }) }, "all again")));
-  const { wide, high } = figure.map.size;
+  const { high } = figure.map.size;
   figure.querySelector(".board").append(el("div", { class: "warps", "aria-hidden": "true", style: `background-size:100% ${2 * high}px` }));
-  if (thread !== null) {
-    figure.map.rowMark.hidden = false;
-    figure.map.rowMark.style.cssText = `left:${(thread % ACROSS) * wide}px;top:${Math.floor(thread / ACROSS) * high}px;width:${wide}px;height:${high}px`;
-  }
+  if (thread !== null) outline(figure, Math.floor(thread / ACROSS), thread % ACROSS, 1, 1);
   return figure;
 }
 
@@ -233,7 +230,7 @@ function ownKey(event) {
 
 document.getElementById("tabs").remove();
 document.getElementById("summary").textContent = `${page.kernel} of ${page.file}, on the CPU emulator: ${blocks} blocks of ${page.threads} threads, `
-  + "each access as the emulator saw it, and the numbers that follow from them.";
+  + "with each access that it saw.";
 startTheme(draw);
 startKeys(KEYS, ownKey, draw);
 listen(draw);

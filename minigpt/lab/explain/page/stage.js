@@ -78,7 +78,11 @@ function fill(pictures, step, lists) {
     }));
   }
   rest(pictures);
-  if (step.family === "cross_entropy" && step.phase === "forward") pictures.after(lossTable());
+  if (step.family === "cross_entropy" && step.phase === "forward") {
+    const { says, view } = lossTable();
+    pictures.before(says);
+    pictures.after(view);
+  }
 }
 
 function legend() {

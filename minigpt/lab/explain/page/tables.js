@@ -20,7 +20,7 @@ export function textTable() {
   return el("div", {}, el("blockquote", {}, page.prompt), parts);
 }
 
-/** What each place should have said, what it said, and what that cost; above it the place that cost most, by name. */
+/** What each place should have said, what it said, and what that cost; and a sentence about the place that cost most. */
 export function lossTable() {
   const last = page.lens.layers[page.lens.layers.length - 1];
   const costs = last.map((_, n) => costOf(page.outputs, n));
@@ -36,8 +36,9 @@ export function lossTable() {
       el("td", {}, `${quoted(guess)} ${digits(share, 3)}`));
   });
   const verb = page.outputs === "places" ? "at" : "after";
-  return el("div", {}, hardestSays(last[hardest], hardest, costs[hardest], verb), table(`The loss is the mean of the costs: ${digits(page.loss)} nats`,
-    [verb, "the right token", "its probability", "cost −log p", "the model's first guess"], rows));
+  return { says: hardestSays(last[hardest], hardest, costs[hardest], verb), view: table(
+    `The loss is the mean of the costs: ${digits(page.loss)} nats`,
+    [verb, "the right token", "its probability", "cost −log p", "the model's first guess"], rows) };
 }
 
 function hardestSays(cell, n, cost, verb) {
