@@ -10,7 +10,7 @@ from minigpt.lab.explain.arrays import Store
 from minigpt.lab.explain.recording import Record, Recording
 from minigpt.lab.explain.source import operation_sources
 from minigpt.lab.explain.tracing import Made
-from minigpt.lab.explain.words import words
+from minigpt.lab.explain.words import GROUPED, words
 
 Show = tuple[str, str]  # a name, and the sign that stands before it in the picture
 
@@ -45,11 +45,18 @@ _BACKWARD: dict[tuple[str, str], Sequence[Show]] = {
     ("cross_entropy", ""): [("probabilities", ""), ("result", "→")],
 }
 _WRITTEN = ("dweight", "dgain", "dtable")  # given to be added to: shown as they are afterwards
+_GIVEN = ("dq", "dk", "dv")  # shown as attention gives them: of a shared key-value head the sum over its query heads
 _FIRST = ("exponentials",)  # which is overwritten by what is made of it
 _PARTS = {
     "attention_forward": ("scores", "mask", "softmax", "mixture"),
     "attention_backward": ("dv", "dprobabilities", "dscores", "dq", "dk"),
 }
+
+
+def _grouped(record: Record) -> bool:
+    """Whether keys and values have fewer heads than queries: of the results dq, dk and dv."""
+    dq, dk = record.result[:2]
+    return dk.shape[0] < dq.shape[0]
 
 
 def part_of(made: Made, text: str) -> str:
@@ -149,6 +156,7 @@ class Stations:
     def _step(self, record: Record, part: str, lines: Collection[tuple[str, int]], *, backward: bool) -> dict[str, Any]:
         call, family = record.call, family_of(record.call.name)
         said = words(family, part, backward=backward)
+        say = f"{said.say} {GROUPED}" if part in ("dk", "dv") and _grouped(record) else said.say
         number = self._numbers[backward, call.number]
         undone = self._undone.get(call.number) if not backward else None
         partner = self._numbers.get((False, call.partner)) if call.partner is not None else None
@@ -160,7 +168,7 @@ class Stations:
             "part": part if family == "attention" else "",
             "family": family,
             "title": said.title,
-            "say": said.say,
+            "say": say,
             "call": number,
             "partner": partner,
             "lines": sorted(lines),
@@ -205,6 +213,8 @@ class Stations:
         """
         if name == "result":
             return record.result[0] if record.result else None
+        if name in _GIVEN and record.call.name == "attention_backward":
+            return record.result[_GIVEN.index(name)]
         if (
             name in record.inputs
             and name not in _WRITTEN

@@ -206,6 +206,11 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
 }
 
+GROUPED = (
+    "Here a key-value head serves several query heads, and receives the sum of the gradients that they give; it is "
+    "taken at the end of the function."
+)
+
 TOKENS = Words(
     "The text becomes tokens",
     "A tokenizer cuts the text into pieces that it knows and gives each its number, the id. The model's work is to say "

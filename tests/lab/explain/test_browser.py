@@ -43,40 +43,79 @@ def test_random_numbers_are_those_of_the_operations(name, visit, made):
     for n in draw.choice(steps, 5, replace=False):
         step = page.data["steps"][n]
         go(tab, int(n))
-        box = tab.locator(f".pictures figure[data-name='{shown(step)}'] canvas").first
-        box.scroll_into_view_if_needed()
-        wide, high = box.evaluate("c => [c.width, c.height]")
-        row, column = int(draw.integers(high)), int(draw.integers(wide))
-        area = box.bounding_box()
-        tab.mouse.move(
-            area["x"] + (column + 0.5) * area["width"] / wide, area["y"] + (row + 0.5) * area["height"] / high
-        )
-        number = tab.inner_text("#tip b").replace("−", "-").replace("∞", "inf")
-        wanted = np.asarray(results[step["call"]]).reshape(-1, results[step["call"]].shape[-1])[row, column]
-        assert float(number) == float(f"{wanted:.5g}"), (step["place"], row, column)
+        result = results[step["call"]][""].reshape(-1, results[step["call"]][""].shape[-1])
+        row, column = (
+            int(draw.integers(min(length, 384))) for length in result.shape
+        )  # of long rows a page has as many
+        wanted = result[row, column]
+        assert point_at(tab, shown(step), row, column) == float(f"{wanted:.5g}"), (step["place"], row, column)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_random_numbers_of_heads_are_those_of_attention(name, visit, made):
+    tab, (_, page, (loaded, prompt, target)) = visit(name), made(name)
+    results = results_of(loaded, make_row(loaded, prompt, target).batch)
+    parts = {"softmax": "probabilities", "dq": "dq", "dk": "dk", "dv": "dv"}
+    steps = [n for n, s in enumerate(page.data["steps"]) if s["part"] in parts]
+    draw, seen = np.random.default_rng(11), set()
+    for n in draw.choice(steps, 5, replace=False):
+        step = page.data["steps"][n]
+        kind, head = parts[step["part"]], int(draw.choice(page.data["headsShown"]))
+        go(tab, int(n))
+        tab.click(f"[aria-label='head {head + 1}']")
+        heads, count = results[step["call"]][kind], page.data["model"]["heads"]
+        row, column = int(draw.integers(heads.shape[1])), int(draw.integers(heads.shape[2]))
+        wanted = heads[head * len(heads) // count, row, column]
+        assert point_at(tab, kind, row, column) == float(f"{wanted:.5g}"), (step["place"], kind, head, row, column)
+        assert ("sum of the gradients" in tab.inner_text(".say")) == (len(heads) < count)
+        seen.add(kind)
+    assert len(seen) >= 2
+
+
+def point_at(tab, name, row, column):
+    """Point at a square of a picture: the number that the page tells."""
+    box = tab.locator(f".pictures figure[data-name='{name}'] canvas").first
+    box.scroll_into_view_if_needed()
+    wide, high = box.evaluate("c => [c.width, c.height]")
+    assert row < high and column < wide
+    area = box.bounding_box()
+    tab.mouse.move(area["x"] + (column + 0.5) * area["width"] / wide, area["y"] + (row + 0.5) * area["height"] / high)
+    return float(tab.inner_text("#tip b").replace("−", "-").replace("∞", "inf"))
 
 
 def results_of(loaded, batch):
-    """What each call of an operation gives, in order, from a table that only listens."""
+    """What each call of an operation gives, in order, from a table that only listens: its first array under "", and of
+    attention by name, heads first.
+    """
     found = []
 
-    def listening(function):
+    def listening(name, function):
         def call(*arguments, **options):
             result = function(*arguments, **options)
             y = result[0] if isinstance(result, tuple) else result
-            found.append(np.array(np.nan if y is None else y))
+            found.append({"": np.array(np.nan if y is None else y)})
+            if name == "attention_forward":
+                found[-1]["probabilities"] = flat_heads(result[1].probabilities)
+            elif name == "attention_backward":
+                named = zip(("dq", "dk", "dv"), result, strict=True)
+                found[-1] |= {key: np.array(x[0].swapaxes(0, 1)) for key, x in named}  # (1, T, H, D)
             return result
 
         return call
 
     table = {name: getattr(ops, name) for name in ops.__all__}
     names = [n for n in table if (n.endswith(("_forward", "_backward")) and "dropout" not in n) or n == "add"]
-    table |= {name: listening(table[name]) for name in names}
-    table["ACTIVATIONS"] = {n: (listening(f), listening(b)) for n, (f, b) in ops.ACTIVATIONS.items()}
+    table |= {name: listening(name, table[name]) for name in names}
+    table["ACTIVATIONS"] = {n: (listening(n, f), listening(n, b)) for n, (f, b) in ops.ACTIVATIONS.items()}
     run = Run(ops=type("Table", (), {name: staticmethod(x) if callable(x) else x for name, x in table.items()})())
     _, cache = loaded.model.forward(loaded.params, batch, run)
     loaded.model.backward(loaded.params, loaded.params.zeros_like(), cache, run)
     return found
+
+
+def flat_heads(x):
+    """(1, G, R, T, S) as (H, T, S), a copy."""
+    return np.array(x).reshape(-1, *x.shape[-2:])
 
 
 def shown(step):

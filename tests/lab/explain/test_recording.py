@@ -8,7 +8,7 @@ import pytest
 
 from minigpt import ops
 from minigpt.blocks.run import EVALUATION
-from minigpt.lab.explain.arrays import Limits, Store
+from minigpt.lab.explain.arrays import Limits, Store, unpacked
 from minigpt.lab.explain.recording import record
 from minigpt.lab.explain.source import operation_sources
 from minigpt.lab.explain.stations import Stations, family_of, part_of
@@ -160,6 +160,23 @@ def test_the_gradient_at_a_residual_sum_is_that_of_both_summands(recorded):
     (down,) = [r for r in recording.backward if r.call.place == "blocks.0.mlp.down"]
     (join,) = [r for r in recording.backward if r.call.place == "blocks.1.attention.join"]
     assert np.array_equal(down.inputs["dy"].data, join.result[0].data)  # what came down the stream
+
+
+def test_a_shared_head_s_gradient_is_the_sum_that_attention_gives(recorded):
+    """Not what the line makes for each query head, before they are added up."""
+    case, _, recording = recorded("llama-grouped")
+    store = Store()
+    steps = Stations(recording, store, lambda place: ("tokens", "tokens")).steps()
+    calls = [r for r in recording.backward if r.call.name == "attention_backward"]
+    for part, result in (("dq", 0), ("dk", 1), ("dv", 2)):
+        found = [s for s in steps if s["part"] == part]
+        assert len(found) == len(calls) == case.model.config.layers
+        for step, call in zip(found, calls, strict=True):
+            entry = store.entries[step["shows"][-1]["array"]]
+            heads = case.model.config.heads if part == "dq" else case.model.config.kv_heads
+            assert entry["shape"][0] == heads and entry["norm"] == pytest.approx(call.result[result].norm, rel=1e-5)
+            assert np.array_equal(unpacked(entry, store.holes), call.result[result].data)
+            assert ("serves several query heads" in step["say"]) == (part != "dq")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
