@@ -57,3 +57,17 @@ def test_a_kernel_fits_a_telephone(visit, kernels):
     for n in range(len(page.data["steps"])):
         go(tab, n)
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390, n
+    tab.evaluate(COUNT_CANVASES)
+    for n in range(len(page.data["steps"])):  # pictures are made once: a second time only that of the threads is new
+        go(tab, n)
+        assert tab.evaluate("made.splice(0).length") == (n > 0), n
+
+
+COUNT_CANVASES = """() => {
+  window.made = [];
+  const create = Document.prototype.createElement;
+  Document.prototype.createElement = function (tag, ...rest) {
+    if (tag === "canvas") made.push(tag);
+    return create.call(this, tag, ...rest);
+  };
+}"""
