@@ -55,8 +55,8 @@ FORWARD: dict[tuple[str, str], Words] = {
     ),
     ("linear", "qkv"): Words(
         "Query, key and value",
-        "One matrix makes three rows of each token's row. The query says what it looks for, the key what it offers, "
-        "the value what it hands over if it is chosen. Each is cut into heads.",
+        "One matrix turns each token's row into three. The query says what the token looks for, the key what it "
+        "offers, the value what it hands to those that look at it. Each is cut into heads.",
     ),
     ("linear", "q"): Words(
         "Query",
@@ -74,8 +74,8 @@ FORWARD: dict[tuple[str, str], Words] = {
     ),
     ("linear", "up"): Words(
         "Feed-forward, up",
-        "The row is multiplied into a wider one. Each of the new numbers is a weighted sum of the row: how much of one "
-        "pattern it holds.",
+        "The row is multiplied into a wider one. Each new number is a weighted sum of the row: it is large where the "
+        "row resembles its weights.",
     ),
     ("linear", "down"): Words(
         "Feed-forward, down",
@@ -93,13 +93,13 @@ FORWARD: dict[tuple[str, str], Words] = {
     ),
     ("attention", "scores"): Words(
         "Scores: each query meets each key",
-        "The score of a query and a key is their product, summed over the head's numbers, times `scale` = 1/√D. A high "
-        "score says: this key offers what this query looks for.",
+        "The score of a query and a key is their product, summed over the head's numbers, times `scale`: mostly 1/√D, "
+        "where D is how many numbers a head's query has. A high score says: this key offers what this query looks for.",
     ),
     ("attention", "mask"): Words(
         "Mask: who may look where",
         "A score that the mask does not allow becomes −∞. A model that writes from left to right must not look at what "
-        "comes later.",
+        "comes later. Nor does a gradient come back to such a score: the step back through the softmax shows why.",
     ),
     ("attention", "softmax"): Words(
         "Softmax: scores become shares",
@@ -122,7 +122,7 @@ FORWARD: dict[tuple[str, str], Words] = {
         "Probabilities and loss",
         "A softmax over the vocabulary turns scores into probabilities. A place costs −log of the probability of the "
         "token that really came next: 0 if the model was certain of it, much if it was surprised. The loss is the mean "
-        "over the places, in nats: 0.69 nats is one yes-or-no question.",
+        "over the places, in nats: a probability of one half costs 0.69.",
     ),
 }
 
@@ -130,8 +130,9 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ("embedding", ""): Words(
         "Into the table",
         "The gradient reaches the rows of the table. A token that stands at several places gets the sum of their "
-        "gradients. Here the road ends. Training then moves these numbers a little the other way, so that the loss "
-        "falls.",
+        "gradients. If the output layer uses the same table, every row has a gradient from there, also that of a "
+        "token which the text does not have. Here the road ends. Training then moves these numbers a little the other "
+        "way, so that the loss falls.",
     ),
     ("embedding", "gather"): Words(
         "Back to the hidden places",
@@ -143,8 +144,9 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("norm", ""): Words(
         "Back through the norm",
-        "The gradient is divided by the row's size. Adding one number to the whole row, or making the row longer, "
-        "changes nothing behind a norm. So the parts of the gradient that point that way are taken off.",
+        "Multiply a row by a number, and nothing changes behind its norm; nor, with a LayerNorm, if you add one "
+        "number to all its entries. So the gradient must not ask for such a change: that part of it is taken off. "
+        "What is left is divided by the row's size.",
     ),
     ("linear", ""): Words(
         "Back through the linear layer",
@@ -153,8 +155,9 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("linear", "output"): Words(
         "Back from the logits",
-        "Each token's error goes back along its own row of the output matrix, and the rows are pulled towards what "
-        "should have been said.",
+        "A vocabulary token has a column in the output matrix. `dx` sums these columns, each times its token's error. "
+        "And the matrix learns: the right token's column is pulled towards the place's row `x`, all others are pushed "
+        "away.",
     ),
     ("rope", ""): Words(
         "Turn the gradient back",
@@ -172,18 +175,18 @@ BACKWARD: dict[tuple[str, str], Words] = {
     ),
     ("attention", "dscores"): Words(
         "Back through the softmax",
-        "Shares sum to 1, so one can only grow while others shrink: from each row its mean, weighted by the shares, "
-        "is taken off, and all is multiplied by the share itself. Where the mask forbids, the share is 0, and 0 times "
-        "anything is 0: that is why the masked half of `dscores` is exactly zero.",
+        "Shares sum to 1, so one can only grow while others shrink. So from each row of `dprobabilities` its mean, "
+        "weighted by the shares, is taken off, and each number is multiplied by its share. Where the mask forbids, "
+        "the share is 0, and 0 times anything is 0: that is why the masked half of `dscores` is exactly zero.",
     ),
     ("attention", "dq"): Words(
         "Gradient of the queries",
-        "A query met every key that it was allowed to look at, so it sums over them: `dq` is `dscores`, times `scale` "
-        "as the scores were, times `k_heads`.",
+        "Scores were multiplied by `scale`, so `dscores` is too. A query met every key that it may look at, so it sums "
+        "over them: `dq` is `dscores` times `k_heads`.",
     ),
     ("attention", "dk"): Words(
         "Gradient of the keys",
-        "A key met every query that was allowed to look at it, so it sums over them: `dk` is `dscores` transposed "
+        "A key met every query that may look at it, so it sums over them: `dk` is the same `dscores`, transposed, "
         "times `q_heads`.",
     ),
     ("activation", ""): _ACTIVATION_BACK,
@@ -242,6 +245,7 @@ GLOSSARY = [
         "reads it and adds to it.",
     ),
     ("layer", "Attention and after it a feed-forward network. A model repeats it, each time with other parameters."),
+    ("sub-layer", "Attention, or the feed-forward network: one of the two parts of a layer that add to the stream."),
     (
         "attention, head",
         "How tokens learn of each other: each takes a mixture of what others offer. A layer does so "

@@ -143,6 +143,8 @@ def test_pointing_and_heads(visit, made):
     assert said.startswith("Head 2 looks from “␣he” most at") and f"“{best.replace(' ', '␣')}”" in said
     tab.click("#tab-heads")  # the same answer at a glance
     assert best.replace(" ", "␣") in tab.inner_text("[data-place='blocks.2.attention.attention'][data-head='1'] .looks")
+    tab.hover("[data-place='blocks.2.attention.attention'][data-head='0'] canvas")
+    assert "Layer 3, head 1: head 1, query" in tab.inner_text("#tip")  # the square's own, whichever is chosen
     tab.click("[data-place='blocks.2.attention.attention'][data-head='1'] .looks")
     assert step_of(tab) == find(page, part="softmax", place="blocks.2.attention.attention")
 
@@ -290,6 +292,29 @@ def test_every_view_fits_a_telephone(name, visit):
     tab.click("#tab-steps")
     tab.click("[aria-label^='One step on']")
     assert step_of(tab) == 1
+
+
+def test_the_reach_names_only_what_is_reached(visit, made):
+    tab, page = visit("tiny"), made("tiny")[1]
+    tokens = page.data["lists"]["tokens"]
+    tab.click("#tab-reach")
+    tab.click(f".tokens [aria-label^='token {len(tokens) - 1}:']")
+    assert "Nothing comes after" in tab.inner_text(".view") and not tab.locator("table.reach").count()
+    tab.click(".tokens [aria-label^='token 0:']")
+    said = tab.inner_text(".view > div:last-child > p")
+    assert said.count("(") == 1 and f"“{tokens[0]}”" in said  # the first token sees itself alone
+
+
+def test_a_step_s_nudge_can_be_tried(visit, made):
+    tab = visit("tiny")
+    tab.click("#tab-nudge")
+    tab.locator("input[type=range]").last.focus()
+    tab.keyboard.press("Home")  # the largest move down
+    tab.click("#tab-steps")
+    go(tab, next(n for n, step in enumerate(made("tiny")[1].data["steps"]) if step["place"] == "tokens"))
+    move = tab.inner_text(".nudged").split("Add ")[1].split()[0]
+    tab.click(".nudged button")
+    assert f"Move by +{move}" in tab.inner_text(".view.nudge")
 
 
 def test_a_nudge_moves_the_loss_as_it_said(visit):

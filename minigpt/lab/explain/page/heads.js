@@ -28,7 +28,7 @@ export function drawHeads(main) {
     lists.map((list) => tokenPicker(list, lists.length > 1 ? `Token of the ${list}` : "Token")),
     el("label", { class: "check" }, el("input", { type: "checkbox", checked: hideFirst,
       change: (e) => { hideFirst = e.target.checked; change({}); } }),
-      " leave out the first token, where heads look that have nothing to find"));
+      " do not count the first token, where heads look that find nothing else"));
   for (const [name, items] of kinds()) {
     if (name.trim()) view.append(el("h3", {}, name));
     const grid = el("div", { class: "allheads", style: `--heads:${page.headsShown.length}` });

@@ -116,7 +116,7 @@ export function heat(number, options) {
     rowLabels && !options.small ? rowNames(m, rowLabels, size) : null, board);
   const figure = el("figure", { class: options.small ? "heat small" : "heat", "data-name": options.name },
     options.small ? null : caption(a, options), el("div", { class: "scroll" }, table));
-  const map = { a, m, size, canvas, options, rowLabels, columnLabels, rowMark, columnMark, figure };
+  const map = { head: state.head, a, m, size, canvas, options, rowLabels, columnLabels, rowMark, columnMark, figure };
   canvas.addEventListener("pointermove", (event) => hover(map, at(map, event), event));
   canvas.addEventListener("pointerleave", () => leave(map));
   canvas.addEventListener("keydown", (event) => walk(map, event));
@@ -165,7 +165,7 @@ function at(map, event) {
 function describe(map, place) {
   const { a, m } = map;
   const parts = [];
-  if (a.axes[0] === "head" && a.axes.length === 3) parts.push(`head ${state.head + 1}`);
+  if (a.axes[0] === "head" && a.axes.length === 3) parts.push(`head ${map.head + 1}`);
   const part = (axis, n, labels) => {
     const index = trueIndex(a, axis, n);
     const kind = { in: "row", feature: "column", vocabulary: "token" }[a.axes[axis]] || a.axes[axis];

@@ -12,7 +12,7 @@ export function drawMasks(main) {
   main.replaceChildren(el("section", { class: "view" }, el("h2", {}, "Masks: who may look where"),
     el("p", { class: "say" }, "A row looks, a column is looked at, colour means allowed. The mask is the whole difference between a ",
       "model that writes (GPT) and one that reads (BERT): attention itself is the same code. Where a mask forbids, the gradient is ",
-      "exactly zero too."),
+      "exactly zero too: on the way back it is multiplied by the share, which is 0."),
     el("div", { class: "masks" }, figures)));
 }
 

@@ -24,7 +24,7 @@ export function nudgeLine(step) {
   return el("p", { class: "nudged" }, el("b", {}, "Nudge. "), "Add ", digits(item.h), " to ",
     el("code", {}, entryName(item)), ` and run the model again: the loss moves by ${signed(truly)}. `,
     `The gradient said ${signed(said)}. `,
-    el("button", { type: "button", class: "link", click: () => { chosen = own; change({ view: "nudge" }); } }, "Try it"));
+    el("button", { type: "button", class: "link", click: () => { [chosen, by] = [own, n]; change({ view: "nudge" }); } }, "Try it"));
 }
 
 function signed(x) {

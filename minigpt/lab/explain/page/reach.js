@@ -7,17 +7,21 @@ import { tokenPicker } from "./pickers.js";
 
 export function drawReach(main) {
   const { rows, places, lists } = page.reach;
-  const n = Math.max(0, places.indexOf(state.row[rows]));
-  const place = places[n];
+  const place = state.row[rows], n = places.indexOf(place);
   const view = el("section", { class: "view" }, el("h2", {}, "Which tokens does the loss reach?"),
     el("p", { class: "say" }, "Take the cost of one prediction alone. How strongly would moving a token's numbers in a layer move ",
-      "that cost? Each square is the length of that gradient. Read from below: it starts at one place, and attention spreads it ",
-      "to the tokens that were looked at."),
+      "that cost? Each square is the length of that gradient. Read from below: in the last layer only the place of the ",
+      "prediction has one, and attention spreads it to the tokens that were looked at."),
     tokenPicker(rows, "Prediction at"),
-    el("p", {}, rows === "places" ? "The prediction at " : "The prediction after ", el("b", {}, quoted(page.lists[rows][place])),
-      ": ", el("b", {}, quoted(page.lens.targets[place])), "."));
-  for (const [list, numbers] of Object.entries(lists)) view.append(picture(list, numbers, n));
+    n < 0 ? nothing(rows, place) : el("p", {}, rows === "places" ? "The prediction at " : "The prediction after ",
+      el("b", {}, quoted(page.lists[rows][place])), ": ", el("b", {}, quoted(page.lens.targets[place])), "."));
+  for (const [list, numbers] of n < 0 ? [] : Object.entries(lists)) view.append(picture(list, numbers, n));
   main.replaceChildren(view);
+}
+
+function nothing(rows, place) {
+  return el("p", {}, rows === "places" ? "Nothing is predicted at " : "Nothing comes after ", el("b", {}, quoted(page.lists[rows][place])),
+    ", so it costs nothing. Choose another token.");
 }
 
 function picture(list, numbers, n) {
@@ -34,7 +38,7 @@ function picture(list, numbers, n) {
       class: x === 0 ? "never" : "", click: () => list === page.reach.rows && chooseRow(list, t),
     }, x === 0 ? "" : digits(x, 2)))));
   const first = values[0];
-  const order = first.map((x, t) => [x, t]).sort((a, b) => b[0] - a[0]).slice(0, 3);
+  const order = first.map((x, t) => [x, t]).filter(([x]) => x > 0).sort((a, b) => b[0] - a[0]).slice(0, 3);
   return el("div", {}, el("div", { class: "scroll" }, el("table", { class: "reach" },
     el("caption", {}, list === "tokens" ? "Length of the gradient, token by token" : `… at the tokens of the ${list}`),
     el("thead", {}, head), el("tbody", {}, body))),
@@ -53,8 +57,8 @@ export function drawNorms(main) {
     el("td", { class: "n" }, item.rms ? digits(item.grad / item.rms, 3) : "–")));
   const head = ["tensor", "shape", "usual size", "usual gradient", "on a log scale", "gradient / size"];
   main.replaceChildren(el("section", { class: "view" }, el("h2", {}, "How large is each tensor's gradient?"),
-    el("p", { class: "say" }, "Sizes are root mean squares: what a usual entry has. Layers should learn at about one pace; a tensor ",
-      "whose gradient is far smaller than all others hardly learns."),
+    el("p", { class: "say" }, "Sizes are root mean squares: what a usual entry has. The last column says how strongly a tensor is ",
+      "asked to move for its size: where it is far smaller than elsewhere, the tensor hardly learns."),
     el("div", { class: "scroll" }, el("table", { class: "norms" }, el("thead", {}, el("tr", {}, head.map((h) => el("th", { scope: "col" }, h)))),
       el("tbody", {}, rows)))));
 }

@@ -45,5 +45,5 @@ function hardestSays(cell, n, cost, verb) {
   const target = page.lens.targets[n];
   return el("p", { class: "hardest" }, "The hardest token was ", el("b", {}, quoted(target)), ` ${verb} `, el("b", {}, quoted(page.lists[page.outputs][n])),
     `: the model gave it a probability of ${digits(cell.p, 3)}, which cost ${digits(cost, 3)} nats. `,
-    "The stronger the line under a token above, the more its prediction cost.");
+    `The stronger the line under a token above, the more it cost to predict ${verb === "at" ? "the token there" : "the token after it"}.`);
 }
