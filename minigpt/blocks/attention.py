@@ -14,10 +14,10 @@ from minigpt.ops import Cache, Mask
 
 def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     """One fused projection to q, k and v, (C, (H+2G)·D), and the output projection, (H·D, C)."""
-    bias = c.bias and c.attention_bias
+    qkv, out = bool(c.qkv_bias), bool(c.out_bias)
     return [
-        *linear_specs(f"{name}.qkv", c.width, (c.heads + 2 * c.kv_heads) * c.head_width, std=c.init_std, bias=bias),
-        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=bias),
+        *linear_specs(f"{name}.qkv", c.width, (c.heads + 2 * c.kv_heads) * c.head_width, std=c.init_std, bias=qkv),
+        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=out),
     ]
 
 
@@ -78,7 +78,8 @@ def _attention(
 ) -> tuple[Array, Cache]:
     if kept is not None:
         return kept.y, run.ops.attention_cache(q, k, v, kept.results)
-    return run.ops.attention_forward(q, k, v, mask=mask, dropout=c.attention_dropout, key=run.dropout_key(site))
+    rate, key = c.attention_dropout, run.dropout_key(site)
+    return run.ops.attention_forward(q, k, v, mask=mask, scale=c.scale, dropout=rate, key=key)
 
 
 class SelfAttentionCache(NamedTuple):
@@ -130,11 +131,11 @@ def attention_results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockC
 
 def cross_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     """q from the sequence, (C, H·D); k and v from the other one, fused, (C, 2G·D); the output, (H·D, C)."""
-    bias = c.bias and c.attention_bias
+    qkv, out = bool(c.qkv_bias), bool(c.out_bias)
     return [
-        *linear_specs(f"{name}.q", c.width, c.heads * c.head_width, std=c.init_std, bias=bias),
-        *linear_specs(f"{name}.kv", c.width, 2 * c.kv_heads * c.head_width, std=c.init_std, bias=bias),
-        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=bias),
+        *linear_specs(f"{name}.q", c.width, c.heads * c.head_width, std=c.init_std, bias=qkv),
+        *linear_specs(f"{name}.kv", c.width, 2 * c.kv_heads * c.head_width, std=c.init_std, bias=qkv),
+        *linear_specs(f"{name}.out", c.heads * c.head_width, c.width, std=c.residual_std, bias=out),
     ]
 
 

@@ -19,7 +19,9 @@ class BlockConfig:
         rms_norm: norms are RMSNorms (Llama), or else LayerNorms.
         activation: a name in `ops.ACTIVATIONS`; "swiglu" has 2F features before it.
         bias: whether linear layers and LayerNorms have biases.
-        attention_bias: whether attention's projections do (they do not in the first Transformer's code).
+        qkv_bias, out_bias: whether attention's projections to queries, keys and values, and from heads to C, have
+            biases; None is as `bias` says.
+        scale: what attention's scores are multiplied by; None is 1/√D, and 1 is GPT-Neo's.
         dropout: the rate on every sub-layer's output; attention_dropout: on attention probabilities;
             activation_dropout: between the feed-forward layer's activation and its second matrix.
         rope: the rotation of queries and keys (Llama), or None where positions are added to the embedding.
@@ -36,7 +38,9 @@ class BlockConfig:
     norm_eps: float = 1e-5
     activation: str = "gelu_erf"
     bias: bool = True
-    attention_bias: bool = True
+    qkv_bias: bool | None = None
+    out_bias: bool | None = None
+    scale: float | None = None
     dropout: float = 0.0
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
@@ -47,3 +51,5 @@ class BlockConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kv_heads", self.kv_heads or self.heads)
         object.__setattr__(self, "head_width", self.head_width or self.width // self.heads)
+        for name in ("qkv_bias", "out_bias"):
+            object.__setattr__(self, name, self.bias if getattr(self, name) is None else getattr(self, name))

@@ -37,7 +37,7 @@ def self_attention_step(
     """
     (q, k, v), _ = qkv_forward(x, p, c, run, positions)
     k, v = append(k, v)
-    y, _ = run.ops.attention_forward(q, k, v, mask=mask)  # the queries are the last n of S
+    y, _ = run.ops.attention_forward(q, k, v, mask=mask, scale=c.scale)  # the queries are the last n of S
     return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
 
 
@@ -47,7 +47,7 @@ def cross_attention_step(
     """n new tokens (R, n, C) look at the memory, of which k and v (R, S, G, D) were made once."""
     q, _ = linear_forward(x, p, "q", run)
     q = q.reshape(*x.shape[:2], c.heads, c.head_width)
-    y, _ = run.ops.attention_forward(q, *memory, mask=mask)
+    y, _ = run.ops.attention_forward(q, *memory, mask=mask, scale=c.scale)
     return linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)[0]
 
 

@@ -165,6 +165,8 @@ def _problems(model: Any, params: Parameters) -> list[str]:
         f"the rotation base {c.rope_base}, not {_BASE}": c.rope_base != _BASE,
         "a scaled rotation": c.rope_factor > 1,
         "no output layer": c.headless,
+        "biases in attention": c.attention_bias != "none",
+        f"a window of {c.window} tokens": c.window > 0,
         f"norms with ε = {c.norm_eps}, not {_EPS}": c.norm_eps != _EPS,
         f"heads of width {c.head_width}, not {c.width}/{c.heads}": c.head_width * c.heads != c.width,
         f"weights in {params.flat.dtype}, not float32": params.flat.dtype != np.float32,

@@ -27,6 +27,7 @@ from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
+from minigpt.core.settings import at_least
 from minigpt.data.batch import Batch
 from minigpt.models.causal_state import CausalState, start_causal
 from minigpt.models.specified import Specified, check_vocabulary
@@ -62,6 +63,10 @@ class DecoderConfig(Protocol):
     def tied(self) -> bool: ...
     @property
     def headless(self) -> bool: ...
+    @property
+    def window(self) -> int: ...
+    @property
+    def window_layers(self) -> str: ...
     def block(self) -> BlockConfig: ...
 
 
@@ -69,6 +74,17 @@ def check_ends(c: DecoderConfig) -> None:
     """Raise UserError for a configuration that contradicts itself."""
     if c.tied and c.headless:
         raise UserError("model.tied says that the embedding is the output layer, model.headless that there is none")
+    at_least(0, "model", c, "window")
+    if not c.window_layers or c.window_layers.strip("fw"):
+        raise UserError(
+            f"model.window_layers is {c.window_layers!r}; write a letter for each layer, f if it sees the full text, w "
+            'if the window alone, and as many as repeat, such as "fw"'
+        )
+
+
+def window_of(c: DecoderConfig, layer: int) -> int:
+    """How many tokens back a layer sees, its own among them; 0 is all."""
+    return c.window if c.window_layers[layer % len(c.window_layers)] == "w" else 0
 
 
 class DecoderOnly(Specified):
@@ -103,8 +119,8 @@ class DecoderOnly(Specified):
         return [] if c.tied or c.headless else [ParameterSpec("output", (c.width, c.vocab_size), c.init_std)]
 
     def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
-        """Every layer is causal."""
-        return ops.Mask(causal=True, key_padding=key_padding)
+        """Every layer is causal; those with a window are banded too."""
+        return ops.Mask(causal=True, window=window_of(self.config, layer), key_padding=key_padding)
 
     def output_weight(self, params: Parameters) -> Array:
         """The output layer's matrix (C, V); a tied one is a view of the embedding.

@@ -2,7 +2,8 @@
 
 GPT (Radford et al. 2018) normalises after each residual sum and has no final norm; GPT-2 (2019) normalises before each
 sub-layer, adds a final norm and scales down what first flows into the residual stream; GPT-3 (Brown et al. 2020) lets
-every second layer look back over a window only. All of them share the token embedding with the output layer.
+every second layer look back over a window only. All of them share the token embedding with the output layer. So does
+GPT-Neo (Black et al. 2021), a GPT-3 without biases of queries, keys and values that does not scale attention's scores.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class GPTConfig:
         bias: whether linear layers and norms have biases.
         dropout: the rate on embeddings, attention probabilities and sub-layer outputs while training.
         window: 0, or GPT-3's banded attention: layers 1, 3, 5, … see only the last `window` tokens.
+        window_layers: a letter for each layer, w if it has the window, f if it sees the full text; repeated over the
+            layers.
+        qkv_bias: whether queries, keys and values have biases where `bias` is set (not GPT-Neo's).
+        scaled_scores: whether attention's scores are divided by √D (not GPT-Neo's).
         norm_eps: ε of the norms.
         init_std: standard deviation of initial weights.
         scaled_residual_init: whether attention and MLP output projections start at init_std/√(2 L) (GPT-2).
@@ -58,6 +63,9 @@ class GPTConfig:
     bias: bool = True
     dropout: float = 0.0
     window: int = 0
+    window_layers: str = "fw"
+    qkv_bias: bool = True
+    scaled_scores: bool = True
     norm_eps: float = 1e-5
     init_std: float = 0.02
     scaled_residual_init: bool = True
@@ -69,7 +77,7 @@ class GPTConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         at_least(1, "model", self, "context", "layers", "heads", "width", "feed_forward")
-        at_least(0, "model", self, "vocab_size", "window")
+        at_least(0, "model", self, "vocab_size")
         multiple("model", self, "width", "heads")
         choice("model.norm", self.norm, "pre", "post")
         one_of("model.activation", self.activation, ops.ACTIVATIONS, "choose from")
@@ -94,6 +102,8 @@ class GPTConfig:
             norm_eps=self.norm_eps,
             activation=self.activation,
             bias=self.bias,
+            qkv_bias=self.bias and self.qkv_bias,
+            scale=None if self.scaled_scores else 1.0,
             dropout=self.dropout,
             attention_dropout=self.dropout,
             init_std=self.init_std,
@@ -126,10 +136,6 @@ class GPT(DecoderOnly):
             table = math.sqrt(2) * c.init_std * sinusoid_table(c.context, c.width, base=c.context)  # rms init_std
             positions[...] = xp.asarray(table, dtype=positions.dtype)
         return params
-
-    def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
-        """Every layer is causal; with a window, every second one is banded too."""
-        return ops.Mask(causal=True, window=self.config.window if layer % 2 else 0, key_padding=key_padding)
 
     def embed_forward(
         self, params: Parameters, ids: Array, run: Run, positions: int | Array

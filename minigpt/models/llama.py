@@ -1,7 +1,9 @@
 """Llama (Touvron et al. 2023): a decoder-only Transformer with the choices that most later models kept.
 
 Against GPT-2 it has RMSNorm for LayerNorm, SwiGLU for GELU, rotary positions in every layer for a learned table, an
-output layer of its own, and no biases; since Llama 2 70B also fewer key-value heads than query heads.
+output layer of its own, and no biases; since Llama 2 70B also fewer key-value heads than query heads. Mistral (Jiang et
+al. 2023) is one whose layers look back over a window, Qwen2 (Yang et al. 2024) one whose queries, keys and values have
+biases.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 from minigpt import ops
 from minigpt.blocks import BlockConfig
 from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, multiple, one_of, rates
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.rope import LAYOUTS
 
@@ -44,6 +46,10 @@ class LlamaConfig:
             none.
         norm_eps: ε of the norms; 1e-6 in Llama 1.
         attention_dropout: the rate on attention probabilities while training (none in Meta's models).
+        attention_bias: "none", "qkv" (Qwen2: of queries, keys and values), or "all" (of attention's output too).
+        window: 0, or how many tokens back a layer sees, its own among them (Mistral).
+        window_layers: a letter for each layer, w if it has the window, f if it sees the full text; repeated over the
+            layers.
         init_std: standard deviation of initial weights.
         scaled_residual_init: whether the projections that add to the residual stream start at init_std/√(2 L), as
             GPT-2's do (the paper says nothing of it).
@@ -69,6 +75,9 @@ class LlamaConfig:
     init_std: float = 0.02
     scaled_residual_init: bool = True
     attention_dropout: float = 0.0
+    attention_bias: str = "none"
+    window: int = 0
+    window_layers: str = "w"
     headless: bool = False
 
     def __post_init__(self) -> None:
@@ -93,6 +102,7 @@ class LlamaConfig:
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
         rates("model", self, "attention_dropout")
+        choice("model.attention_bias", self.attention_bias, "none", "qkv", "all")
         check_ends(self)
 
     @property
@@ -114,6 +124,8 @@ class LlamaConfig:
             norm_eps=self.norm_eps,
             activation="swiglu",
             bias=False,
+            qkv_bias=self.attention_bias != "none",
+            out_bias=self.attention_bias == "all",
             attention_dropout=self.attention_dropout,
             rope=self.rope,
             init_std=self.init_std,

@@ -31,7 +31,7 @@ CONFIGS = {
     "post": PLAIN,
     "pre": dataclasses.replace(PLAIN, pre_norm=True, activation="gelu_tanh"),
     "no-bias": dataclasses.replace(PLAIN, bias=False, activation="relu"),
-    "no-attention-bias": dataclasses.replace(PLAIN, attention_bias=False),
+    "no-attention-bias": dataclasses.replace(PLAIN, qkv_bias=False, out_bias=False),
     "grouped": dataclasses.replace(PLAIN, heads=6, kv_heads=3, head_width=2),
     "wide-heads": dataclasses.replace(PLAIN, heads=3, kv_heads=1, head_width=7, pre_norm=True),
     "llama": dataclasses.replace(

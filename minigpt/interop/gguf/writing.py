@@ -92,9 +92,14 @@ def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
             f"norms that are {c.norm}-norm": c.norm != "pre",
             f"the activation {c.activation}": c.activation != "gelu_tanh",
             f"banded attention (window {c.window})": c.window > 0,
+            "scores that are not scaled": not c.scaled_scores,
         }
     else:
-        found["a scaled rotation that no Llama has"] = c.rope_factor > 1 and (c.rope_low, c.rope_high) != (1.0, 4.0)
+        found |= {
+            "a scaled rotation that no Llama has": c.rope_factor > 1 and (c.rope_low, c.rope_high) != (1.0, 4.0),
+            "biases in attention": c.attention_bias != "none",
+            f"a window of {c.window} tokens": c.window > 0,
+        }
     if tokenizer is not None and not isinstance(tokenizer, SentencePieceBPE):
         known = isinstance(tokenizer, ByteBPE) and tokenizer.pattern in PATTERNS
         found[f"a tokenizer of the kind {tokenizer.kind}, whose words llama.cpp would cut otherwise"] = not known

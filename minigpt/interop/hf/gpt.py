@@ -75,17 +75,21 @@ def bare(rows: Table, config: Any) -> Table:
     return {name.removeprefix(PREFIX): row for name, row in rows.items()} if config.headless else rows
 
 
-def read_shape(keys: Keys, fields: Iterable[Field]) -> dict[str, Any]:
-    """These settings, and what GPT and GPT-2 share besides."""
+def read_shape(
+    keys: Keys, fields: Iterable[Field], dropouts: tuple[str, ...] = DROPOUTS, rate: float = 0.1
+) -> dict[str, Any]:
+    """These settings, and what all GPTs share besides. Args: `rate`: of the dropouts, where the file has none."""
     shape = read(keys, fields)
     headless = not shape["tied"] and not keys.stores(beginning="lm_head")
-    return shape | {"headless": headless, "dropout": keys.equal(*DROPOUTS, default=0.1)}
+    return shape | {"headless": headless, "dropout": keys.equal(*dropouts, default=rate)}
 
 
-def write_shape(config: GPTConfig, fields: Iterable[Field], bare_class: str) -> dict[str, Any]:
+def write_shape(
+    config: GPTConfig, fields: Iterable[Field], bare_class: str, dropouts: tuple[str, ...] = DROPOUTS
+) -> dict[str, Any]:
     """`read_shape` backwards. Args: `bare_class`: their class without a head."""
     named = {"architectures": [bare_class]} if config.headless else {}
-    return {**named, **written(config, fields), **dict.fromkeys(DROPOUTS, config.dropout)}
+    return {**named, **written(config, fields), **dict.fromkeys(dropouts, config.dropout)}
 
 
 def read_config(keys: Keys) -> GPTConfig:
@@ -96,11 +100,19 @@ def write_config(config: GPTConfig) -> dict[str, Any]:
     return write_shape(config, FIELDS, "OpenAIGPTModel")
 
 
+def lacking(config: Any) -> dict[str, Any]:
+    """What neither GPT's class nor GPT-2's can express, and whether the configuration has it."""
+    return {
+        "no biases": not config.bias,
+        "no biases of queries, keys and values": config.bias and not config.qkv_bias,
+        f"banded attention (window {config.window})": config.window,
+    }
+
+
 def problems(config: Any) -> list[str]:
     """What of the configuration `OpenAIGPTLMHeadModel` cannot express, as ends of the sentence "the model has …"."""
-    found = {
-        "no biases": not config.bias,
-        f"banded attention (window {config.window})": config.window,
+    found = lacking(config) | {
+        "scores that are not scaled": not config.scaled_scores,
         f"the activation {config.activation}": config.activation not in ACTIVATIONS.values(),
         f"feed-forward layers {config.feed_forward} wide, not 4 times {config.width}": (
             config.feed_forward != 4 * config.width

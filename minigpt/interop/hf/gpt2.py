@@ -7,7 +7,18 @@ from typing import Any
 from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import choice
-from minigpt.interop.hf.gpt import ALIASES, HARMLESS, PREFIX, SHAPE, bare, blocks, output, read_shape, write_shape
+from minigpt.interop.hf.gpt import (
+    ALIASES,
+    HARMLESS,
+    PREFIX,
+    SHAPE,
+    bare,
+    blocks,
+    lacking,
+    output,
+    read_shape,
+    write_shape,
+)
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, norm
 from minigpt.models import GPTConfig
@@ -38,8 +49,7 @@ def write_config(config: GPTConfig) -> dict[str, Any]:
 
 def problems(config: Any) -> list[str]:
     """What of the configuration `GPT2LMHeadModel` cannot express, as ends of the sentence "the model has …"."""
-    found = {"no biases": not config.bias, f"banded attention (window {config.window})": config.window}
-    return [problem for problem, is_there in found.items() if is_there]
+    return [problem for problem, is_there in lacking(config).items() if is_there]
 
 
 FAMILY = Family(
@@ -50,7 +60,7 @@ FAMILY = Family(
     read_config=read_config,
     write_config=write_config,
     table=table,
-    fits=lambda config: config.norm == "pre",
+    fits=lambda config: config.norm == "pre" and config.scaled_scores,
     problems=problems,
     prefix=PREFIX,
     tied={"lm_head.weight": f"{PREFIX}wte.weight"},

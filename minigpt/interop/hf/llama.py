@@ -8,14 +8,16 @@ from minigpt.core.backend import Array
 from minigpt.interop.hf import fields
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import count, depth, flag, number, rate
+from minigpt.interop.hf.windows import windowed
 from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, View, as_is, fused, linear, norm, transposed
 from minigpt.models.llama import LlamaConfig
 
 PREFIX = "model."
+CONTEXT = 2048  # where the file says nothing
 FIELDS = (
     count("vocab_size", "vocab_size"),
-    count("context", "max_position_embeddings", 2048),
+    count("context", "max_position_embeddings", CONTEXT),
     depth("layers", "num_hidden_layers"),
     count("heads", "num_attention_heads"),
     count("width", "hidden_size"),
@@ -54,15 +56,14 @@ def _block(theirs: str, ours: str, c: Any) -> Table:
     attention = fused(
         {f"{theirs}.self_attn.{n}_proj": w for n, w in (("q", q), ("k", kv), ("v", kv))},
         f"{ours}.attention.qkv",
-        bias=False,
+        bias=c.attention_bias != "none",
     )
     if c.rope_layout == "interleaved":
-        for n in "qk":
-            name = f"{theirs}.self_attn.{n}_proj.weight"
-            source, columns = attention[name]
-            attention[name] = source, _halves_first(columns, c.head_width)
+        for name, (source, columns) in attention.items():
+            if "v_proj" not in name:
+                attention[name] = source, _halves_first(columns, c.head_width)
     names |= attention
-    names |= linear(f"{theirs}.self_attn.o_proj", f"{ours}.attention.out", bias=False)
+    names |= linear(f"{theirs}.self_attn.o_proj", f"{ours}.attention.out", bias=c.attention_bias == "all")
     names |= norm(f"{theirs}.post_attention_layernorm", f"{ours}.norm2", bias=False)
     gate_and_up = {f"{theirs}.mlp.{n}_proj": c.feed_forward for n in ("gate", "up")}
     names |= fused(gate_and_up, f"{ours}.mlp.up", bias=False)
@@ -77,25 +78,31 @@ def _halves_first(columns: View, head_width: int) -> View:
     """
 
     def view(x: Array) -> Array:
-        rows = columns(x)  # (H·D, C)
-        return rows.reshape(-1, head_width // 2, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape)
+        rows = columns(x)  # (H·D, C), or a bias (H·D,)
+        return rows.reshape(-1, head_width // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
     return view
 
 
 def read_config(keys: Keys) -> LlamaConfig:
-    for name in ("attention_bias", "mlp_bias"):
-        keys.fixed(name, False, None)
+    keys.fixed("mlp_bias", False, None)
+    keys.fixed("attention_bias", True, False, None)
+    return LlamaConfig(**read_shape(keys), attention_bias="all" if keys.get("attention_bias") else "none")
+
+
+def read_shape(keys: Keys, *, kv_heads: int = 0) -> dict[str, Any]:
+    """What all of Llama's descendants share. Args: `kv_heads`: where the file has no such key; 0 is as many as heads."""
     keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
     keys.fixed("partial_rotary_factor", 1, None)
     shape = fields.read(keys, FIELDS)
-    return LlamaConfig(
+    groups = shape["heads"] if keys.holds("num_key_value_heads") or not kv_heads else kv_heads
+    return {
         **shape,
-        kv_heads=keys.integer("num_key_value_heads", shape["heads"], null=True),
-        headless=not shape["tied"] and not keys.stores(beginning="lm_head"),
-        scaled_residual_init=False,
+        "kv_heads": keys.integer("num_key_value_heads", groups, null=True),
+        "headless": not shape["tied"] and not keys.stores(beginning="lm_head"),
+        "scaled_residual_init": False,
         **_read_rope(keys),
-    )
+    }
 
 
 def _read_rope(keys: Keys) -> dict[str, Any]:
@@ -134,23 +141,28 @@ def _old_context(keys: Keys, inner: Keys, name: str) -> int:
     """How long the context was before it was stretched: their class looks beside the rotation first, then inside it,
     and takes what it is now if neither says it.
     """
-    inside = inner.integer(name, keys.integer("max_position_embeddings", 2048))
+    inside = inner.integer(name, keys.integer("max_position_embeddings", CONTEXT))
     return keys.integer(name, inside)
 
 
 def write_config(config: LlamaConfig) -> dict[str, Any]:
-    """Both spellings of the rotation, for transformers of any version."""
+    return {**write_shape(config), "attention_bias": config.attention_bias == "all", "mlp_bias": False}
+
+
+def write_shape(config: LlamaConfig, bare_class: str = "LlamaModel") -> dict[str, Any]:
+    """`read_shape` backwards. Args: `bare_class`: their class without a head.
+
+    Both spellings of the rotation, for transformers of any version.
+    """
     scaling: dict[str, Any] = {"rope_type": "default"}
     if config.rope_factor > 1:
         scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
-    named = {"architectures": ["LlamaModel"]} if config.headless else {}
+    named = {"architectures": [bare_class]} if config.headless else {}
     return {
         **named,
         **fields.written(config, FIELDS),
         "num_key_value_heads": config.kv_heads,
         "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
         "rope_parameters": {**scaling, "rope_theta": config.rope_base},
         "rope_theta": config.rope_base,
         "rope_scaling": scaling if config.rope_factor > 1 else None,
@@ -165,6 +177,7 @@ FAMILY = Family(
     read_config=read_config,
     write_config=write_config,
     table=table,
+    fits=lambda config: config.attention_bias != "qkv" and not any(windowed(config)),
     prefix=PREFIX,
     tied={"lm_head.weight": f"{PREFIX}embed_tokens.weight"},
     ignored=r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq",

@@ -15,8 +15,11 @@ from minigpt.tokenizers import TOKENIZER_FILE, Tokenizer
 from minigpt.tokenizers.template import Template, begin_end_template, bert_template, roberta_template
 
 # The class that transformers takes for a kind of model where no file names one, and how our classes are called.
-BY_MODEL = {"bert": "BertTokenizer", "bart": "RobertaTokenizer", "gpt2": "GPT2Tokenizer"}
-ALIASES = {"BartTokenizer": "RobertaTokenizer"}
+BY_MODEL = {
+    **{"bert": "BertTokenizer", "bart": "RobertaTokenizer", "gpt2": "GPT2Tokenizer", "gpt_neo": "GPT2Tokenizer"},
+    **{"distilbert": "BertTokenizer", "roberta": "RobertaTokenizer"},
+}
+ALIASES = {"BartTokenizer": "RobertaTokenizer", "DistilBertTokenizer": "BertTokenizer"}
 DEFAULTS = {
     "BertTokenizer": {"cls_token": "[CLS]", "sep_token": "[SEP]"},
     "RobertaTokenizer": {"cls_token": "<s>", "sep_token": "</s>"},

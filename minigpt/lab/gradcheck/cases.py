@@ -313,6 +313,7 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "gpt2-dropout": lambda: _gpt_case("gpt2-dropout", train=True, dropout=0.2),
     "gpt2-untied": lambda: _gpt_case("gpt2-untied", tied=False),
     "gpt3": lambda: _gpt_case("gpt3", window=2),
+    "gpt-neo": lambda: _gpt_case("gpt-neo", window=3, window_layers="wf", qkv_bias=False, scaled_scores=False),
     "llama": lambda: _llama_case("llama"),
     "llama-grouped": lambda: _llama_case("llama-grouped", heads=6, kv_heads=3, width=12),
     "llama-one-kv-head": lambda: _llama_case("llama-one-kv-head", kv_heads=1, rope_layout="interleaved"),
@@ -321,6 +322,9 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "llama-wide-heads": lambda: _llama_case(
         "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
     ),
+    "llama-biases": lambda: _llama_case("llama-biases", attention_bias="all"),
+    "mistral": lambda: _llama_case("mistral", kv_heads=2, window=2, padded=True),
+    "qwen2": lambda: _llama_case("qwen2", kv_heads=2, attention_bias="qkv", window=2, window_layers="fw"),
     **SEQ2SEQ_CASES,
     **BERT_CASES,
     **HEAD_CASES,

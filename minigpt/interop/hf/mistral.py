@@ -1,0 +1,42 @@
+"""mistral: `MistralForCausalLM`, a Llama all of whose layers look back over a window, or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minigpt.interop.hf import llama
+from minigpt.interop.hf.windows import windowed
+from minigpt.interop.keys import Keys
+from minigpt.models.llama import LlamaConfig
+
+
+def read_config(keys: Keys) -> LlamaConfig:
+    """Without a window it is a Llama, and written as one."""
+    window = 0 if keys.holds("sliding_window") and keys.get("sliding_window") is None else 4096
+    if window:
+        window = keys.integer("sliding_window", window)
+    return LlamaConfig(**llama.read_shape(keys, kv_heads=8), window=window)
+
+
+def write_config(config: LlamaConfig) -> dict[str, Any]:
+    return {**llama.write_shape(config, "MistralModel"), "sliding_window": config.window}
+
+
+def problems(config: Any) -> list[str]:
+    """What of the configuration `MistralForCausalLM` cannot express, as ends of the sentence "the model has …"."""
+    found = {
+        "biases in attention": config.attention_bias != "none",
+        f"a window of {config.window} tokens in some layers only": not all(windowed(config)),
+    }
+    return [problem for problem, is_there in found.items() if is_there]
+
+
+FAMILY = llama.FAMILY._replace(
+    model_type="mistral",
+    config_class="MistralConfig",
+    architecture="MistralForCausalLM",
+    read_config=read_config,
+    write_config=write_config,
+    fits=lambda config: config.attention_bias != "qkv" and any(windowed(config)),
+    problems=problems,
+)
