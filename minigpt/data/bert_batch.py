@@ -57,20 +57,34 @@ class SpecialIds(NamedTuple):
     mask: int
 
 
-def special_ids(tokenizer: Tokenizer) -> SpecialIds:
-    """Find them in a tokenizer.
+_BERT, _ROBERTA = ("[PAD]", "[CLS]", "[SEP]", "[MASK]"), ("<pad>", "<s>", "</s>", "<mask>")
+
+
+def special_names(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """What they are called in a tokenizer, BERT's or RoBERTa's.
 
     Raises:
         UserError: it does not have them all.
     """
-    known = tokenizer.special_tokens
-    wanted = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
-    if missing := [name for name in wanted if name not in known]:
+    known = tokenizer.special_tokens.keys()
+    if known >= set(_ROBERTA):
+        return _ROBERTA
+    if missing := [name for name in _BERT if name not in known]:
         raise UserError(
-            f"BERT needs a tokenizer with the special tokens {', '.join(wanted)}, and this one lacks "
+            f"BERT needs a tokenizer with the special tokens {', '.join(_BERT)}, and this one lacks "
             f"{', '.join(missing)}; choose wordpiece:SIZE, such as --tokenizer wordpiece:4096"
         )
-    return SpecialIds(*(known[name] for name in wanted))
+    return _BERT
+
+
+def special_ids(tokenizer: Tokenizer) -> SpecialIds:
+    """Their ids."""
+    return SpecialIds(*(tokenizer.special_tokens[name] for name in special_names(tokenizer)))
+
+
+def separates_twice(tokenizer: Tokenizer) -> bool:
+    """Whether two separators stand between two texts, as RoBERTa has them."""
+    return special_names(tokenizer) == _ROBERTA
 
 
 _WIDTH = 32  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again

@@ -1,6 +1,8 @@
 """What every BERT has, whatever head stands on it: configuration, embeddings, blocks and pooler.
 
-Token, position and segment embeddings are summed and normalised; the blocks are post-norm.
+Token, position and segment embeddings are summed and normalised; the blocks are post-norm. RoBERTa (Liu et al. 2019)
+and DistilBERT (Sanh et al. 2019) are configurations: the one counts positions from behind its padding's id and has no
+pairs of sentences, the other has no segments either.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class BertConfig:
         context: the largest number of tokens the model sees at once, and of learned positions.
         layers, heads, width: L, H, C; H divides C.
         feed_forward: F; 0 means 4 C.
-        token_types: how many kinds of segments there are.
+        token_types: how many kinds of segments there are; 0 has no embedding of them (DistilBERT).
         pairs: whether the model also learns next-sentence prediction, for which it has a pooler and a second head.
         activation: "gelu_erf" (the first release, and Hugging Face), "gelu_tanh" (the released code since), "relu",
             "silu" or "tanh".
@@ -56,6 +58,9 @@ class BertConfig:
             other segment (ours, for sentence pairs of little text; see `minigpt.models.comparing`).
         headless: whether the heads of both tasks are missing, as in most published encoders: the model gives states,
             for embeddings, and predicts nothing. `pairs` then says whether it has the pooler.
+        pad: −1, and the n-th column of a row has position n; or the id of RoBERTa's padding, and the n-th token of a
+            row that is no padding has position pad + 1 + n, padding itself position pad.
+        pooler_activation: "tanh", or "relu" (DistilBERT's, of which the pooler is a part of the head for a task).
     """
 
     vocab_size: int = 0
@@ -74,6 +79,8 @@ class BertConfig:
     truncated_init: bool = True
     attention_init: str = "normal"
     headless: bool = False
+    pad: int = -1
+    pooler_activation: str = "tanh"
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
@@ -86,13 +93,19 @@ class BertConfig:
         choice("model.attention_init", self.attention_init, "normal", "comparing")
         if self.token_types < 2 and self.attention_init == "comparing":
             raise UserError(f"model.token_types is {self.token_types}; there must be 2 segments to compare")
-        if self.vocab_size < 0 or self.token_types < 1:
-            raise UserError("model.vocab_size must not be negative, and model.token_types must be at least 1")
+        at_least(0, "model", self, "vocab_size", "token_types")
+        at_least(-1, "model", self, "pad")
+        choice("model.pooler_activation", self.pooler_activation, "tanh", "relu")
         multiple("model", self, "width", "heads")
         one_of("model.activation", self.activation, ops.ELEMENTWISE, "choose from")
         rates("model", self, "dropout", "attention_dropout")
         if not (self.norm_eps > 0 and self.init_std > 0):
             raise UserError("model.norm_eps and model.init_std must be positive")
+
+    @property
+    def pooler_is_new(self) -> bool:
+        """Whether the pooler belongs to a task's head, and none was pretrained (RoBERTa, DistilBERT)."""
+        return self.pad >= 0 or not self.token_types
 
     def block(self) -> BlockConfig:
         """The blocks' part of the configuration."""
@@ -121,7 +134,7 @@ class BodyCache(NamedTuple):
 class PoolerCache(NamedTuple):
     shape: tuple[int, ...]
     linear: Cache
-    tanh: Cache
+    activation: Cache
 
 
 class BertBody(Specified):
@@ -148,8 +161,8 @@ class BertBody(Specified):
         c = self.config
         specs = [
             ParameterSpec("tokens", (c.vocab_size, c.width), c.init_std),
-            ParameterSpec("positions", (c.context, c.width), c.init_std),
-            ParameterSpec("token_types", (c.token_types, c.width), c.init_std),
+            ParameterSpec("positions", (c.pad + 1 + c.context, c.width), c.init_std),
+            *[ParameterSpec("token_types", (c.token_types, c.width), c.init_std)] * (c.token_types > 0),
             *norm_specs("embedding_norm", self.block),
         ]
         for layer in range(c.layers):
@@ -181,18 +194,20 @@ class BertBody(Specified):
         """Token ids (B, T) to the last layer's states (B, T, C).
 
         Args:
-            token_types: (B, T) the segment of each token; None means that all are of type 0.
+            token_types: (B, T) the segment of each token; None means that all are of type 0. A model without
+                segments looks at none.
             key_padding: (B, T), True at real tokens, which are the only ones that any token looks at; None when all
                 are. States at padding mean nothing.
             layers: stop behind so many blocks; None goes to the end.
         """
         c = self.config
-        if token_types is None:
-            token_types = array_module(ids).zeros_like(ids)
         x, c_tokens = run.ops.embedding_forward(ids, params["tokens"])  # (B, T, C)
-        x, c_positions = run.ops.position_forward(x, params["positions"])
-        types, c_types = run.ops.embedding_forward(token_types, params["token_types"])
-        x = run.ops.add(x, types)
+        x, c_positions = run.ops.position_forward(x, params["positions"], positions=counted_positions(ids, c.pad))
+        c_types = None
+        if c.token_types:
+            kinds = array_module(ids).zeros_like(ids) if token_types is None else token_types
+            types, c_types = run.ops.embedding_forward(kinds, params["token_types"])
+            x = run.ops.add(x, types)
         x, c_norm = norm_forward(x, params, "embedding_norm", self.block, run)
         x, c_dropout = run.ops.dropout_forward(x, c.dropout, run.dropout_key(0))
         masks = [ops.Mask(key_padding=key_padding)] * (c.layers if layers is None else layers)
@@ -204,22 +219,33 @@ class BertBody(Specified):
         dx = stack_backward(dx, cache.blocks, grads.scope("blocks"), self.block, run)
         dx = run.ops.dropout_backward(dx, cache.dropout)
         dx = norm_backward(dx, cache.norm, grads, "embedding_norm", self.block, run)
-        run.ops.embedding_backward(dx, cache.token_types, grads.into("token_types"))  # x + types
+        if cache.token_types is not None:
+            run.ops.embedding_backward(dx, cache.token_types, grads.into("token_types"))  # x + types
         dx = run.ops.position_backward(dx, cache.positions, grads.into("positions"))
         run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))
 
     def pooler_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, PoolerCache]:
-        """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C)."""
+        """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C); or ReLU's."""
+        activation_forward, _ = run.ops.ACTIVATIONS[self.config.pooler_activation]
         h, c_linear = linear_forward(x[:, 0], params, "pooler", run)  # (B, C)
-        h, c_tanh = run.ops.tanh_forward(h)
-        return h, PoolerCache(x.shape, c_linear, c_tanh)
+        h, c_activation = activation_forward(h)
+        return h, PoolerCache(x.shape, c_linear, c_activation)
 
     def pooler_backward(self, dh: Array, dx: Array, grads: Parameters, cache: PoolerCache, run: Run) -> None:
         """Add the gradient of [CLS]'s state into dx (B, T, C)."""
-        dh = run.ops.tanh_backward(dh, cache.tanh)
+        _, activation_backward = run.ops.ACTIVATIONS[self.config.pooler_activation]
+        dh = activation_backward(dh, cache.activation)
         dx[:, 0] += linear_backward(dh, cache.linear, grads, "pooler", run)  # x[:, 0]
 
     @property
     def head_site(self) -> int:
         """The first dropout site behind the body's."""
         return 1 + self.config.layers * SITES_PER_BLOCK
+
+
+def counted_positions(ids: Array, pad: int) -> int | Array:
+    """Positions of the tokens of ids (B, T) in the table; 0 where they are the columns' numbers (see `BertConfig`)."""
+    if pad < 0:
+        return 0
+    real = ids != pad
+    return real.cumsum(axis=1) * real + pad

@@ -4,6 +4,7 @@ Each family has its own way to say where texts begin, where the second one start
 
     GPT     <start> text <extract>    <start> text <delimiter> second <extract>    (Radford et al. 2018, figure 1)
     BERT    [CLS] text [SEP]          [CLS] text [SEP] second [SEP]                (the second text: token type 1)
+    RoBERTa <s> text </s>             <s> text </s></s> second </s>
     BART    <s> text </s>             <s> text </s> second </s>                    (as in the authors' code)
 
 An example is told in one or two texts (`told`), several times where it has options. The second text is encoded as what
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.data.bert_batch import special_ids
+from minigpt.data.bert_batch import separates_twice, special_ids
 from minigpt.tasks.examples import Classification, MultipleChoice, Similarity
 from minigpt.tokenizers import Tokenizer
 
@@ -82,20 +83,22 @@ class Inputs:
         refuse: bool,
         typed: bool = False,
         halves: bool = False,
+        twice: bool = False,
     ):
         """
         Args:
             refuse: a text that does not fit the context is an error; otherwise it is cut.
             typed: tokens have types, 1 those of a second text and of the mark behind it.
+            twice: two marks stand between two texts.
             halves: of two texts that do not fit, each is cut to half of the context, instead of the longer one.
         """
         self.tokenizer, self.context, self.marks = tokenizer, context, marks
-        self.refuse, self.typed, self.halves = refuse, typed, halves
+        self.refuse, self.typed, self.halves, self.twice = refuse, typed, halves, twice
         self.prefix = second_prefix(tokenizer)
 
     def room(self, texts: int) -> int:
         """How many tokens of so many texts fit the context, besides the marks."""
-        return self.context - 1 - texts
+        return self.context - 1 - texts - self.twice * (texts - 1)
 
     def sequence(self, text: str, second: str | None = None) -> Told:
         """Encode one text, or two.
@@ -120,8 +123,9 @@ class Inputs:
         """Put the marks around encoded texts."""
         ids, types = [self.marks.begin], [0]
         for number, part in enumerate(parts):
+            ids += [self.marks.between] * (self.twice and number > 0)
             ids += [*part, self.marks.between]
-            types += [number] * (len(part) + 1)
+            types += [number] * (len(ids) - len(types))
         ids[-1] = self.marks.end
         return Told(np.array(ids), np.array(types) if self.typed else None, cut)
 
@@ -152,7 +156,8 @@ def causal_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
 def bert_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:
     special = special_ids(tokenizer)
     marks = Marks(special.cls, special.sep, special.sep, special.pad)
-    return Inputs(tokenizer, c.context, marks, refuse=refuse, typed=True)
+    twice = separates_twice(tokenizer)
+    return Inputs(tokenizer, c.context, marks, refuse=refuse, typed=c.token_types > 1, twice=twice)
 
 
 def bart_inputs(c: Any, tokenizer: Tokenizer, refuse: bool = False) -> Inputs:

@@ -149,6 +149,8 @@ def start_weights(
     """
     params = model.init(seed, dtype)
     heads = () if same_task else _HEADS
+    if getattr(model.config, "pooler_is_new", False):
+        fresh = (*fresh, "pooler.")
     given = {name: x for name, x in source.items() if not name.startswith(heads) or name == "final_logits_bias"}
     for name, axis in (("tokens", 0), ("output", 1)):
         if name in given and name in params and given[name].shape != params[name].shape:

@@ -28,7 +28,7 @@ def log_softmax(scores, label):
 
 
 def test_labels_say_what_stands_at_their_own_place():
-    batch = adapter.batch(None, {"input_ids": IDS, "labels": LABELS} | INPUTS)
+    batch = adapter.batch(loaded().model, {"input_ids": IDS, "labels": LABELS} | INPUTS)
     assert batch.places[0].tolist() == [1, 4] and batch.targets.tolist() == [[9, 0], [6, IGNORE]]
     assert batch.places[1, 0] == 3 and batch.labels is None and batch.key_padding.dtype == bool
 
@@ -68,6 +68,13 @@ def test_without_pairs_the_logits_are_one_array():
 def test_what_does_not_fit_is_refused(changed, sentence):
     with pytest.raises(UserError, match=sentence):
         loaded().loss_and_grads(IDS, **{"labels": LABELS, **INPUTS, **changed})
+
+
+def test_a_model_without_segments_takes_no_token_types():
+    m = loaded(pairs=False, token_types=0)
+    assert m.logits(IDS, MASK).shape == (2, 6, 11)
+    with pytest.raises(UserError, match="this model has no token types: leave token_type_ids out"):
+        m.logits(IDS, **INPUTS)
 
 
 def test_bert_does_not_continue_a_text():

@@ -8,6 +8,7 @@ import pytest
 import minigpt
 from minigpt.cli import main
 from minigpt.core.errors import UserError, UserNotice
+from minigpt.interop.hf import FAMILIES
 from minigpt.interop.hf.writing import write_model
 from minigpt.models import BART, GPT, BARTConfig, Bert, BertConfig, GPTConfig, Llama, LlamaConfig
 
@@ -19,6 +20,11 @@ MODELS = {
     "openai-gpt": lambda: GPT(GPTConfig(**SHAPE, layers=1, norm="post", scaled_residual_init=False)),
     "llama": lambda: Llama(LlamaConfig(**SHAPE | {"width": 8}, layers=1)),
     "bert": lambda: Bert(BertConfig(**SHAPE, layers=1)),
+    "gpt_neo": lambda: GPT(GPTConfig(**SHAPE, layers=2, window=3, qkv_bias=False, scaled_scores=False)),
+    "mistral": lambda: Llama(LlamaConfig(**SHAPE | {"width": 8}, layers=1, window=3)),
+    "qwen2": lambda: Llama(LlamaConfig(**SHAPE | {"width": 8}, layers=1, window=3, attention_bias="qkv")),
+    "roberta": lambda: Bert(BertConfig(**SHAPE, layers=1, pairs=False, token_types=1, pad=1)),
+    "distilbert": lambda: Bert(BertConfig(**SHAPE, layers=1, pairs=False, token_types=0)),
     "bart": lambda: BART(BARTConfig(**SHAPE, encoder_layers=1, decoder_layers=1)),
 }
 # What the configurations of transformers 5.23 take null for "nothing said" in, or what null means "no" in, which is
@@ -27,7 +33,12 @@ NULLABLE = {
     "gpt2": {"n_inner"},
     "openai-gpt": set(),
     "llama": {"num_key_value_heads", "head_dim", "attention_dropout", "attention_bias", "mlp_bias", "rope_parameters"},
+    "gpt_neo": {"intermediate_size", "attention_layers"},
+    "mistral": {"num_key_value_heads", "head_dim", "attention_dropout", "rope_parameters", "sliding_window"},
+    "qwen2": {"num_key_value_heads", "head_dim", "attention_dropout", "rope_parameters", "layer_types"},
     "bert": set(),
+    "roberta": set(),
+    "distilbert": set(),
     "bart": {"init_std"},
 }
 IGNORED = {"architectures", "bos_token_id", "eos_token_id", "pad_token_id", "dtype", "rope_theta", "rope_scaling"}
@@ -63,9 +74,7 @@ def test_keys_of_nobody_are_named_and_nothing_more(name, tmp_path):
 
 
 def loaded_class(name):
-    return {"gpt2": "GPT2", "openai-gpt": "OpenAIGPT", "llama": "Llama", "bert": "Bert", "bart": "Bart"}[
-        name
-    ] + "Config"
+    return FAMILIES[name].config_class
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -15,6 +15,7 @@ from minigpt.lab.gradcheck.bert import BERT_CASES
 from minigpt.lab.gradcheck.cases import MODEL_CASES
 from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
+from minigpt.models.bert_body import counted_positions
 from minigpt.models.bert_heads import BertClassifier, BertMultipleChoice, BertSpans, ClassificationBatch
 from minigpt.ops import IGNORE
 from minigpt.train.optimizer import AdamW, OptimizerConfig
@@ -124,6 +125,19 @@ def test_places_are_rows_of_the_whole():
     some, _ = model.masked_forward(params, x, batch.places, Run())
     everywhere = model.logits(params, batch.inputs, key_padding=batch.key_padding, token_types=batch.token_types)
     np.testing.assert_allclose(some, np.take_along_axis(everywhere, batch.places[..., None], axis=1), rtol=1e-12)
+
+
+def test_roberta_counts_its_tokens_from_behind_the_padding():
+    """Wherever the padding stands, the first token has the position pad + 1; the states at tokens are the same."""
+    ids = np.array([[5, 7, 3, 1, 1], [1, 1, 5, 7, 3]])
+    assert counted_positions(ids, 1).tolist() == [[2, 3, 4, 1, 1], [1, 1, 2, 3, 4]] and counted_positions(ids, -1) == 0
+    model = small(pairs=False, token_types=1, pad=1)
+    params = random_parameters(model)
+    assert params["positions"].shape == (10, 8)
+    x, _ = model.body_forward(params, ids, Run(), key_padding=ids != 1)
+    np.testing.assert_allclose(x[0, :3], x[1, 2:], rtol=1e-12)
+    full, _ = model.body_forward(params, np.full((1, 8), 5), Run())  # as many as the context
+    assert np.isfinite(full).all()
 
 
 def test_missing_token_types_are_zeros():
@@ -263,9 +277,9 @@ def test_impossible_shapes_are_refused(changed, sentence):
 
 
 def test_sizes_that_cannot_be_are_refused():
-    for settings in ({"vocab_size": -1}, {"token_types": 0, "pairs": False}):
-        with pytest.raises(UserError, match=r"model\.token_types must be at least 1"):
-            BertConfig(**settings)
+    for name, least in (("vocab_size", 0), ("token_types", 0), ("pad", -1)):
+        with pytest.raises(UserError, match=rf"model\.{name} is {least - 1}; it must"):
+            BertConfig(**{"pairs": False, name: least - 1})
     assert BertConfig(token_types=1, pairs=False).token_types == 1
 
 

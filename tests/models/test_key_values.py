@@ -14,6 +14,9 @@ MODELS = {
     "gpt": GPT(GPTConfig(**SHAPE, norm="post")),
     "gpt2": GPT(GPTConfig(**SHAPE)),
     "gpt3": GPT(GPTConfig(**SHAPE, window=3)),
+    "gpt-neo": GPT(GPTConfig(**SHAPE, window=2, window_layers="wf", qkv_bias=False, scaled_scores=False)),
+    "mistral": Llama(LlamaConfig(**SHAPE, kv_heads=2, window=3)),
+    "qwen2": Llama(LlamaConfig(**SHAPE, window=2, window_layers="fw", attention_bias="qkv")),
     "llama": Llama(LlamaConfig(**SHAPE, kv_heads=2)),
     "llama-interleaved": Llama(LlamaConfig(**SHAPE, kv_heads=1, rope_layout="interleaved", tied=True)),
 }

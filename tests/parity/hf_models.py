@@ -76,6 +76,34 @@ CASES = {
         ),
         bound=5e-5,
     ),
+    "gpt-neo": Case(
+        "GPTNeoForCausalLM",
+        lambda: transformers.GPTNeoConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, hidden_size=12, num_layers=3, num_heads=3),
+            **dict(attention_types=[[["global", "local", "local"], 1]], window_size=4, attn_implementation="eager"),
+            bos_token_id=None,
+            eos_token_id=None,
+        ),
+        bound=5e-5,
+    ),
+    "mistral": Case(
+        "MistralForCausalLM",
+        lambda: transformers.MistralConfig(
+            **dict(vocab_size=VOCAB, hidden_size=12, intermediate_size=31, num_hidden_layers=2, num_attention_heads=6),
+            **dict(num_key_value_heads=3, max_position_embeddings=CONTEXT, head_dim=4, sliding_window=5),
+            **dict(bos_token_id=None, eos_token_id=None, attn_implementation="eager"),
+        ),
+        bound=5e-5,
+    ),
+    "qwen2": Case(
+        "Qwen2ForCausalLM",
+        lambda: transformers.Qwen2Config(
+            **dict(vocab_size=VOCAB, hidden_size=12, intermediate_size=8, num_hidden_layers=3, num_attention_heads=3),
+            **dict(num_key_value_heads=1, max_position_embeddings=CONTEXT, attn_implementation="eager"),
+            **dict(use_sliding_window=True, sliding_window=3, max_window_layers=1, tie_word_embeddings=True),
+        ),
+        bound=5e-5,
+    ),
     "bart": Case(
         "BartForConditionalGeneration",
         lambda: transformers.BartConfig(
@@ -106,6 +134,21 @@ CASES = {
         lambda: transformers.BertConfig(
             **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, hidden_size=10, num_hidden_layers=1),
             **dict(num_attention_heads=1, intermediate_size=7, hidden_act="gelu_new", layer_norm_eps=1e-5),
+        ),
+        causal=False,
+    ),
+    "roberta": Case(
+        "RobertaForMaskedLM",
+        lambda: transformers.RobertaConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT + 2, hidden_size=12, num_hidden_layers=2),
+            **dict(num_attention_heads=3, intermediate_size=20, type_vocab_size=1, layer_norm_eps=1e-5),
+        ),
+        causal=False,
+    ),
+    "distilbert": Case(
+        "DistilBertForMaskedLM",
+        lambda: transformers.DistilBertConfig(
+            **dict(vocab_size=VOCAB, max_position_embeddings=CONTEXT, dim=12, n_layers=2, n_heads=3, hidden_dim=20),
         ),
         causal=False,
     ),

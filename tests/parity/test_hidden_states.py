@@ -34,11 +34,15 @@ def test_states_behind_every_layer(name, padded, tmp_path):
     mask = REAL if padded else None
     expected = their_states(model, IDS, mask)
     counted = REAL if padded else np.ones_like(REAL)
+    # behind short windows a padded query sees nothing, and transformers makes all of such a row NaN
+    known = ~np.isnan(expected[-1]).any(axis=(1, 2))
+    assert known.all() or (padded and name in ("mistral", "qwen2") and known[0])
+    counted = counted & known[:, None]
     for layer, theirs in enumerate(expected):
         for number in (layer, layer - len(expected)):
             x = ours.hidden_states(IDS, mask, layer=number)
             assert x.dtype == np.float64
-            assert np.abs(x - theirs)[counted].max() <= CASES[name].bound * max(1.0, np.abs(theirs).max())
+            assert np.abs(x - theirs)[counted].max() <= CASES[name].bound * max(1.0, np.nanmax(np.abs(theirs)))
 
 
 def test_segments_have_their_states(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import torch
 import transformers
 from transformers.models.llama import modeling_llama
+from transformers.models.mistral import modeling_mistral
+from transformers.models.qwen2 import modeling_qwen2
 
 from minigpt import fast, ops
 from minigpt.blocks.run import Run
@@ -29,6 +31,10 @@ CONFIGS = {
     "tied": {"heads": 2, "width": 12, "tied": True},
     "wide-heads": {"heads": 3, "kv_heads": 1, "width": 12, "head_width": 14, "rope_base": 100.0},
     "interleaved": {"heads": 4, "kv_heads": 2, "width": 16, "rope_layout": "interleaved"},
+    "biases": {"heads": 4, "kv_heads": 2, "width": 16, "attention_bias": "all", "rope_layout": "interleaved"},
+    "mistral": {"heads": 4, "kv_heads": 2, "width": 16, "window": 3},
+    "qwen2": {"heads": 3, "kv_heads": 1, "width": 12, "layers": 3, "attention_bias": "qkv"},
+    "qwen2-windows": {"heads": 2, "width": 12, "attention_bias": "qkv", "window": 2, "window_layers": "fw"},
     "scaled": {"heads": 2, "width": 16, "rope_base": 10.0, "rope_factor": 4.0, "rope_context": 16},
 }
 PADDINGS = ("none", "right", "left")
@@ -45,7 +51,8 @@ def hf_model(model, params, dtype):
             "high_freq_factor": c.rope_high,
             "original_max_position_embeddings": c.rope_context,
         }
-    config = transformers.LlamaConfig(
+    name, more = their_class(c)
+    config = getattr(transformers, f"{name}Config")(
         vocab_size=c.vocab_size,
         max_position_embeddings=c.context,
         hidden_size=c.width,
@@ -58,12 +65,25 @@ def hf_model(model, params, dtype):
         rope_parameters=rope,
         tie_word_embeddings=c.tied,
         attn_implementation="eager",
+        **more,
     )
-    hf = transformers.LlamaForCausalLM(config).to(dtype)
+    hf = getattr(transformers, f"{name}ForCausalLM")(config).to(dtype)
     tensors = {k: torch.tensor(np.ascontiguousarray(v), dtype=dtype) for k, v in to_state_dict(model, params).items()}
     missing, unexpected = hf.load_state_dict(tensors, strict=False)
     assert unexpected == [] and missing == (["lm_head.weight"] if c.tied else [])
     return hf
+
+
+def their_class(c):
+    """Which of theirs a model is, and the settings that only that class has."""
+    if c.attention_bias == "qkv":
+        windows = {"use_sliding_window": True, "sliding_window": c.window, "max_window_layers": 1}
+        return "Qwen2", windows if c.window else {}
+    return (
+        ("Mistral", {"sliding_window": c.window})
+        if c.window
+        else ("Llama", {"attention_bias": c.attention_bias == "all"})
+    )
 
 
 @pytest.fixture
@@ -81,8 +101,9 @@ def in_double(monkeypatch):
         return angles.cos(), angles.sin()
 
     softmax = torch.nn.functional.softmax
-    monkeypatch.setattr(modeling_llama.LlamaRMSNorm, "forward", norm)
-    monkeypatch.setattr(modeling_llama.LlamaRotaryEmbedding, "forward", rotary)
+    for name, module in (("Llama", modeling_llama), ("Mistral", modeling_mistral), ("Qwen2", modeling_qwen2)):
+        monkeypatch.setattr(getattr(module, f"{name}RMSNorm"), "forward", norm)
+        monkeypatch.setattr(getattr(module, f"{name}RotaryEmbedding"), "forward", rotary)
     monkeypatch.setattr(torch.nn.functional, "softmax", lambda x, dim=-1, dtype=None: softmax(x, dim=dim))
 
 
@@ -114,18 +135,29 @@ def positions_of(batch):
     return np.maximum(batch.key_padding.cumsum(axis=1) - 1, 0)
 
 
-def additive_mask(batch, dtype):
-    """transformers' own mask gives NaN where a query sees nothing; here padded queries see themselves."""
+def their_mask(batch, hf):
+    """transformers' own mask gives NaN where a query sees nothing; here padded queries see themselves. Without padding
+    the windows are all theirs.
+    """
     if batch.key_padding is None:
         return None
+    window = getattr(hf.config, "sliding_window", None)
+    if hf.config.model_type != "qwen2":
+        return additive_mask(batch, hf.dtype, window)
+    kinds = {"full_attention": None, "sliding_attention": window}
+    return {kind: additive_mask(batch, hf.dtype, its) for kind, its in kinds.items()}
+
+
+def additive_mask(batch, dtype, window):
     t = batch.inputs.shape[1]
-    allowed = batch.key_padding[:, None, None, :] & np.tri(t, dtype=bool) | np.eye(t, dtype=bool)
+    seen = np.tri(t, dtype=bool) & ~np.tri(t, k=-(window or t), dtype=bool)
+    allowed = batch.key_padding[:, None, None, :] & seen | np.eye(t, dtype=bool)
     return torch.zeros(allowed.shape, dtype=dtype).masked_fill(~torch.tensor(allowed), torch.finfo(dtype).min)
 
 
 def hf_results(hf, batch):
     """Logits, the loss computed from them in their own precision, and every gradient."""
-    mask, positions = additive_mask(batch, hf.dtype), torch.tensor(positions_of(batch))
+    mask, positions = their_mask(batch, hf), torch.tensor(positions_of(batch))
     logits = hf(input_ids=torch.tensor(batch.inputs), attention_mask=mask, position_ids=positions).logits
     targets = torch.tensor(batch.targets).flatten()
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets, ignore_index=IGNORE)

@@ -30,9 +30,11 @@ class PretrainingLogits(NamedTuple):
     seq_relationship_logits: Array  # (B, 2): next, not next
 
 
-def _common(inputs: Mapping[str, Array]) -> tuple[Array, Array | None, Array | None]:
+def _common(model: Any, inputs: Mapping[str, Array]) -> tuple[Array, Array | None, Array | None]:
     """Ids, token types and padding."""
     ids, types = inputs["input_ids"], inputs.get("token_type_ids")
+    if types is not None and not model.config.token_types:
+        raise UserError("this model has no token types: leave token_type_ids out")
     if types is not None and types.shape != ids.shape:
         raise UserError(f"token_type_ids has shape {types.shape}, input_ids {ids.shape}")
     return ids, types, key_padding(inputs)
@@ -40,7 +42,7 @@ def _common(inputs: Mapping[str, Array]) -> tuple[Array, Array | None, Array | N
 
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Any:
     """Scores (B, T, V) of the token at every place; with sentence pairs, `PretrainingLogits`."""
-    ids, types, padding = _common(inputs)
+    ids, types, padding = _common(model, inputs)
     scores = model.logits(params, ids, run, padding, types)
     if not model.config.pairs:
         return scores
@@ -53,7 +55,7 @@ def depth(model: Any) -> int:
 
 def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run, layer: int) -> Array:
     """States (B, T, C): 0 what the first layer reads, n what the n-th gives."""
-    ids, types, padding = _common(inputs)
+    ids, types, padding = _common(model, inputs)
     return model.body_forward(params, ids, run, types, padding, layers=layer)[0]
 
 
@@ -63,7 +65,7 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> BertBatch:
     Raises:
         UserError: a shape does not fit, or there are no labels (BERT cannot learn from its input alone).
     """
-    ids, types, padding = _common(inputs)
+    ids, types, padding = _common(model, inputs)
     labels, pairs = inputs.get("labels"), inputs.get("next_sentence_label")
     if labels is None:
         raise UserError("BERT's loss needs labels: the ids of the hidden tokens, −100 everywhere else")

@@ -6,12 +6,13 @@ to the token embedding, weights and all, so only its bias is saved.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from minigpt.interop.hf import fields
 from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.fields import choice, count, depth, number, rate
+from minigpt.interop.hf.fields import Field, choice, count, depth, number, rate
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
 from minigpt.models import BertConfig
@@ -34,48 +35,61 @@ FIELDS = (
 
 
 def table(model: Any) -> Table:
+    rows = encoder(model.config, PREFIX)
+    heads = linear("bert.pooler.dense", "pooler")
+    heads["cls.predictions.bias"] = ("masked.bias", as_is)
+    heads |= linear("cls.predictions.transform.dense", "masked.dense")
+    heads |= norm("cls.predictions.transform.LayerNorm", "masked.norm")
+    heads |= linear("cls.seq_relationship", "pairs")
+    heads |= linear("classifier", "classifier")
+    return bare(rows | existing(heads | linear("qa_outputs", "span"), model), model, PREFIX)
+
+
+def existing(heads: Table, model: Any) -> Table:
+    """The pooler and the heads, as far as the model has them."""
+    ours = {spec.name for spec in model.specs}
+    return {theirs: row for theirs, row in heads.items() if row[0] in ours}
+
+
+def bare(rows: Table, model: Any, prefix: str) -> Table:
+    """Without heads the class has no prefix."""
+    return {name.removeprefix(prefix): row for name, row in rows.items()} if model.config.headless else rows
+
+
+def encoder(c: Any, prefix: str) -> Table:
+    """What BERT and RoBERTa name alike."""
     rows: Table = {
-        "bert.embeddings.word_embeddings.weight": ("tokens", as_is),
-        "bert.embeddings.position_embeddings.weight": ("positions", as_is),
-        "bert.embeddings.token_type_embeddings.weight": ("token_types", as_is),
-        **norm("bert.embeddings.LayerNorm", "embedding_norm"),
+        f"{prefix}embeddings.word_embeddings.weight": ("tokens", as_is),
+        f"{prefix}embeddings.position_embeddings.weight": ("positions", as_is),
+        f"{prefix}embeddings.token_type_embeddings.weight": ("token_types", as_is),
+        **norm(f"{prefix}embeddings.LayerNorm", "embedding_norm"),
     }
-    for layer in range(model.config.layers):
-        theirs, ours = f"bert.encoder.layer.{layer}", f"blocks.{layer}"
-        qkv = {f"{theirs}.attention.self.{name}": model.config.width for name in ("query", "key", "value")}
+    for layer in range(c.layers):
+        theirs, ours = f"{prefix}encoder.layer.{layer}", f"blocks.{layer}"
+        qkv = {f"{theirs}.attention.self.{name}": c.width for name in ("query", "key", "value")}
         rows |= fused(qkv, f"{ours}.attention.qkv")
         rows |= linear(f"{theirs}.attention.output.dense", f"{ours}.attention.out")
         rows |= norm(f"{theirs}.attention.output.LayerNorm", f"{ours}.norm1")
         rows |= linear(f"{theirs}.intermediate.dense", f"{ours}.mlp.up")
         rows |= linear(f"{theirs}.output.dense", f"{ours}.mlp.down")
         rows |= norm(f"{theirs}.output.LayerNorm", f"{ours}.norm2")
-    rows |= _heads({spec.name for spec in model.specs})
-    if model.config.headless:  # the bare class has no prefix
-        rows = {name.removeprefix(PREFIX): row for name, row in rows.items()}
     return rows
-
-
-def _heads(ours: set[str]) -> Table:
-    """The pooler and the heads, as far as the model has them."""
-    rows = linear("bert.pooler.dense", "pooler")
-    rows["cls.predictions.bias"] = ("masked.bias", as_is)
-    rows |= linear("cls.predictions.transform.dense", "masked.dense")
-    rows |= norm("cls.predictions.transform.LayerNorm", "masked.norm")
-    rows |= linear("cls.seq_relationship", "pairs")
-    rows |= linear("classifier", "classifier")
-    rows |= linear("qa_outputs", "span")
-    return {theirs: row for theirs, row in rows.items() if row[0] in ours}
 
 
 def read_config(keys: Keys) -> BertConfig:
     """Which heads there are the files' tensors say: `BertForMaskedLM` has no pooler for sentence pairs, `BertModel` no
     heads at all, and the class that config.json names is not always the one that was saved.
     """
-    headless = not keys.stores(beginning="cls")
+    return BertConfig(**read_shape(keys, "cls", FIELDS))
+
+
+def read_shape(keys: Keys, heads: str, known: Iterable[Field]) -> dict[str, Any]:
+    """These settings, and what the files' tensors say. Args: `heads`: what names of the pretrained heads begin with."""
+    headless = not keys.stores(beginning=heads)
     keys.fixed("tie_word_embeddings", *([True, False] if headless else [True]))
     keys.fixed("position_embedding_type", "absolute")
-    shape = fields.read(keys, FIELDS)
-    return BertConfig(**shape, pairs=keys.stores("pooler.dense.weight"), truncated_init=False, headless=headless)
+    found = {"truncated_init": False, "headless": headless, "pairs": keys.stores("pooler.dense.weight")}
+    return fields.read(keys, known) | found
 
 
 def write_config(config: BertConfig) -> dict[str, Any]:
@@ -91,6 +105,7 @@ FAMILY = Family(
     read_config=read_config,
     write_config=write_config,
     table=table,
+    fits=lambda config: config.pad < 0 and config.token_types > 0,
     prefix=PREFIX,
     signature="bert.embeddings.word_embeddings.weight",
     tied={

@@ -7,12 +7,13 @@ from typing import Any
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.interop.hf import bart, bert, gpt, gpt2, gpt_neo, llama, mistral, qwen2
+from minigpt.interop.hf import bart, bert, distilbert, gpt, gpt2, gpt_neo, llama, mistral, qwen2, roberta
 from minigpt.interop.hf.family import Family
 from minigpt.interop.tables import their_tensors
 
 FAMILIES: dict[str, Family] = {
-    module.FAMILY.model_type: module.FAMILY for module in (gpt, gpt2, gpt_neo, llama, mistral, qwen2, bart, bert)
+    module.FAMILY.model_type: module.FAMILY
+    for module in (gpt, gpt2, gpt_neo, llama, mistral, qwen2, bart, bert, roberta, distilbert)
 }
 
 

@@ -73,11 +73,13 @@ def _window_layers(keys: Keys, layers: int) -> str:
 def write_config(config: GPTConfig) -> dict[str, Any]:
     inner = None if config.feed_forward == 4 * config.width else config.feed_forward
     kinds = [KINDS[has] for has in windowed(config)]
+    some = len(pattern(windowed(config)))
+    some = some if config.layers % some == 0 else config.layers
     return {
         **write_shape(config, FIELDS, "GPTNeoModel", DROPOUTS),
         "intermediate_size": inner,
         "window_size": config.window or WINDOW,
-        "attention_types": [[kinds, 1]],
+        "attention_types": [[kinds[:some], config.layers // some]],
         "attention_layers": kinds,
     }
 

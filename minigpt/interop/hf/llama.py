@@ -91,7 +91,7 @@ def read_config(keys: Keys) -> LlamaConfig:
 
 
 def read_shape(keys: Keys, *, kv_heads: int = 0) -> dict[str, Any]:
-    """What all of Llama's descendants share. Args: `kv_heads`: where the file has no such key; 0 is as many as heads."""
+    """What all of Llama's descendants share. Args: `kv_heads`: without such a key; 0 is as many as heads."""
     keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
     keys.fixed("partial_rotary_factor", 1, None)
     shape = fields.read(keys, FIELDS)

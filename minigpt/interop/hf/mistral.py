@@ -9,12 +9,13 @@ from minigpt.interop.hf.windows import windowed
 from minigpt.interop.keys import Keys
 from minigpt.models.llama import LlamaConfig
 
+WINDOW = 4096  # where the file says nothing
+
 
 def read_config(keys: Keys) -> LlamaConfig:
     """Without a window it is a Llama, and written as one."""
-    window = 0 if keys.holds("sliding_window") and keys.get("sliding_window") is None else 4096
-    if window:
-        window = keys.integer("sliding_window", window)
+    has_none = keys.get("sliding_window", WINDOW, null=False) is None
+    window = 0 if has_none else keys.integer("sliding_window", WINDOW)
     return LlamaConfig(**llama.read_shape(keys, kv_heads=8), window=window)
 
 

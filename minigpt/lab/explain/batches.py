@@ -8,7 +8,7 @@ import numpy as np
 
 from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
-from minigpt.data.bert_batch import special_ids
+from minigpt.data.bert_batch import special_ids, special_names
 from minigpt.interop.adapters import adapter_of, seq2seq
 from minigpt.interop.loaded import Loaded
 from minigpt.models.bert import Bert
@@ -76,7 +76,7 @@ def causal_row(tokenizer: Tokenizer, ids: list[int], model: Any) -> Row:
 
 def _encoded(loaded: Loaded, prompt: str) -> list[int]:
     tokenizer, longest = loaded.text, min(loaded.model.config.context, LONGEST)
-    masked = isinstance(loaded.model, Bert) and "[MASK]" in prompt
+    masked = isinstance(loaded.model, Bert) and special_names(tokenizer)[-1] in prompt
     ids = list(encode_text(tokenizer, prompt).ids) if not masked else _with_masks(tokenizer, prompt)
     if not ids:
         raise UserError("the prompt has no tokens; give a text")
@@ -87,7 +87,7 @@ def _encoded(loaded: Loaded, prompt: str) -> list[int]:
 
 def _with_masks(tokenizer: Tokenizer, prompt: str) -> list[int]:
     s = special_ids(tokenizer)
-    return [s.cls, *tokenizer.encode(prompt, allowed=["[MASK]"]), s.sep]
+    return [s.cls, *tokenizer.encode(prompt, allowed=special_names(tokenizer)[-1:]), s.sep]
 
 
 def _masked_row(loaded: Loaded, ids: list[int], target: str | None) -> Row:
@@ -114,7 +114,8 @@ def _fillings(loaded: Loaded, ids: list[int], blanks: list[int], target: str | N
     if target is not None:
         wanted = loaded.text.encode(target)
         if len(wanted) != len(blanks):
-            raise UserError(f"--target has {len(wanted)} tokens, but the prompt has {len(blanks)} [MASK]")
+            mask = special_names(loaded.text)[-1]
+            raise UserError(f"--target has {len(wanted)} tokens, but the prompt has {len(blanks)} {mask}")
         return wanted
     scores = loaded.model.logits(loaded.params, np.array([ids]))[0]
     return [int(i) for i in scores[blanks].argmax(axis=-1)]

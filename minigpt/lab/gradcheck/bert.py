@@ -60,6 +60,8 @@ def _spans(name: str, **config: Any) -> ModelCase:
     return _case(name, BertSpans(_config(**config)), batch)
 
 
+_ROBERTA = {"pairs": False}
+_DISTILBERT = {"pairs": False, "token_types": 0, "pooler_activation": "relu"}
 _DROPOUT = {"train": True, "dropout": 0.2, "attention_dropout": 0.3}
 
 BERT_CASES: dict[str, Callable[[], ModelCase]] = {
@@ -71,4 +73,8 @@ BERT_CASES: dict[str, Callable[[], ModelCase]] = {
     "bert-score": lambda: _score("bert-score"),
     "bert-choice": lambda: _choice("bert-choice", **_DROPOUT),
     "bert-spans": lambda: _spans("bert-spans"),
+    "roberta": lambda: _pretraining("roberta", padded=True, pad=1, **_ROBERTA),
+    "roberta-classifier": lambda: _classifier("roberta-classifier", pad=1, **_ROBERTA),
+    "distilbert": lambda: _pretraining("distilbert", **_DISTILBERT),
+    "distilbert-classifier": lambda: _classifier("distilbert-classifier", **_DISTILBERT),
 }

@@ -12,17 +12,17 @@ from minigpt.core.errors import UserError
 from minigpt.core.measures import means
 from minigpt.core.params import Parameters
 from minigpt.data import text
-from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids
+from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids, special_names
 from minigpt.data.dataset import Dataset
 from minigpt.data.document_shards import Documents, encode_documents
 from minigpt.data.guessing import frequency_guess
 from minigpt.generate.fill import fill_in
+from minigpt.tasks.inputs import second_prefix
 from minigpt.tokenizers import Tokenizer, encode_text
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import Makers, Objective, Report, Seed
 from minigpt.train.settings import RunConfig, SampleConfig
 
-_MASK = "[MASK]"
 _SHOWN = 3  # examples in a sample
 _SAME = 0  # the seed of what must not depend on the run's: validation examples
 
@@ -39,7 +39,7 @@ class BertObjective(Objective):
 
     def __init__(self, config: RunConfig, tokenizer: Tokenizer):
         super().__init__(config, tokenizer)
-        self.special = special_ids(tokenizer)
+        self.special, self.mask = special_ids(tokenizer), special_names(tokenizer)[-1]
         if config.sample.prompt:
             self._prompt(config.sample.prompt)
         self._training: tuple[Documents, int, Examples] | None = None
@@ -140,7 +140,7 @@ class BertObjective(Objective):
         ids = encode_text(self.tokenizer, prompt).ids
         if self.special.mask not in ids:
             raise UserError(
-                f'the prompt has no {_MASK}: write it where BERT is to fill something in, as in "a {_MASK}."'
+                f'the prompt has no {self.mask}: write it where BERT is to fill something in, as in "a {self.mask}."'
             )
         if len(ids) > self.config.model.context:
             raise UserError(
@@ -158,14 +158,20 @@ class BertObjective(Objective):
         words = []
         for place, (before, after) in enumerate(zip(ids, filled, strict=True)):
             if before != self.special.mask:
-                words.append(self.tokenizer.token(before))
+                words.append(self._word(before))
                 continue
-            right = self.tokenizer.token(truth[place]) if truth and place in truth else None
-            said = self.tokenizer.token(after)
+            right = self._word(truth[place]) if truth and place in truth else None
+            said = self._word(after)
             words.append(f"[{said}]" if right in (None, said) else f"[{said}/{right}]")
         around = (self.special.cls, self.special.sep)
         start, stop = ids[:1] == [around[0]], len(ids) - (ids[-1:] == [around[1]])
+        if second_prefix(self.tokenizer):
+            return "".join(words[start:stop]).strip()
         return " ".join(words[start:stop]).replace(" ##", "")
+
+    def _word(self, i: int) -> str:
+        """A token as text; where tokenizers see spaces, with its own."""
+        return self.tokenizer.decode([i]) if second_prefix(self.tokenizer) else self.tokenizer.token(i)
 
 
 def _listed(values: dict[str, float]) -> str:

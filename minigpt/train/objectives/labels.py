@@ -169,7 +169,8 @@ class BertLabels(LabelObjective):
         several = (len(rows[0]),) if self.task.kind is MultipleChoice else ()
         shape = (len(rows), *several, inputs.shape[1])
         real = None if real is None else real.reshape(shape)
-        return ClassificationBatch(inputs.reshape(shape), self.labels(examples), types.reshape(shape), real)
+        types = None if types is None else types.reshape(shape)
+        return ClassificationBatch(inputs.reshape(shape), self.labels(examples), types, real)
 
 
 class BartLabels(LabelObjective):

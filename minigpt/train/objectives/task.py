@@ -108,10 +108,10 @@ class Row(NamedTuple):
 
 
 class ToldRows(NamedTuple):
-    """Sequences as rows of one width: ids and BERT's token types, and where real tokens are (None: everywhere)."""
+    """Sequences as rows of one width: ids, BERT's token types or None, and where real tokens are (None: everywhere)."""
 
     ids: np.ndarray
-    types: np.ndarray
+    types: np.ndarray | None
     real: np.ndarray | None
 
 
@@ -121,8 +121,8 @@ def told_rows(told: Sequence[Told], pad: int, context: int) -> ToldRows:
     width = min(-(-int(lengths.max()) // _WIDTH) * _WIDTH, context)
     real = np.arange(width) < lengths[:, None]
     ids = pad_rows([sequence.ids for sequence in told], pad, width)
-    types = pad_rows([sequence.types for sequence in told if sequence.types is not None], 0, width)
-    return ToldRows(ids, types, None if real.all() else real)
+    types = [sequence.types for sequence in told if sequence.types is not None]
+    return ToldRows(ids, pad_rows(types, 0, width) if types else None, None if real.all() else real)
 
 
 class TaskObjective(Objective):
