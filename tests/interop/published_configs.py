@@ -77,6 +77,58 @@ def _causal_llama(*sizes: int, **more: Any) -> Published:
     return Published("LlamaForCausalLM", _llama(*sizes, **more))
 
 
+def _neo(width: int, layers: int, heads: int, **more: Any) -> Published:
+    config = {
+        **{"activation_function": "gelu_new", "architectures": ["GPTNeoForCausalLM"], "attention_dropout": 0},
+        **{"attention_layers": ["global", "local"] * (layers // 2), "bos_token_id": 50256, "embed_dropout": 0},
+        **{"attention_types": [[["global", "local"], layers // 2]], "eos_token_id": 50256, "hidden_size": width},
+        **{"gradient_checkpointing": False, "initializer_range": 0.02, "intermediate_size": None, **SUMMARY},
+        **{"layer_norm_epsilon": 1e-05, "max_position_embeddings": 2048, "model_type": "gpt_neo", "num_heads": heads},
+        **{"num_layers": layers, "resid_dropout": 0, "use_cache": True, "vocab_size": 50257, "window_size": 256},
+    }
+    return Published("GPTNeoForCausalLM", config | more)
+
+
+def _mistral(vocab: int, **more: Any) -> Published:
+    config = {
+        **{"architectures": ["MistralForCausalLM"], "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu"},
+        **{"hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 14336, "model_type": "mistral"},
+        **{"max_position_embeddings": 32768, "num_attention_heads": 32, "num_hidden_layers": 32},
+        **{"num_key_value_heads": 8, "rms_norm_eps": 1e-05, "tie_word_embeddings": False, "torch_dtype": "bfloat16"},
+        **{"use_cache": True, "vocab_size": vocab},
+    }
+    return Published("MistralForCausalLM", config | more)
+
+
+def _qwen2(width: int, inner: int, layers: int, heads: tuple[int, int], **more: Any) -> Published:
+    config = {
+        **{"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643},
+        **{"eos_token_id": 151645, "hidden_act": "silu", "hidden_size": width, "initializer_range": 0.02},
+        **{"intermediate_size": inner, "max_position_embeddings": 32768, "max_window_layers": layers},
+        **{"model_type": "qwen2", "num_attention_heads": heads[0], "num_hidden_layers": layers},
+        **{"num_key_value_heads": heads[1], "rms_norm_eps": 1e-06, "rope_theta": 1000000.0},
+        **{"tie_word_embeddings": True, "torch_dtype": "bfloat16", "transformers_version": "4.41.2"},
+        **{"use_cache": True, "use_sliding_window": False, "vocab_size": 151936, "sliding_window": 32768},
+    }
+    return Published("Qwen2ForCausalLM", config | more)
+
+
+def _roberta(architecture: str, layers: int, **more: Any) -> Published:
+    config = _bert(768, layers, 12, 50265, architectures=[architecture], model_type="roberta", bos_token_id=0)
+    config |= {"eos_token_id": 2, "layer_norm_eps": 1e-05, "max_position_embeddings": 514, "pad_token_id": 1}
+    return Published(architecture, config | {"type_vocab_size": 1} | more)
+
+
+def _distilbert(architecture: str, **more: Any) -> Published:
+    config = {
+        **{"activation": "gelu", "architectures": [architecture], "attention_dropout": 0.1, "dim": 768},
+        **{"dropout": 0.1, "hidden_dim": 3072, "initializer_range": 0.02, "max_position_embeddings": 512},
+        **{"model_type": "distilbert", "n_heads": 12, "n_layers": 6, "pad_token_id": 0, "qa_dropout": 0.1},
+        **{"seq_classif_dropout": 0.2, "sinusoidal_pos_embds": False, "tie_weights_": True, "vocab_size": 30522},
+    }
+    return Published(architecture, config | more)
+
+
 LLAMA3_ROPE = {
     **{"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0},
     **{"original_max_position_embeddings": 8192, "rope_type": "llama3"},
@@ -166,6 +218,32 @@ PUBLISHED: dict[str, Published] = {
         ),
     ),
     "prajjwal1/bert-tiny": Published("BertForPreTraining", _bert(128, 2, 2, 30522)),  # not even a model_type
+    "EleutherAI/gpt-neo-125m": _neo(768, 12, 12),
+    "roneneldan/TinyStories-8M": _neo(256, 8, 16, torch_dtype="float32", transformers_version="4.28.1"),
+    "mistralai/Mistral-7B-v0.1": _mistral(32000, rope_theta=10000.0, sliding_window=4096),
+    "mistralai/Mistral-7B-Instruct-v0.2": _mistral(
+        32000, rope_theta=1000000.0, sliding_window=None, attention_dropout=0.0, transformers_version="4.36.0"
+    ),
+    "Qwen/Qwen2.5-0.5B": _qwen2(896, 4864, 24, (14, 2)),
+    "Qwen/Qwen2-7B-Instruct": _qwen2(
+        3584, 18944, 28, (28, 4), tie_word_embeddings=False, vocab_size=152064, sliding_window=131072
+    ),
+    "qwen2, written by transformers 5": _qwen2(
+        **{"width": 896, "inner": 4864, "layers": 24, "heads": (14, 2), "use_sliding_window": True},
+        **{"sliding_window": 4, "layer_types": ["full_attention", "sliding_attention"] * 12, "pad_token_id": None},
+        **{"rope_theta": None, "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"}},
+    ),
+    "roberta-base": _roberta("RobertaForMaskedLM", 12),
+    "distilroberta-base": _roberta("RobertaForMaskedLM", 6),
+    "sentence-transformers/all-distilroberta-v1": _roberta(
+        **{"architecture": "RobertaModel", "layers": 6, "_name_or_path": "distilroberta-base", "use_cache": True},
+        **{"gradient_checkpointing": False, "position_embedding_type": "absolute", "transformers_version": "4.8.2"},
+    ),
+    "distilbert-base-uncased": _distilbert("DistilBertForMaskedLM", transformers_version="4.10.0.dev0"),
+    "distilbert-base-uncased-finetuned-sst-2-english": _distilbert(
+        **{"architecture": "DistilBertForSequenceClassification", "finetuning_task": "sst-2", "output_past": True},
+        **{"id2label": {"0": "NEGATIVE", "1": "POSITIVE"}, "label2id": {"NEGATIVE": 0, "POSITIVE": 1}},
+    ),
     "facebook/bart-base": Published(
         "BartForConditionalGeneration",
         _bart(
@@ -276,15 +354,19 @@ PUBLISHED: dict[str, Published] = {
 
 def small(config: dict[str, Any]) -> dict[str, Any]:
     """The same configuration at sizes that a test can afford, in place of every size that it has."""
-    heads = config.get("num_attention_heads") or config.get("n_head") or config.get("encoder_attention_heads")
+    names = ("num_attention_heads", "n_head", "encoder_attention_heads", "num_heads", "n_heads")
+    heads = next(config[name] for name in names if name in config)
     groups = heads // config.get("num_key_value_heads", heads)
     ours = max(2, groups)
     sizes = {
-        **dict.fromkeys(("n_embd", "hidden_size", "d_model"), 4 * ours),
-        **dict.fromkeys(("n_head", "num_attention_heads", "encoder_attention_heads", "decoder_attention_heads"), ours),
+        **dict.fromkeys(("n_embd", "hidden_size", "d_model", "dim"), 4 * ours),
+        **dict.fromkeys((*names, "decoder_attention_heads"), ours),
         **dict.fromkeys(("n_layer", "num_hidden_layers", "encoder_layers", "decoder_layers"), 2),
+        **dict.fromkeys(("num_layers", "n_layers", "max_window_layers"), 2),
         **dict.fromkeys(("n_positions", "n_ctx", "max_position_embeddings", "max_sequence_length"), CONTEXT),
         **dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 11),
+        **{"attention_types": [[["global", "local"], 1]], "attention_layers": ["global", "local"], "window_size": 4},
+        **{"sliding_window": 4, "layer_types": ["full_attention", "sliding_attention"], "hidden_dim": 11},
         **{"intermediate_size": 11, "vocab_size": VOCAB, "num_key_value_heads": ours // groups, "head_dim": 4},
     }
     made = {key: sizes[key] if key in sizes and value is not None else value for key, value in config.items()}

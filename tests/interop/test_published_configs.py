@@ -20,6 +20,13 @@ TENSORS = {  # what tells the classes apart
     "BartForConditionalGeneration": ["final_logits_bias"],
     "BartForSequenceClassification": ["classification_head.out_proj.weight"],
     "LlamaForCausalLM": ["model.embed_tokens.weight", "lm_head.weight"],
+    "MistralForCausalLM": ["model.embed_tokens.weight", "lm_head.weight"],
+    "Qwen2ForCausalLM": ["model.embed_tokens.weight", "lm_head.weight"],
+    "GPTNeoForCausalLM": ["transformer.wte.weight"],
+    "RobertaForMaskedLM": ["roberta.embeddings.word_embeddings.weight", "lm_head.bias"],
+    "RobertaModel": ["embeddings.word_embeddings.weight", "pooler.dense.weight"],
+    "DistilBertForMaskedLM": ["distilbert.embeddings.word_embeddings.weight", "vocab_projector.bias"],
+    "DistilBertForSequenceClassification": ["distilbert.embeddings.word_embeddings.weight", "classifier.weight"],
 }
 # The keys that the class of transformers 5.23 does not read and that no older one wrote; where none is given, none.
 UNKNOWN = {
@@ -32,6 +39,14 @@ UNKNOWN = {
     "HuggingFaceTB/SmolLM2-135M": "is_llama_config, rope_interleaved",
     "HuggingFaceTB/SmolLM2-135M-Instruct": "is_llama_config, rope_interleaved, transformers.js_config",
     "llama, with keys of other families": "sliding_window, use_sliding_window, layer_types",
+}
+PARAMETERS = {  # as transformers 5.23 counts them, in models without weights
+    "EleutherAI/gpt-neo-125m": 125_198_592,
+    "mistralai/Mistral-7B-v0.1": 7_241_732_096,
+    "Qwen/Qwen2.5-0.5B": 494_032_768,
+    "roberta-base": 124_697_433,
+    "sentence-transformers/all-distilroberta-v1": 82_118_400,
+    "distilbert-base-uncased": 66_985_530,
 }
 SIZES = {  # layers, width and feed-forward width, as their documentation says
     "gpt2-xl": (48, 1600, 6400),
@@ -54,6 +69,7 @@ def test_a_published_configuration_is_read(name, tmp_path):
     c = model.config
     if name in SIZES:
         assert (c.layers, c.width, c.feed_forward) == SIZES[name]
+    assert model.parameter_count == PARAMETERS.get(name, model.parameter_count)
 
 
 def test_there_are_enough_of_every_family():
