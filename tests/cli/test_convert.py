@@ -115,7 +115,7 @@ def test_converted_runs_are_evaluated_on_a_text_that_is_given(error, source, tmp
 @pytest.mark.parametrize(
     "changed, sentence",
     [
-        ({"model_type": "mistral"}, "model_type is 'mistral', but minigpt has only openai-gpt, gpt2"),
+        ({"model_type": "mixtral"}, "model_type is 'mixtral', but minigpt has only openai-gpt, gpt2"),
         ({"model_type": 0}, "model_type is 0, but minigpt has only"),
         ({"model_type": ["gpt2"]}, "model_type is ['gpt2'], but minigpt has only"),
         ({"n_layer": None}, "the key n_layer is missing"),

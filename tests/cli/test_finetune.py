@@ -264,9 +264,9 @@ def test_a_missing_package_is_said_before_training(pretrained, rte, tmp_path, er
 
 
 def test_seeds_that_were_not_begun_are_named(pretrained, rte, tmp_path, monkeypatch, capsys):
-    right = Trainer.train
+    run, right = pretrained("gpt"), Trainer.train  # it is made by the same method
     monkeypatch.setattr(Trainer, "train", lambda self, **k: right(self, should_stop=lambda: True))
-    assert finetune(pretrained("gpt"), "rte", rte, tmp_path / "runs", "--seeds", "3") == 130
+    assert finetune(run, "rte", rte, tmp_path / "runs", "--seeds", "3") == 130
     said = capsys.readouterr().err
     assert f"finetune --resume {tmp_path / 'runs' / 'seed-0'}" in said and "not begun: 2 more, from --seed 1 on" in said
 

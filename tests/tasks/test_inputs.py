@@ -59,6 +59,16 @@ def test_bert_reads_cls_text_sep_second_sep(words):
     assert two.types.tolist() == [0] * (len(a) + 2) + [1] * (len(b) + 1)
 
 
+def test_roberta_reads_two_separators_and_no_types(words):
+    names = ("<pad>", "<s>", "</s>", "<mask>")
+    tokenizer = tokenizers.ByteBPE({"a": 4, "b": 5, "Ġ": 6}, [], special_tokens={n: i for i, n in enumerate(names)})
+    config = BertConfig(vocab_size=60, context=8, pairs=False, token_types=1, pad=0)
+    inputs = bert_inputs(config, tokenizer, False)
+    one, two = inputs.sequence("ab"), inputs.sequence("ab", "b")
+    assert ids(one) == [1, 4, 5, 2] and ids(two) == [1, 4, 5, 2, 2, 6, 5, 2] and one.types is two.types is None
+    assert inputs.room(1) == 6 and inputs.room(2) == 4 and len(ids(inputs.sequence("abba", "abba"))) == 8
+
+
 def test_bart_reads_one_separator(letters):
     inputs = bart_inputs(BARTConfig(vocab_size=60, context=20, bos=50, eos=51), letters, False)
     assert ids(inputs.sequence("cat")) == [50, *letters.encode("cat"), 51]

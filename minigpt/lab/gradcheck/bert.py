@@ -60,8 +60,8 @@ def _spans(name: str, **config: Any) -> ModelCase:
     return _case(name, BertSpans(_config(**config)), batch)
 
 
-_ROBERTA = {"pairs": False}
-_DISTILBERT = {"pairs": False, "token_types": 0, "pooler_activation": "relu"}
+_ROBERTA = {"pairs": False, "layers": 1, "width": 4}
+_DISTILBERT = _ROBERTA | {"token_types": 0, "pooler_activation": "relu"}
 _DROPOUT = {"train": True, "dropout": 0.2, "attention_dropout": 0.3}
 
 BERT_CASES: dict[str, Callable[[], ModelCase]] = {

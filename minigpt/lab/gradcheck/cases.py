@@ -217,9 +217,10 @@ def _attention_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:
     for shape_name, (b, t, s, h, groups, d) in shapes.items():
         for mask_name, mask in attention_masks(b, t, s).items():
             for dropout in (0.0, 0.3) if mask_name in ("none", "banded-padded") else (0.0,):
+                settings = {"mask": mask, "dropout": dropout, "scale": 1.0 if mask_name == "banded" else None}
 
-                def forward(a: Arrays, out: Any = None, mask: Any = mask, dropout: float = dropout) -> Any:
-                    return impl.attention_forward(a["q"], a["k"], a["v"], mask=mask, dropout=dropout, key=key, out=out)
+                def forward(a: Arrays, out: Any = None, settings: Any = settings) -> Any:
+                    return impl.attention_forward(a["q"], a["k"], a["v"], **settings, key=key, out=out)
 
                 yield OperationCase(
                     f"attention-{shape_name}-{mask_name}" + ("-dropout" if dropout else ""),
@@ -322,8 +323,8 @@ MODEL_CASES: dict[str, Callable[[], ModelCase]] = {
     "llama-wide-heads": lambda: _llama_case(
         "llama-wide-heads", heads=3, kv_heads=1, head_width=6, rope_factor=4.0, rope_context=16
     ),
-    "llama-biases": lambda: _llama_case("llama-biases", attention_bias="all"),
-    "mistral": lambda: _llama_case("mistral", kv_heads=2, window=2, padded=True),
+    "llama-biases": lambda: _llama_case("llama-biases", layers=1, attention_bias="all"),
+    "mistral": lambda: _llama_case("mistral", layers=1, kv_heads=2, window=2, padded=True),
     "qwen2": lambda: _llama_case("qwen2", kv_heads=2, attention_bias="qkv", window=2, window_layers="fw"),
     **SEQ2SEQ_CASES,
     **BERT_CASES,

@@ -171,7 +171,8 @@ class BertObjective(Objective):
 
     def _word(self, i: int) -> str:
         """A token as text; where tokenizers see spaces, with its own."""
-        return self.tokenizer.decode([i]) if second_prefix(self.tokenizer) else self.tokenizer.token(i)
+        text = self.tokenizer.decode([i]) if second_prefix(self.tokenizer) else "\ufffd"
+        return self.tokenizer.token(i) if "\ufffd" in text else text  # a part of a character has none
 
 
 def _listed(values: dict[str, float]) -> str:
