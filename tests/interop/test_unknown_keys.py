@@ -133,3 +133,27 @@ def test_files_without_a_model_type(tmp_path):
     del values["model_type"], values["architectures"]
     (bert / "config.json").write_text(json.dumps(values))
     assert minigpt.load(bert).model.family == "bert"
+
+
+@pytest.mark.parametrize(
+    "name, changed, sentence",
+    [
+        ("gpt_neo", {"attention_types": True}, "attention_types is true, but it must be a list such as"),
+        ("gpt_neo", {"attention_types": [[["global"], True]]}, "it must name 2 layers, each global or local"),
+        ("gpt_neo", {"attention_types": [[["global", "sparse"], 1]]}, "it must name 2 layers, each global or local"),
+        ("gpt_neo", {"attention_types": [[["global"], 10**9]]}, "it must be a list such as"),
+        ("gpt_neo", {"attention_layers": ["local", "global"]}, "attention_layers is"),
+        ("gpt_neo", {"window_size": 0}, "window_size is 0, but it must be a whole number from 1"),
+        ("mistral", {"sliding_window": 0}, "sliding_window is 0, but it must be a whole number from 1"),
+        ("mistral", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_scaling"),
+        ("qwen2", {"layer_types": ["chunked_attention"]}, "it must name 1 layers, each full_attention or sliding"),
+        ("qwen2", {"use_sliding_window": False}, "use_sliding_window is false, but layer_types has sliding_attention"),
+        ("roberta", {"hidden_act": "relu"}, "the head for masked tokens has gelu"),
+        ("roberta", {"pad_token_id": 20}, "max_position_embeddings is 10, but positions begin at 21"),
+        ("distilbert", {"sinusoidal_pos_embds": True}, "sinusoidal_pos_embds is true, but minigpt can only do false"),
+    ],
+)
+def test_what_is_not_computed_is_refused_by_name(name, changed, sentence, tmp_path):
+    with pytest.raises(UserError) as error:
+        load_with(folder_of(name, tmp_path), **changed)
+    assert sentence in str(error.value)

@@ -58,7 +58,8 @@ def read_config(keys: Keys) -> GPTConfig:
 def _window_layers(keys: Keys, layers: int) -> str:
     """Of `attention_types`, [[[kinds, …], how often], …]; old files have the list that it stands for as well."""
     kinds: list[Any] = []
-    for item in keys.get("attention_types", [[list(KINDS), 12]]):
+    written = keys.get("attention_types", [[list(KINDS), 12]])
+    for item in written if isinstance(written, list) else [written]:
         match item:
             case [list(some), int(times)] if 0 < times <= LAYERS and len(some) <= LAYERS and len(kinds) <= LAYERS:
                 kinds += some * min(times, LAYERS // max(1, len(some)) + 1)
