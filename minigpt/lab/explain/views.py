@@ -131,7 +131,12 @@ def masks(length: int, window: int, store: Store) -> list[dict[str, Any]]:
     real = np.arange(length)[None] < some
     shown = [
         ("GPT, Llama", "Each token sees itself and those before it.", ops.Mask(causal=True), length),
-        ("GPT-3, every second layer", f"The last {span} tokens alone.", ops.Mask(causal=True, window=span), length),
+        (
+            "GPT-3, every second layer; Mistral",
+            f"The last {span} tokens alone.",
+            ops.Mask(causal=True, window=span),
+            length,
+        ),
         ("BERT, encoder of BART", "Every token sees every token.", ops.NO_MASK, length),
         (f"BERT with {length - some} of padding", "Nobody looks at padding.", ops.Mask(key_padding=real), length),
         ("BART's decoder, itself", "As GPT: what it has written so far.", ops.Mask(causal=True), some),
