@@ -75,6 +75,7 @@ COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "train": Command("train a model and print samples of what it writes", "training.train"),
     "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune"),
     "sample": Command("let a trained model write", "models.sample"),
+    "chat": Command("speak with a chat model in the terminal", "models.chat"),
     "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed"),
     "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate"),
     "zeroshot": Command("measure what a model can do on tasks that it was not trained for", "tasks.zeroshot"),

@@ -28,7 +28,11 @@ PATTERN_PARTS = 200_000  # characters and classes, when all repetitions are writ
 PATTERN_SECONDS = 0.25  # for all texts, twice where something else may have computed, and
 PATTERN_SECONDS_PER_CHARACTER = 1e-4  # for each of their characters: far above what honest ones need
 
-# What a step of a tokenizer may make of a text.
+# Chat templates.
+TEMPLATE_SECONDS = 2  # of CPU time, with the start of the process that fills it
+TEMPLATE_BYTES = 512 << 20  # of memory
+
+# What a step of a tokenizer, or a chat template, may make of a text.
 GROWTH = 16  # characters of a text for one that there was, and
 GROWN_CHARACTERS = 1 << 18  # besides
 

@@ -99,12 +99,12 @@ def written(loaded: Writer, prompt: str, g: Generation, seed: int) -> Iterator[s
     if not ids:
         ids = prompt_ids(loaded.text, "") if g.bos_token_id is None else [g.bos_token_id]
     new = count_new(g, len(ids), loaded.model.config.context)
-    before = list(_visible(loaded, ids))
+    before = list(visible(loaded, ids))
     if g.num_beams > 1:
         found = _row(loaded, ids, g, new, seed)[len(ids) :]
     else:
         found = continuation(loaded.model, loaded.params, ids, new, g, seed=seed, vocab_size=loaded.text.vocab_size)
-    return text_pieces(loaded.text, _visible(loaded, found), before)
+    return text_pieces(loaded.text, visible(loaded, found), before)
 
 
 def _target(loaded: Writer, ids: list[int], g: Generation, seed: int) -> Iterator[str]:
@@ -113,14 +113,14 @@ def _target(loaded: Writer, ids: list[int], g: Generation, seed: int) -> Iterato
         raise UserError(f"the source has {len(ids)} tokens, but the model's context is {context}; shorten it")
     new = min(count_new(g, 1, context), context - 1)
     found = _row(loaded, ids, g, new, seed)
-    return text_pieces(loaded.text, _visible(loaded, found[1:]))
+    return text_pieces(loaded.text, visible(loaded, found[1:]))
 
 
 def _row(loaded: Writer, ids: list[int], g: Generation, new: int, seed: int) -> np.ndarray:
     return loaded.generate_ids([ids], seed=seed, **(dataclasses.asdict(g) | {"max_new_tokens": new}))[0]
 
 
-def _visible(loaded: Writer, ids: Iterable[int]) -> Iterator[int]:
+def visible(loaded: Writer, ids: Iterable[int]) -> Iterator[int]:
     """Without the special tokens."""
     hidden = set(loaded.text.special_tokens.values())
     return (int(i) for i in ids if int(i) not in hidden)

@@ -10,6 +10,21 @@ def sample(add: Parser) -> None:
     add.example('minigpt sample runs/tiny-1 --prompt "The " --tokens 200 --temperature 0.7')
     add.run_folder()
     add.add_argument("--prompt", help="the text to continue; by default the run's own")
+    _add_drawing(add)
+    add.count("--beams", "search with N beams (not for GPT and Llama runs)", least=0)
+    add.backend()
+
+
+def chat(add: Parser) -> None:
+    add.example('minigpt chat SmolLM2-135M-Instruct.Q4_1.gguf --system "Answer briefly." --temperature 0')
+    add.value("run_folder", "MODEL", "a folder, GGUF file, run or hub name that comes with a chat template")
+    add.value("--system", "TEXT", "what the model is told before the first message")
+    _add_drawing(add)
+    add.backend()
+
+
+def _add_drawing(add: Parser) -> None:
+    """How tokens are drawn, and how many."""
     add.count("--tokens", "how many tokens to write")
     add.value("--temperature", "T", "0 always takes the most probable token", type=float)
     add.value("--top-k", "K", "draw from the K most probable tokens; 0 from all", type=int)
@@ -17,9 +32,7 @@ def sample(add: Parser) -> None:
     add.value("--min-p", "P", "draw tokens at least P times as probable as the first", type=float)
     add.value("--repetition-penalty", "X", "above 1, tokens of the text come again less often", type=float)
     add.count("--no-repeat-ngram", "no sequence of N tokens comes twice; 0 allows it", least=0)
-    add.count("--beams", "search with N beams (not for GPT and Llama runs)", least=0)
     add.count("--seed", "the same seed writes the same text", least=0, default=0)
-    add.backend()
 
 
 def embed(add: Parser) -> None:

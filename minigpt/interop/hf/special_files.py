@@ -25,6 +25,7 @@ DEFAULTS = {
     "RobertaTokenizer": {"cls_token": "<s>", "sep_token": "</s>"},
     "GPT2Tokenizer": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
 }
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 OTHERWISE = {"bos_token": "<s>", "eos_token": "</s>"}
 
 
@@ -34,10 +35,8 @@ def folder_template(folder: Path, tokenizer: Tokenizer, model_type: str) -> Temp
     Raises:
         UserError: a file is damaged.
     """
-    settings = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
-    name = settings.get("tokenizer_class") or _read(folder / "config.json").get("tokenizer_class")
-    name = (name if isinstance(name, str) else BY_MODEL.get(model_type, "")).removesuffix("Fast")
-    name = ALIASES.get(name, name)
+    settings = _settings(folder)
+    name = _class(folder, settings, model_type)
     roles = DEFAULTS.get(name, OTHERWISE) | settings
     ids = {role: _id(tokenizer, roles.get(role)) for role in ("bos_token", "eos_token", "cls_token", "sep_token")}
     makers = {"BertTokenizer": bert_template, "RobertaTokenizer": roberta_template}
@@ -47,6 +46,31 @@ def folder_template(folder: Path, tokenizer: Tokenizer, model_type: str) -> Temp
         return tokenizer.template
     added = [ids[f"{role}_token"] if settings.get(f"add_{role}_token") is True else None for role in ("bos", "eos")]
     return begin_end_template(*added)
+
+
+def token_names(folder: Path) -> dict[str, str]:
+    """The special tokens by their roles ("bos_token"), as the folder's files or the class of its tokenizer name them.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    settings = _settings(folder)
+    config = _read(folder / "config.json")
+    name = _class(folder, settings, str(config.get("model_type")))
+    roles = DEFAULTS.get(name, OTHERWISE if name == "LlamaTokenizer" else {}) | settings
+    found = {role: x.get("content") if isinstance(x, dict) else x for role, x in roles.items() if role in ROLES}
+    return {role: name for role, name in found.items() if isinstance(name, str)}
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+
+
+def _class(folder: Path, settings: dict[str, Any], model_type: str) -> str:
+    """What transformers would call the class of the tokenizer."""
+    name = settings.get("tokenizer_class") or _read(folder / "config.json").get("tokenizer_class")
+    name = (name if isinstance(name, str) else BY_MODEL.get(model_type, "")).removesuffix("Fast")
+    return ALIASES.get(name, name)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,0 +1,144 @@
+"""`minigpt chat`: one sentence for every failure, Ctrl-C ends an answer, and what does not fit is left out."""
+
+import io
+import json
+import signal
+import sys
+from importlib.util import find_spec
+from string import ascii_letters
+
+import pytest
+
+from minigpt import tokenizers
+from minigpt.cli import main
+from minigpt.core.errors import UserError
+from minigpt.interop.chat import template as chat_template
+from minigpt.interop.chat.template import ChatTemplate, find_template
+from minigpt.models import GPT, GPTConfig
+
+from ..interop.files import gpt2_folder
+from .conftest import json_of
+
+pytestmark = pytest.mark.needs(find_spec("jinja2"), "jinja2")
+
+PLAIN = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A chat model that writes any letter."""
+    made = gpt2_folder(tmp_path_factory.mktemp("model") / "hf", *_tiny())
+    (made / "chat_template.jinja").write_text(PLAIN)
+    return made
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """What stands on stdin."""
+
+    def make(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode("utf-8", "surrogateescape"))))
+
+    return make
+
+
+def test_an_answer_to_every_line_and_ctrl_c_ends_one(folder, typed, monkeypatch, capsys):
+    """The first answer is interrupted at its first piece; the second has all of its tokens."""
+    typed("hey\n\nho\n")
+    write, interrupts = sys.stdout.write, [signal.SIGINT]
+
+    def interrupted(text):
+        if interrupts:
+            signal.raise_signal(interrupts.pop())
+        return write(text)
+
+    monkeypatch.setattr(sys.stdout, "write", interrupted)
+    assert main(["chat", str(folder), "--temperature", "0", "--tokens", "9"]) == 0
+    first, second = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert 1 <= len(first) < 4 and len(second) == 9 and second.startswith(first)
+
+
+def test_what_no_longer_fits_is_left_out_from_the_oldest_on(folder, typed, monkeypatch, capsys):
+    """Of 64 letters the answer may take 5: 59 are left for what was said."""
+    seen = []
+
+    def text(template, messages):
+        seen.append("".join(m["role"][0] + m["content"] for m in messages))
+        return seen[-1]
+
+    monkeypatch.setattr(ChatTemplate, "text", text)
+    typed("x" * 20 + "\n" + "y" * 20 + "\n" + "z" * 20 + "\n")
+    out = json_of(capsys, "chat", folder, "--system", "be", "--tokens", "5", "--seed", "1", "--json")
+    assert [m["role"] for m in out["messages"]] == ["system", *["user", "assistant"] * 3]
+    a, b = (out["messages"][i]["content"] for i in (2, 4))
+    x, y, z = ("u" + c * 20 for c in "xyz")
+    whole = f"sbe{x}a{a}{y}a{b}{z}"
+    assert seen == ["sbe" + x, f"sbe{x}a{a}{y}", whole, f"sbe{y}a{b}{z}"]
+
+
+def test_every_failure_is_one_sentence(folder, typed, error, tmp_path):
+    typed("hi\n")
+    assert "no chat template; minigpt sample continues" in error("chat", gpt2_folder(tmp_path / "gpt2", *_tiny()))
+    typed("x" * 70 + "\n")
+    assert "the message takes 88 tokens, and there is room for 32: shorten it" in error("chat", folder)
+    typed("\udcff\n")
+    assert "the input is not valid UTF-8" in error("chat", folder)
+    assert "--system is not valid UTF-8" in error("chat", folder, "--system", "\udcff")
+
+
+def _tiny():
+    tokenizer = tokenizers.CharTokenizer(f"{ascii_letters}<>\n")
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=64, layers=1, heads=1, width=2))
+    return model, tokenizer
+
+
+HOSTILE = {
+    "{{ raise_exception('no system here') }}": "its chat template fails: no system here",
+    "{% for": "unexpected 'end of template' (line 1)",
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}": "it takes more than 1 s",
+    "{{ 'a' * 10**12 }}": "it takes too much memory",
+    "{% for i in range(9) %}{{ 'a' * 60000 }}{% endfor %}": "its text has more than 262,176 characters",
+    "{{ ''.__class__.__mro__ }}": "'str' object is unsafe",
+    "{{ namespace(__html__=1) }}": "a namespace has no '__html__'",
+    "{% set _ = messages.append(1) %}": "access to attribute 'append' of 'list' object is unsafe",
+    "{% include '/etc/passwd' %}": "no loader for this environment",
+    "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}": "it is nested too deeply",
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(source, marks=pytest.mark.slow("the first: each in a process of its own")) if n else source
+        for n, source in enumerate(HOSTILE)
+    ],
+)
+def test_hostile_templates_are_one_sentence(source, monkeypatch, tmp_path):
+    monkeypatch.setattr(chat_template, "TEMPLATE_SECONDS", 1)
+    with pytest.raises(UserError) as caught:
+        ChatTemplate(tmp_path, source, {}).text([{"role": "user", "content": "hi"}])
+    assert HOSTILE[source] in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_old_or_missing_jinja_is_named(monkeypatch, tmp_path):
+    for version, said in (("3.1.5", "jinja2 3.1.5 may let a chat template run code"), (None, "install jinja2")):
+        monkeypatch.setattr(chat_template.metadata, "version", lambda name, v=version: v or _missing())
+        with pytest.raises(UserError, match=said):
+            ChatTemplate(tmp_path, "", {}).text([])
+
+
+def _missing():
+    raise chat_template.metadata.PackageNotFoundError
+
+
+def test_where_a_template_is_found(folder, tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "one", "eos_token": {"content": "$"}}))
+    found = find_template(tmp_path, tokenizers.ByteTokenizer(), {"eos_token_id": 65, "bos_token_id": [66]})
+    assert found == (tmp_path, "one", {"bos_token": "B", "eos_token": "$"})
+    several = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": "two"}]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": several}))
+    assert find_template(tmp_path, None, {}).source == "two"
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": 3}')
+    with pytest.raises(UserError, match="is damaged: its chat template is no text"):
+        find_template(tmp_path, None, {})
+    assert find_template(folder, None, {}).source == PLAIN
