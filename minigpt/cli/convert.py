@@ -16,6 +16,7 @@ from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
 from minigpt.interop import llama2c
+from minigpt.interop.chat.template import ChatTemplate, find_template, write_template
 from minigpt.interop.gguf.writing import write_model as gguf_model
 from minigpt.interop.hf.writing import write_model
 from minigpt.interop.hub import find_model
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     if args.tokenizer not in (None, "none"):
         loaded = dataclasses.replace(loaded, tokenizer=tokenizers.load(args.tokenizer, pattern=args.pattern))
         check_fit(loaded.tokenizer, loaded.config.model.vocab_size)
-    WRITERS[args.to](target, loaded)
+    WRITERS[args.to](target, loaded, find_template(source, loaded.tokenizer, loaded.ids))
     values = {
         "target": str(target),
         "family": loaded.model.family,
@@ -65,7 +66,7 @@ def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
         print(f"Let it write: minigpt sample {shlex.quote(args.target)}")
 
 
-def _write_run(target: Path, loaded: Loaded) -> None:
+def _write_run(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
     """A run that begins with these weights: neither moments nor logs, and nothing that says what it was trained on."""
     tokenizer = loaded.tokenizer
 
@@ -81,25 +82,30 @@ def _write_run(target: Path, loaded: Loaded) -> None:
         fill_run(beside, loaded.config, tokenizer, first_checkpoint)
         if loaded.generation is not None:
             write_generation(beside, loaded.ids, loaded.generation)
+        if chat is not None:
+            write_template(beside, chat)
 
 
-def _write_hf(target: Path, loaded: Loaded) -> None:
+def _write_hf(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
     settings = OUR_SETTINGS if loaded.generation is None else loaded.generation
     write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, settings)
+    if chat is not None:
+        write_template(target, chat)
 
 
 OUR_SETTINGS = {"top_k": 0}  # runs of ours draw from all tokens, transformers by default from the 50 most probable
 
 
-def _write_llama2c(version: int, target: Path, loaded: Loaded) -> None:
+def _write_llama2c(version: int, target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
     llama2c.write_model(target, loaded.model, loaded.params, version)
 
 
-def _write_gguf(dtype: str, target: Path, loaded: Loaded) -> None:
-    gguf_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, dtype)
+def _write_gguf(dtype: str, target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
+    source = None if chat is None else chat.source
+    gguf_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, dtype, source)
 
 
-WRITERS: dict[str, Callable[[Path, Loaded], None]] = {
+WRITERS: dict[str, Callable[[Path, Loaded, ChatTemplate | None], None]] = {
     "run": _write_run,
     "hf": _write_hf,
     "llama2c": partial(_write_llama2c, 0),

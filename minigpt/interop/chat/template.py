@@ -78,23 +78,31 @@ def find_template(path: Path, tokenizer: Tokenizer | None, ids: Mapping[str, Any
     """The template of a model in a folder or a GGUF file; None if it has none.
 
     Args:
-        ids: of special tokens by their roles ("bos_token_id"), for those that no file names.
+        ids: of a file's special tokens by their roles ("bos_token_id").
     Raises:
         UserError: a file is damaged.
     """
-    names = {} if tokenizer is None else {role.removesuffix("_id"): _name(tokenizer, i) for role, i in ids.items()}
-    tokens = {role: name for role, name in names.items() if name}
     if path.is_file():
         source = read_header(path).metadata.get(IN_GGUF) if is_gguf(path) else None
-    elif (path / FILE).exists():
-        source = read_text(path / FILE, CONFIGURATION_BYTES)
+        tokens = {role.removesuffix("_id"): tokenizer.token(i) for role, i in ids.items()} if tokenizer else {}
     else:
-        source = _default(read_json(path / CONFIG).get("chat_template")) if (path / CONFIG).exists() else None
+        source, tokens = _in_folder(path), token_names(path)
     if source is None:
         return None
     if not isinstance(source, str):
         raise UserError(f"{path} is damaged: its chat template is no text")
-    return ChatTemplate(path, source, tokens | ({} if path.is_file() else token_names(path)))
+    return ChatTemplate(path, source, tokens)
+
+
+def _in_folder(folder: Path) -> Any:
+    """What a folder's files say; of several templates with names, the one called default."""
+    if (folder / FILE).exists():
+        return read_text(folder / FILE, CONFIGURATION_BYTES)
+    template = read_json(folder / CONFIG).get("chat_template") if (folder / CONFIG).exists() else None
+    if not isinstance(template, list):
+        return template
+    named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
+    return named.get("default")
 
 
 def write_template(folder: Path, template: ChatTemplate) -> None:
@@ -104,19 +112,6 @@ def write_template(folder: Path, template: ChatTemplate) -> None:
         values = read_json(folder / name) if (folder / name).exists() else {}
         if values or name == TOKENS:
             write_atomically(folder / name, json.dumps(values | dict(template.tokens), ensure_ascii=False) + "\n")
-
-
-def _default(template: Any) -> Any:
-    """Of several templates that stand in a list with their names, the one called default."""
-    if not isinstance(template, list):
-        return template
-    named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
-    return named.get("default")
-
-
-def _name(tokenizer: Tokenizer, i: Any) -> str:
-    first = i[0] if isinstance(i, list) and i else i
-    return tokenizer.token(first) if type(first) is int else ""
 
 
 def _check_jinja() -> None:

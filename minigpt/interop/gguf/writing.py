@@ -26,13 +26,20 @@ PATTERNS = {GPT2_PATTERN: "gpt-2", LLAMA3_PATTERN: "llama-bpe", QWEN2_PATTERN: "
 
 
 def write_model(
-    path: Path, model: Any, params: Parameters, tokenizer: Tokenizer | None, ids: dict[str, Any], dtype: str = "float16"
+    path: Path,
+    model: Any,
+    params: Parameters,
+    tokenizer: Tokenizer | None,
+    ids: dict[str, Any],
+    dtype: str = "float16",
+    chat: str | None = None,
 ) -> None:
     """Write a file that is not there yet.
 
     Args:
         ids: of the tokens that begin, end and pad a text, by Hugging Face's names.
         dtype: of the matrices, "float16" or "float32"; vectors are always float32.
+        chat: its chat template.
     Raises:
         UserError: the format cannot express the model or its tokenizer, or the file exists or cannot be written.
     """
@@ -61,6 +68,8 @@ def write_model(
             writer.add_tokenizer_model("none")
         else:
             _write_tokenizer(writer, tokenizer, ids)
+        if chat is not None:
+            writer.add_chat_template(chat)
         for name, tensor in tensors.items():
             stored = dtype if tensor.ndim > 1 and name != "position_embd.weight" else "float32"
             writer.add_tensor(name, np.ascontiguousarray(tensor, stored))
