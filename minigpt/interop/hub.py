@@ -111,6 +111,8 @@ def _check(repo: str, revision: str | None) -> bool:
         raise UserError(f"{repo} is no model's name on a hub: {_first_line(error)}") from None
     except (OSError, hub.errors.HTTPError):
         return False
+    except Exception as error:  # the client takes answers for what they should be
+        raise _not_understood(hub, error) from None
     return True
 
 
@@ -132,6 +134,8 @@ def _download(repo: str, revision: str | None, patterns: Iterable[str], *, ask: 
         raise UserError(
             f"{where} was not downloaded completely ({_first_line(error)}); try again: files that are complete are kept"
         ) from None
+    except Exception as error:
+        raise _not_understood(hub, error) from None
     _verify(blobs, _complete(blobs) - before, where)
     return folder
 
@@ -148,6 +152,11 @@ def _client(repo: str) -> ModuleType:
             "pip install '.[hub]' in the clone"
         ) from None
     return huggingface_hub
+
+
+def _not_understood(hub: ModuleType, error: Exception) -> UserError:
+    what = f"{type(error).__name__}: {_first_line(error)}"
+    return UserError(f"{hub.constants.ENDPOINT} answers what no hub should ({what}); nothing was opened")
 
 
 def _not_all(where: str) -> str:
