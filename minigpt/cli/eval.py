@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,25 @@ from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.families import make_objective
 from minigpt.train.passes import Passes
 from minigpt.train.run_folder import is_run
+from minigpt.train.settings import RunConfig
 from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import check_same_text
 
-_ROWS = 16  # of a batch
+_ROWS, _TOKENS = 16, 4096  # of a batch, at most: scores of long rows and large vocabularies take gigabytes
 
 
 def run(args: argparse.Namespace) -> None:
     folder = find_model(args.run_folder, MEASURE_TASK if args.split else MEASURE_TEXT if args.data else MEASURE)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
-    objective = make_objective(loaded.config, loaded.text)
+    config = loaded.config if args.context is None else _in_windows(loaded.config, args.context)
+    objective = make_objective(config, loaded.text)
     _check(args, folder, loaded, objective)
     own = args.baseline or not (args.data or args.split)
     dataset = _training_text(folder, loaded.config, objective) if own else None
     data = _measured(args, folder, loaded.config, objective) if args.data or args.split else dataset.validation
-    batches = objective.evaluation_batches(data, _ROWS)
+    rows = max(1, min(_ROWS, _TOKENS // objective.config.model.context))
+    batches = objective.evaluation_batches(data, rows)
     passes = Passes(operations("auto", backend), backend=backend)
     workers = available_cores() if backend.name == "numpy" else 1
     with ThreadPool(workers) as threads, progress_bar(total=len(batches), unit="batch", leave=False) as bar:
@@ -50,6 +54,13 @@ def run(args: argparse.Namespace) -> None:
         more, line = objective.baseline(dataset.train, score, batches, data)
         values, sentence = values | more, f"{sentence}\n{line}"
     show(args, values | score.measures, sentence)
+
+
+def _in_windows(config: RunConfig, tokens: int) -> RunConfig:
+    """The configuration by which a text is cut into shorter windows than the model's context."""
+    if tokens > config.model.context:
+        raise UserError(f"--context is {tokens}, but the model's context is {config.model.context}")
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, context=tokens))
 
 
 def _check(args: argparse.Namespace, folder: Path, loaded: Loaded, objective: Any) -> None:

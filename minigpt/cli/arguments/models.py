@@ -60,6 +60,7 @@ def evaluate(add: Parser) -> None:
     )
     add.several("--data", "FILE|DIR|NAME", texts)
     add.add_argument("--split", help="of a fine-tuned model's task, the part to measure: train, dev or test")
+    add.count("--context", "cut the text into windows of N tokens; by default of the model's context", least=2)
     add.flag("--baseline", "also measure a model that only counts, made from the training text")
     add.backend()
 
