@@ -1,8 +1,10 @@
 """`minigpt chat`: one sentence for every failure, Ctrl-C ends an answer, and what does not fit is left out."""
 
+import errno
 import io
 import json
 import signal
+import subprocess
 import sys
 from importlib.util import find_spec
 from string import ascii_letters
@@ -118,6 +120,23 @@ def test_hostile_templates_are_one_sentence(source, monkeypatch, tmp_path):
     with pytest.raises(UserError) as caught:
         ChatTemplate(tmp_path, source, {}).text([{"role": "user", "content": "hi"}])
     assert HOSTILE[source] in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow("test_hostile_templates: what the sandbox itself refuses")
+def test_whoever_leaves_the_sandbox_can_open_nothing():
+    code = """
+import socket, subprocess, sys
+from minigpt.interop.chat import child
+child.limit(2, 1 << 29)
+for way in (lambda: open("/etc/passwd"), lambda: open("x", "w"), socket.socket, lambda: subprocess.run(["true"])):
+    try:
+        way()
+        print("opened")
+    except OSError as error:
+        print(error.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == [str(errno.EMFILE)] * 4, done
 
 
 def test_an_old_or_missing_jinja_is_named(monkeypatch, tmp_path):
