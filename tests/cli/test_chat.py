@@ -3,6 +3,9 @@
 import errno
 import io
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -58,6 +61,38 @@ def test_an_answer_to_every_line_and_ctrl_c_ends_one(folder, typed, monkeypatch,
     assert main(["chat", str(folder), "--temperature", "0", "--tokens", "9"]) == 0
     first, second = capsys.readouterr().out.rstrip("\n").split("\n")
     assert 1 <= len(first) < 4 and len(second) == 9 and second.startswith(first)
+
+
+@pytest.mark.slow("test_an_answer_to_every_line: the same without a terminal")
+def test_in_a_terminal_ctrl_c_ends_an_answer_and_ctrl_d_the_conversation(folder):
+    """Typed as by hand: Ctrl-C at the prompt and while an endless answer is written, then another message."""
+    process, terminal = pty.fork()
+    if process == 0:
+        words = ["chat", str(folder), "--temperature", "0", "--tokens", "9"]
+        slow = "import itertools, minigpt.cli.chat as c; c.answer = lambda *a, stop, **k: endless(stop)\n"
+        slow += "def endless(stop):\n  for n in itertools.count():\n    if stop(): return\n    yield 'abc '\n"
+        code = f"{slow}from minigpt.cli import main; raise SystemExit(main({words}))"
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    shown = bytearray()
+
+    def until(what: bytes) -> None:
+        while what not in shown:
+            assert select.select([terminal], [], [], 120)[0], bytes(shown)
+            shown.extend(os.read(terminal, 1 << 16))
+        del shown[: shown.index(what) + len(what)]
+
+    until(b"> ")
+    os.write(terminal, b"\x03")
+    until(b"Ctrl-D ends the conversation.")
+    for message in (b"hey\n", b"ho\n"):
+        until(b"> ")
+        os.write(terminal, message)
+        until(b"abc abc")
+        os.write(terminal, b"\x03")
+    until(b"> ")
+    os.write(terminal, b"\x04")
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    os.close(terminal)
 
 
 def test_what_no_longer_fits_is_left_out_from_the_oldest_on(folder, typed, monkeypatch, capsys):
