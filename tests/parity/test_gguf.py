@@ -222,11 +222,25 @@ def test_a_file_that_is_cut_anywhere_is_refused(tokenizer, tmp_path):
             minigpt.load(tmp_path / "cut.gguf")
 
 
+@pytest.fixture(scope="module")
+def llama_tiny(tmp_path_factory):
+    """A run of the preset, short, on the story above."""
+    folder = tmp_path_factory.mktemp("llama")
+    (folder / "story.txt").write_text(STORY)
+    settings = ("data.tokenizer=bpe:320", "model.context=64", "train.eval_every=30", "objective.end_of_text=true")
+    sets = [word for setting in settings for word in ("--set", setting)]
+    words = ["train", "llama-tiny", "--data", str(folder / "story.txt"), "--steps", "30", "--out", str(folder / "run")]
+    assert main([*words, *sets]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("run", ["tiny", "llama-tiny"])
 @pytest.mark.parametrize("to", ["gguf-f32", "gguf"])
-def test_a_run_of_ours_is_continued_by_llama_cpp(to, llama_cpp, tmp_path, capsys):
+def test_a_run_of_ours_is_continued_by_llama_cpp(to, run, request, llama_cpp, tmp_path, capsys):
     """The stored model, as a newcomer would hand it on, up to its end of text; and back as a run."""
-    file = tmp_path / "tiny.gguf"
-    assert main(["convert", "data/checkpoints/tiny", str(file), "--to", to]) == 0
+    file, source = tmp_path / "tiny.gguf", "data/checkpoints/tiny"
+    source = source if run == "tiny" else str(request.getfixturevalue("llama_tiny"))
+    assert main(["convert", source, str(file), "--to", to]) == 0
     assert main(["sample", str(file), "--prompt", "The", "--tokens", "5", "--json"]) == 0
     assert main(["convert", str(file), str(tmp_path / "run")]) == 0
     ours, ask = minigpt.load(file), llama_cpp(file)
