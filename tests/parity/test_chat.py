@@ -1,6 +1,7 @@
 """Chat templates: the text and the ids of transformers' `apply_chat_template`, for templates of published styles."""
 
 import json
+import shutil
 
 import pytest
 import transformers
@@ -10,6 +11,7 @@ from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.interop.chat.template import find_template
+from minigpt.interop.hf.special_files import token_names
 from minigpt.models import GPT, GPTConfig
 
 from ..interop.files import gpt2_folder
@@ -108,6 +110,15 @@ def test_text_and_ids_are_those_of_transformers(name, place, folder):
         ids = theirs.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
         assert ours.tokenizer.encode(text, allowed="all") == ids
     assert refused == (name == "instructions")
+
+
+@pytest.mark.parametrize("name", ["GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", None])
+def test_tokens_that_no_file_names_are_those_of_the_class(name, folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "special_tokens_map.json").unlink()
+    settings = {"tokenizer_class": name, "pad_token": {"content": "<s>", "__type": "AddedToken"}}
+    (copy / "tokenizer_config.json").write_text(json.dumps({k: v for k, v in settings.items() if v}))
+    assert token_names(copy) == transformers.AutoTokenizer.from_pretrained(copy).special_tokens_map
 
 
 @pytest.mark.parametrize("to", ["run", "hf", "gguf"])

@@ -23,10 +23,10 @@ ALIASES = {"BartTokenizer": "RobertaTokenizer", "DistilBertTokenizer": "BertToke
 DEFAULTS = {
     "BertTokenizer": {"cls_token": "[CLS]", "sep_token": "[SEP]"},
     "RobertaTokenizer": {"cls_token": "<s>", "sep_token": "</s>"},
-    "GPT2Tokenizer": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
+    "GPT2Tokenizer": dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
 }
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-OTHERWISE = {"bos_token": "<s>", "eos_token": "</s>"}
+OTHERWISE = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 
 
 def folder_template(folder: Path, tokenizer: Tokenizer, model_type: str) -> Template:
