@@ -71,6 +71,8 @@ def _turn(
 
 def _lines() -> Iterator[str]:
     """What is typed, line by line, up to the end of the input; Ctrl-C at the prompt ends nothing."""
+    if sys.stdin is None:  # closed by whoever started us
+        return
     if not sys.stdin.isatty():
         sys.stdin.reconfigure(errors="surrogateescape")
         yield from (only_text("the input", line.strip()) for line in sys.stdin if line.strip())
