@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +24,6 @@ from minigpt.data.sentences import FORMS, split_documents
 from minigpt.data.shards import encode_files
 from minigpt.data.text import read_pieces, resolve_sources, whole_files
 from minigpt.interop.chat.template import find_template
-from minigpt.interop.hub import fetch
 from minigpt.lab.scaling.family import open_family
 from minigpt.tasks import TASKS
 from minigpt.tasks.readers.stories import read_rocstories
@@ -40,6 +37,7 @@ from minigpt.train.log import last_sample, read_log
 from minigpt.train.optimizer import AdamW
 
 from . import samples, task_samples
+from .hub_answers import hub_answers, use_hub
 from .mutate import mutated
 from .samples import Files
 
@@ -129,34 +127,6 @@ def use_chat(folder: Path, name: str) -> None:
     talk = [{"role": "system", "content": "a"}, {"role": "user", "content": HOSTILE_TEXT}]
     if template is not None:
         refusing(lambda: template.text(talk), lambda: template.text(talk[1:]))
-
-
-def use_hub(folder: Path, name: str) -> None:
-    """Fetch the model that the folder's answers speak of; nothing goes over a network."""
-    import huggingface_hub
-    from huggingface_hub import constants, errors
-    from huggingface_hub.utils import disable_progress_bars
-
-    httpx = sys.modules[errors.HTTPError.__module__.partition(".")[0]]
-
-    def answer(request: Any) -> Any:
-        parts = request.url.path.strip("/").split("/")
-        if parts[0] == "api":
-            file = "model" if parts[4:5] != ["tree"] else "tree"
-            return httpx.Response(200, content=(folder / "answers" / f"{file}.json").read_bytes(), request=request)
-        tag = hashlib.sha1(parts[-1].encode()).hexdigest().encode()
-        lines = (folder / "answers" / "headers").read_bytes().replace(b"FILE", tag).split(b"\n")
-        headers = [tuple(line.split(b": ", 1)) for line in lines if b": " in line]
-        wanted = folder / parts[-1]
-        content = wanted.read_bytes() if wanted.is_file() else b""
-        body = b"" if request.method == "HEAD" else content
-        headers.append((b"Content-Length", str(len(content)).encode()))
-        return httpx.Response(200 if wanted.is_file() else 404, headers=headers, content=body, request=request)
-
-    disable_progress_bars()
-    huggingface_hub.set_client_factory(lambda: httpx.Client(transport=httpx.MockTransport(answer)))
-    constants.HF_HUB_CACHE = str(folder / "cache")
-    fetch("someone/small")
 
 
 def use_run(folder: Path, name: str) -> None:
@@ -355,7 +325,7 @@ def _formats() -> list[Format]:
     if find_spec("huggingface_hub"):
         kinds = {"answers/model.json": "json", "answers/tree.json": "json", "answers/headers": "text"}
         kinds |= {"config.json": "json", "model.safetensors.index.json": "json"}
-        found.append(Format("hub-answers", samples.hub_answers, kinds, use_hub, writes=True))
+        found.append(Format("hub-answers", hub_answers, kinds, use_hub, writes=True))
     for name, (texts, kind) in _TASKS.items():
         found.append(Format(f"task-{name}", partial(task_files, texts), dict.fromkeys(texts, kind), use_task))
     return found

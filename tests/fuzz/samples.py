@@ -283,7 +283,6 @@ def gguf_file() -> Files:
     return files_of(lambda d: write_gguf(d / "model.gguf", model, model.init(seed=1), tokenizer, ids))
 
 
-HUB_COMMIT = "a" * 40
 CHAT = """{%- set ns = namespace(first=true) -%}{% for m in messages %}{% if m['role'] == 'system' and not loop.first %}
 {{ raise_exception('system in the middle') }}{% endif %}{{ bos_token + '<|' ~ m.role ~ '|>' + m.content | trim }}
 {%- set ns.first = false %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
@@ -293,18 +292,6 @@ def chat_folder() -> Files:
     """What a chat template needs of a model's folder."""
     settings = {"bos_token": "<s>", "eos_token": {"content": "</s>"}, "tokenizer_class": "LlamaTokenizer"}
     return {"chat_template.jinja": CHAT.encode(), "tokenizer_config.json": as_json(settings)}
-
-
-def hub_answers() -> Files:
-    """What a hub answers about a model, and the model."""
-    files = {name: data for name, data in shards().items() if not name.startswith(("tokenizer", "special"))}
-    siblings = [{"rfilename": name} for name in files]
-    tree = [{"type": "file", "path": name, "size": len(data), "oid": "b" * 40} for name, data in files.items()]
-    info = {"id": "someone/small", "sha": HUB_COMMIT, "siblings": siblings, "gated": False, "private": False}
-    info |= {"createdAt": "2024-01-02T03:04:05.000Z", "tags": ["gpt2"], "cardData": {"license": "mit"}}
-    headers = f'ETag: "FILE"\nX-Repo-Commit: {HUB_COMMIT}\nAccept-Ranges: bytes\n'
-    answers = {"answers/model.json": as_json(info), "answers/tree.json": as_json(tree)}
-    return files | answers | {"answers/headers": headers.encode()}
 
 
 def llama2c_files() -> Files:
