@@ -18,6 +18,20 @@ from minigpt.kernels.emulator import EmulatedModule
 
 module = types.ModuleType("cupy")
 
+# Read off CuPy 14.2: which of NumPy's functions it has not, which of its universal functions have no loop for bfloat16
+# (of `ufunc.types`), and what its scatter takes. tests/parity/test_cupy.py compares them with an installed CuPy.
+MISSING = set(
+    "asmatrix block bmat busday_count busday_offset datetime_as_string datetime_data einsum_path frompyfunc fromregex "
+    "geomspace get_include getbufsize geterr geterrcall histogram_bin_edges info insert is_busday isnat matvec "
+    "nanpercentile nanquantile nested_iters polyder polydiv polyint setbufsize seterr seterrcall show_runtime spacing "
+    "test unstack vecdot vecmat".split()
+)
+NO_BFLOAT16 = set(
+    "bitwise_and bitwise_count bitwise_or bitwise_xor divmod float_power gcd invert lcm left_shift logical_not logical_xor "
+    "right_shift".split()
+)
+SCATTERED = ("int32", "float16", "float32", "float64", "uint32", "uint64")
+
 
 class ndarray(np.ndarray):
     """A NumPy array that refuses to meet plain ones."""
@@ -25,6 +39,9 @@ class ndarray(np.ndarray):
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **keywords):
         for x in (*inputs, *(out or ())):
             refuse_plain(x)
+        if ufunc is np.matmul:
+            refuse_product(*inputs)
+        refuse_dtypes(ufunc.__name__, inputs)
         plain = [plain_view(x) for x in inputs]
         if out is not None:
             keywords["out"] = tuple(plain_view(x) for x in out)
@@ -94,7 +111,7 @@ class _RawKernel:
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         for x in args:
-            assert isinstance(x, (ndarray, np.generic)) or (isinstance(x, np.ndarray) and x.dtype.fields), type(x)
+            check_argument(x)
         self.kernel.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
         args = [
             None if "*" in kind and isinstance(x, np.uintp) else x
@@ -103,9 +120,36 @@ class _RawKernel:
         self.kernel(grid, block, args, shared_mem=shared_mem)
 
 
-def refuse_plain(x):
-    if isinstance(x, np.ndarray) and not isinstance(x, ndarray):
+def refuse_plain(x, own=ndarray):
+    if isinstance(x, np.ndarray) and not isinstance(x, own):
         raise TypeError("Unsupported type <class 'numpy.ndarray'>: NumPy and CuPy arrays are mixed")
+
+
+def refuse_missing(name):
+    if name in MISSING:
+        raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+
+
+def refuse_product(a, b):
+    """Of 16 bits only matrices: with more axes bfloat16 is multiplied as if it were an integer."""
+    if max(a.ndim, b.ndim) > 2 and "bfloat16" in (a.dtype.name, b.dtype.name):
+        raise TypeError("CuPy has no batched product of bfloat16")
+
+
+def refuse_scatter(a, value):
+    if a.dtype.name not in SCATTERED:
+        raise TypeError(f"cupy.add.at only supports {', '.join(SCATTERED)} as data type")
+
+
+def refuse_dtypes(name, arrays):
+    """Raise TypeError where CuPy has no loop for bfloat16."""
+    if name in NO_BFLOAT16 and any(getattr(x, "dtype", None) is not None and x.dtype.name == "bfloat16" for x in arrays):
+        raise TypeError(f"Wrong type (bfloat16) of arguments for cupy_{name}")
+
+
+def check_argument(x, own=ndarray):
+    """What a kernel may be handed."""
+    assert isinstance(x, (own, np.generic)) or (isinstance(x, np.ndarray) and x.dtype.fields), type(x)
 
 
 def plain_view(x):
@@ -137,13 +181,25 @@ def _strict(function):
     return call
 
 
+def _scatter(a, i, b):
+    refuse_scatter(a, b)
+    np.add.at(plain_view(a), plain_view(i), plain_view(b))
+
+
+def _product(a, b):
+    refuse_product(a, b)
+    return _strict(np.matmul)(a, b)
+
+
 def _get(name):
     value = getattr(np, name)
+    refuse_missing(name)
     if isinstance(value, type) or not callable(value):
         return value  # dtypes and constants
     if name == "add":
         call = _strict(value)
-        call.at = lambda a, i, b: np.add.at(plain_view(a), plain_view(i), plain_view(b))
+        call.at = _scatter
+        call.reduceat = _strict(np.add.reduceat)
         return call
     return _strict(value)
 
@@ -154,6 +210,7 @@ module.__getattr__ = _get
 module.is_available = lambda: True
 module.asarray = lambda x, dtype=None: np.asarray(plain_view(x), dtype=dtype).view(ndarray)  # the way onto the device
 module.RawModule = RawModule
+module.matmul = _product
 module.get_default_memory_pool = lambda: types.SimpleNamespace(total_bytes=lambda: 0)
 module.cuda = types.SimpleNamespace(
     Device=Device,
