@@ -1,7 +1,7 @@
 """A stand-in for CuPy that computes nothing and counts: launches, bytes to and from memory, waits for the device.
 
-Arrays are real ones that nobody fills, so a step of a large model has its true shapes, strides and views and costs next
-to nothing: untouched memory is not there. Each array operation is one launch that reads its inputs and writes its result
+Arrays are real ones that nobody fills, so a step of a large model has its true shapes, strides and views and costs
+little: untouched memory is not there. Each array operation is one launch that reads its inputs and writes its result
 once; a kernel of ours reads what it is handed as const and writes the rest. Indexing with integers moves the rows that
 are taken. Whatever becomes a number of Python waits for the device.
 """
@@ -13,7 +13,6 @@ import re
 import types
 from collections import Counter
 
-import ml_dtypes
 import numpy as np
 
 from tests import fake_cupy
@@ -44,7 +43,7 @@ def _used(x):
     return x.itemsize * math.prod(n for n, stride in zip(x.shape, x.strides, strict=True) if stride or n == 0)
 
 
-class ndarray(np.ndarray):  # noqa: N801 (its name in CuPy)
+class ndarray(np.ndarray):
     """An array that nobody fills."""
 
     device = property(lambda self: fake_cupy.Device())
@@ -62,7 +61,7 @@ class ndarray(np.ndarray):  # noqa: N801 (its name in CuPy)
         elif ufunc is np.matmul:
             fake_cupy.refuse_product(*arrays)
             shape = (*np.broadcast_shapes(*(x.shape[:-2] for x in arrays)), arrays[0].shape[-2], arrays[1].shape[-1])
-            small = ufunc(*(np.ones((1, 1), x.dtype) for x in arrays))
+            small = np.ones((1, 1), np.promote_types(*(x.dtype for x in arrays)))  # NumPy's is float32 for 16 bits
         else:
             shape = np.broadcast_shapes(*(x.shape for x in arrays))
             small = ufunc(*(np.ones(1, x.dtype) if isinstance(x, np.ndarray) else x for x in inputs))
@@ -125,7 +124,8 @@ for _name in WAITS:
 
 
 def empty(shape, dtype=np.float64):
-    return np.zeros(shape, dtype).view(ndarray)  # zeros that nobody touches take no memory
+    make = np.zeros if np.dtype(dtype).kind in "biu" else np.empty  # integers index, others are never looked at
+    return make(shape, dtype).view(ndarray)
 
 
 def _made(name, shape, dtype, *moved):
@@ -192,7 +192,9 @@ vars(module).update(
         "ascontiguousarray": lambda x: x if x.flags.c_contiguous else x.copy(),
         "arange": lambda n, dtype=np.int64: _made("arange", (n,), dtype),
         "argsort": lambda x, kind=None: _made("argsort", x.shape, np.int64, x, x, x),
-        "where": lambda c, a, b: _made("where", c.shape, np.result_type(a, b), c, *(v for v in (a, b) if isinstance(v, np.ndarray))),
+        "where": lambda c, a, b: _made(
+            "where", c.shape, np.result_type(a, b), c, *(v for v in (a, b) if isinstance(v, np.ndarray))
+        ),
         # CuPy multiplies into an array of that size, and sums that
         "vdot": lambda a, b: np.add.reduce(a * b),
     }

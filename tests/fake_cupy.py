@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 
@@ -20,15 +21,8 @@ module = types.ModuleType("cupy")
 
 # Read off CuPy 14.2: which of NumPy's functions it has not, which of its universal functions have no loop for bfloat16
 # (of `ufunc.types`), and what its scatter takes. tests/parity/test_cupy.py compares them with an installed CuPy.
-MISSING = set(
-    "asmatrix block bmat busday_count busday_offset datetime_as_string datetime_data einsum_path frompyfunc fromregex "
-    "geomspace get_include getbufsize geterr geterrcall histogram_bin_edges info insert is_busday isnat matvec "
-    "nanpercentile nanquantile nested_iters polyder polydiv polyint setbufsize seterr seterrcall show_runtime spacing "
-    "test unstack vecdot vecmat".split()
-)
-NO_BFLOAT16 = set(
-    "bitwise_and bitwise_count bitwise_or bitwise_xor divmod float_power gcd invert lcm left_shift logical_not logical_xor "
-    "right_shift".split()
+MISSING, NO_BFLOAT16 = (
+    set(line.split(" ")) for line in Path(__file__).with_name("cupy_14_2.txt").read_text().splitlines()
 )
 SCATTERED = ("int32", "float16", "float32", "float64", "uint32", "uint64")
 
@@ -143,7 +137,9 @@ def refuse_scatter(a, value):
 
 def refuse_dtypes(name, arrays):
     """Raise TypeError where CuPy has no loop for bfloat16."""
-    if name in NO_BFLOAT16 and any(getattr(x, "dtype", None) is not None and x.dtype.name == "bfloat16" for x in arrays):
+    if name in NO_BFLOAT16 and any(
+        getattr(x, "dtype", None) is not None and x.dtype.name == "bfloat16" for x in arrays
+    ):
         raise TypeError(f"Wrong type (bfloat16) of arguments for cupy_{name}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.blocks.config import BlockConfig
-from minigpt.blocks.layers import linear_backward, linear_forward, linear_specs
+from minigpt.blocks.layers import linear_backward, linear_dropout_forward, linear_forward, linear_specs
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
@@ -98,17 +98,19 @@ def self_attention_forward(
     mask: Mask,
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
+    onto: Array | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
     """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C).
 
     Args:
+        onto: what the result is added to, (B, T, C).
         kept: attention's results of an earlier pass over the same x; attention itself is not computed again then.
     """
     b, t, _ = x.shape
     (q, k, v), c_qkv = qkv_forward(x, p, c, run, positions)
     y, c_attention = _attention(q, k, v, c, run, site, mask, kept)
-    y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
-    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
+    y, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
     return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
 
 
@@ -168,18 +170,20 @@ def cross_attention_forward(
     site: int,
     mask: Mask,
     kept: AttentionResults | None = None,
+    onto: Array | None = None,
 ) -> tuple[Array, CrossAttentionCache]:
     """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C).
 
     Args:
+        onto: what the result is added to, (B, T, C).
         kept: see `self_attention_forward`.
     """
     b, t, _ = x.shape
     q, c_q = linear_forward(x, p, "q", run)  # (B, T, H·D)
     (k, v), c_kv = memory_kv_forward(memory, p, c, run)
     y, c_attention = _attention(q.reshape(b, t, c.heads, c.head_width), k, v, c, run, site, mask, kept)
-    y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
-    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
+    y, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
     return y, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
 
 

@@ -113,20 +113,19 @@ def attention_sublayer_forward(
     attention = p.scope("attention")
     if c.pre_norm:
         h, c_norm = norm_forward(x, p, "norm1", c, run)
-        a, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept)
-        x = run.ops.add(x, a)
+        x, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept, onto=x)
     else:
-        a, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept)
-        x, c_norm = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+        x, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept, onto=x)
+        x, c_norm = norm_forward(x, p, "norm1", c, run)
     return x, AttentionSublayerCache(c_norm, c_attention)
 
 
 def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """At the sum x + a the gradient flows into both summands."""
+    """At the sum x + attention(…) the gradient flows into both summands."""
     attention = g.scope("attention")
     if c.pre_norm:
         dh = self_attention_backward(dx, cache.attention, attention, c, run)
-        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm1", c, run))
+        return norm_backward(dh, cache.norm, g, "norm1", c, run, plus=dx)
     dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
     return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))
 
@@ -136,20 +135,19 @@ def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int
     mlp = p.scope("mlp")
     if c.pre_norm:
         h, c_norm = norm_forward(x, p, "norm2", c, run)
-        m, c_mlp = mlp_forward(h, mlp, c, run, site)
-        x = run.ops.add(x, m)
+        x, c_mlp = mlp_forward(h, mlp, c, run, site, onto=x)
     else:
-        m, c_mlp = mlp_forward(x, mlp, c, run, site)
-        x, c_norm = norm_forward(run.ops.add(x, m), p, "norm2", c, run)
+        x, c_mlp = mlp_forward(x, mlp, c, run, site, onto=x)
+        x, c_norm = norm_forward(x, p, "norm2", c, run)
     return x, MLPSublayerCache(c_norm, c_mlp)
 
 
 def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """At the sum x + m the gradient flows into both summands."""
+    """At the sum x + mlp(…) the gradient flows into both summands."""
     mlp = g.scope("mlp")
     if c.pre_norm:
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)
-        return run.ops.add(dx, norm_backward(dh, cache.norm, g, "norm2", c, run))
+        return norm_backward(dh, cache.norm, g, "norm2", c, run, plus=dx)
     dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
     return run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))
 
@@ -209,8 +207,8 @@ def cross_sublayer_forward(
     kept: AttentionResults | None = None,
 ) -> tuple[Array, CrossSublayerCache]:
     """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""
-    a, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept)
-    x, c_norm = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
+    x, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept, onto=x)
+    x, c_norm = norm_forward(x, p, "norm_cross", c, run)
     return x, CrossSublayerCache(c_norm, c_cross)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
-from minigpt.ops import Cache
+from minigpt.ops import Cache, DropoutKey
 
 
 def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool) -> list[ParameterSpec]:
@@ -37,11 +37,32 @@ def norm_forward(x: Array, p: Scope, name: str, c: BlockConfig, run: Run) -> tup
     return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
 
 
-def norm_backward(dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
+def norm_backward(
+    dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run, plus: Array | None = None
+) -> Array:
+    """dx, or plus + dx: at a residual connection the gradient comes from both sides."""
+    if plus is not None:
+        if fused := run.ops.FUSED.get("norm_backward_add"):
+            bias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
+            return fused(dy, cache, g.into(f"{name}.gain"), bias, plus)
+        return run.ops.add(plus, norm_backward(dy, cache, g, name, c, run))
     if c.rms_norm:
         return run.ops.rmsnorm_backward(dy, cache, g.into(f"{name}.gain"))
     dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
     return run.ops.layernorm_backward(dy, cache, g.into(f"{name}.gain"), dbias)
+
+
+def linear_dropout_forward(
+    x: Array, p: Scope, name: str, rate: float, key: DropoutKey | None, run: Run, onto: Array | None
+) -> tuple[Array, Cache, Cache]:
+    """onto + dropout(x W + b): what ends a sub-layer. The caches are those of the linear layer and of dropout."""
+    if fused := run.ops.FUSED.get("bias_dropout_add"):
+        y, c_linear = run.ops.linear_forward(x, p[f"{name}.weight"])
+        y, c_dropout = fused(y, p.get(f"{name}.bias"), onto, rate, key)
+        return y, c_linear, c_dropout
+    y, c_linear = linear_forward(x, p, name, run)
+    y, c_dropout = run.ops.dropout_forward(y, rate, key)
+    return y if onto is None else run.ops.add(onto, y), c_linear, c_dropout
 
 
 class MLPCache(NamedTuple):
@@ -61,21 +82,35 @@ def mlp_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPCache]:
-    """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C)."""
-    activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
-    h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
-    h, c_activation = activation_forward(h)  # (B, T, F)
+def mlp_forward(
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, onto: Array | None = None
+) -> tuple[Array, MLPCache]:
+    """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C), added to `onto`."""
+    if fused := _biased_activation(c, run):
+        h, c_up = run.ops.linear_forward(x, p["up.weight"])
+        h, c_activation = fused[0](h, p["up.bias"])
+    else:
+        activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
+        h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
+        h, c_activation = activation_forward(h)  # (B, T, F)
     h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
-    y, c_down = linear_forward(h, p, "down", run)  # (B, T, C)
-    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site))
+    y, c_down, c_dropout = linear_dropout_forward(h, p, "down", c.dropout, run.dropout_key(site), run, onto)
     return y, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
 
 
 def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dh = linear_backward(dy, cache.down, g, "down", run)
     dh = run.ops.dropout_backward(dh, cache.activation_dropout)
+    if fused := _biased_activation(c, run):
+        dh = fused[1](dh, cache.activation, g.into("up.bias"))
+        dweight, first = g.claim("up.weight")
+        return run.ops.linear_backward(dh, cache.up, dweight, None, first=first)
+    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dh = activation_backward(dh, cache.activation)
     return linear_backward(dh, cache.up, g, "up", run)
+
+
+def _biased_activation(c: BlockConfig, run: Run) -> Any:
+    """The activation's forward and backward pass together with the bias before it, where these are one."""
+    return run.ops.FUSED.get(f"bias_{c.activation}") if c.bias else None

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.core.backend import Array, array_module
+from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.ops import Activation, Cache, Operations
-from minigpt.ops._common import deliver, rows
+from minigpt.ops import Activation, Cache, DropoutKey, Operations
+from minigpt.ops._common import LOW, add_product, deliver, is_low, product, raised, rows
 
-DTYPES = ("bfloat16", "float16")
+DTYPES = LOW
 
 
 def low_dtype(name: str) -> np.dtype:
@@ -39,11 +39,15 @@ def low_dtype(name: str) -> np.dtype:
 
 
 class Lowered(Parameters):
-    """Parameters whose matrices are 16-bit copies; vectors (biases, gains) are the float32 originals."""
+    """Parameters whose matrices are 16-bit copies; vectors (biases, gains) are the float32 originals.
 
-    def __init__(self, master: Parameters, dtype: np.dtype):
+    Args:
+        copy: the matrices in `dtype`, if somebody keeps them.
+    """
+
+    def __init__(self, master: Parameters, dtype: np.dtype, copy: Array | None = None):
         super().__init__(master.specs, master.flat)
-        self.flat = master.flat[: master.decayed].astype(dtype)  # the matrices come first
+        self.flat = master.flat[: master.decayed].astype(dtype) if copy is None else copy  # the matrices come first
         start = 0
         for spec in self.specs:
             if spec.decays:
@@ -61,15 +65,6 @@ class LowCache(NamedTuple):
 class LinearCache(NamedTuple):
     x: Array  # (…, I), 16 bits
     weight: Array  # (I, O), 16 bits
-
-
-def is_low(x: Any) -> bool:
-    return getattr(getattr(x, "dtype", None), "name", None) in DTYPES
-
-
-def raised(x: Any) -> Any:
-    """A 16-bit array as float32; anything else as it is."""
-    return x.astype(np.float32) if is_low(x) else x
 
 
 def lowered(y: Any, dtype: np.dtype | None, out: Any) -> Any:
@@ -90,6 +85,7 @@ class Mixed:
 
     def __init__(self, table: Operations, native: Collection[str] = ()):
         self.table, self.native = table, frozenset(native)
+        self.FUSED = table.FUSED
         pairs = table.ACTIVATIONS.items()
         self.ACTIVATIONS: dict[str, Activation] = {
             name: pair if f"{name}_forward" in self.native else (_forward(pair[0]), _backward(pair[1]))
@@ -112,11 +108,24 @@ class Mixed:
         y, cache = self.table.embedding_forward(ids, table, scale=scale)
         return deliver(y.astype(table.dtype, copy=False), out), cache
 
+    def dropout_forward(
+        self, x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
+    ) -> tuple[Array, Cache]:
+        """Where nothing is dropped nothing is done."""
+        if rate == 0.0 or key is None or "dropout_forward" in self.native:
+            return self.table.dropout_forward(x, rate, key, out=out)
+        return _forward(self.table.dropout_forward)(x, rate, key, out=out)
+
+    def dropout_backward(self, dy: Array, cache: Cache, *, out: Array | None = None) -> Array:
+        """See `dropout_forward`."""
+        function = self.table.dropout_backward
+        return (_backward(function) if isinstance(cache, LowCache) else function)(dy, cache, out=out)
+
     def linear_forward(
         self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
     ) -> tuple[Array, Cache]:
         """y = x W + b; the product of 16-bit numbers with float32 sums."""
-        if not is_low(x):
+        if not is_low(x) or "linear_forward" in self.native:
             return self.table.linear_forward(x, weight, bias, out=out)
         y = product(rows(x), weight)  # (N, I) @ (I, O)
         if bias is not None:
@@ -139,23 +148,11 @@ class Mixed:
             return self.table.linear_backward(dy, cache, dweight, dbias, first=first, out=out)
         x, weight = cache
         dy_rows = rows(dy)  # (N, O)
-        if first:
-            dweight[...] = 0.0
-        dweight += raised(product(rows(x).T, dy_rows))  # y = x W: (I, N) @ (N, O)
+        add_product(dweight, rows(x), dy_rows, first)  # y = x W: (I, N) @ (N, O)
         if dbias is not None:
             dbias += raised(dy_rows).sum(axis=0)  # y += b
         dx = product(dy_rows, weight.T).astype(dy.dtype, copy=False).reshape(x.shape)  # y = x W: (N, O) @ (O, I)
         return deliver(dx, out)
-
-
-def product(a: Array, b: Array) -> Array:
-    """a @ b for 16-bit matrices, sums in float32.
-
-    On a GPU the tensor cores do just that and round the result to 16 bits. NumPy, which would sum in 16 bits, gets
-    float32 copies to multiply, and the result is float32.
-    """
-    xp = array_module(a, b)
-    return np.matmul(raised(a), raised(b)) if xp is np else xp.matmul(a, b)
 
 
 def _forward(function: Callable[..., Any]) -> Callable[..., Any]:

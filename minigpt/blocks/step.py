@@ -60,10 +60,10 @@ def block_step(
         h, _ = norm_forward(x, p, "norm1", c, run)
         x = run.ops.add(x, self_attention_step(h, attention, c, run, append, mask, positions))
         h, _ = norm_forward(x, p, "norm2", c, run)
-        return run.ops.add(x, mlp_forward(h, mlp, c, run, 0)[0])
+        return mlp_forward(h, mlp, c, run, 0, onto=x)[0]
     a = self_attention_step(x, attention, c, run, append, mask, positions)
     x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-    return norm_forward(run.ops.add(x, mlp_forward(x, mlp, c, run, 0)[0]), p, "norm2", c, run)[0]
+    return norm_forward(mlp_forward(x, mlp, c, run, 0, onto=x)[0], p, "norm2", c, run)[0]
 
 
 def decoder_block_step(
@@ -74,5 +74,5 @@ def decoder_block_step(
     x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
     a = cross_attention_step(x, memory, p.scope("cross"), c, run, mask)
     x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-    m, _ = mlp_forward(x, p.scope("mlp"), c, run, 0)
-    return norm_forward(run.ops.add(x, m), p, "norm2", c, run)[0]
+    x, _ = mlp_forward(x, p.scope("mlp"), c, run, 0, onto=x)
+    return norm_forward(x, p, "norm2", c, run)[0]

@@ -140,8 +140,14 @@ class Gradients(Parameters):
         self.clear()
 
     def clear(self) -> None:
-        """Start anew: every gradient counts as zero."""
-        self._unwritten.update(self._views)
+        """Start anew: every gradient counts as zero. Vectors behind the matrices are small: they are, at once."""
+        start = 0
+        for spec in self.specs:
+            if not spec.decays:
+                break
+            self._unwritten.add(spec.name)
+            start += spec.size
+        self.flat[start:] = 0
 
     def complete(self) -> None:
         """Make the flat buffer valid: set to zero what nothing was written to."""

@@ -4,6 +4,8 @@ What is here is here because it pays; the rest is the plain version. `minigpt.op
 `minigpt.fast.loops` some of them are loops that Numba compiles.
 """
 
+from typing import Any
+
 from minigpt.fast._common import add, empty
 from minigpt.fast.activation import (
     gelu_erf_backward,
@@ -37,6 +39,7 @@ from minigpt.ops import (
     tanh_forward,
 )
 
+FUSED: dict[str, Any] = {}
 ACTIVATIONS: dict[str, Activation] = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
@@ -48,6 +51,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 __all__ = [
     "ACTIVATIONS",
+    "FUSED",
     "add",
     "attention_backward",
     "attention_cache",

@@ -1,8 +1,9 @@
-// GELU in its tanh form (GPT) and with erf (BERT, BART), forward and backward, a thread for each number.
+// GELU in its tanh form (GPT) and with erf (BERT, BART), forward and backward; a bias on the way, if there is one.
 //
 // What it changes from array operations: one pass over memory instead of about eight, and only x is kept: tanh and erf
-// are worked out again in the backward pass, which costs nothing beside reading them. What moves: x and y, then x, dy
-// and dx. What limits it: memory.
+// are worked out again in the backward pass, which costs nothing beside reading them. With a bias x is what the matrix
+// product gave; the sum x + b goes where x was, and the gradient of b is summed where dx is written. What moves: x and y,
+// then x, dy and dx. What limits it: memory.
 #include "element.cuh"
 #define THREADS 256
 
@@ -10,34 +11,77 @@
 #define TANH_CUBIC ((real)0.044715)
 #define SQRT_HALF ((real)0.7071067811865476)     // √½
 #define NORMAL_SCALE ((real)0.3989422804014327)  // 1/√(2π)
-#define NUMBER (blockIdx.x * (long long)THREADS + threadIdx.x)
+
+template <bool ERF>
+__device__ __forceinline__ real gelu(real a) {
+  if (ERF) return a * ((real)0.5 * (1 + REAL(erf)(a * SQRT_HALF)));                                  // x Φ(x)
+  return (real)0.5 * a * (1 + REAL(tanh)(TANH_SCALE * a * (1 + TANH_CUBIC * a * a)));               // ½ x (1 + tanh u)
+}
+template <bool ERF>
+__device__ __forceinline__ real gelu_slope(real a) {
+  if (ERF) {
+    const real cdf = (real)0.5 * (1 + REAL(erf)(a * SQRT_HALF));
+    return cdf + a * NORMAL_SCALE * REAL(exp)((real)-0.5 * a * a);  // Φ + x φ
+  }
+  const real t = REAL(tanh)(TANH_SCALE * a * (1 + TANH_CUBIC * a * a));
+  const real du = TANH_SCALE * (1 + 3 * TANH_CUBIC * a * a);
+  return (real)0.5 * (1 + t) + (real)0.5 * a * (1 - t * t) * du;
+}
+
+// x and y are (rows, width). bias may be null; else x + b goes to `total`, which may be x.
+template <bool ERF>
+__device__ __forceinline__ void forward(const element* x, const real* bias, element* total, element* y, long long rows,
+                                        int width) {
+  real b[PACK] = {};
+  const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;
+  if (bias && c < width)
+#pragma unroll
+    for (int i = 0; i < PACK; ++i) b[i] = bias[c + i];
+  own_columns(rows, width, [&](long long at) {
+    real a[PACK];
+    load(a, x + at);
+    if (bias) {
+#pragma unroll
+      for (int i = 0; i < PACK; ++i) a[i] = widen(narrow(a[i] + b[i]));  // what the backward pass will read
+      store(total + at, a);
+    }
+#pragma unroll
+    for (int i = 0; i < PACK; ++i) a[i] = gelu<ERF>(a[i]);
+    store(y + at, a);
+  });
+}
+// partial: null, or (gridDim.y, width), this block's part of Σ_n dx.
+template <bool ERF>
+__device__ __forceinline__ void backward(const element* dy, const element* x, element* dx, real* partial,
+                                         long long rows, int width) {
+  real sum[PACK] = {};
+  own_columns(rows, width, [&](long long at) {
+    real a[PACK], d[PACK];
+    load(a, x + at);
+    load(d, dy + at);
+#pragma unroll
+    for (int i = 0; i < PACK; ++i) {
+      d[i] = widen(narrow(d[i] * gelu_slope<ERF>(a[i])));  // as it is stored, so that its sum is the stored one's
+      sum[i] += d[i];
+    }
+    store(dx + at, d);
+  });
+  if (partial) store_partial(partial, width, sum);
+}
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_tanh_forward(const element* x, element* y, long long size) {
-  const long long i = NUMBER;
-  if (i >= size) return;
-  const real a = widen(x[i]), t = REAL(tanh)(TANH_SCALE * a * (1 + TANH_CUBIC * a * a));
-  y[i] = narrow((real)0.5 * a * (1 + t));  // ½ x (1 + tanh u)
+gelu_tanh_forward(const element* x, const real* bias, element* total, element* y, long long rows, int width) {
+  forward<false>(x, bias, total, y, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_tanh_backward(const element* dy, const element* x, element* dx, long long size) {
-  const long long i = NUMBER;
-  if (i >= size) return;
-  const real a = widen(x[i]), t = REAL(tanh)(TANH_SCALE * a * (1 + TANH_CUBIC * a * a));
-  const real du = TANH_SCALE * (1 + 3 * TANH_CUBIC * a * a);
-  dx[i] = narrow(widen(dy[i]) * ((real)0.5 * (1 + t) + (real)0.5 * a * (1 - t * t) * du));
+gelu_tanh_backward(const element* dy, const element* x, element* dx, real* partial, long long rows, int width) {
+  backward<false>(dy, x, dx, partial, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_erf_forward(const element* x, element* y, long long size) {
-  const long long i = NUMBER;
-  if (i >= size) return;
-  const real a = widen(x[i]);
-  y[i] = narrow(a * ((real)0.5 * (1 + REAL(erf)(a * SQRT_HALF))));  // x Φ(x)
+gelu_erf_forward(const element* x, const real* bias, element* total, element* y, long long rows, int width) {
+  forward<true>(x, bias, total, y, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_erf_backward(const element* dy, const element* x, element* dx, long long size) {
-  const long long i = NUMBER;
-  if (i >= size) return;
-  const real a = widen(x[i]), cdf = (real)0.5 * (1 + REAL(erf)(a * SQRT_HALF));
-  dx[i] = narrow(widen(dy[i]) * (cdf + a * NORMAL_SCALE * REAL(exp)((real)-0.5 * a * a)));  // Φ + x φ
+gelu_erf_backward(const element* dy, const element* x, element* dx, real* partial, long long rows, int width) {
+  backward<true>(dy, x, dx, partial, rows, width);
 }

@@ -35,6 +35,41 @@ __device__ __forceinline__ element narrow(real x) {
 #endif
 }
 
+// Neighbours in memory that a thread loads at a time: 16 bytes, or one number where arrays are not cut or aligned so.
+#ifndef PACK
+#define PACK (16 / (int)sizeof(element))
+#endif
+struct alignas(PACK * sizeof(element)) Packed {
+  element x[PACK];
+};
+__device__ __forceinline__ void load(real (&x)[PACK], const element* from) {
+  const Packed packed = *reinterpret_cast<const Packed*>(from);
+#pragma unroll
+  for (int i = 0; i < PACK; ++i) x[i] = widen(packed.x[i]);
+}
+__device__ __forceinline__ void store(element* to, const real (&x)[PACK]) {
+  Packed packed;
+#pragma unroll
+  for (int i = 0; i < PACK; ++i) packed.x[i] = narrow(x[i]);
+  *reinterpret_cast<Packed*>(to) = packed;
+}
+// The columns that a thread owns in a matrix of `width` of them (a multiple of PACK), in every gridDim.y-th row: f is
+// called with the number of the first element of each pack. Sums that a thread makes so have one fixed order.
+template <class F>
+__device__ __forceinline__ void own_columns(long long rows, int width, F f) {
+  const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;
+  if (c >= width) return;
+#pragma unroll 4
+  for (long long n = blockIdx.y; n < rows; n += gridDim.y) f(n * width + c);
+}
+// The columns that a thread owns in a block's part of sums over rows: partial is (gridDim.y, width).
+__device__ __forceinline__ void store_partial(real* partial, int width, const real (&sum)[PACK]) {
+  const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;
+  if (c >= width) return;
+#pragma unroll
+  for (int i = 0; i < PACK; ++i) partial[blockIdx.y * (long long)width + c + i] = sum[i];
+}
+
 // The functions of <math.h>, in real's precision.
 #if defined(ELEMENT_FLOAT64)
 #define REAL(function) function

@@ -6,8 +6,8 @@ import numpy as np
 
 from minigpt.core.backend import Array, array_module
 from minigpt.kernels.emulator import Emulation
-from minigpt.kernels.fused import element_define
 from minigpt.kernels.launch import module
+from minigpt.kernels.rows import element_define
 
 _THREADS = 256
 

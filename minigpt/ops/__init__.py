@@ -4,6 +4,8 @@ These are the reference. `y, cache = name_forward(…)` returns the result and e
 `name_backward(dy, cache, …)` returns activation gradients and adds into parameter gradients.
 """
 
+from typing import Any
+
 from minigpt.ops._common import add, empty
 from minigpt.ops.activation import (
     gelu_erf_backward,
@@ -50,6 +52,7 @@ from minigpt.ops.rope import Rope, RopeScaling, rope_backward, rope_forward
 from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.ops.softmax import softmax_backward, softmax_forward
 
+FUSED: dict[str, Any] = {}  # operations in a row that are one; here each is by itself (see `minigpt.kernels`)
 ACTIVATIONS: dict[str, Activation] = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),
@@ -63,6 +66,7 @@ ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "swiglu")  # as many
 __all__ = [
     "ACTIVATIONS",
     "ELEMENTWISE",
+    "FUSED",
     "IGNORE",
     "NO_MASK",
     "Activation",

@@ -39,6 +39,10 @@ class Operations(Protocol):
     @property
     def ACTIVATIONS(self) -> Mapping[str, Activation]: ...
 
+    @property
+    def FUSED(self) -> Mapping[str, Any]:
+        """Operations that follow one another and are one here; `minigpt.blocks.layers` asks for them by name."""
+
     def add(self, x: Array, y: Array, /) -> Array: ...
 
     def empty(self, shape: tuple[int, ...], /, like: Array) -> Array: ...

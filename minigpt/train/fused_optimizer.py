@@ -5,6 +5,7 @@ from __future__ import annotations
 from minigpt.core.backend import Array
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
+from minigpt.kernels.layers import Layers
 from minigpt.kernels.optimizer import adamw
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 
@@ -14,7 +15,7 @@ class FusedAdamW(AdamW):
 
     Attributes:
         copy: None, or an array of bfloat16 or float16 that receives the first of the new weights (those that weight
-            decay applies to come first, so for a model it is the matrices).
+            decay applies to come first, so for a model it is the matrices), for passes to compute with.
     """
 
     def __init__(
@@ -27,6 +28,10 @@ class FusedAdamW(AdamW):
     ):
         super().__init__(params, config)
         self.emulation, self.copy = emulation, copy
+
+    def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
+        """See `AdamW.squared_norm`; CuPy's dot product would multiply into an array of that size first."""
+        return Layers(self.emulation).squared_norm(grads.flat[start:stop])
 
     def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
         """See `AdamW.update`; the gradient is not overwritten."""

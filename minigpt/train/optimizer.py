@@ -51,6 +51,7 @@ class AdamW:
 
     Attributes:
         m, v: (N,) moments, flat like the parameters.
+        copy: None, or the first of the parameters in 16 bits, kept up to date.
         updates: how many updates were made.
     """
 
@@ -59,6 +60,7 @@ class AdamW:
         self.config = config
         self.m, self.v = xp.zeros_like(params.flat), xp.zeros_like(params.flat)
         self.updates = 0
+        self.copy: Array | None = None
         self._decayed = params.trained if config.variant == "fairseq" else params.decayed
 
     def step(self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0) -> None:
@@ -94,6 +96,10 @@ class AdamW:
             if keep != 1.0 and self._decayed > a:
                 p[: self._decayed - a] *= keep
             p -= step
+
+    def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
+        """Σ g² of the numbers start … stop − 1 of the gradient."""
+        return squared_norm(grads.flat, start, stop)
 
     def _numbers(self, lr: float) -> tuple[float, float, float]:
         """What tells the variants apart in p ← keep p − rate m/(√v + eps); keep is for decayed parameters only."""

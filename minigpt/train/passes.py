@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.blocks.mixed import Lowered, low_dtype
-from minigpt.core.backend import Backend
+from minigpt.core.backend import Array, Backend
 from minigpt.core.params import Parameters
 
 _NUMPY = Backend("numpy", np)
@@ -31,9 +31,9 @@ class Passes:
     recompute: bool = False
     backend: Backend = _NUMPY
 
-    def weights(self, params: Parameters) -> Parameters:
-        """The parameters as a pass takes them: as they are, or with 16-bit copies of the matrices."""
-        return params if self.compute is None else Lowered(params, low_dtype(self.compute))
+    def weights(self, params: Parameters, copy: Array | None = None) -> Parameters:
+        """The parameters as a pass takes them: as they are, or with 16-bit copies of the matrices (`copy` or new)."""
+        return params if self.compute is None else Lowered(params, low_dtype(self.compute), copy)
 
     def on_device(self, batch: Any) -> Any:
         """The batch with its arrays where the model computes."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.blocks.dispatch import compiled_loops, settled
+from minigpt.blocks.mixed import DTYPES, low_dtype
 from minigpt.core.backend import Backend, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
@@ -63,7 +64,10 @@ def new_optimizer(config: RunConfig, params: Parameters) -> AdamW:
     """AdamW by array operations, or by a kernel or a loop where the operations are kernels or loops."""
     name = settled(config.train.operations, backend_of(params.flat))
     if name == "kernels":
-        return FusedAdamW(params, config.optimizer, emulation=Emulation() if config.train.emulate else None)
+        low = config.train.compute in DTYPES
+        copy = params.flat[: params.decayed].astype(low_dtype(config.train.compute)) if low else None
+        emulation = Emulation() if config.train.emulate else None
+        return FusedAdamW(params, config.optimizer, emulation=emulation, copy=copy)
     if name == "compiled":
         return CompiledAdamW(params, config.optimizer, compiled_loops().adamw)
     return AdamW(params, config.optimizer)

@@ -127,8 +127,9 @@ class SquaredNorm(NamedTuple):
     """Σ g² of this member's slice of the sum."""
 
     def __call__(self, member: Member) -> float:
-        flat = member.trained.gradients[0].flat
-        return squared_norm(flat, *member.slice_of(flat.size))
+        t = member.trained
+        grads, part = t.gradients[0], member.slice_of(t.params.flat.size)
+        return squared_norm(grads.flat, *part) if t.optimizer is None else t.optimizer.squared_norm(grads, *part)
 
 
 class Update(NamedTuple):
@@ -172,7 +173,8 @@ class Workers:
             scale: the gradient (not the returned loss) is multiplied by it.
         """
         trained, total = self.trained, {} if measures is None else measures
-        trained.weights = trained.passes.weights(trained.params)
+        copy = None if trained.optimizer is None else trained.optimizer.copy
+        trained.weights = trained.passes.weights(trained.params, copy)
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         draws = {"seed": seed, "step": step, "denominators": {x: max(counts[x], 1) for x in batches[0].counts()}}
         shards = min(self.count, min(batch.row_count for batch in batches))

@@ -74,8 +74,8 @@ def test_the_kernels_say_what_they_do_not_take():
     operations = Operations(emulation=Emulation())
     with pytest.raises(TypeError, match="not int64"):
         operations.gelu_tanh_forward(np.arange(3))
-    with pytest.raises(ValueError, match="up to 3072 features"):
-        operations.rmsnorm_forward(np.ones((1, 3073)), np.ones(3073))
+    with pytest.raises(ValueError, match="up to 8192 features"):
+        operations.rmsnorm_forward(np.ones((1, 8193)), np.ones(8193))
     with pytest.raises(ValueError, match="outside the vocabulary of 3 tokens"):
         operations.cross_entropy_forward(np.ones((1, 3)), np.array([3]))
 

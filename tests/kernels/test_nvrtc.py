@@ -5,7 +5,7 @@ import re
 import pytest
 
 from minigpt.blocks.mixed import low_dtype
-from minigpt.kernels.fused import _ELEMENTS
+from minigpt.kernels.rows import ELEMENTS as FUSED_ELEMENTS
 from minigpt.kernels.mma import ELEMENTS, backward_tiles, forward_tiles
 from minigpt.kernels.source import kernel_names, read_source
 
@@ -38,9 +38,13 @@ BUILDS = {
     **{
         # float64 serves gradient checks, not speed
         f"{file}-{dtype}": (f"{file}.cu", {define: 1}, 64, 64 if dtype == "float64" else 16)
-        for file in ("norm", "activation", "cross_entropy", "adamw", "embedding")
-        for dtype, define in _ELEMENTS.items()
+        for file in ("norm", "activation", "columns", "dropout", "cross_entropy", "adamw", "embedding")
+        for dtype, define in FUSED_ELEMENTS.items()
     },
+    # rows of 8,192 and 16,384 features, and of an odd number of them
+    "norm-wide": ("norm.cu", {"ELEMENT_BFLOAT16": 1, "PACKS": 2}, 128, 16),
+    "norm-widest": ("norm.cu", {"ELEMENT_FLOAT32": 1, "PACKS": 8}, 128, 1024),
+    "norm-odd": ("norm.cu", {"ELEMENT_BFLOAT16": 1, "PACK": 1, "PACKS": 2}, 64, 0),
     "ptx": ("ptx_test.cu", {}, 64, 0),
 }
 

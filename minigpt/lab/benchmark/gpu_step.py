@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minigpt.blocks.dispatch import choose
-from minigpt.blocks.mixed import DTYPES
+from minigpt.blocks.mixed import DTYPES, low_dtype
 from minigpt.core.backend import Backend
 from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.attention import torch_events
@@ -40,13 +40,13 @@ def training_step(shape: Shape, backend: Backend, dtype: str) -> tuple[Callable[
     chosen = choose("kernels", backend, dtype=dtype, head_width=width)
     compute = dtype if dtype in DTYPES else None
     params = model.init(seed=0, backend=backend)
-    trained = Trained(
-        model, params, FusedAdamW(params, OptimizerConfig()), Passes(chosen.operations, compute, backend=backend)
-    )
+    copy = params.flat[: params.decayed].astype(low_dtype(dtype)) if compute else None
+    optimizer = FusedAdamW(params, OptimizerConfig(), copy=copy)
+    trained = Trained(model, params, optimizer, Passes(chosen.operations, compute, backend=backend))
     worker = Serial(trained, ThreadPool(1))
     scale = LossScale.of(dtype).value
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
-    batch, count = Batch(*map(backend.asarray, ids)), itertools.count()
+    batch, count = Batch(*ids), itertools.count()  # on the host, as training draws it
 
     def step() -> None:
         worker.loss_and_grads([batch], seed=0, step=next(count), scale=scale)

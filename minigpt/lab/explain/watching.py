@@ -67,6 +67,8 @@ class Watching:
         """The forward pass is done; what comes is the backward pass."""
         self.backwards, self._count = True, 0
 
+    FUSED: Mapping[str, Any] = {}
+
     @property
     def ACTIVATIONS(self) -> Mapping[str, Activation]:
         return {name: (self._wrapped(f), self._wrapped(b)) for name, (f, b) in ops.ACTIVATIONS.items()}

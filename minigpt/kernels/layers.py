@@ -1,0 +1,294 @@
+"""Layers by fused kernels: norms, linear layers, dropout and activations, with the signatures of `minigpt.ops`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigpt.core.backend import Array, array_module
+from minigpt.kernels.emulator import Emulation
+from minigpt.kernels.launch import Module, check_array, module
+from minigpt.kernels.rows import Cut, as_matrix, as_real, cut, cut_row, element_define, pack_of, real_type
+from minigpt.ops._common import add_product, deliver, product, rows
+from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
+from minigpt.ops.linear import LinearCache
+
+_THREADS = 256
+_WIDEST = 65536  # bytes of a row, in the precision that it is computed in: more than that spills registers
+_NORM_BLOCKS = 1024  # that share the rows of a norm's backward pass; each leaves a part of the gain's gradient
+
+
+class NormCache(NamedTuple):
+    x: Array  # (N, C) as it came in
+    mean: Array | None  # (N,); None for RMSNorm
+    inverse: Array  # (N,) 1/σ
+    gain: Array  # (C,)
+    shape: tuple[int, ...]
+
+
+class ActivationCache(NamedTuple):
+    x: Array
+
+
+class DropoutCache(NamedTuple):
+    """What names the draws again; `states` is None where nothing was dropped."""
+
+    states: Array | None  # (B,) uint64
+    first: int  # entry of its row that x begins with
+    rate: float
+
+
+class Layers:
+    """See `minigpt.kernels.fused.Operations`."""
+
+    def __init__(self, emulation: Emulation | None):
+        self.emulation = emulation
+
+    @property
+    def FUSED(self) -> dict[str, Any]:
+        """Operations that follow one another, in one kernel; each is the plain ones in a row."""
+        return {
+            "bias_gelu_tanh": (partial(self._bias_gelu, "gelu_tanh"), partial(self._bias_gelu_backward, "gelu_tanh")),
+            "bias_gelu_erf": (partial(self._bias_gelu, "gelu_erf"), partial(self._bias_gelu_backward, "gelu_erf")),
+            "bias_dropout_add": self._bias_dropout_add,
+            "norm_backward_add": self._norm_backward,
+        }
+
+    def _module(self, file: str, x: Array, **defines: int) -> Module:
+        return module(file, {element_define(x): 1, **defines}, array_module(x), self.emulation)
+
+    def _by_columns(self, file: str, name: str, where: Cut, like: Array, args: tuple[Any, ...]) -> None:
+        self._module(file, like, PACK=where.pack).launch(name, where.grid, (where.threads, 1), args)
+
+    def _add_sums(self, sums: Array, first: Array, second: Array | None, like: Array) -> None:
+        """Add the sums over partial (parts, …) to `first` and `second`, (C,) each."""
+        c, real = first.size, real_type(like)
+        for which, x in (("a gradient", first), ("dbias", second)):
+            if x is not None:
+                check_array(which, x, array_module(like), real, (c,), contiguous=True)
+        stride = np.int32(sums[0].size)
+        args = (sums, first, second, np.int32(len(sums)), stride, np.int32(c))
+        blocks = -(-c * (1 if second is None else 2) // 32)
+        self._module("columns.cu", like, PACK=1).launch("add_sums", (blocks,), (32, 8), args)
+
+    def _add_column_sums(self, x: Array, total: Array) -> None:
+        """total (C,) += Σ_n x_n, of x (N, C)."""
+        if not x.size:
+            return
+        n, c = x.shape
+        where = cut(n, c, pack_of(c, x), summed=True)
+        sums = array_module(x).empty((where.parts, c), real_type(x))
+        self._by_columns("columns.cu", "column_sums", where, x, (x, sums, np.int64(n), np.int32(c)))
+        self._add_sums(sums, total, None, x)
+
+    def squared_norm(self, x: Array) -> float:
+        """Σ x² of (N,) numbers in a fixed order: parts of them in their own precision, and those in float64."""
+        blocks = max(1, min(1024, x.size // 4096))
+        sums = array_module(x).empty(blocks, x.dtype)
+        self._module("columns.cu", x, PACK=1).launch("squares", (blocks,), (_THREADS,), (x, sums, np.int64(x.size)))
+        return float(sums.sum(dtype=np.float64))
+
+    # ---- norms ------------------------------------------------------------------------------------------------------
+
+    def layernorm_forward(
+        self, x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Array | None = None
+    ) -> tuple[Array, NormCache]:
+        """See `minigpt.ops.layernorm_forward`."""
+        return self._norm_forward(x, gain, bias, eps, out, centred=True)
+
+    def rmsnorm_forward(
+        self, x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
+    ) -> tuple[Array, NormCache]:
+        """See `minigpt.ops.rmsnorm_forward`."""
+        return self._norm_forward(x, gain, None, eps, out, centred=False)
+
+    def _norm_forward(
+        self, x: Array, gain: Array, bias: Array | None, eps: float, out: Array | None, *, centred: bool
+    ) -> tuple[Array, NormCache]:
+        xp, real, flat = array_module(x, gain, bias), real_type(x), as_matrix(x)
+        n, c = flat.shape
+        _check_width(c, real)
+        gain, bias = as_real(gain, real), None if bias is None else as_real(bias, real)
+        y = xp.empty_like(flat)
+        mean, inverse = xp.empty(n, real) if centred else None, xp.empty(n, real)
+        if n:
+            name, weights, sums = (
+                ("layernorm", (gain, bias), (mean, inverse)) if centred else ("rmsnorm", (gain,), (inverse,))
+            )
+            args = (flat, *weights, y, *sums, np.int32(c), real(eps))
+            pack = pack_of(c, flat)
+            threads, packs = cut_row(c, pack)
+            self._module("norm.cu", x, PACK=pack, PACKS=packs).launch(f"{name}_forward", (n,), (threads,), args)
+        return deliver(y.reshape(x.shape), out), NormCache(flat, mean, inverse, gain, x.shape)
+
+    def _norm_backward(
+        self, dy: Array, cache: NormCache, dgain: Array, dbias: Array | None = None, plus: Array | None = None
+    ) -> Array:
+        """plus + dx of either norm; the sums over rows have one fixed order."""
+        x, mean, inverse, gain, shape = cache
+        xp, real, dy = array_module(dy, x), real_type(x), as_matrix(dy)
+        plus = None if plus is None else as_matrix(plus)
+        n, c = x.shape
+        dx = xp.empty_like(x)
+        if n:
+            name, sums = ("rmsnorm", (inverse,)) if mean is None else ("layernorm", (mean, inverse))
+            blocks, pack = max(1, min(_NORM_BLOCKS, n // 8)), pack_of(c, x, dy, plus)
+            threads, packs = cut_row(c, pack)
+            parts = xp.empty((blocks, 2, c), real)
+            args = (dy, x, gain, *sums, plus, dx, parts, np.int64(n), np.int32(c))
+            self._module("norm.cu", x, PACK=pack, PACKS=packs).launch(f"{name}_backward", (blocks,), (threads,), args)
+            self._add_sums(parts, dgain, dbias, x)
+        return dx.reshape(shape)
+
+    def layernorm_backward(
+        self, dy: Array, cache: NormCache, dgain: Array, dbias: Array | None = None, *, out: Array | None = None
+    ) -> Array:
+        """See `minigpt.ops.layernorm_backward`."""
+        return deliver(self._norm_backward(dy, cache, dgain, dbias), out)
+
+    def rmsnorm_backward(self, dy: Array, cache: NormCache, dgain: Array, *, out: Array | None = None) -> Array:
+        """See `minigpt.ops.rmsnorm_backward`."""
+        return deliver(self._norm_backward(dy, cache, dgain), out)
+
+    # ---- linear layers ----------------------------------------------------------------------------------------------
+
+    def linear_forward(
+        self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+    ) -> tuple[Array, LinearCache]:
+        """See `minigpt.ops.linear_forward`; the bias is added where the product lies."""
+        y = product(rows(x), weight).astype(x.dtype, copy=False)
+        if bias is not None:
+            self._dropout(y, bias, None, DropoutCache(None, 0, 0.0), y)
+        return deliver(y.reshape(*x.shape[:-1], weight.shape[1]), out), LinearCache(x, weight)
+
+    def linear_backward(
+        self,
+        dy: Array,
+        cache: LinearCache,
+        dweight: Array,
+        dbias: Array | None = None,
+        *,
+        first: bool = False,
+        out: Array | None = None,
+    ) -> Array:
+        """See `minigpt.ops.linear_backward`; db in two stages of a fixed order."""
+        x, weight = cache
+        dy_rows = as_matrix(dy)
+        add_product(dweight, rows(x), dy_rows, first)
+        if dbias is not None:
+            self._add_column_sums(dy_rows, dbias)
+        dx = product(dy_rows, weight.T).astype(dy.dtype, copy=False)
+        return deliver(dx.reshape(x.shape), out)
+
+    # ---- dropout ----------------------------------------------------------------------------------------------------
+
+    def _dropout(self, x: Array, bias: Array | None, residual: Array | None, cache: DropoutCache, y: Array) -> None:
+        """y = residual + m (x + bias)."""
+        if not x.size:
+            return
+        states, first, rate = cache
+        real, flat = real_type(x), as_matrix(x)
+        n, c = flat.shape
+        residual = None if residual is None else as_matrix(residual)
+        bias = None if bias is None else as_real(bias, real)
+        where = cut(n, c, pack_of(c, flat, residual, y), summed=False)
+        entries = x.size if states is None else x.size // len(states)
+        numbers = np.int64(n), np.int32(c), np.int64(entries), np.int64(first), np.uint32(drop_threshold(rate))
+        args = (flat, bias, residual, states, y, *numbers, real(1.0 / (1.0 - rate)))
+        self._by_columns("dropout.cu", "dropout", where, x, args)
+
+    def _drawn(self, x: Array, rate: float, key: DropoutKey | None) -> DropoutCache:
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"dropout rate {rate} is not in [0, 1)")
+        if rate == 0.0 or key is None or not x.size:
+            return DropoutCache(None, 0, 0.0)
+        states = array_module(x).asarray(np.array(dropout_states(key, range(len(x))), np.uint64))
+        return DropoutCache(states, key.position * (x[0].size // x.shape[1]) if key.position else 0, rate)
+
+    def dropout_forward(
+        self, x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
+    ) -> tuple[Array, DropoutCache]:
+        """See `minigpt.ops.dropout_forward`; no multipliers are kept."""
+        cache = self._drawn(x, rate, key)
+        return self.dropout_backward(x, cache, out=out), cache
+
+    def dropout_backward(self, dy: Array, cache: DropoutCache, *, out: Array | None = None) -> Array:
+        """See `minigpt.ops.dropout_backward`; the draws are made again."""
+        if cache.states is None:
+            return deliver(dy, out)
+        dx = array_module(dy).empty(dy.shape, dy.dtype)
+        self._dropout(dy, None, None, cache, dx)
+        return deliver(dx, out)
+
+    def _bias_dropout_add(
+        self, x: Array, bias: Array | None, residual: Array | None, rate: float, key: DropoutKey | None
+    ) -> tuple[Array, DropoutCache]:
+        """residual + dropout(x + bias), written over x, for a backward pass through `dropout_backward`."""
+        cache = self._drawn(x, rate, key)
+        if bias is not None or residual is not None or cache.states is not None:
+            self._dropout(x, bias, residual, cache, x)
+        return x, cache
+
+    # ---- activations ------------------------------------------------------------------------------------------------
+
+    def _elementwise(self, name: str, like: Array, arrays: tuple[Array | None, ...], width: int, summed: bool) -> Any:
+        """Launch a kernel of activation.cu on arrays of `like`'s shape, cut into rows; the result, and column sums."""
+        xp = array_module(like)
+        y = xp.empty(like.shape, like.dtype)
+        if not y.size:
+            return y, None
+        n = y.size // width
+        whole = tuple(x for x in arrays if x is not None and x.size == y.size)
+        where = cut(n, width, pack_of(width, *whole), summed=summed)
+        sums = xp.empty((where.parts, width), real_type(like)) if summed else None
+        more = (sums,) if name.endswith("backward") else ()
+        self._by_columns("activation.cu", name, where, like, (*arrays, y, *more, np.int64(n), np.int32(width)))
+        return y, sums
+
+    def _pointwise(self, name: str, like: Array, *inputs: Array) -> Array:
+        xp = array_module(*inputs)
+        arrays: tuple[Array | None, ...] = tuple(xp.ascontiguousarray(x) for x in inputs)
+        if name.endswith("forward"):
+            arrays += (None, None)  # neither a bias nor a place for the sum
+        return self._elementwise(name, like, arrays, _row_of(like), False)[0]
+
+    def _bias_gelu(self, name: str, x: Array, bias: Array) -> tuple[Array, ActivationCache]:
+        """GELU(x + b); x becomes x + b."""
+        y, _ = self._elementwise(f"{name}_forward", x, (x, as_real(bias, real_type(x)), x), bias.size, False)
+        return y, ActivationCache(x)
+
+    def _bias_gelu_backward(self, name: str, dy: Array, cache: ActivationCache, dbias: Array) -> Array:
+        """dx, and Σ_n dx added to dbias (C,)."""
+        x = cache.x
+        dx, sums = self._elementwise(f"{name}_backward", x, (as_matrix(dy), x), dbias.size, True)
+        if sums is not None:
+            self._add_sums(sums, dbias, None, x)
+        return dx
+
+    def gelu_tanh_forward(self, x: Array, *, out: Array | None = None) -> tuple[Array, ActivationCache]:
+        """See `minigpt.ops.gelu_tanh_forward`."""
+        return deliver(self._pointwise("gelu_tanh_forward", x, x), out), ActivationCache(x)
+
+    def gelu_tanh_backward(self, dy: Array, cache: ActivationCache, *, out: Array | None = None) -> Array:
+        """See `minigpt.ops.gelu_tanh_backward`."""
+        return deliver(self._pointwise("gelu_tanh_backward", cache.x, dy, cache.x), out)
+
+    def gelu_erf_forward(self, x: Array, *, out: Array | None = None) -> tuple[Array, ActivationCache]:
+        """See `minigpt.ops.gelu_erf_forward`."""
+        return deliver(self._pointwise("gelu_erf_forward", x, x), out), ActivationCache(x)
+
+    def gelu_erf_backward(self, dy: Array, cache: ActivationCache, *, out: Array | None = None) -> Array:
+        """See `minigpt.ops.gelu_erf_backward`."""
+        return deliver(self._pointwise("gelu_erf_backward", cache.x, dy, cache.x), out)
+
+
+def _row_of(x: Array) -> int:
+    """A width by which x can be cut into rows, for operations to which rows mean nothing."""
+    return x.shape[-1] if x.ndim and x.shape[-1] else 1
+
+
+def _check_width(c: int, real: type) -> None:
+    if c * np.dtype(real).itemsize > _WIDEST:
+        raise ValueError(f"the norm kernels take up to {_WIDEST // np.dtype(real).itemsize} features, not {c}")
