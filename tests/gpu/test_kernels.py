@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.blocks.mixed import product
 from minigpt.core.params import Parameters
 from minigpt.kernels.attention import Flash, Naive, Tiled
-from minigpt.kernels.fused import Operations
+from minigpt.kernels.fused import operations_table
 from minigpt.kernels.mma import Mma
 from minigpt.lab.exact_attention import Attention, excess
+from minigpt.ops._common import product
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.kernels import attention_cases, fused_checks, test_mma
@@ -48,10 +48,11 @@ def test_float32_attention(device, case):
     assert max(attention_cases.errors(result, arrays, settings).values()) <= attention_cases.BOUND
 
 
+@pytest.mark.parametrize("width", fused_checks.WIDTHS)
 @pytest.mark.parametrize("name", fused_checks.NAMES)
 @pytest.mark.parametrize("dtype", fused_checks.DTYPES, ids=lambda d: np.dtype(d).name)
-def test_fused_kernel(device, name, dtype):
-    fused_checks.check(Operations(), name, dtype, device)
+def test_fused_kernel(device, name, dtype, width):
+    fused_checks.check(operations_table(), name, dtype, device, width)
 
 
 @pytest.mark.parametrize("variant", ["adamw", "openai", "bert", "fairseq"])
@@ -96,5 +97,5 @@ def test_attention_gives_the_same_bits_every_time(device, rung):
 
 @pytest.mark.parametrize("name", fused_checks.NAMES)
 def test_fused_kernels_give_the_same_bits_every_time(device, name):
-    first, *others = [fused_checks.run(Operations(), name, ml_dtypes.bfloat16, device) for _ in range(REPEATS)]
+    first, *others = [fused_checks.run(operations_table(), name, ml_dtypes.bfloat16, device) for _ in range(REPEATS)]
     assert all(np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))

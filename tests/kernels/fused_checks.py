@@ -10,14 +10,19 @@ from .device import EMULATOR
 
 DTYPES = [np.float64, np.float32, ml_dtypes.bfloat16, np.float16]
 STEP = {np.float64: 1e-13, np.float32: 3e-6, ml_dtypes.bfloat16: 2**-7, np.float16: 2**-10}  # about one rounding
-NAMES = ["layernorm", "rmsnorm", "gelu_tanh", "gelu_erf", "cross_entropy", "embedding"]
+NAMES = [
+    *("layernorm", "layernorm-plus", "rmsnorm", "rmsnorm-plus", "gelu_tanh", "gelu_erf", "bias_gelu_tanh"),
+    *("bias_gelu_erf", "linear", "dropout", "bias_dropout_add", "cross_entropy", "embedding", "position"),
+]
+WIDTHS = [301, 304]  # rows that are read number by number, and 16 bytes at a time
+KEY = ops.DropoutKey(seed=1, step=2, site=3, row=4, position=2)
 SPECS = (ParameterSpec("matrix", (30, 20)), ParameterSpec("bias", (17,)))
 
 
-def run(operations, name, dtype, device=EMULATOR):
+def run(operations, name, dtype, device=EMULATOR, width=WIDTHS[0]):
     """One operation at a size of several blocks and odd ends; the results, float64."""
     rng = np.random.default_rng(0)
-    n, c = 70, 301
+    n, c = 70, width
     real = np.float64 if dtype is np.float64 else np.float32
 
     def normal(*shape):
@@ -27,23 +32,50 @@ def run(operations, name, dtype, device=EMULATOR):
         return device.put(rng.standard_normal(c).astype(real))
 
     dgain, dbias = device.put(np.ones(c, real)), device.put(np.ones(c, real))
-    forward = getattr(operations, f"{name}_forward")
-    backward = getattr(operations, f"{name}_backward")
-    if name == "layernorm":
+    plain, _, plus = name.partition("-")
+    forward = getattr(operations, f"{plain}_forward", None)
+    backward = getattr(operations, f"{plain}_backward", None)
+    if plain == "layernorm":
         y, cache = forward(normal(n, c), vector(), vector())
-        results = [y, backward(normal(n, c), cache, dgain, dbias), dgain, dbias]
-    elif name == "rmsnorm":
+        gradients = dgain, dbias
+    if plain == "rmsnorm":
         y, cache = forward(normal(n, c), vector())
-        results = [y, backward(normal(n, c), cache, dgain), dgain]
+        gradients = (dgain,)
+    if plain in ("layernorm", "rmsnorm"):
+        if plus:
+            bias = dbias if plain == "layernorm" else None
+            dx = operations.FUSED["norm_backward_add"](normal(n, c), cache, dgain, bias, normal(n, c))
+        else:
+            dx = backward(normal(n, c), cache, *gradients)
+        results = [y, dx, *gradients]
+    elif name == "linear":
+        dweight = device.put(np.ones((9, c), real))
+        y, cache = forward(normal(7, 10, 9), normal(9, c), vector())
+        results = [y, backward(normal(7, 10, c), cache, dweight, dbias), dweight, dbias]
+    elif name == "dropout":
+        y, cache = forward(normal(7, 10, c), 0.3, KEY)
+        results = [y, backward(normal(7, 10, c), cache)]
+    elif name == "bias_dropout_add":
+        y, cache = operations.FUSED[name](normal(7, 10, c), vector(), normal(7, 10, c), 0.3, KEY)
+        results = [y, operations.dropout_backward(normal(7, 10, c), cache)]
+    elif name.startswith("bias_gelu"):
+        forward, backward = operations.FUSED[name]
+        x = normal(7, 10, c)
+        y, cache = forward(x, vector())
+        results = [y, backward(normal(7, 10, c), cache, dbias), dbias]
     elif name == "cross_entropy":
         targets = np.where(rng.random(n) < 0.2, ops.IGNORE, rng.integers(0, c, n))
         loss, cache = forward(normal(n, c), device.put(targets), label_smoothing=0.1)
         results = [loss, backward(float(n), cache)]
-    elif name == "embedding":
-        ids, dtable = rng.integers(0, 20, (7, 10)), device.put(np.ones((600, c), real))
+    elif name == "embedding":  # ids that occur once, in one chunk of the sorted ids, and in three
+        ids, dtable = np.minimum(rng.integers(0, 40, (7, 20)), 20), device.put(np.ones((600, c), real))
         y, cache = forward(device.put(ids), normal(600, c), scale=2.0)
-        backward(normal(7, 10, c), cache, dtable)
+        backward(normal(7, 20, c), cache, dtable)
         results = [y, dtable]
+    elif name == "position":
+        dtable = device.put(np.ones((16, c), real))
+        y, cache = forward(normal(7, 10, c), normal(16, c), positions=3)
+        results = [y, backward(normal(7, 10, c), cache, dtable), dtable]
     else:
         y, cache = forward(normal(n, c))
         results = [y, backward(normal(n, c), cache)]
@@ -52,6 +84,33 @@ def run(operations, name, dtype, device=EMULATOR):
 
 class Exact:
     """The plain operations in float64 on inputs that were rounded to a dtype."""
+
+    @property
+    def FUSED(self):
+        """What is fused, as plain operations in a row."""
+
+        def bias_gelu(name):
+            def forward(x, bias):
+                return getattr(self, f"{name}_forward")(np.asarray(x, np.float64) + bias)
+
+            def backward(dy, cache, dbias):
+                dx = getattr(self, f"{name}_backward")(dy, cache)
+                dbias += dx.reshape(-1, len(dbias)).sum(axis=0)
+                return dx
+
+            return forward, backward
+
+        def bias_dropout_add(x, bias, residual, rate, key):
+            y, cache = self.dropout_forward(np.asarray(x, np.float64) + bias, rate, key)
+            return residual + y, cache
+
+        def norm_backward_add(dy, cache, dgain, dbias, plus):
+            norm = "rmsnorm" if dbias is None else "layernorm"
+            gradients = (dgain,) if dbias is None else (dgain, dbias)
+            return plus + getattr(self, f"{norm}_backward")(dy, cache, *gradients)
+
+        gelu = {f"bias_{name}": bias_gelu(name) for name in ("gelu_tanh", "gelu_erf")}
+        return gelu | {"bias_dropout_add": bias_dropout_add, "norm_backward_add": norm_backward_add}
 
     def __getattr__(self, name):
         def call(*arguments, **keywords):
@@ -67,9 +126,9 @@ class Exact:
         return call
 
 
-def check(operations, name, dtype, device=EMULATOR):
+def check(operations, name, dtype, device=EMULATOR, width=WIDTHS[0]):
     """Compare with the exact operation; the results."""
-    results, expected = run(operations, name, dtype, device), run(Exact(), name, dtype)
+    results, expected = run(operations, name, dtype, device, width), run(Exact(), name, dtype, width=width)
     for ours, exact in zip(results, expected, strict=True):
         assert np.abs(ours - exact).max() <= STEP[dtype] * max(1, np.abs(exact).max())
     return results

@@ -9,14 +9,14 @@ import pytest
 from minigpt import ops
 from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import ORDERS, Emulation
-from minigpt.kernels.fused import Operations
+from minigpt.kernels.fused import Operations, operations_table
 from minigpt.lab.gradcheck.cases import operation_cases
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from tests.ops import test_table as table
 from tests.tiers import some
 
-from .fused_checks import DTYPES, NAMES, SPECS, check
+from .fused_checks import DTYPES, NAMES, SPECS, WIDTHS, check
 
 KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
 CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
@@ -49,12 +49,27 @@ test_parameter_gradients_accumulate = table.test_parameter_gradients_accumulate
 
 @pytest.mark.slow("test_gradients_are_the_true_ones: in float64, in one order")
 @pytest.mark.parametrize("dtype", some(DTYPES, [np.float32], "the same in float32"), ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_number_type_in_every_thread_order(name, dtype):
-    first, *others = [check(Operations(emulation=Emulation(order)), name, dtype) for order in ORDERS]
+def test_every_number_type_in_every_thread_order(name, width, dtype):
+    table = [operations_table(emulation=Emulation(order)) for order in ORDERS]
+    first, *others = [check(operations, name, dtype, width=width) for operations in table]
     for other in others:
         for a, b in zip(first, other, strict=True):
             np.testing.assert_array_equal(a, b)  # sums have one fixed order, whatever the threads do
+
+
+@pytest.mark.parametrize("name", some(["bias_gelu_tanh", "layernorm-plus"], ["bias_gelu_tanh"], "the other one"))
+def test_what_is_fused_is_the_plain_operations_in_a_row(name):
+    """The rest, in every number type and order of threads, is in the slow tier."""
+    check(operations_table(emulation=Emulation("random:1")), name, ml_dtypes.bfloat16, width=WIDTHS[1])
+
+
+@pytest.mark.slow("test_parameter_gradients_accumulate: sums in the same order")
+def test_a_norm_of_the_gradient_without_an_array_of_its_size():
+    g = np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+    squares = Operations(emulation=Emulation()).squared_norm(g)
+    assert squares == pytest.approx(float(g.astype(np.float64) @ g.astype(np.float64)), rel=1e-6)
 
 
 def test_the_loss_can_be_written_over_its_logits_once():

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from minigpt.blocks.mixed import low_dtype
-from minigpt.kernels.rows import ELEMENTS as FUSED_ELEMENTS
 from minigpt.kernels.mma import ELEMENTS, backward_tiles, forward_tiles
+from minigpt.kernels.rows import ELEMENTS as FUSED_ELEMENTS
 from minigpt.kernels.source import kernel_names, read_source
 
 pytestmark = pytest.mark.nvrtc
@@ -37,7 +37,7 @@ BUILDS = {
     },
     **{
         # float64 serves gradient checks, not speed
-        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, 64, 64 if dtype == "float64" else 16)
+        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, *((128, 64) if dtype == "float64" else (64, 16)))
         for file in ("norm", "activation", "columns", "dropout", "cross_entropy", "adamw", "embedding")
         for dtype, define in FUSED_ELEMENTS.items()
     },
