@@ -196,6 +196,7 @@ vars(module).update(
             "where", c.shape, np.result_type(a, b), c, *(v for v in (a, b) if isinstance(v, np.ndarray))
         ),
         # CuPy multiplies into an array of that size, and sums that
+        "broadcast_to": lambda x, shape: np.broadcast_to(x.view(np.ndarray), shape).view(ndarray),
         "vdot": lambda a, b: np.add.reduce(a * b),
     }
 )

@@ -49,12 +49,12 @@ def operations(name: str, backend: Backend, *, emulate: bool = False) -> Operati
 def settled(name: str, backend: Backend) -> str:
     """Which operations "auto" means; another name is what it is.
 
-    On NumPy they are "compiled" where Numba can be used, or else "fast"; on CuPy "plain", since the fast versions'
-    loops over blocks would be a storm of launches.
+    On NumPy they are "compiled" where Numba can be used, or else "fast"; on CuPy "kernels", since every array operation
+    is a launch and a pass over memory there, and the fast versions' loops over blocks would be a storm of launches.
     """
     if name != "auto":
         return name
-    return "plain" if backend.name != "numpy" else "fast" if numba_problem() else "compiled"
+    return "kernels" if backend.name != "numpy" else "fast" if numba_problem() else "compiled"
 
 
 @cache

@@ -10,7 +10,7 @@ from minigpt.cli.bench import check_torch
 from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.progress import progress_bar
-from minigpt.lab.benchmark.attention import DEFAULT_SHAPES, bench_shape, bench_torch, contestants
+from minigpt.lab.benchmark.attention import DEFAULT_SHAPES, TORCH_BACKENDS, bench_shape, bench_torch, contestants
 from minigpt.lab.benchmark.events import ceilings_of, device_name
 
 
@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> None:
             entrants = [c for c in contestants(backend, one, args.dtype) if not args.only or _named(c.name, args.only)]
             rows = {c.name: bench_shape(c, backend, one, args.dtype, **settings) for c in entrants}
             if args.against:
-                rows["torch"] = bench_torch(backend, one, args.dtype, **settings)
+                for kernel in TORCH_BACKENDS[backend.name]:
+                    name = " ".join(["torch", *kernel.lower().split("_")[:1]]).strip()
+                    rows[name] = bench_torch(backend, one, args.dtype, **settings, kernel=kernel)
             results[str(one)] = rows
             bar.update()
     device, lines = device_name(backend) if on_gpu else "CPU", []
@@ -53,5 +55,6 @@ def _describe(row: dict[str, Any]) -> str:
     times = []
     for one in (row["forward"], row["backward"]):
         of = "".join(f", {100 * share:.0f}% of {name}" for name, share in one["of_floor"].items())
-        times.append(f"{one['ms']:9.3f} ms {one['flops_per_second'] / 1e12:7.3f} TFLOP/s{of}")
+        host = f" (host {one['host_ms']:.3f})" if one["host_ms"] else ""
+        times.append(f"{one['ms']:9.3f} ms{host} {one['flops_per_second'] / 1e12:7.3f} TFLOP/s{of}")
     return "   ".join(times)

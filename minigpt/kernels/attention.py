@@ -7,6 +7,7 @@ same lines here. kernels/README.md walks the ladder.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -45,8 +46,28 @@ class Call(NamedTuple):
 
 def view(x: Array) -> np.ndarray:
     """struct View of attention.cuh: the batch, row and head strides of a (B, T, H, D) array, in elements."""
-    batch, row, head = (np.int64(stride // x.itemsize) for stride in x.strides[:3])
+    return _view(x.strides[:3], x.itemsize)
+
+
+@lru_cache(256)  # structs are the same from layer to layer and from step to step, and cost more than a launch
+def _view(strides: tuple[int, ...], itemsize: int) -> np.ndarray:
+    batch, row, head = (np.int64(stride // itemsize) for stride in strides)
     return struct(batch=batch, row=row, head=head)
+
+
+@lru_cache(256)
+def _problem(sizes: tuple[int, ...], causal: bool, window: int, scale: float | None, dropout: float) -> np.ndarray:
+    """struct Problem of attention.cuh; sizes: B, T, S, H, G, D."""
+    _, t, s, _, _, d = sizes
+    names = ("batch", "queries", "keys", "heads", "groups", "width")
+    return struct(
+        **dict(zip(names, map(np.int32, sizes), strict=True)),
+        causal=np.int32(causal),
+        window=np.int32(min(window, t + s)),
+        scale=np.float32(1.0 / math.sqrt(d) if scale is None else scale),
+        drop_below=np.uint32(drop_threshold(dropout)),
+        keep=np.float32(1.0 / (1.0 - dropout)),
+    )
 
 
 def strided(x: Array) -> tuple[Array, np.ndarray]:
@@ -84,15 +105,7 @@ def prepare(
         padding = xp.ascontiguousarray(padding.astype(bool))
         check_array("key_padding", padding, xp, bool, (b, s), contiguous=True)
     drops = bool(dropout and key is not None)
-    sizes = {"batch": b, "queries": t, "keys": s, "heads": h, "groups": g, "width": d}
-    problem = struct(
-        **{name: np.int32(n) for name, n in sizes.items()},
-        causal=np.int32(mask.causal),
-        window=np.int32(min(mask.window, t + s)),
-        scale=np.float32(1.0 / math.sqrt(d) if scale is None else scale),
-        drop_below=np.uint32(drop_threshold(dropout) if drops else 0),
-        keep=np.float32(1.0 / (1.0 - dropout) if drops else 1.0),
-    )
+    problem = _problem((b, t, s, h, g, d), mask.causal, mask.window, scale, dropout if drops else 0.0)
     states = xp.asarray(dropout_states(key, range(b)), dtype=xp.uint64) if drops else None
     return Call(q, k, v, padding, states, problem)
 

@@ -47,7 +47,7 @@ class Module:
         for i, value in enumerate(args):
             if value is not None and not hasattr(value, "dtype"):
                 raise TypeError(f"{name}: argument {i} is a Python {type(value).__name__}; pass a NumPy scalar")
-        kernel = self._kernel(name)
+        kernel = self._kernels.get(name) or self._kernel(name)
         if shared_mem > kernel.max_dynamic_shared_size_bytes:
             _allow_shared(kernel, name, shared_mem)
         if self._emulation is None:
@@ -105,6 +105,9 @@ def module(
         )
     device = None if xp is np else xp.cuda.Device().id
     key = (file, code, tuple(defines.items()), device, emulation)
+    found = _modules.get(key)
+    if found is not None:
+        return found
     with _lock:
         if key not in _modules:
             _modules[key] = Module(read_source(file) if code is None else code, defines, xp, emulation)
@@ -128,7 +131,7 @@ def check_array(
     Raises:
         TypeError, ValueError: it is of another dtype or shape, strided in its last axis, misaligned, or on another GPU.
     """
-    if x.dtype != dtype:
+    if x.dtype is not dtype and x.dtype != dtype:
         raise TypeError(f"{name} is {x.dtype}, but this kernel takes {np.dtype(dtype)}")
     if x.shape != shape:
         raise ValueError(f"{name} has shape {x.shape}, expected {shape}")
@@ -141,6 +144,6 @@ def check_array(
     if x.shape and x.shape[-1] > 1 and x.strides[-1] != x.itemsize:
         raise ValueError(f"the last axis of {name} must be contiguous, but its stride is {x.strides[-1]} bytes")
     start = x.ctypes.data if xp is np else x.data.ptr
-    step, leading = align * x.itemsize, list(zip(x.shape, x.strides, strict=True))[:-1]
-    if start % step or any(stride % step for size, stride in leading if size > 1):
+    step, leading = align * x.itemsize, zip(x.shape[:-1], x.strides[:-1], strict=True)
+    if start % step or any(stride % step and size > 1 for size, stride in leading):
         raise ValueError(f"{name} must be aligned to {step} bytes in its start and strides (it has {x.strides})")

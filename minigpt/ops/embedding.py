@@ -71,8 +71,11 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
     if xp is np:
         starts = xp.flatnonzero(xp.concatenate([xp.ones(1, bool), ids[1:] != ids[:-1]]))
         dtable[ids[starts]] += xp.add.reduceat(dy, starts, axis=0)
-    else:  # CuPy has no reduceat; its scatter adds with atomics
-        xp.add.at(dtable, ids, dy)
+    else:  # CuPy's scatter adds with atomics, and in no bfloat16
+        total = xp.zeros(dtable.shape, np.float32) if dtable.itemsize == 2 else dtable
+        xp.add.at(total, ids, dy.astype(total.dtype, copy=False))
+        if total is not dtable:
+            dtable += total.astype(dtable.dtype)
 
 
 def position_forward(

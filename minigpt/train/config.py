@@ -12,8 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from minigpt.core.errors import UserError
 from minigpt.core.limits import CONFIGURATION_BYTES
 from minigpt.core.reading import open_regular, unreadable
@@ -92,6 +90,8 @@ def config_to_toml(config: RunConfig) -> str:
     values = dataclasses.asdict(config)
     if not config.task:
         del values["task"]
+    import tomli_w  # whoever only reads a run need not have it
+
     return tomli_w.dumps(values)
 
 

@@ -51,8 +51,8 @@ class TrainConfig:
         processes: workers are processes on Linux (on NumPy arrays, without mixed precision), which is faster and gives
             the same bits, or else threads. Without it they are threads everywhere, which a debugger can follow.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only), "compiled" (minigpt/fast/loops,
-            NumPy only, with Numba), "kernels" (minigpt/kernels), or "auto": on NumPy "compiled" where Numba is
-            installed, or else "fast".
+            NumPy only, with Numba), "kernels" (minigpt/kernels), or "auto": on a GPU "kernels", on NumPy "compiled"
+            where Numba is installed, or else "fast".
         attention: "reference" (minigpt/ops), "tiled" (minigpt/fast), "cuda:RUNG" (minigpt/kernels) or "auto".
         emulate: run the CUDA kernels of train.attention on the CPU, slowly, on NumPy arrays.
         dtype: of the weights, gradients and moments.

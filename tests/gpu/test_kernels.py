@@ -99,3 +99,40 @@ def test_attention_gives_the_same_bits_every_time(device, rung):
 def test_fused_kernels_give_the_same_bits_every_time(device, name):
     first, *others = [fused_checks.run(operations_table(), name, ml_dtypes.bfloat16, device) for _ in range(REPEATS)]
     assert all(np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+
+
+SMOKE = {  # calls of CuPy that the code makes on arrays of 16 bits, each with what NumPy makes of float32
+    "add": lambda xp, x: x + x,
+    "add a bias": lambda xp, x: x + x[0],
+    "argmax": lambda xp, x: x.argmax(axis=-1),
+    "argsort": lambda xp, x: xp.argsort(x[0].astype(np.float32), kind="stable"),
+    "astype": lambda xp, x: x.astype(np.float32),
+    "concatenate": lambda xp, x: xp.concatenate([x, x], axis=-1),
+    "equal": lambda xp, x: (x == x.max()).sum(),
+    "exp": lambda xp, x: xp.exp(x),
+    "gather": lambda xp, x: x[xp.asarray(np.array([2, 0, 2]))],
+    "into float32": lambda xp, x: x.astype(np.float32) + x,
+    "maximum": lambda xp, x: xp.maximum(x, 0),
+    "mean": lambda xp, x: x.astype(np.float32).mean(axis=-1, keepdims=True),
+    "product": lambda xp, x: product(x, x.T),
+    "sum": lambda xp, x: x.sum(axis=0, dtype=np.float32),
+    "tanh": lambda xp, x: xp.tanh(x),
+    "where": lambda xp, x: xp.where(x > 0, x, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.float16], ids=lambda d: np.dtype(d).name)
+@pytest.mark.parametrize("name", SMOKE)
+def test_calls_of_cupy(device, name, dtype):
+    x = np.random.default_rng(0).permutation(60).reshape(5, 12).astype(dtype) / np.asarray(16, dtype)
+    ours = device.get(SMOKE[name](device.xp, device.put(x))).astype(np.float64)
+    exact = np.asarray(SMOKE[name](np, x.astype(np.float32)), np.float64)
+    np.testing.assert_allclose(ours, exact, rtol=1e-5 if dtype is np.float32 else 2e-2)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16], ids=lambda d: np.dtype(d).name)
+def test_scattered_gradients_of_16_bits(device, dtype):
+    ids, dy = np.arange(900) % 7 * 90, np.ones((900, 4), dtype)
+    table = device.xp.asarray(np.zeros((600, 4), dtype))
+    ops.embedding_backward(device.put(dy), ops.embedding.EmbeddingCache(device.put(ids), 600), table)
+    np.testing.assert_array_equal(device.get(table).astype(int)[::90, 0], np.bincount(ids // 90, minlength=7))

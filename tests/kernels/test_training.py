@@ -96,7 +96,8 @@ def test_auto_says_what_it_chose(monkeypatch):
         chosen.operations.attention_forward.__self__, Flash
     )
     chosen = choose("auto", cupy, dtype="float64", head_width=16)
-    assert chosen.operations is ops and chosen.attention == "reference (no kernel takes float64 and heads of 16)"
+    assert chosen.name == "kernels" and chosen.attention == "reference (no kernel takes float64 and heads of 16)"
+    assert choose("plain", cupy, dtype="float64", head_width=16).operations is ops
     for wrong in ({"attention": "tiled"}, {"attention": "cuda:flash", "emulate": True}):
         with pytest.raises(UserError):
             choose("auto", cupy, **wrong, dtype="float32", head_width=16)

@@ -9,6 +9,7 @@ A format that changes on purpose needs a reader of the old one first, which the 
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -192,3 +193,14 @@ def store(run_too: bool) -> None:
 
 if __name__ == "__main__":
     sys.exit(store(run_too="run" in sys.argv[1:]))
+
+
+def test_a_configuration_is_read_where_nothing_writes_toml(tmp_path, monkeypatch):
+    """On a machine where nothing can be installed."""
+    monkeypatch.setitem(sys.modules, "tomli_w", None)
+    spec = importlib.util.find_spec("minigpt.train.config")
+    fresh = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fresh)
+    path = tmp_path / "config.toml"
+    path.write_text("[model]\nwidth = 32\n")
+    assert fresh.build_config(fresh.read_preset(str(path))).model.width == 32

@@ -6,8 +6,9 @@ kernels run on the emulator, which says nothing of a GPU's speed, only what emul
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation, compiler_problem
 from minigpt.kernels.ladder import RUNGS
-from minigpt.lab.benchmark.events import Ceiling, Time, measure, sets_beyond_the_cache
+from minigpt.lab.benchmark.events import SPIN, Ceiling, Time, drawn, measure, sets_beyond_the_cache
 from minigpt.lab.exact_attention import Attention, exact_attention, excess
 
 EMULATED_TOKENS = 128  # longer texts would take minutes on the emulator
@@ -126,16 +127,17 @@ def bench_shape(
     return result
 
 
-def rated(time: Time, work: tuple[float, float], ceilings: dict[str, Ceiling]) -> dict[str, Any]:
+def rated(taken: Time, work: tuple[float, float], ceilings: dict[str, Ceiling]) -> dict[str, Any]:
     """A time, and what it means for this much work (FLOPs, bytes)."""
     flops, moved = work
     return {
-        "ms": time.median,
-        "ms_p10": time.low,
-        "ms_p90": time.high,
-        "flops_per_second": 1e3 * flops / time.median,
-        "bytes_per_second": 1e3 * moved / time.median,
-        "of_floor": {name: ceiling.floor_ms(flops, moved) / time.median for name, ceiling in ceilings.items()},
+        "ms": taken.median,
+        "ms_p10": taken.low,
+        "ms_p90": taken.high,
+        "host_ms": taken.host,
+        "flops_per_second": 1e3 * flops / taken.median,
+        "bytes_per_second": 1e3 * moved / taken.median,
+        "of_floor": {name: ceiling.floor_ms(flops, moved) / taken.median for name, ceiling in ceilings.items()},
     }
 
 
@@ -164,30 +166,54 @@ def _rounds_to_tf32(implementation: Any) -> bool:
 def _passes(implementation: Any, backend: Backend, shape: Shape, dtype: str, mask: ops.Mask) -> tuple[list, list]:
     """Forward and backward as functions, for as many sets of inputs as the cache cannot hold."""
     b, h, t, d = shape
-    number = np.dtype(low_dtype(dtype))
-    count = sets_beyond_the_cache(4 * b * h * t * d * number.itemsize, backend)
+    count = sets_beyond_the_cache(4 * b * h * t * d * np.dtype(low_dtype(dtype)).itemsize, backend)
     forwards: list[Callable[[], object]] = []
     backwards: list[Callable[[], object]] = []
-    rng = np.random.default_rng(0)
     for _ in range(count):
-        host = (rng.standard_normal((b, t, h, d), dtype=np.float32).astype(number) for _ in range(4))
-        q, k, v, dy = map(backend.asarray, host)
+        q, k, v, dy = (drawn((b, t, h, d), dtype, backend, seed) for seed in range(4))
         _, cache = implementation.attention_forward(q, k, v, mask=mask)
         forwards.append(lambda q=q, k=k, v=v: implementation.attention_forward(q, k, v, mask=mask))
         backwards.append(lambda dy=dy, cache=cache: implementation.attention_backward(dy, cache))
     return forwards, backwards
 
 
+TORCH_BACKENDS = {"numpy": ("",), "cupy": ("FLASH_ATTENTION", "CUDNN_ATTENTION")}  # on Hopper cuDNN's is the faster one
+
+
 def bench_torch(
-    backend: Backend, shape: Shape, dtype: str, *, causal: bool, repeats: int, ceilings: dict[str, Ceiling]
+    backend: Backend,
+    shape: Shape,
+    dtype: str,
+    *,
+    causal: bool,
+    repeats: int,
+    ceilings: dict[str, Ceiling],
+    kernel: str = "",
 ) -> dict[str, Any]:
-    """PyTorch's scaled_dot_product_attention on the same shape, in the same process, with its own events."""
+    """PyTorch's scaled_dot_product_attention on the same shape, in the same process, with its own events.
+
+    Args:
+        kernel: a member of torch's SDPBackend; "" leaves the choice to PyTorch.
+    """
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    if backend.name == "cupy" and not torch.cuda.is_available():
+        return {"problem": "this PyTorch has no CUDA"}
+    with sdpa_kernel(getattr(SDPBackend, kernel)) if kernel else nullcontext():
+        try:
+            return _bench_torch(backend, shape, dtype, causal, repeats, ceilings)
+        except RuntimeError as error:  # this backend does not take the shape or the dtype
+            return {"problem": str(error).strip().split("\n")[0]}
+
+
+def _bench_torch(
+    backend: Backend, shape: Shape, dtype: str, causal: bool, repeats: int, ceilings: dict[str, Ceiling]
+) -> dict[str, Any]:
     import torch
     from torch.nn import functional as F
 
     cuda = backend.name == "cupy"
-    if cuda and not torch.cuda.is_available():
-        return {"problem": "this PyTorch has no CUDA"}
     b, h, t, d = shape
     number = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[dtype]
     size = 2 if dtype in DTYPES else 4
@@ -204,8 +230,8 @@ def bench_torch(
     for name, functions in (("forward", forwards), ("backward", backwards)):
         backward = name == "backward"
         work = shape.flops(causal=causal, backward=backward), shape.moved(size, backward=backward)
-        time = torch_events(functions, repeats) if cuda else measure(functions, repeats, backend)
-        result[name] = rated(time, work, ceilings)
+        taken = torch_events(functions, repeats) if cuda else measure(functions, repeats, backend)
+        result[name] = rated(taken, work, ceilings)
     return result
 
 
@@ -217,10 +243,12 @@ def torch_events(functions: list[Callable[[], object]], repeats: int) -> Time:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     times = []
     for i in range(repeats):
+        torch.cuda._sleep(SPIN)
         start.record()
+        asked = time.perf_counter()
         functions[i % len(functions)]()
+        host = 1e3 * (time.perf_counter() - asked)
         end.record()
         end.synchronize()
-        times.append(start.elapsed_time(end))
-    times.sort()
-    return Time(times[math.floor(len(times) / 2)], times[len(times) // 10], times[-1 - len(times) // 10])
+        times.append((start.elapsed_time(end), host))
+    return Time.of(times)

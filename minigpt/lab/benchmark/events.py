@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minigpt.blocks.mixed import low_dtype
 from minigpt.core.backend import Backend
+from minigpt.kernels.launch import module
 
 WARM_UP = 3
+SPIN = 4_000_000  # clocks that the GPU is kept busy for before a call is timed: about two milliseconds
 
 # Peak FLOP/s (dense; 16-bit with float32 sums, float32) and bytes/s, as the makers state them.
 STATED = {
@@ -39,42 +43,68 @@ class Ceiling(NamedTuple):
 
 
 class Time(NamedTuple):
-    """Milliseconds: median, tenth and ninetieth percentile."""
+    """Milliseconds: median, tenth and ninetieth percentile; and what Python needs to ask for it (0: not told apart)."""
 
     median: float
     low: float
     high: float
+    host: float = 0.0
+
+    @classmethod
+    def of(cls, times: list[tuple[float, float]]) -> Time:
+        """Of the times and the host's times of some calls."""
+        ordered = sorted(time for time, _ in times)
+        tenth = len(ordered) // 10
+        host = statistics.median(host for _, host in times)
+        return cls(statistics.median(ordered), ordered[tenth], ordered[-1 - tenth], host)
 
 
 def measure(functions: list[Callable[[], object]], repeats: int, backend: Backend) -> Time:
     """Time functions that do the same on different inputs, in turn, so that no input is still in a cache.
 
-    On a GPU with events around each call, after a warm-up that compiles; on a CPU with the wall clock.
+    On a GPU with events around each call, after a warm-up that compiles; on a CPU with the wall clock. The GPU is kept
+    busy until a call's kernels have all been asked for: on an idle one, events would time Python.
     """
     for function in functions * (1 if len(functions) >= WARM_UP else WARM_UP):
         function()
     clock = _events(backend.xp) if backend.name == "cupy" else _wall_clock
-    times = sorted(clock(functions[i % len(functions)]) for i in range(repeats))
-    return Time(statistics.median(times), times[len(times) // 10], times[-1 - len(times) // 10])
+    return Time.of([clock(functions[i % len(functions)]) for i in range(repeats)])
 
 
-def _wall_clock(function: Callable[[], object]) -> float:
+def _wall_clock(function: Callable[[], object]) -> tuple[float, float]:
     started = time.perf_counter()
     function()
-    return 1e3 * (time.perf_counter() - started)
+    return 1e3 * (time.perf_counter() - started), 0.0
 
 
-def _events(cupy: Any) -> Callable[[Callable[[], object]], float]:
+def _events(cupy: Any) -> Callable[[Callable[[], object]], tuple[float, float]]:
     start, end = cupy.cuda.Event(), cupy.cuda.Event()
+    spin = module("spin.cu", {}, cupy, None)
 
-    def clock(function: Callable[[], object]) -> float:
+    def clock(function: Callable[[], object]) -> tuple[float, float]:
+        spin.launch("spin", (1,), (1,), (np.int64(SPIN),))
         start.record()
+        asked = time.perf_counter()
         function()
+        host = 1e3 * (time.perf_counter() - asked)
         end.record()
         end.synchronize()
-        return cupy.cuda.get_elapsed_time(start, end)
+        return cupy.cuda.get_elapsed_time(start, end), host
 
     return clock
+
+
+@lru_cache(1)
+def _normal(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(1 << 20, dtype=np.float32)
+
+
+def drawn(shape: tuple[int, ...], dtype: str, backend: Backend, seed: int) -> Any:
+    """Standard normals for a benchmark: a million are drawn and cross to the device, where they repeat."""
+    xp, size = backend.xp, math.prod(shape)
+    block = backend.asarray(_normal(seed)).astype(low_dtype(dtype))
+    whole = xp.ascontiguousarray(xp.broadcast_to(block, (-(-size // block.size), block.size)))
+    return whole.reshape(-1)[:size].reshape(shape)
 
 
 def sets_beyond_the_cache(size: int, backend: Backend) -> int:
@@ -106,8 +136,8 @@ def ceilings_of(backend: Backend, dtype: str) -> dict[str, Ceiling]:
 
 def measured_ceiling(backend: Backend, dtype: str, *, size: int = 8192, megabytes: int = 512) -> Ceiling:
     """What this card reaches in a large matrix product and in a copy."""
-    xp, number = backend.xp, low_dtype(dtype)
-    a = backend.asarray(np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)).astype(number)
+    xp = backend.xp
+    a = drawn((size, size), dtype, backend, 0)
     product = measure([lambda: xp.matmul(a, a)], 10, backend).median
     x = xp.zeros(megabytes << 20, np.uint8)
     y = xp.empty_like(x)

@@ -94,7 +94,7 @@ def bench_gpu_step(
 
 
 def _milliseconds(time: Time) -> dict[str, float]:
-    return {"ms": time.median, "ms_p10": time.low, "ms_p90": time.high}
+    return {"ms": time.median, "ms_p10": time.low, "ms_p90": time.high, "host_ms": time.host}
 
 
 def torch_step_time(shape: Shape, dtype: str, repeats: int, *, compiled: bool) -> Time:
