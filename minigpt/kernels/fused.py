@@ -154,7 +154,7 @@ class Operations(Layers):
         positions, length, context = cache
         if dtable is not None and isinstance(positions, int) and dtable.dtype == real_type(dy):
             table = dtable[positions : positions + length].reshape(-1)  # (T·C,), of one table
-            self._add_column_sums(array_module(dy).ascontiguousarray(dy.reshape(len(dy), -1)), table)
+            self.add_column_sums(array_module(dy).ascontiguousarray(dy.reshape(len(dy), -1)), table)
         elif dtable is not None:
             self.embedding_backward(dy, ops.embedding.EmbeddingCache(positions, context), dtable)
         return deliver(dy, out)

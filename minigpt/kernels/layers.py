@@ -73,7 +73,7 @@ class Layers:
         blocks = -(-c * (1 if second is None else 2) // 32)
         self._module("columns.cu", like, PACK=1).launch("add_sums", (blocks,), (32, 8), args)
 
-    def _add_column_sums(self, x: Array, total: Array) -> None:
+    def add_column_sums(self, x: Array, total: Array) -> None:
         """total (C,) += Σ_n x_n, of x (N, C)."""
         if not x.size:
             return
@@ -178,7 +178,7 @@ class Layers:
         dy_rows = as_matrix(dy)
         add_product(dweight, rows(x), dy_rows, first)
         if dbias is not None:
-            self._add_column_sums(dy_rows, dbias)
+            self.add_column_sums(dy_rows, dbias)
         dx = product(dy_rows, weight.T).astype(dy.dtype, copy=False)
         return deliver(dx.reshape(x.shape), out)
 

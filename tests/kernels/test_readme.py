@@ -9,7 +9,7 @@ import pytest
 from minigpt import ops
 from minigpt.kernels.attention import Flash, Tiled
 from minigpt.kernels.emulator import Emulation
-from minigpt.lab.benchmark.roofline import flash, naive_or_tiled, table
+from minigpt.lab.roofline import rungs, table
 from minigpt.lab.trace import SHARED, Trace
 
 FOLDER = Path(ops.__file__).resolve().parents[1] / "kernels"
@@ -56,7 +56,7 @@ def test_the_roofline_counts_what_the_trace_sees(tokens):
     for attention in (Flash(emulation=Emulation(trace=trace)), Tiled(emulation=Emulation(trace=trace))):
         attention.attention_forward(q, q.copy(), q.copy())
     seen = {launch.kernel: loaded(launch) for launch in trace.launches}
-    assert seen["flash_forward"] == flash(2, tokens, 64, size=4, tile=64, backward=False).asked
+    assert seen["flash_forward"] == rungs(2, tokens, 64, backward=False)["flash"].asked
     tiled = seen["tiled_scores"] + seen["tiled_output"] + seen["tiled_softmax"]
-    assert tiled == naive_or_tiled(2, tokens, 64, tile=64, backward=False).asked
+    assert tiled == rungs(2, tokens, 64, backward=False)["tiled"].asked
     assert len(trace.launches[0].of(SHARED))
