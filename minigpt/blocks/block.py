@@ -26,6 +26,7 @@ from minigpt.blocks.layers import (
     mlp_backward,
     mlp_forward,
     mlp_specs,
+    norm_add_backward,
     norm_backward,
     norm_forward,
     norm_specs,
@@ -125,7 +126,7 @@ def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Sco
     attention = g.scope("attention")
     if c.pre_norm:
         dh = self_attention_backward(dx, cache.attention, attention, c, run)
-        return norm_backward(dh, cache.norm, g, "norm1", c, run, plus=dx)
+        return norm_add_backward(dx, dh, cache.norm, g, "norm1", c, run)
     dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
     return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))
 
@@ -147,7 +148,7 @@ def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: Block
     mlp = g.scope("mlp")
     if c.pre_norm:
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)
-        return norm_backward(dh, cache.norm, g, "norm2", c, run, plus=dx)
+        return norm_add_backward(dx, dh, cache.norm, g, "norm2", c, run)
     dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
     return run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))
 

@@ -37,15 +37,15 @@ def norm_forward(x: Array, p: Scope, name: str, c: BlockConfig, run: Run) -> tup
     return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
 
 
-def norm_backward(
-    dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run, plus: Array | None = None
-) -> Array:
-    """dx, or plus + dx: at a residual connection the gradient comes from both sides."""
-    if plus is not None:
-        if fused := run.ops.FUSED.get("norm_backward_add"):
-            bias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
-            return fused(dy, cache, g.into(f"{name}.gain"), bias, plus)
-        return run.ops.add(plus, norm_backward(dy, cache, g, name, c, run))
+def norm_add_backward(dx: Array, dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
+    """dx plus the norm's gradient: x went into the norm, and past it into the residual sum."""
+    if fused := run.ops.FUSED.get("norm_backward_add"):
+        dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
+        return fused(dy, cache, g.into(f"{name}.gain"), dbias, dx)
+    return run.ops.add(dx, norm_backward(dy, cache, g, name, c, run))
+
+
+def norm_backward(dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
     if c.rms_norm:
         return run.ops.rmsnorm_backward(dy, cache, g.into(f"{name}.gain"))
     dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None

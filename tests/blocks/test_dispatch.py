@@ -12,7 +12,7 @@ def test_auto_is_compiled_where_numba_is_there(monkeypatch):
     cpu, gpu = SimpleNamespace(name="numpy"), SimpleNamespace(name="cupy")
     for problem, name in ((None, "compiled"), ("Numba is not installed", "fast")):
         monkeypatch.setattr(dispatch, "numba_problem", lambda problem=problem: problem)
-        assert dispatch.settled("auto", cpu) == name and dispatch.settled("auto", gpu) == "plain"
+        assert dispatch.settled("auto", cpu) == name and dispatch.settled("auto", gpu) == "kernels"
         assert dispatch.settled("fast", cpu) == "fast" and dispatch.settled("plain", gpu) == "plain"
     with pytest.raises(UserError, match=r"train.operations = 'compiled' cannot run: Numba is not installed"):
         dispatch.operations("compiled", cpu)
