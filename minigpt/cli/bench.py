@@ -11,6 +11,7 @@ from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.lab.benchmark.conditions import measured_conditions
 from minigpt.lab.benchmark.decode import bench_decode
 from minigpt.lab.benchmark.profile import profile_step
 from minigpt.lab.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
@@ -40,12 +41,20 @@ def run_step(args: argparse.Namespace) -> None:
         _profile(args, names)
         return
     workers = args.workers or available_cores()
-    options = {"rounds": args.repeats, "workers": workers, "backend": backend, "against": args.against}
+    conditions = measured_conditions()
+    options = {
+        "rounds": args.repeats,
+        "workers": workers,
+        "backend": backend,
+        "against": args.against,
+        "clock": args.clock,
+    }
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
         results = {name: bench_step(name, progress=bar.update, **options) for name in names}
-    head = f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; medians [95% interval]"
-    lines = [f"{name}: {_times(r)}" for name, r in results.items()]
-    show(args, {"shapes": results, "workers": workers, "backend": backend}, "\n".join([head, *lines]))
+    head = f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; {_clock(args)}"
+    lines = [conditions.sentence(), head, *(f"{name}: {_times(r)}" for name, r in results.items())]
+    values = {"shapes": results, "workers": workers, "backend": backend, "clock": args.clock}
+    show(args, values | {"machine": conditions.values()}, "\n".join(lines))
 
 
 def _profile(args: argparse.Namespace, names: list[str]) -> None:
@@ -65,15 +74,26 @@ def run_decode(args: argparse.Namespace) -> None:
     if args.against:
         check_torch()
     names, workers = args.shape or ["L"], args.workers or available_cores()
-    options = {"rounds": args.repeats, "workers": workers, "against": args.against}
+    conditions = measured_conditions()
+    options = {"rounds": args.repeats, "workers": workers, "against": args.against, "clock": args.clock}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
         results = {name: bench_decode(name, progress=bar.update, **options) for name in names}
-    lines = [f"one text, KV cache, float32, {workers} BLAS threads; a token's time, medians [95% interval]"]
+    lines = [
+        conditions.sentence(),
+        f"one text, KV cache, float32, {workers} BLAS threads; a token's time; {_clock(args)}",
+    ]
     for name, r in results.items():
         low, high = r["of_limit_interval"]
         limit = f"{100 * r['of_limit']:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of what reading the weights allows"
         lines.append(f"{name}: {_times(r)}\n   {limit} ({r['gb_per_second']:.1f} GB/s)")
-    show(args, {"shapes": results, "workers": workers}, "\n".join(lines))
+    values = {"shapes": results, "workers": workers, "clock": args.clock, "machine": conditions.values()}
+    show(args, values, "\n".join(lines))
+
+
+def run_machine(args: argparse.Namespace) -> None:
+    """What the other benchmarks say of the machine, by itself."""
+    conditions = measured_conditions(args.repeats)
+    show(args, conditions.values(), conditions.sentence())
 
 
 def run_scaling(args: argparse.Namespace) -> None:
@@ -81,16 +101,22 @@ def run_scaling(args: argparse.Namespace) -> None:
 
     if args.out.exists():
         raise UserError(f"{args.out} exists; give another --out")
-    workers = args.workers or available_cores()
+    workers, conditions = args.workers or available_cores(), measured_conditions()
     with progress_bar(total=sum(len(values) for values in AXES.values()), unit="shape", leave=False) as bar:
         records = bench_scaling(rounds=args.repeats, workers=workers, progress=bar.update)
     plot = str(save_figure(scaling_figure(records), args.out))
-    lines = [f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {described(BASE)}"]
+    head = f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {described(BASE)}"
+    lines = [conditions.sentence(), head]
     for r in records:
         low, high = r["interval"]
         time = f"{r['us_per_token']:8.2f} µs per token [{low:.2f}, {high:.2f}]"
         lines.append(f"{r['axis']:>8} {r['value']:5}  {time}  {r['peak_mb'] or 0:7,.0f} MB")
-    show(args, {"records": records, "workers": workers, "plot": plot}, "\n".join([*lines, plot]))
+    values = {"records": records, "workers": workers, "plot": plot, "machine": conditions.values()}
+    show(args, values, "\n".join([*lines, plot]))
+
+
+def _clock(args: argparse.Namespace) -> str:
+    return f"{'processor' if args.clock == 'cpu' else 'wall'} time, medians [95% interval]"
 
 
 def _times(r: dict[str, Any]) -> str:

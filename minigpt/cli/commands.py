@@ -53,6 +53,7 @@ BENCH = Group(
     "measure speed on this machine",
     ("minigpt bench step --shape S",),
     {
+        "machine": Command("name the processor and measure it", "benchmarks.machine", "bench.run_machine"),
         "step": Command("time a training step", "benchmarks.step", "bench.run_step"),
         "decode": Command("time writing one text, token by token", "benchmarks.decode", "bench.run_decode"),
         "scaling": Command(

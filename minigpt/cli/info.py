@@ -8,7 +8,6 @@ import platform
 from importlib.metadata import version
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from minigpt import __version__
 from minigpt.blocks.dispatch import numba_problem
@@ -18,17 +17,10 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder
 from minigpt.kernels.emulator import compiler, compiler_problem
+from minigpt.lab.benchmark.conditions import blas, processor
 from minigpt.train.integrity import checkpoint_paths, is_listed, problems
 from minigpt.train.report import FINISHED, ended_at
 from minigpt.train.run_folder import find_run
-
-
-def _blas() -> str:
-    np.ones((2, 2)) @ np.ones((2, 2))  # so that the library is loaded
-    found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
-    return (
-        ", ".join(f"{lib['internal_api']} {lib['version']}, {lib['num_threads']} threads" for lib in found) or "unknown"
-    )
 
 
 def _numba() -> str:
@@ -84,9 +76,10 @@ def run(args: argparse.Namespace) -> int:
         "minigpt": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "cores": available_cores(),
         "numpy": np.__version__,
-        "blas": _blas(),
+        "blas": blas(),
         "numba": _numba(),
         "gpu": _gpu(),
         "backend": _backend(),

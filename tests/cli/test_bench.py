@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.lab.benchmark import contest as contests
 from minigpt.lab.benchmark import scaling
+from minigpt.lab.benchmark.conditions import processor
 from minigpt.lab.benchmark.contest import Contestant, Outcome, contest, interval
 from minigpt.lab.benchmark.decode import weight_bytes
 from minigpt.lab.benchmark.shapes import SHAPES
@@ -40,6 +42,10 @@ def command_line(capsys):
 
 def summer(numbers):
     return lambda: sum(range(numbers))
+
+
+def sleeper():
+    return lambda: time.sleep(0.05)
 
 
 def impossible():
@@ -98,7 +104,7 @@ def test_step_against_variants_of_itself(minigpt, undisturbed):
 
 def test_step_for_people(minigpt, undisturbed):
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 1)
-    assert "tokens/s" in out and "its own matrix products" in out
+    assert "tokens/s" in out and "its own matrix products" in out and "kernels" in out and "GFLOP/s" in out
 
 
 @pytest.mark.slow("test_step_for_people: the whole step")
@@ -136,3 +142,30 @@ def test_mistakes_are_one_sentence(error):
     assert "cannot compare with 'jax'" in error("bench", "step", "--against", "jax")
     assert "decoding is compared with torch only" in error("bench", "decode", "--against", "kept")
     assert "is below 1" in error("bench", "step", "--repeats", 0)
+
+
+def test_a_processor_is_named_with_its_model(tmp_path):
+    """Two cores of one machine; what a virtual machine calls "AMD EPYC" is told apart by its numbers."""
+    one = "processor\t: {}\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: fpu vme\n\n"
+    (tmp_path / "cpuinfo").write_text(one.format(0) + one.format(1))
+    assert processor(tmp_path / "cpuinfo") == "AMD EPYC (family 25, model 17)"
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 50.00\n")
+    assert processor(tmp_path / "cpuinfo") not in ("", "0")
+
+
+@pytest.mark.slow("test_step_for_people: its first line")
+def test_the_machine_is_measured(minigpt):
+    values = json.loads(minigpt("bench", "machine", "--repeats", 1, "--json"))
+    median, low, high = values["gflops"]
+    assert 0.1 < low <= median <= high < 10_000 and 0.1 < values["gigabytes"][0] < 10_000
+    assert "kernels" in values["blas"] and values["cores"] >= 1
+
+
+@pytest.mark.slow("test_step_for_people: a contest by the wall clock")
+def test_a_contest_by_processor_time_drops_nothing(monkeypatch):
+    """Others take every core all the time, and a contestant that sleeps costs nothing."""
+    busy = itertools.count(0, 1000)
+    monkeypatch.setattr(contests, "busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(contests, "_SLOT", 0.0)
+    outcome = contest({"a": Contestant(sleeper, (), warm_up=0)}, rounds=1, clock="cpu")
+    assert outcome.dropped == 0 and outcome.seconds("a").median < 0.02

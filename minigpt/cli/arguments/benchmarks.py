@@ -8,10 +8,11 @@ from typing import Any
 
 from minigpt.cli.arguments.names import DTYPES, GPU_SHAPES, SHAPES
 from minigpt.cli.parser import Parser
-from minigpt.lab.benchmark import OPPONENTS
+from minigpt.lab.benchmark import CLOCKS, OPPONENTS
 
 _WORKERS = "processes, or threads where the system cannot fork; by default one for each core"
 _ROUNDS = "undisturbed rounds of each shape"
+_CLOCK = "cpu: compare processor time, which counts while others use the machine; with --workers 1 it is one thread's"
 
 
 def step(add: Parser) -> None:
@@ -23,6 +24,7 @@ def step(add: Parser) -> None:
     add.backend()
     rivals = ", ".join(f"{name} ({what})" for name, what in OPPONENTS.items())
     add.value("--against", "WHAT", f"time in the same run: {rivals}", type=opponents, default=[])
+    add.choice("--clock", CLOCKS, _CLOCK, default="wall")
     add.flag("--profile", "say instead which operation takes how long, in one thread")
     add.choice("--dtype", DTYPES, "what a GPU's step computes with", default="float32")
 
@@ -33,6 +35,12 @@ def decode(add: Parser) -> None:
     add.count("--repeats", _ROUNDS, default=20)
     add.count("--workers", "BLAS threads; by default one for each core")
     add.value("--against", "WHAT", "torch: time it in the same run", type=opponents, default=[])
+    add.choice("--clock", CLOCKS, _CLOCK, default="wall")
+
+
+def machine(add: Parser) -> None:
+    add.example("minigpt bench machine")
+    add.count("--repeats", "rounds of each measurement", default=20)
 
 
 def scaling(add: Parser) -> None:

@@ -8,3 +8,4 @@ OPPONENTS = {  # what a training step is timed beside
     "recompute": "minigpt with train.recompute",
     "kept": "minigpt with everything kept, T x T attention probabilities too",
 }
+CLOCKS = ("wall", "cpu")  # what a contest is timed by

@@ -2,7 +2,8 @@
 
 Every contestant lives in a process of its own for the whole contest, warmed up once. They run in turn, a slot each per
 round, so that a machine that speeds up or slows down does so for all of them; only ratios within a round are compared.
-A round in which other processes (or the host) took processor time is dropped and counted.
+A round in which other processes (or the host) took processor time is dropped and counted. Where others never rest, the
+clock can be processor time ("cpu"): no round is dropped, and what waits for a core costs nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from minigpt.lab.benchmark.machine import busy_seconds, children_seconds, own_se
 
 _SLOT = 0.3  # seconds that a slot should last, so that the clock of processor time (10 ms) says something
 _OTHERS = 0.06  # the share of all cores that others may take in a slot before its round is dropped
+CLOCKS = ("wall", "cpu")
 _QUIET = 0.02  # seconds without processor time after which the others are taken to be idle
 
 
@@ -37,7 +39,7 @@ class Contestant(NamedTuple):
 class Slot(NamedTuple):
     """One contestant's turn."""
 
-    seconds: float  # per repetition
+    seconds: float  # per repetition, by the contest's clock
     disturbed: bool
 
 
@@ -91,10 +93,11 @@ def _serve(connection: Any, contestant: Contestant) -> None:
         if repetitions == 0:
             connection.send(peak_megabytes())
             return
-        used, started = own_seconds() + children_seconds(), time.perf_counter()
+        used, started = time.process_time() + children_seconds(), time.perf_counter()
         for _ in range(repetitions):
             function()
-        connection.send((time.perf_counter() - started, own_seconds() + children_seconds() - used))
+        wall = time.perf_counter() - started
+        connection.send((wall, time.process_time() + children_seconds() - used))
 
 
 class _Player:
@@ -128,13 +131,16 @@ class _Player:
         except EOFError:
             raise UserError(f"timing {self.name} ended early; is there enough memory for it?") from None
 
-    def slot(self) -> Slot:
-        _wait_until_idle()
+    def slot(self, clock: str) -> Slot:
+        if clock == "wall":
+            _wait_until_idle()
         before, mine = busy_seconds(), own_seconds()
         started = time.perf_counter()
         self.connection.send(self.repetitions)
         seconds, used = self.receive()
         wall = time.perf_counter() - started
+        if clock == "cpu":
+            return Slot(used / self.repetitions, False)
         disturbed = False
         if before is not None:
             others = busy_seconds() - before - used - (own_seconds() - mine)
@@ -163,12 +169,14 @@ def contest(
     *,
     rounds: int,
     environment: Mapping[str, Mapping[str, str]] | None = None,
+    clock: str = "wall",
     progress: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Time all contestants in `rounds` undisturbed rounds (or what there was of them in three times as many).
 
     Args:
         environment: environment variables that a contestant's process starts with, by its name.
+        clock: "wall" or "cpu".
     Raises:
         UserError: a contestant cannot be built (a package is missing, too little memory).
     """
@@ -177,11 +185,11 @@ def contest(
         for name, contestant in contestants.items():
             players.append(_Player(name, contestant, (environment or {}).get(name, {})))
         for player in players:
-            player.repetitions = max(1, math.ceil(_SLOT / player.slot().seconds))
+            player.repetitions = max(1, math.ceil(_SLOT / max(player.slot(clock).seconds, 1e-4)))
         clean, dropped = [], []
         while len(clean) < rounds and len(clean) + len(dropped) < 3 * rounds:
             shift = (len(clean) + len(dropped)) % len(players)
-            slots = {player.name: player.slot() for player in players[shift:] + players[:shift]}
+            slots = {player.name: player.slot(clock) for player in players[shift:] + players[:shift]}
             disturbed = any(slot.disturbed for slot in slots.values())
             (dropped if disturbed else clean).append({name: slot.seconds for name, slot in slots.items()})
             if not disturbed:

@@ -67,6 +67,7 @@ def bench_decode(
     rounds: int,
     workers: int,
     against: Sequence[str] = (),
+    clock: str = "wall",
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Time one shape (with a context of 1,024).
@@ -82,7 +83,7 @@ def bench_decode(
     }
     if "torch" in against:
         contestants["torch"] = Contestant(torch_decode, (shape, workers, PROMPT, TOKENS))
-    result = summary(contest(contestants, rounds=rounds, progress=progress), TOKENS)
+    result = summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), TOKENS)
     for key in ("ms", "ms_interval", "others_ms"):
         result[key] = _per_token(result[key])
     low, high = result["ratio_interval"]["limit"]

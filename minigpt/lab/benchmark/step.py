@@ -90,6 +90,7 @@ def bench_step(
     workers: int,
     backend: str = "numpy",
     against: Sequence[str] = (),
+    clock: str = "wall",
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Time one shape.
@@ -108,7 +109,7 @@ def bench_step(
             contestants[opponent] = Contestant(torch_step, (shape, workers, opponent == "torch-compile"))
         else:
             contestants[opponent] = Contestant(training_step, (shape, workers, backend, opponent))
-    return summary(contest(contestants, rounds=rounds, progress=progress), shape.tokens)
+    return summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), shape.tokens)
 
 
 def summary(outcome: Outcome, tokens: int) -> dict[str, Any]:
