@@ -39,7 +39,12 @@ def run(args: argparse.Namespace) -> int:
     resumed = args.resume is not None
     if resumed:
         given = {"--out": args.out, "--force": args.force, "--seed": args.seed, "--set": args.settings}
-        given |= {"--tokenizer": args.tokenizer, "--backend": args.backend, "a preset": args.preset}
+        given |= {
+            "--tokenizer": args.tokenizer,
+            "--backend": args.backend,
+            "--optimizer": args.optimizer,
+            "a preset": args.preset,
+        }
         check_resume(given, "run", "--steps, --data")
         done = None if args.data else finished_result(find_run(args.resume), args.steps)
         if done is not None:
@@ -89,6 +94,7 @@ def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
         "train.steps": args.steps,
         "train.seed": args.seed,
         "train.backend": args.backend,
+        "optimizer.name": args.optimizer,
     }
     values = configuration.apply_settings(values, args.settings)
     if os.environ.get("MINIGPT_BACKEND"):

@@ -18,6 +18,7 @@ from minigpt.core.params import Parameters
 from minigpt.data.dataset import random_batch, window_batches
 from minigpt.models.decoder_only import DecoderOnly
 from minigpt.ops import Operations
+from minigpt.train.muon import Muon
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
 from minigpt.train.schedule import ScheduleConfig, learning_rate
 
@@ -66,7 +67,9 @@ def train(
         UserError: the loss or the gradient is no longer finite.
     """
     grads = params.zeros_like()
-    adamw = AdamW(params, optimizer)
+    update = AdamW(params, optimizer)
+    if optimizer.name == "muon":
+        update = Muon(params, update, optimizer.muon_rate / schedule.peak)
     log: list[Step] = []
     evaluations: list[Evaluation] = []
     for step in range(steps):
@@ -85,7 +88,7 @@ def train(
             raise not_finite(step, loss, norm)
         seen, new = step * batch.inputs.size, batch.inputs.size
         lr = learning_rate(schedule, step, schedule.steps or steps, tokens=seen, step_tokens=new)
-        adamw.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
+        update.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
         log.append(Step(step + 1, loss, lr, norm))
     evaluations.append(Evaluation(steps, evaluate(model, params, validation, rows, None, operations)))
     return log, evaluations

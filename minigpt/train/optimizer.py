@@ -23,21 +23,28 @@ from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
 from minigpt.core.settings import one_of, require
 
+OPTIMIZERS = ("adamw", "muon")
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW: which published variant of the update, and its constants."""
+    """AdamW: which published variant of the update, and its constants. Or Muon (`minigpt.train.muon`) beside it."""
 
+    name: str = "adamw"  # or "muon": Muon for the matrices of the blocks, and AdamW for the rest
     variant: str = "adamw"
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip: float = 1.0  # largest global norm of the gradient; 0 does not clip
+    muon_rate: float = 0.02  # Muon's rate when AdamW's is schedule.peak; it rises and falls with it
+    muon_momentum: float = 0.95
 
     def __post_init__(self) -> None:
+        one_of("optimizer.name", self.name, OPTIMIZERS)
         one_of("optimizer.variant", self.variant, ("adamw", "openai", "bert", "fairseq"))
-        for name in ("beta1", "beta2"):
+        require(self.muon_rate > 0, f"optimizer.muon_rate is {self.muon_rate}; it must be positive")
+        for name in ("beta1", "beta2", "muon_momentum"):
             require(0 <= getattr(self, name) < 1, f"optimizer.{name} must be at least 0 and below 1")
         require(self.eps > 0, f"optimizer.eps is {self.eps}; it must be positive")
         require(self.weight_decay >= 0 and self.clip >= 0, "optimizer.weight_decay and clip must not be negative")

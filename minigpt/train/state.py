@@ -20,6 +20,7 @@ from minigpt.train.checkpoint import load_weights, restore_optimizer
 from minigpt.train.compiled_optimizer import CompiledAdamW
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.integrity import checkpoint_paths
+from minigpt.train.muon import Muon
 from minigpt.train.optimizer import AdamW
 from minigpt.train.scaling import LossScale
 from minigpt.train.settings import RunConfig
@@ -61,7 +62,15 @@ class TrainingState:
 
 
 def new_optimizer(config: RunConfig, params: Parameters) -> AdamW:
-    """AdamW by array operations, or by a kernel or a loop where the operations are kernels or loops."""
+    """AdamW, alone or beside Muon."""
+    adamw = _adamw(config, params)
+    if config.optimizer.name == "muon":
+        return Muon(params, adamw, config.optimizer.muon_rate / config.schedule.peak)
+    return adamw
+
+
+def _adamw(config: RunConfig, params: Parameters) -> AdamW:
+    """By array operations, or by a kernel or a loop where the operations are kernels or loops."""
     name = settled(config.train.operations, backend_of(params.flat))
     if name == "kernels":
         low = config.train.compute in DTYPES

@@ -15,6 +15,7 @@ from minigpt.lab.scaling.family import CONTEXT
 from minigpt.lab.scaling.results import QUESTIONS
 from minigpt.tokenizers import KINDS
 from minigpt.tokenizers.patterns import PATTERNS
+from minigpt.train.optimizer import OPTIMIZERS
 
 
 def test_no_help_needs_numpy_or_what_computes():
@@ -43,6 +44,7 @@ def test_the_names_in_the_help_are_those_of_the_tables():
     assert ("float32", *DTYPES) == names.DTYPES
     assert tuple(KINDS) == names.TOKENIZERS
     assert tuple(PATTERNS) == names.PATTERNS
+    assert names.OPTIMIZERS == OPTIMIZERS
     assert tuple(WRITERS) == names.FORMATS
     assert tuple(sorted(GPUS)) == names.GPUS
     assert tuple(map(str, SIZES)) == names.SIZES

@@ -24,6 +24,7 @@ LLAMA = {"model__kv_heads": 1, "sample__prompt": "Line", "optimizer__variant": "
 CASES = {
     "gpt": {"train__operations": "plain"},
     "gpt, fast": {"train__operations": "fast", **IN_TOKENS},
+    "muon": {"train__operations": "fast", "optimizer__name": "muon"},
     "llama": {"train__operations": "plain", **LLAMA},
 }
 

@@ -2,6 +2,7 @@
 
 DTYPES = ("float32", "bfloat16", "float16")
 TOKENIZERS = ("char", "byte", "bpe", "gpt", "wordpiece")
+OPTIMIZERS = ("adamw", "muon")
 PATTERNS = ("gpt2", "llama3", "cl100k", "o200k")
 FORMATS = ("run", "hf", "llama2c", "llama2c-v1", "gguf", "gguf-f32")  # that convert writes
 GPUS = ("a100", "h100", "h100-pcie", "h200", "l4", "l40s", "rtx-3090", "rtx-4090", "v100")

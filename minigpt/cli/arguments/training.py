@@ -30,6 +30,11 @@ def train(add: Parser) -> None:
     add.value("--resume", "RUN", "go on with this run from its newest checkpoint")
     add.count("--steps", "train until step N")
     add.count("--seed", "of initial weights, batches and dropout", least=0)
+    add.choice(
+        "--optimizer",
+        names.OPTIMIZERS,
+        "muon: Muon for the blocks' matrices, AdamW for the rest; by default the preset's",
+    )
     add.backend()
     add.settings(" of the preset, such as optimizer.weight_decay=0")
 
