@@ -10,6 +10,7 @@ import sys
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
 from minigpt.core.progress import progress_bar
+from minigpt.lab.benchmark.conditions import measured_conditions
 from minigpt.lab.benchmark.tokenizer import bench
 
 RIVALS = ("tokenizers", "tiktoken")
@@ -24,16 +25,22 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{name} is not installed: pip install {name}, or leave it out of --against")
     for file in args.files:
         read_text(file)  # fails here, with one sentence, if it cannot be read
+    conditions = measured_conditions()
     with progress_bar(total=args.repeats, unit="round", leave=False) as bar:
-        result = bench(args.files, args.merges, args.repeats, rivals, args.vocab, progress=bar.update)
+        result = bench(args.files, args.merges, args.repeats, rivals, args.vocab, args.clock, progress=bar.update)
     if args.json:
-        print(json.dumps(result))
+        print(json.dumps(result | {"clock": args.clock, "machine": conditions.values()}))
         return 0
-    print(f"{result['bytes'] / 1e6:.2f} MB, {result['merges']} merges, medians of {args.repeats} interleaved runs")
+    print(conditions.sentence())
+    how = f"medians of {args.repeats} interleaved runs [95% interval], {args.clock} time"
+    print(f"{result['bytes'] / 1e6:.2f} MB, {result['merges']} merges, {how}")
     for task, r in result["tasks"].items():
-        ratios = "".join(f", {name} {s * 1e3:.0f} ms [{r['speed'][name]:.2f}x]" for name, s in r["others"].items())
+        ratios = "".join(
+            f", {name} {s * 1e3:.0f} ms: {r['speed'][name]:.2f}x [{low:.2f}, {high:.2f}]"
+            for (name, s), (low, high) in zip(r["others"].items(), r["speed_interval"].values(), strict=True)
+        )
         print(f"{task:12} {r['seconds'] * 1e3:7.0f} ms, {r['mb_per_second']:5.1f} MB/s{ratios}")
-    print("[x]: our speed over theirs; above 1 we are faster")
+    print("x: our speed over theirs; above 1 we are faster")
     if not all(result["same"].values()):
         print(f"the results differ: {result['same']}", file=sys.stderr)
         return 1

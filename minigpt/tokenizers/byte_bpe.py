@@ -6,22 +6,25 @@ text has an encoding, and every sequence of ids a decoding.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import chain
+
+import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped
-from minigpt.tokenizers.cache import LONGEST, Cache
+from minigpt.tokenizers.cache import LONGEST, SIZE, Cache
 from minigpt.tokenizers.json_parts import bpe_model, byte_level, document, split
 from minigpt.tokenizers.learn_merges import learn_merges
-from minigpt.tokenizers.merge import Merges, merge_word
+from minigpt.tokenizers.merge import LONG, Merges, merge_word
+from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.trim import Trim
 
-BLOCK = 1 << 22  # characters cut into chunks at a time
+MANY = 500  # new chunks from which it pays to learn them together
 
 
 class ByteBPE(Tokenizer):
@@ -60,6 +63,7 @@ class ByteBPE(Tokenizer):
         self._whole = self._whole_words() if whole_words else {}
         self._byte_ids = [self.vocab.get(BYTE_TO_CHAR[b], -1) for b in range(256)]
         self._merges = self._merges_of_ids()
+        self._table: PairTable | None = None  # made when many words are met at once
         self._words = Cache(self._encode_word)
         self._chunks = Cache(self._encode_chunk)
 
@@ -122,29 +126,59 @@ class ByteBPE(Tokenizer):
         chunks = self.pretokenizer.chunks(text)
         if chunks is None:
             return self._encode_words(text)
-        return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
+        self._learn(chunks)
+        return _unpacked(b"".join(map(self._chunks.__getitem__, chunks)))
 
-    def _encode_chunk(self, chunk: str) -> list[int]:
+    def _learn(self, chunks: list[str]) -> None:
+        """Put what is new among many chunks into the caches, all of it at once, if there is much of it."""
+        known = self._chunks
+        if sum(chunk not in known for chunk in chunks[:: len(chunks) // 1000 + 1]) < 50:
+            return
+        new = [chunk for chunk in set(chunks).difference(known) if len(chunk) <= LONGEST]
+        if not MANY <= len(new) <= SIZE or -1 in self._byte_ids or len(self.merges) >= NEVER:
+            return
+        groups = self.pretokenizer.cut_chunks(new)
+        self._words.make_room(len(new))
+        self._chunks.make_room(len(new))
+        ids = self._words
+        words = list(set().union(*(column for _, columns in groups for column in columns)).difference(ids))
+        ids.update(zip(words, self._encode_many(words), strict=True))
+        for some, columns in groups:
+            found = [map(ids.__getitem__, column) for column in columns]
+            packed = found[0] if len(found) == 1 else map(b"".join, zip(*found, strict=True))
+            known.update(zip(some, packed, strict=True))
+
+    def _encode_many(self, words: list[str]) -> list[bytes]:
+        """`_encode_word` of many words; those that no token spells are merged side by side."""
+        if self._table is None:
+            self._table = PairTable(self._merges)
+        data = [word.encode("utf-8") for word in words]
+        found = list(map(self._whole.get, data))
+        left = [i for i, ids in enumerate(found) if ids is None and len(data[i]) < LONG]
+        byte_ids = np.array(self._byte_ids, np.int32)
+        for number, ids in merge_words([data[i] for i in left], byte_ids, self._table):
+            found[left[number]] = ids
+        return [self._encode_bytes(one) if ids is None else ids for one, ids in zip(data, found, strict=True)]
+
+    def _encode_chunk(self, chunk: str) -> bytes:
         """Encode what `PreTokenizer.chunks` cut off."""
-        words, cut = self._words, self.pretokenizer.chunk_words(chunk)
-        if len(cut) == 1:
-            return words[cut[0]]
-        return list(chain.from_iterable(map(words.__getitem__, cut)))
+        return b"".join(map(self._words.__getitem__, self.pretokenizer.chunk_words(chunk)))
 
     def _encode_words(self, text: str) -> list[int]:
         """The plain way: pre-tokens, each looked up in the cache of words."""
-        return list(chain.from_iterable(map(self._words.__getitem__, self.pretokenizer.words(text))))
+        return _unpacked(b"".join(map(self._words.__getitem__, self.pretokenizer.words(text))))
 
-    def _encode_word(self, word: str) -> list[int]:
+    def _encode_word(self, word: str) -> bytes:
         return self._encode_bytes(word.encode("utf-8", "surrogateescape"))
 
-    def _encode_bytes(self, data: bytes) -> list[int]:
+    def _encode_bytes(self, data: bytes) -> bytes:
+        """The packed ids of one pre-token."""
         if (whole := self._whole.get(data)) is not None:
-            return [whole]
+            return whole
         symbols = [self._byte_ids[b] for b in data]
         if -1 in symbols:  # a byte that the vocabulary lacks has no token, as in Hugging Face's tokenizers
             symbols = [s for s in symbols if s >= 0]
-        return merge_word(symbols, self._merges)
+        return _packed(merge_word(symbols, self._merges))
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Encode any bytes: like `encode` where they are UTF-8, and as what they are where they are not."""
@@ -156,7 +190,7 @@ class ByteBPE(Tokenizer):
         offsets: Offsets = []
         start = 0
         for word in self.pretokenizer.words(text):
-            new = self._words[word]
+            new = _unpacked(self._words[word])
             ids += new
             # which[k] is the character that byte k belongs to
             which = [start + i for i, c in enumerate(word) for _ in c.encode("utf-8")]
@@ -218,9 +252,9 @@ class ByteBPE(Tokenizer):
         table = {i: from_mapped(s) if i not in special and known >= set(s) else utf8(s) for s, i in self.vocab.items()}
         return table | {i: utf8(s) for s, i in self.special.ids.items()}
 
-    def _whole_words(self) -> dict[bytes, int]:
+    def _whole_words(self) -> dict[bytes, bytes]:
         special = set(self.special.ids.values())
-        return {data: i for i, data in self._bytes.items() if i not in special}
+        return {data: _packed([i]) for i, data in self._bytes.items() if i not in special}
 
     def _merges_of_ids(self) -> Merges:
         vocab = self.vocab
@@ -228,6 +262,15 @@ class ByteBPE(Tokenizer):
             return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
         except KeyError as error:
             raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
+
+
+def _packed(ids: list[int]) -> bytes:
+    """Ids as a string of bytes: many are joined in one go, and Python's garbage collector need not look at them."""
+    return array("i", ids).tobytes()
+
+
+def _unpacked(packed: bytes) -> list[int]:
+    return np.frombuffer(packed, np.int32).tolist()
 
 
 def check_names(special_tokens: Iterable[str]) -> None:

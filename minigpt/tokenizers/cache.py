@@ -25,3 +25,8 @@ class Cache(dict[str, Value], Generic[Value]):
                 self.clear()
             self[word] = value
         return value
+
+    def make_room(self, words: int) -> None:
+        """Start afresh unless so many more words fit."""
+        if len(self) + words > SIZE:
+            self.clear()

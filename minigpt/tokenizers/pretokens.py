@@ -32,8 +32,10 @@ _CUT = regex.compile(r"(?<=\S)(?= )|(?<=[\p{L}\p{N}])(?=\s)|(?<=\S\n)(?=[\p{L}\p
 
 _WHITE = WHITE.replace(" ", "")
 STICKY = "\0"  # stands for a space at which the text may not be cut
-LINE = "\1"  # stands at the beginning of a chunk that has no space in front of it
-_LINE_CUT = f"\n {LINE}"
+START = "\1"  # stands at the beginning of a chunk that has no space in front of it
+LINE = "\2"  # the same for a chunk that has a line feed in front of it
+_LINE_CUT = f"\n {START}"
+_HELD = "\3"  # stands, while a text is cut, for a line feed at which it may not be
 
 
 class PreTokenizer:
@@ -64,40 +66,70 @@ class PreTokenizer:
     def chunks(self, text: str) -> list[str] | None:
         """Cut `text` where that is harmless, or return None if the pattern or the text forbids it.
 
-        The cuts are before a space that follows something else than white space, and after a single line feed between
-        two such things. `restore` brings a chunk's own text back: the space that it began with is cut off (`LINE`
-        stands where there was none) and `STICKY` characters were spaces. All of it is str.replace and str.split,
-        so it runs at memory speed.
+        The cuts are before a space that follows something else than white space, and at line feeds. `restore` brings a
+        chunk's own text back: the space that it began with is cut off (`START` or `LINE` stand where there was none)
+        and `STICKY` characters were spaces. All of it is str.replace and str.split, so it runs at memory speed.
         """
-        if not self.cuts_at_spaces or STICKY in text or LINE in text:
+        if not self.cuts_at_spaces or _has_marks(text):
             return None
         white = [c for c in _WHITE if c in text]
-        text = _bind_spaces(LINE + text, white)
-        text = text.replace("\n", _LINE_CUT)
-        for c in (*white, STICKY):  # no cut where white space follows the line feed,
-            text = text.replace(f" {LINE}{c}", c)
-        for c in (*white, STICKY, " "):  # nor where it precedes it
-            text = text.replace(c + _LINE_CUT, c + "\n")
-        return text.split(" ")
+        bound = _bind_spaces(START + text, white)
+        return (_cut_before_lines if self.pattern == GPT2_PATTERN else _cut_behind_lines)(bound, white).split(" ")
 
     def chunk_words(self, chunk: str) -> list[str]:
         """The pre-tokens of a chunk. Letters with one other character after them, or none, need no regular expression:
         every pattern with chunks cuts them there and nowhere else.
         """
         if chunk.isascii():
-            start, body = ("", chunk[1:]) if chunk[:1] == LINE else (" ", chunk)
+            mark, body, space = chunk[:1], chunk, " "
+            if mark in (START, LINE):
+                body, space = chunk[1:], ""
+            before = ["\n"] if mark == LINE else []
             if body.isalpha():
-                return [start + body]
+                return [*before, space + body]
             if body[:-1].isalpha():
-                return [start + body[:-1], body[-1]]
+                return [*before, space + body[:-1], body[-1]]
         return self._regex.findall(restore(chunk))
+
+    def cut_chunks(self, chunks: Iterable[str]) -> list[tuple[list[str], list[list[str]]]]:
+        """`chunk_words` of many chunks, without a call for most of them.
+
+        Returns:
+            groups: chunks, and in as many lists as they have words the first word of each, the second, …
+                Chunks without words are left out.
+        """
+        words, tails, begun, rest = [], [], [], []
+        for chunk in chunks:
+            if not chunk.isascii():
+                rest.append(chunk)
+            elif chunk.isalpha():
+                words.append(chunk)
+            elif chunk[:-1].isalpha():
+                tails.append(chunk)
+            elif chunk[:1] == LINE and chunk[1:].isalpha():
+                begun.append(chunk)
+            else:
+                rest.append(chunk)
+        groups = [
+            (words, [[" " + c for c in words]]),
+            (tails, [[" " + c[:-1] for c in tails], [c[-1] for c in tails]]),
+            (begun, [["\n"] * len(begun), [c[1:] for c in begun]]),
+        ]
+        by_length: dict[int, list[list[str]]] = {}
+        for chunk in rest:
+            if cut := self.chunk_words(chunk):
+                by_length.setdefault(len(cut), []).append([chunk, *cut])
+        for some in by_length.values():
+            first, *columns = map(list, zip(*some, strict=True))
+            groups.append((first, columns))
+        return groups
 
     def count(self, blocks: Iterable[str]) -> Counter[str]:
         """Count the pre-tokens of the lines of `blocks` (pieces of text that consist of whole lines)."""
         words: Counter[str] = Counter()
         chunks: Counter[str] = Counter()
         for block in blocks:
-            if not self.cuts_at_spaces or STICKY in block or LINE in block:
+            if not self.cuts_at_spaces or _has_marks(block):
                 for line in lines(block):
                     words.update(self.words(line))
                 continue
@@ -110,7 +142,11 @@ class PreTokenizer:
     def _line_chunks(self, block: str) -> list[str]:
         """Chunks such that no pre-token reaches over the end of a line: every line feed is a cut."""
         white = [c for c in _WHITE if c != "\n" and c in block]
-        return _bind_spaces(LINE + block, white).replace("\n", _LINE_CUT).split(" ")
+        return _bind_spaces(START + block, white).replace("\n", _LINE_CUT).split(" ")
+
+
+def _has_marks(text: str) -> bool:
+    return any(mark in text for mark in (STICKY, START, LINE, _HELD))
 
 
 def _bind_spaces(text: str, white: Iterable[str]) -> str:
@@ -121,10 +157,39 @@ def _bind_spaces(text: str, white: Iterable[str]) -> str:
     return text.replace(STICKY + " ", STICKY + STICKY)
 
 
+def _cut_behind_lines(text: str, white: Iterable[str]) -> str:
+    """Cut after a single line feed between two characters that are not white space: harmless under every pattern."""
+    text = text.replace("\n", _LINE_CUT)
+    for c in (*white, STICKY):  # no cut where white space follows the line feed,
+        text = text.replace(f" {START}{c}", c)
+    for c in (*white, STICKY, " "):  # nor where it precedes it
+        text = text.replace(c + _LINE_CUT, c + "\n")
+    return text
+
+
+def _cut_before_lines(text: str, white: Iterable[str]) -> str:
+    """Cut before line feeds that stand alone under GPT-2's pattern: the last before something that is not white space,
+    and the one before that if it is the first white space. So a line's last word is a chunk that is met inside lines.
+
+    Of more white space all but the last line feed is one token, held together here.
+    """
+    once, again = _HELD + "\n\n", _HELD * 2 + "\n"  # as replacements do not overlap, some are made twice
+    for old, new in (("\n\n\n", again), ("\n" + _HELD, _HELD * 2), (once, again), (once, again)):
+        text = text.replace(old, new)
+    others = [*(c for c in white if c != "\n"), STICKY]
+    for c in others:
+        text = text.replace("\n\n" + c, _HELD * 2 + c).replace("\n" + c, _HELD + c)
+    for c in (*others, " "):
+        text = text.replace(c + "\n\n", c + _HELD + "\n")
+    lines = text.rstrip("\n")
+    text = lines + _HELD * (len(text) - len(lines))
+    return text.replace("\n", f" {LINE}").replace(_HELD, "\n")
+
+
 def restore(chunk: str) -> str:
-    """The text of a chunk that had a space (or, marked by `LINE`, the beginning of a line) before it."""
+    """The text of a chunk: with the space before it, or what its mark stands for."""
     chunk = chunk.replace(STICKY, " ")
-    return chunk[1:] if chunk.startswith(LINE) else " " + chunk
+    return {START: "", LINE: "\n"}[chunk[0]] + chunk[1:] if chunk[:1] in (START, LINE) else " " + chunk
 
 
 def lines(text: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Byte-level BPE: every text and every bytes survive, ids follow the documented rule, special tokens are explicit."""
 
+import random
 import tracemalloc
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
+from minigpt.tokenizers import byte_bpe
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, GPT2_ORDER, SORTED_ORDER
 from minigpt.tokenizers.byte_bpe import made_by_training
 from minigpt.tokenizers.formats.readers import read_vocab_bpe
@@ -241,3 +243,19 @@ def test_what_a_mask_swallows():
     space, separator = masked.encode(" "), masked.encode("\x1c")
     assert ids == [*masked.encode("a"), 300, *space, 301, 300, *separator, 300]
     assert offsets == [(0, 1), (1, 9), (9, 10), (10, 14), (14, 21), (21, 22), (22, 28)]
+
+
+def test_words_learned_together_have_the_ids_of_each_alone(monkeypatch):
+    """A text whose words are all new, at once and word by word."""
+    rng = random.Random(0)
+    text = "".join(
+        f"{rng.choice(['', ' ', chr(10), ' é', ',', chr(10) * 2])}{rng.getrandbits(30):x}" for _ in range(2000)
+    )
+    for tokenizer in (TOKENIZER, OTHERS["llama3"]):
+        tokenizer.forget()
+        together = tokenizer.encode(text)
+        assert tokenizer._table is not None
+        tokenizer.forget()
+        with monkeypatch.context() as patch:
+            patch.setattr(byte_bpe, "MANY", 1 << 30)
+            assert tokenizer.encode(text) == together and tokenizer.decode(together) == text

@@ -1,11 +1,14 @@
 """Cutting text: the fast way and the plain way agree, on merging as well."""
 
+import itertools
 from collections import Counter
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt.tokenizers.merge import Merges, merge_long, merge_short
+from minigpt.tokenizers.merge import LONG, Merges, merge_long, merge_short
+from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer, line_blocks, lines
 from minigpt.tokenizers.sentencepiece_merge import Scores
@@ -21,9 +24,11 @@ CHUNKED = [CUTTERS[name] for name in ("gpt2", "llama3", "cl100k")]
 def test_chunks_give_the_words_of_the_plain_pattern(text):
     for cutter in CHUNKED:
         chunks = cutter.chunks(text)
-        if "\0" in text or "\1" in text:
+        if any(mark in text for mark in "\0\1\2\3"):
             assert chunks is None
         else:
+            for some, columns in cutter.cut_chunks(chunks):
+                assert [*map(list, zip(*columns, strict=True))] == [cutter.chunk_words(chunk) for chunk in some]
             assert [word for chunk in chunks for word in cutter.chunk_words(chunk)] == cutter.words(text)
 
 
@@ -31,6 +36,34 @@ def test_chunks_give_the_words_of_the_plain_pattern(text):
 def test_chunks_agree_on_white_space(text):
     for cutter in CHUNKED:
         assert [word for chunk in cutter.chunks(text) for word in cutter.chunk_words(chunk)] == cutter.words(text)
+
+
+def test_line_feeds_in_a_row_with_white_space_around_them():
+    """Every text of up to five characters of which GPT-2's pattern makes most cases."""
+    cutter = CUTTERS["gpt2"]
+    for length in range(6):
+        for text in map("".join, itertools.product("a\n \t", repeat=length)):
+            assert [word for chunk in cutter.chunks(text) for word in cutter.chunk_words(chunk)] == cutter.words(text)
+
+
+def test_many_words_merge_like_each_alone():
+    """Words of all lengths, also those whose merges were given twice, and such as no pair merges in."""
+    rng = np.random.default_rng(0)
+    words = [bytes(rng.integers(0, 3, size).tolist()) for size in range(1, LONG) for _ in range(3)]
+    found = dict(merge_words(words, np.arange(256, dtype=np.int32), PairTable(MERGES)))
+    assert len(found) == len(words)
+    for number, word in enumerate(words):
+        assert np.frombuffer(found[number], np.int32).tolist() == merge_short(word, MERGES), word
+
+
+def test_a_table_of_pairs_finds_every_rank_and_nothing_else():
+    rng = np.random.default_rng(1)
+    pairs = np.unique(rng.integers(0, 3000, (5000, 2)), axis=0)
+    merges = Merges((int(a), int(b), 0) for a, b in rng.permutation(pairs))
+    left, right = np.concatenate([pairs, rng.integers(0, 3000, (5000, 2)), [[-1, 7], [7, -1], [-1, -1], [0, 0]]]).T
+    expected = [merges.rank.get((int(a), int(b)), NEVER) for a, b in zip(left, right, strict=True)]
+    assert PairTable(merges).find(left, right).tolist() == expected
+    assert PairTable(Merges()).find(left, right).tolist() == [NEVER] * len(left)
 
 
 @given(TEXTS)

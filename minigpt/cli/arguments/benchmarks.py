@@ -56,6 +56,7 @@ def tokenizer(add: Parser) -> None:
     add.count("--merges", "merges to learn (8000)", default=8000)
     add.count("--repeats", "runs of each; medians are shown", default=5)
     add.value("--against", "NAMES", "libraries to compare: tokenizers,tiktoken", default="")
+    add.choice("--clock", CLOCKS, "cpu: compare processor time, all threads together", default="wall")
     add.value("--vocab", "FILE", "encode with this tokenizer (vocab.bpe) instead of the trained")
 
 
