@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from minigpt.data.storyworld.documents import split_of
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = '''"""A module
 of two lines."""
@@ -50,6 +52,24 @@ def test_lines_of_code_are_those_without_comments_and_docstrings():
 def test_what_is_to_be_read_stays_short(file, most):
     lines = tool("lines")
     assert lines.code_lines((lines.PACKAGE / file).read_text(encoding="utf-8")) <= most
+
+
+def test_a_speedrun_is_on_texts_of_its_own(tmp_path):
+    """One twentieth is of the split dev, and another seed, or the default corpus, has other texts."""
+    speedrun = tool("speedrun")
+    first, second = (speedrun.corpus(seed, tmp_path, 40).read_text().strip().split("\n\n") for seed in (0, 1))
+    assert [split_of(text) for text in first] == ["train"] * 38 + ["dev"] * 2
+    assert len(second) == 40 and len({*first} & {*second}) < 10
+
+
+def test_a_speedrun_says_what_was_reached_and_in_how_much_of_the_time():
+    speedrun = tool("speedrun")
+    entry = [speedrun.Outcome(0.09, share, 100.0) for share in (0.81, 0.83, 0.84)]
+    default = [speedrun.Outcome(0.1, 0.82, seconds) for seconds in (200.0, 250.0, 400.0)]
+    text = speedrun.report(entry, default)
+    assert "entry: 83.0% [81.0%, 84.0%] of the way, 0.0900 [0.0900, 0.0900] nats above the floor, 100" in text
+    assert "time over the default's: 0.40 [0.25, 0.50]\nreaches 82% of the way" in text
+    assert "does not reach 82%" in speedrun.report([speedrun.Outcome(0.2, 0.7, 100.0)], [])
 
 
 def test_the_functions_of_a_step_are_counted_without_its_evaluation():

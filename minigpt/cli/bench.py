@@ -12,7 +12,7 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
 from minigpt.lab.benchmark.conditions import measured_conditions
-from minigpt.lab.benchmark.decode import bench_decode
+from minigpt.lab.benchmark.decode import LONG_PROMPT, bench_decode, bench_reading
 from minigpt.lab.benchmark.profile import profile_step
 from minigpt.lab.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
 from minigpt.lab.benchmark.shapes import SHAPES
@@ -74,18 +74,18 @@ def run_decode(args: argparse.Namespace) -> None:
     if args.against:
         check_torch()
     names, workers = args.shape or ["L"], args.workers or available_cores()
-    conditions = measured_conditions()
+    conditions, bench = measured_conditions(), bench_reading if args.prompt else bench_decode
     options = {"rounds": args.repeats, "workers": workers, "against": args.against, "clock": args.clock}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
-        results = {name: bench_decode(name, progress=bar.update, **options) for name in names}
-    lines = [
-        conditions.sentence(),
-        f"one text, KV cache, float32, {workers} BLAS threads; a token's time; {_clock(args)}",
-    ]
+        results = {name: bench(name, progress=bar.update, **options) for name in names}
+    what = f"reading a prompt of {LONG_PROMPT} tokens" if args.prompt else "one text, KV cache; a token's time"
+    lines = [conditions.sentence(), f"{what}; float32, {workers} BLAS threads; {_clock(args)}"]
     for name, r in results.items():
-        low, high = r["of_limit_interval"]
-        limit = f"{100 * r['of_limit']:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of what reading the weights allows"
-        lines.append(f"{name}: {_times(r)}\n   {limit} ({r['gb_per_second']:.1f} GB/s)")
+        lines.append(f"{name}: {_times(r)}")
+        if not args.prompt:
+            low, high = r["of_limit_interval"]
+            limit = f"{100 * r['of_limit']:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of what reading the weights allows"
+            lines.append(f"   {limit} ({r['gb_per_second']:.1f} GB/s)")
     values = {"shapes": results, "workers": workers, "clock": args.clock, "machine": conditions.values()}
     show(args, values, "\n".join(lines))
 

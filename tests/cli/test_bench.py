@@ -126,6 +126,14 @@ def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
     assert weight_bytes(SHAPES["L"]._replace(context=1024)) == 4 * (124_439_808 - 1024 * 768)
 
 
+@pytest.mark.slow("test_step_for_people: the other contest")
+def test_reading_a_prompt(minigpt, undisturbed):
+    out = minigpt("bench", "decode", "--prompt", "--shape", "S", "--repeats", 1, "--json")
+    result = json.loads(out)["shapes"]["S"]
+    assert result["ms"] > 0 and math.isclose(result["tokens_per_second"], 512 / result["ms"] * 1e3)
+    assert "reading a prompt of 512 tokens" in minigpt("bench", "decode", "--prompt", "--shape", "S", "--repeats", 1)
+
+
 @pytest.mark.slow("test_step_for_people: one shape")
 def test_scaling_makes_a_table_and_a_plot(minigpt, error, undisturbed, monkeypatch, tmp_path):
     monkeypatch.setattr(scaling, "BASE", scaling.BASE._replace(layers=1, width=64, context=16, batch=2))

@@ -31,6 +31,7 @@ def step(add: Parser) -> None:
 
 def decode(add: Parser) -> None:
     add.example("minigpt bench decode --shape L --against torch")
+    add.flag("--prompt", "time instead how long reading a prompt of 512 tokens takes")
     add.choice("--shape", ("S", "M", "L"), "may be repeated; by default L", action="append")
     add.count("--repeats", _ROUNDS, default=20)
     add.count("--workers", "BLAS threads; by default one for each core")

@@ -1,4 +1,4 @@
-"""Timing how one text is written with a KV cache, token by token.
+"""Timing how one text is written with a KV cache, token by token, and how a prompt is read before that.
 
 For one text there is nothing to amortise: every weight is read from memory for every token. So the limit is the time
 of one matrix–vector product over as many bytes, measured in the same run.
@@ -19,10 +19,11 @@ from minigpt.data.batch import Batch
 from minigpt.lab.benchmark.contest import Contestant, contest
 from minigpt.lab.benchmark.shapes import SHAPES, Shape
 from minigpt.lab.benchmark.step import summary
-from minigpt.lab.benchmark.torch_gpt import torch_decode
+from minigpt.lab.benchmark.torch_gpt import torch_decode, torch_reading
 from minigpt.models import GPT
 
 PROMPT, TOKENS = 32, 8  # tokens that the cache holds at first, and tokens that one repetition writes
+LONG_PROMPT = 512
 
 
 def decoding(shape: Shape, threads: int) -> Callable[[], object]:
@@ -41,6 +42,16 @@ def decoding(shape: Shape, threads: int) -> Callable[[], object]:
             token = scores.argmax(axis=-1)[:, None]
 
     return decode
+
+
+def reading(shape: Shape, threads: int) -> Callable[[], object]:
+    """A prompt of LONG_PROMPT tokens into a new cache, and the scores of what follows, with all BLAS threads."""
+    threadpool_limits(threads, user_api="blas")
+    model = GPT(shape.config)
+    params = model.init(seed=0)
+    run = Run(ops=operations("auto", get_backend("numpy")))
+    ids = np.random.default_rng(0).integers(0, shape.vocab_size, (1, LONG_PROMPT))
+    return lambda: model.step(params, ids, model.start(params, Batch(ids, ids), LONG_PROMPT + 1, run))
 
 
 def weight_bytes(shape: Shape) -> int:
@@ -91,6 +102,23 @@ def bench_decode(
     result["of_limit_interval"] = [1.0 / high, 1.0 / low]
     result["gb_per_second"] = weight_bytes(shape) / 1e6 / result["others_ms"]["limit"]
     return result
+
+
+def bench_reading(
+    name: str,
+    *,
+    rounds: int,
+    workers: int,
+    against: Sequence[str] = (),
+    clock: str = "wall",
+    progress: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Time reading a prompt with one shape: what `summary` does."""
+    shape = SHAPES[name]._replace(context=1024)
+    contestants = {"minigpt": Contestant(reading, (shape, workers))}
+    if "torch" in against:
+        contestants["torch"] = Contestant(torch_reading, (shape, workers, LONG_PROMPT))
+    return summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), LONG_PROMPT)
 
 
 def _per_token(times: Any) -> Any:

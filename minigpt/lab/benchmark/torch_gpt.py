@@ -51,11 +51,14 @@ def torch_model(shape: Shape) -> Any:
             self.norm = nn.LayerNorm(shape.width)
             _draw_weights(self, shape.layers)
 
-        def forward(self, ids: Any, targets: Any) -> Any:
+        def states(self, ids: Any) -> Any:
             x = self.tokens(ids) + self.positions(torch.arange(ids.shape[1]))
             for block in self.blocks:
                 x = block(x)
-            logits = F.linear(self.norm(x), self.tokens.weight)
+            return x
+
+        def forward(self, ids: Any, targets: Any) -> Any:
+            logits = F.linear(self.norm(self.states(ids)), self.tokens.weight)
             return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     return Model()
@@ -91,6 +94,23 @@ def torch_step(shape: Shape, threads: int, compiled: bool) -> Callable[[], objec
         return loss.item()
 
     return step
+
+
+def torch_reading(shape: Shape, threads: int, prompt: int) -> Callable[[], object]:
+    """Scores of what follows a prompt; its keys and values are made, but kept nowhere."""
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    model = torch_model(shape)
+    ids = torch.randint(0, shape.vocab_size, (1, prompt))
+
+    @torch.inference_mode()
+    def read() -> None:
+        F.linear(model.norm(model.states(ids)[:, -1]), model.tokens.weight)
+
+    return read
 
 
 def torch_decode(shape: Shape, threads: int, prompt: int, tokens: int) -> Callable[[], object]:
