@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from minigpt.data.corpora import DOCUMENTS
 from minigpt.data.storyworld.documents import stream
-from minigpt.lab.benchmark.conditions import measured_conditions
+from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.contest import Interval, interval
 
 FIRST = 1_000_000  # the story world's seeds from here on are for verifying; training and tests use others
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed; take one that nobody has verified with")
     parser.add_argument("--alone", action="store_true", help="without the default run beside it")
     args = parser.parse_args()
-    print(measured_conditions().sentence(), flush=True)
+    print(measured_conditions(load=load_average()).sentence(), flush=True)
     words = [args.entry, *(part for one in args.settings for part in ("--set", one))]
     entry: list[Outcome] = []
     default: list[Outcome] = []

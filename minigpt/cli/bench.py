@@ -11,7 +11,7 @@ from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
-from minigpt.lab.benchmark.conditions import measured_conditions
+from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.decode import LONG_PROMPT, bench_decode, bench_reading
 from minigpt.lab.benchmark.profile import profile_step
 from minigpt.lab.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
@@ -41,7 +41,7 @@ def run_step(args: argparse.Namespace) -> None:
         _profile(args, names)
         return
     workers = args.workers or available_cores()
-    conditions = measured_conditions()
+    load = load_average()
     options = {
         "rounds": args.repeats,
         "workers": workers,
@@ -51,6 +51,7 @@ def run_step(args: argparse.Namespace) -> None:
     }
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
         results = {name: bench_step(name, progress=bar.update, **options) for name in names}
+    conditions = measured_conditions(load=load)
     head = f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; {_clock(args)}"
     lines = [conditions.sentence(), head, *(f"{name}: {_times(r)}" for name, r in results.items())]
     values = {"shapes": results, "workers": workers, "backend": backend, "clock": args.clock}
@@ -74,10 +75,11 @@ def run_decode(args: argparse.Namespace) -> None:
     if args.against:
         check_torch()
     names, workers = args.shape or ["L"], args.workers or available_cores()
-    conditions, bench = measured_conditions(), bench_reading if args.prompt else bench_decode
+    load, bench = load_average(), bench_reading if args.prompt else bench_decode
     options = {"rounds": args.repeats, "workers": workers, "against": args.against, "clock": args.clock}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
         results = {name: bench(name, progress=bar.update, **options) for name in names}
+    conditions = measured_conditions(load=load)
     what = f"reading a prompt of {LONG_PROMPT} tokens" if args.prompt else "one text, KV cache; a token's time"
     lines = [conditions.sentence(), f"{what}; float32, {workers} BLAS threads; {_clock(args)}"]
     for name, r in results.items():
@@ -92,7 +94,7 @@ def run_decode(args: argparse.Namespace) -> None:
 
 def run_machine(args: argparse.Namespace) -> None:
     """What the other benchmarks say of the machine, by itself."""
-    conditions = measured_conditions(args.repeats)
+    conditions = measured_conditions(args.repeats, load=load_average())
     show(args, conditions.values(), conditions.sentence())
 
 
@@ -101,10 +103,11 @@ def run_scaling(args: argparse.Namespace) -> None:
 
     if args.out.exists():
         raise UserError(f"{args.out} exists; give another --out")
-    workers, conditions = args.workers or available_cores(), measured_conditions()
+    workers, load = args.workers or available_cores(), load_average()
     with progress_bar(total=sum(len(values) for values in AXES.values()), unit="shape", leave=False) as bar:
         records = bench_scaling(rounds=args.repeats, workers=workers, progress=bar.update)
     plot = str(save_figure(scaling_figure(records), args.out))
+    conditions = measured_conditions(load=load)
     head = f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {described(BASE)}"
     lines = [conditions.sentence(), head]
     for r in records:

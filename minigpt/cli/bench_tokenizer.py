@@ -10,7 +10,7 @@ import sys
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
 from minigpt.core.progress import progress_bar
-from minigpt.lab.benchmark.conditions import measured_conditions
+from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.tokenizer import bench
 
 RIVALS = ("tokenizers", "tiktoken")
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{name} is not installed: pip install {name}, or leave it out of --against")
     for file in args.files:
         read_text(file)  # fails here, with one sentence, if it cannot be read
-    conditions = measured_conditions()
+    conditions = measured_conditions(load=load_average())
     with progress_bar(total=args.repeats, unit="round", leave=False) as bar:
         result = bench(args.files, args.merges, args.repeats, rivals, args.vocab, args.clock, progress=bar.update)
     if args.json:

@@ -58,9 +58,19 @@ class Conditions(NamedTuple):
         return values | {name: [*values[name]] for name in ("gflops", "gigabytes")}
 
 
-def measured_conditions(rounds: int = ROUNDS) -> Conditions:
-    """Look around; takes about a third of a second."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows has none
+def load_average() -> float | None:
+    """See `Conditions.load`."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # Windows has none
+
+
+def measured_conditions(rounds: int = ROUNDS, *, load: float | None) -> Conditions:
+    """Look around; takes about a third of a second.
+
+    Measure after contests: on Linux a process that is started later counts what memory this one had as its own peak.
+
+    Args:
+        load: what `load_average` was at the start.
+    """
     before, own, started = busy_seconds(), own_seconds(), time.perf_counter()
     with threadpool_limits(1, user_api="blas"):
         gflops, gigabytes = _products(rounds), _reading(rounds)
