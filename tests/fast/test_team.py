@@ -1,6 +1,7 @@
 """A batch with fewer rows than threads: features, heads and row blocks are shared out instead."""
 
 import contextvars
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -156,3 +157,15 @@ def test_gradients_count_as_zero_until_written():
     grads.clear()
     assert (grads.into("tokens") == 0.0).all()
     assert not model.init().claim("tokens")[1]
+
+
+@pytest.mark.parametrize("cores", [1, 8])
+def test_one_row_times_a_matrix_that_lies_transposed(monkeypatch, cores):
+    """A tied output layer, whole and without its first columns; a matrix of one column is not taken for one."""
+    monkeypatch.setattr(team, "_cores", lambda: cores)
+    rng = np.random.default_rng(0)
+    x, table, bias = rng.standard_normal((1, 1, 5)), rng.standard_normal((70, 5)), rng.standard_normal(70)
+    for b, shift in ((table.T, bias), (table.T[:, 3:], bias[3:]), (table[:1].T, bias[:1]), (table.T, None)):
+        y = team.product(x, b, out=np.empty((1, 1, b.shape[1])), bias=shift)
+        expected = [math.fsum(x[0, 0] * b[:, j]) + (0.0 if shift is None else shift[j]) for j in range(b.shape[1])]
+        np.testing.assert_allclose(y[0, 0], expected, rtol=1e-12)
