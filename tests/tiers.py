@@ -2,8 +2,8 @@
 
     pytest                      core: what proves the code, in the time that one waits
     pytest --tier slow          and what takes long and proves what a core test already suggests
-    pytest --tier full          and what needs more packages: parity with the originals, compiled operations, notebooks,
-                                compiled kernels, a browser
+    pytest --tier full          and what needs more packages: parity with the originals, compiled operations, MPI,
+                                notebooks, compiled kernels, a browser
     pytest --tier exhaustive    and the full products of all options
     pytest -m parity            one kind alone; an -m of one's own is not narrowed further
 
@@ -27,7 +27,7 @@ from hypothesis import is_hypothesis_test, settings
 TIERS = {  # the markers that each one adds to the tier before
     "core": (),
     "slow": ("slow",),
-    "full": ("parity", "numba", "notebooks", "nvrtc", "browser"),
+    "full": ("parity", "numba", "mpi", "notebooks", "nvrtc", "browser"),
     "exhaustive": ("exhaustive",),
 }
 MARKERS = [marker for markers in TIERS.values() for marker in markers] + ["gpu"]
@@ -36,6 +36,7 @@ ADDS = {
     "slow": "what takes long and a core test already suggests",
     "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
     "numba": 'operations compiled by Numba (pip install -e ".[numba]")',
+    "mpi": 'runs on several processes of MPI (pip install -e ".[mpi]")',
     "notebooks": 'every notebook from top to bottom (pip install -e ".[notebooks]")',
     "nvrtc": "every kernel compiled for every architecture (needs CuPy and its toolkit)",
     "browser": 'the page of explain in Chromium (pip install -e ".[browser]", apt-get install chromium)',

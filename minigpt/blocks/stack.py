@@ -62,6 +62,7 @@ def stack_backward(dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run:
             dx = recompute.block_backward(dx, cache, scope, c, run)
         else:
             dx = block_backward(dx, cache, scope, c, run)
+        scope.done()
     return dx
 
 
@@ -96,4 +97,5 @@ def decoder_stack_backward(
             dx = recompute.decoder_block_backward(dx, cache, scope, c, run, dmemory)
         else:
             dx = decoder_block_backward(dx, cache, scope, c, run, dmemory)
+        scope.done()
     return dx

@@ -19,6 +19,7 @@ from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError, UserNotice, nearest
 from minigpt.core.terminal import sentence
+from minigpt.distributed import launch
 
 
 def build_parser(command: str | None) -> Parser:
@@ -48,7 +49,7 @@ def _add_command(commands: Any, name: str, command: Command | Group, module: str
             _add_command(kinds, kind, one, module=f"{name}_{kind}")
     else:
         parser.flag("--json", "print one JSON object on stdout and nothing else there")
-        parser.set_defaults(run=command.run or f"{module}.run")
+        parser.set_defaults(run=command.run or f"{module}.run", ranks=command.ranks)
         _function(f"arguments.{command.takes}")(parser)
 
 
@@ -75,8 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status is 0, 1 (a check failed), 2 (bad input), 70 (our fault) or 130 (interrupted)."""
     _make_streams_safe()
     _keep_to_quota()
+    launch.quiet()
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
+        if launch.launched().rank and not args.ranks:
+            return 0  # rank 0 does what takes no more than one
         with warnings.catch_warnings():
             _show_notices()
             status = _function(args.run)(args)
@@ -85,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("minigpt: interrupted", file=sys.stderr)
-        return 130
+        return _end("minigpt: interrupted", 130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         _drop_output()
         return 141
@@ -104,18 +107,25 @@ def _unforeseen(error: Exception) -> int:
     from minigpt.cli import fault
 
     if fault.interrupted(error):
-        print("minigpt: interrupted", file=sys.stderr)
-        return 130
+        return _end("minigpt: interrupted", 130)
     if os.environ.get("MINIGPT_TRACEBACK"):
         raise error
     if isinstance(error, ImportError):
         return _fail(f"a library cannot be loaded ({error}); is it installed whole, and is there memory for it?")
-    _fail(fault.sentence(error))
-    return 70  # EX_SOFTWARE of sysexits.h
+    return _fail(fault.sentence(error), 70)  # EX_SOFTWARE of sysexits.h
 
 
 def _fail(message: str, status: int = 2) -> int:
-    print(f"minigpt: error: {' '.join(sentence(message).split())}", file=sys.stderr)
+    rank, size = launch.launched()
+    where = f" on rank {rank}" if size > 1 else ""
+    return _end(f"minigpt: error{where}: {' '.join(sentence(message).split())}", status)
+
+
+def _end(said: str, status: int) -> int:
+    """Say why the command ends; where others work with this process, they end with it."""
+    if launch.launched().size > 1:
+        launch.end(said, status)
+    print(said, file=sys.stderr)
     return status
 
 

@@ -13,11 +13,13 @@ class Command(NamedTuple):
         takes: the function of `minigpt.cli.arguments` that gives a parser its arguments.
         run: the function of `minigpt.cli` that does it and gives its exit status, None for 0; by default `run` in the
             module of its name, which begins with its group's.
+        ranks: whether processes that `mpiexec` starts share its work; else the first one does it alone.
     """
 
     summary: str
     takes: str
     run: str = ""
+    ranks: bool = False
 
 
 class Group(NamedTuple):
@@ -73,7 +75,7 @@ EXERCISES = Group(
     },
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
-    "train": Command("train a model and print samples of what it writes", "training.train"),
+    "train": Command("train a model and print samples of what it writes", "training.train", ranks=True),
     "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune"),
     "sample": Command("let a trained model write", "models.sample"),
     "chat": Command("speak with a chat model in the terminal", "models.chat"),

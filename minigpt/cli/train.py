@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from minigpt import __version__
 from minigpt.cli.arguments.training import DEFAULT_PRESET
 from minigpt.cli.common import check_force, check_resume, only_text, out_path
 from minigpt.core.backend import get_backend
@@ -22,11 +23,13 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import warn
 from minigpt.core.terminal import for_stream
 from minigpt.data.dataset import make_tokenizer, text_files
+from minigpt.distributed.join import join
+from minigpt.distributed.ranks import Ranks
 from minigpt.train import config as configuration
 from minigpt.train.families import objective_class
 from minigpt.train.log import last_losses
 from minigpt.train.objectives.landmarks import Landmarks
-from minigpt.train.opening import lasting, make_trainer, open_run
+from minigpt.train.opening import lasting, make_trainer, on_all_ranks, open_run
 from minigpt.train.report import Result, finished_result
 from minigpt.train.run_folder import RUNS, check_target, create_run, find_run, locked, rewrite_config
 from minigpt.train.settings import RunConfig
@@ -36,8 +39,34 @@ _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def run(args: argparse.Namespace) -> int:
+    ranks = join(__version__)
+    trainer = on_all_ranks(_opened(args, ranks) if ranks.first else None, ranks)
+    if trainer is None:  # there is nothing left to do
+        return 0
     resumed = args.resume is not None
-    if resumed:
+    with locked(trainer.run) if ranks.first else contextlib.nullcontext():
+        trainer.resume()
+        if resumed and ranks.first:
+            rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
+        announce(trainer, f"resuming at step {trainer.state.step}" if resumed else "training")
+        with stop_on_signals() as should_stop:
+            result = trainer.train(should_stop=should_stop)
+        if not ranks.first:
+            return 0 if result.sample is not None else 130
+        _draw(result.run)
+    return _say(args, result)
+
+
+def _draw(run: Path) -> None:
+    try:
+        _draw_curves(run)
+    except Exception as error:  # the run is trained and saved, whatever becomes of its picture
+        warn(f"no curves were drawn: {' '.join(str(error).split())}")
+
+
+def _opened(args: argparse.Namespace, ranks: Ranks) -> Trainer | None:
+    """The trainer of a new run, or of the one to go on with; None if that is finished, which is said."""
+    if args.resume is not None:
         given = {"--out": args.out, "--force": args.force, "--seed": args.seed, "--set": args.settings}
         given |= {
             "--tokenizer": args.tokenizer,
@@ -50,20 +79,10 @@ def run(args: argparse.Namespace) -> int:
         if done is not None:
             longer = f"minigpt train --resume {shlex.quote(str(done.run))} --steps {2 * done.steps}"
             print(f"{done.run} is finished; use --steps to go on, such as: {longer}", file=sys.stderr)
-            return _say(args, done)
-    trainer = open_run(args.resume, steps=args.steps, data=args.data) if resumed else _fresh(args)
-    with locked(trainer.run):
-        trainer.resume()
-        if resumed:
-            rewrite_config(trainer.run, trainer.config)  # only now is it sure that the run goes on with it
-        announce(trainer, f"resuming at step {trainer.state.step}" if resumed else "training")
-        with stop_on_signals() as should_stop:
-            result = trainer.train(should_stop=should_stop)
-        try:
-            _draw_curves(result.run)
-        except Exception as error:  # the run is trained and saved, whatever becomes of its picture
-            warn(f"no curves were drawn: {' '.join(str(error).split())}")
-    return _say(args, result)
+            _say(args, done)
+            return None
+        return open_run(args.resume, steps=args.steps, data=args.data, ranks=ranks)
+    return _fresh(args, ranks)
 
 
 def _say(args: argparse.Namespace, result: Result) -> int:
@@ -106,7 +125,7 @@ def _config_from_arguments(args: argparse.Namespace) -> RunConfig:
     return configuration.build_config(values)
 
 
-def _fresh(args: argparse.Namespace) -> Trainer:
+def _fresh(args: argparse.Namespace, ranks: Ranks) -> Trainer:
     """Make a new run folder with its first checkpoint."""
     check_force(args, "run")
     config = _config_from_arguments(args)
@@ -116,22 +135,23 @@ def _fresh(args: argparse.Namespace) -> Trainer:
         check_target(folder, force=args.force, sources=config.data.sources)
     special = objective_class(config.family, config.task).special_tokens(config)
     tokenizer = make_tokenizer(config.data.tokenizer, text_files(config.data.sources), special)
-    config = _completed(config, tokenizer.vocab_size)
+    config = _completed(config, tokenizer.vocab_size, ranks.size)
     preset = args.preset or DEFAULT_PRESET
-    trainer = make_trainer(folder or RUNS / preset, config, tokenizer, backend)
+    trainer = make_trainer(folder or RUNS / preset, config, tokenizer, backend, ranks)
     trainer.start()
     trainer.run = create_run(folder, preset, config, tokenizer, trainer.save, force=args.force)
     return trainer
 
 
-def _completed(config: RunConfig, vocab_size: int) -> RunConfig:
+def _completed(config: RunConfig, vocab_size: int, ranks: int) -> RunConfig:
     """Put in what the configuration leaves to the machine and the text, so that the run's file says all."""
     model, train, data = config.model, config.train, config.data
-    workers = train.workers or (available_cores() if train.backend == "numpy" else 1)
+    cores = available_cores() if train.backend == "numpy" and ranks == 1 else ranks
+    workers = train.workers or cores
     return dataclasses.replace(
         config,
         model=dataclasses.replace(model, vocab_size=model.vocab_size or vocab_size),
-        train=dataclasses.replace(train, workers=min(workers, max(available_cores(), train.batch))),
+        train=dataclasses.replace(train, workers=min(workers, max(available_cores(), ranks, train.batch))),
         data=dataclasses.replace(data, sources=tuple(lasting(source) for source in data.sources)),
     )
 

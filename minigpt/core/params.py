@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,9 @@ class ParameterSpec(NamedTuple):
         return len(self.shape) > 1 and self.trained
 
 
+Watchers = list[Callable[[str], None]]  # called with the prefix of the names that are done
+
+
 class Scope(Mapping[str, Array]):
     """The tensors whose names start with a prefix, under the rest of it: `params.scope("blocks.0")["norm1.gain"]`.
 
@@ -51,8 +55,8 @@ class Scope(Mapping[str, Array]):
     whole of it with `claim`.
     """
 
-    def __init__(self, views: dict[str, Array], unwritten: set[str], prefix: str = ""):
-        self._views, self._unwritten, self._prefix = views, unwritten, prefix
+    def __init__(self, views: dict[str, Array], unwritten: set[str], watchers: Watchers, prefix: str = ""):
+        self._views, self._unwritten, self._watchers, self._prefix = views, unwritten, watchers, prefix
 
     def __getitem__(self, name: str) -> Array:
         name = self._prefix + name
@@ -71,7 +75,12 @@ class Scope(Mapping[str, Array]):
 
     def scope(self, prefix: str) -> Scope:
         """The tensors below `prefix`."""
-        return Scope(self._views, self._unwritten, f"{self._prefix}{prefix}.")
+        return Scope(self._views, self._unwritten, self._watchers, f"{self._prefix}{prefix}.")
+
+    def done(self) -> None:
+        """This pass adds nothing more to these tensors: whoever waits for their gradients may take them."""
+        for watch in self._watchers:
+            watch(self._prefix)
 
     def claim(self, name: str) -> tuple[Array, bool]:
         """The tensor, and whether it holds nothing yet, so that the caller is to overwrite it."""
@@ -92,7 +101,7 @@ class Parameters(Scope):
     """A read-only mapping from names to views of one flat buffer, in the order of the specification."""
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
-        super().__init__({}, set())
+        super().__init__({}, set(), [])
         self.specs = tuple(specs)
         self.move(flat)
 
@@ -149,10 +158,19 @@ class Gradients(Parameters):
             start += spec.size
         self.flat[start:] = 0
 
-    def complete(self) -> None:
-        """Make the flat buffer valid: set to zero what nothing was written to."""
-        for name in list(self._unwritten):
+    def complete(self, prefix: str = "") -> None:
+        """Make the flat buffer, or the tensors under a prefix, valid: set to zero what nothing was written to."""
+        for name in [name for name in self._unwritten if name.startswith(prefix)]:
             self.into(name)
+
+    @contextmanager
+    def watched(self, watch: Callable[[str], None]) -> Iterator[None]:
+        """Call `watch` with a prefix of names whenever a backward pass is done with the tensors under it."""
+        self._watchers.append(watch)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watch)
 
 
 def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:

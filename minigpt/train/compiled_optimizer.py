@@ -15,8 +15,19 @@ class CompiledAdamW(AdamW):
         super().__init__(params, config)
         self._loop = loop
 
-    def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
+    def update(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        lr: float,
+        scale: float,
+        start: int,
+        stop: int,
+        at: int | None = None,
+    ) -> None:
         """See `AdamW.update`; the gradient is not overwritten."""
-        c, arrays = self.config, (params.flat, grads.flat, self.m, self.v)
+        c, at = self.config, start if at is None else at
+        p, g = (x.flat[start:stop] for x in (params, grads))
+        m, v = (x[at : at + stop - start] for x in (self.m, self.v))
         decayed = min(max(self._decayed - start, 0), stop - start)
-        self._loop(*(x[start:stop] for x in arrays), decayed, c.beta1, c.beta2, *self._numbers(lr), scale)
+        self._loop(p, g, m, v, decayed, c.beta1, c.beta2, *self._numbers(lr), scale)

@@ -70,6 +70,13 @@ class RunLog:
         return {name: digest.entry() for name, digest in self._digests.items()}
 
 
+class NoLog(RunLog):
+    """That of a rank that writes nothing."""
+
+    def _append(self, name: str, text: str) -> None:
+        pass
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 

@@ -92,7 +92,7 @@ def forward_all(
         return Passed(loss, batch.counts(), model.measures(cache), host)
 
     results = threads.map(passed, batches)
-    return None if should_stop() else results
+    return None if threads.any(should_stop()) else results
 
 
 def mean_loss(model: Model, params: Parameters, batches: Sequence[Callable[[], Any]], **how: Any) -> Score | None:

@@ -22,6 +22,7 @@ from minigpt.core import workspace
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
 from minigpt.core.settings import one_of, require
+from minigpt.core.sums import BLOCK
 
 OPTIMIZERS = ("adamw", "muon")
 
@@ -79,14 +80,28 @@ class AdamW:
         self.updates += 1
         self.update(params, grads, lr, scale, 0, params.flat.size)
 
-    def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
-        """Update number `updates` of the parameters start … stop − 1 of the flat buffer."""
-        c, xp = self.config, array_module(params.flat)
+    def update(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        lr: float,
+        scale: float,
+        start: int,
+        stop: int,
+        at: int | None = None,
+    ) -> None:
+        """Update number `updates` of the parameters start … stop − 1 of the flat buffer.
+
+        Args:
+            at: where their moments begin in m and v; at `start`, unless only parts of the moments are kept here.
+        """
+        c, xp, shift = self.config, array_module(params.flat), 0 if at is None else at - start
         rate, eps, keep = self._numbers(lr)
         chunk = _CHUNK if xp is np else max(1, stop - start)  # on a GPU every chunk would be a dozen launches
         for a in range(start, stop, chunk):
-            part = slice(a, min(a + chunk, stop))
-            p, g, m, v = params.flat[part], grads.flat[part], self.m[part], self.v[part]
+            b = min(a + chunk, stop)
+            p, g = params.flat[a:b], grads.flat[a:b]
+            m, v = self.m[a + shift : b + shift], self.v[a + shift : b + shift]
             scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
             if scale != 1.0:
                 g *= scale
@@ -127,7 +142,7 @@ def global_norm(grads: Parameters) -> float:
 
 def squared_norm(flat: Array, start: int, stop: int) -> float:
     """Σ g² of the numbers start … stop − 1: sums over blocks in their own precision, added in float64 and in order."""
-    block = 1 << 16 if array_module(flat) is np else max(1, stop - start)
+    block = BLOCK if array_module(flat) is np else max(1, stop - start)
     parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
     return sum(float(array_module(flat).vdot(part, part)) for part in parts)
 

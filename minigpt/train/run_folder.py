@@ -188,6 +188,8 @@ def load_config(run: Path) -> RunConfig:
     values = read_toml(run / CONFIG)
     if "model" not in values:
         raise UserError(f"{run / CONFIG} is damaged: it has no section [model]")
+    if isinstance(values.get("train"), dict):
+        values["train"].setdefault("sums", "sequence")  # runs of before there was a choice
     return build_config(values)
 
 

@@ -12,6 +12,7 @@ from minigpt.blocks.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.blocks.mixed import DTYPES
 from minigpt.core.limits import EXPONENT
 from minigpt.core.settings import at_least, one_of, require
+from minigpt.core.sums import ORDERS
 from minigpt.generate.beam import PENALTIES
 from minigpt.models import GPTConfig
 from minigpt.train.optimizer import OptimizerConfig
@@ -57,6 +58,8 @@ class TrainConfig:
         emulate: run the CUDA kernels of train.attention on the CPU, slowly, on NumPy arrays.
         dtype: of the weights, gradients and moments.
         compute: "same" as dtype, or "bfloat16" or "float16": mixed precision (see minigpt/blocks/mixed.py).
+        sums: how the workers' gradients are added, "tree" or, in runs of before there was a choice, "sequence" (see
+            minigpt/core/sums.py): with three workers and more, other bits.
         recompute: keep only the blocks' inputs and compute them again in the backward pass: less memory, more time.
             Rows of 2,048 tokens and more are spared most of it anyway (see minigpt/blocks/recompute.py).
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).
@@ -77,6 +80,7 @@ class TrainConfig:
     seed: int = 0
     workers: int = 0
     processes: bool = True
+    sums: str = "tree"
     backend: str = "numpy"
     operations: str = "auto"
     attention: str = "auto"
@@ -108,6 +112,7 @@ class TrainConfig:
         )
         require(bool(self.best) or not self.patience, "train.patience needs train.best: what it waits for")
         one_of("train.backend", self.backend, ("numpy", "cupy"))
+        one_of("train.sums", self.sums, ORDERS)
         one_of("train.operations", self.operations, IMPLEMENTATIONS)
         one_of("train.attention", self.attention, ATTENTIONS)
         one_of("train.dtype", self.dtype, ("float32", "float64"))

@@ -11,9 +11,10 @@ from typing import Any
 
 from minigpt.blocks.dispatch import compiled_loops, settled
 from minigpt.blocks.mixed import DTYPES, low_dtype
-from minigpt.core.backend import Backend, backend_of
+from minigpt.core.backend import Backend, backend_of, get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.distributed.ranks import Ranks
 from minigpt.kernels.emulator import Emulation
 from minigpt.models.model import Model
 from minigpt.train.checkpoint import load_weights, restore_optimizer
@@ -54,6 +55,21 @@ class TrainingState:
         scale = LossScale.of(c.compute, kept.get("loss_scale"))
         rows = kept.get("rows", step * c.batch * c.accumulation)  # older runs had neither ramps nor the rest
         return cls(params, optimizer, scale, step, rows, kept.get("tokens", 0))
+
+    @classmethod
+    def shared(cls, state: TrainingState | None, config: RunConfig, model: Model, ranks: Ranks) -> TrainingState:
+        """That of rank 0, on all ranks; the moments stay there (see `minigpt.train.ranked`)."""
+        own = None if state is None else (state.loss_scale, state.step, state.rows, state.tokens)
+        told, updates = ranks.from_first(own), ranks.from_first(0 if state is None else state.optimizer.updates)
+        assert told is not None  # what rank 0 brings
+        if state is None:
+            backend = get_backend(config.train.backend)
+            flat = backend.xp.empty(sum(s.size for s in model.specs), config.train.dtype)
+            params = Parameters(model.specs, flat)
+            state = cls(params, new_optimizer(config, params), *told)
+            state.optimizer.updates = updates
+        ranks.share(state.params.flat, "handing round the weights")
+        return state
 
     def kept(self) -> dict[str, Any]:
         """What a checkpoint keeps of it as JSON, besides the numbers of steps and of updates."""

@@ -54,6 +54,10 @@ class ThreadPool:
 
         return list((map if self._executor is None else self._executor.map)(work, *arguments))
 
+    def any(self, flag: bool) -> bool:
+        """Whether it is true for one of those that work together, which threads of one process always agree on."""
+        return flag
+
     @contextmanager
     def team(self) -> Iterator[None]:
         """While this lasts, the operations of one pass share out their work (see `minigpt.fast.team`)."""

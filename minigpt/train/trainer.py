@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar
+from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.models.model import Model
 from minigpt.tokenizers import fingerprint
 from minigpt.train.best import Best, best_at, better
@@ -29,17 +30,18 @@ from minigpt.train.checkpoint import (
     save_checkpoint,
 )
 from minigpt.train.integrity import FIXED, GROWING, Entry, check, files_of
-from minigpt.train.log import RunLog, last_evaluation
+from minigpt.train.log import NoLog, RunLog, last_evaluation
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import LoadedData, Objective
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.passes import Passes
+from minigpt.train.ranked import Ranked, RankPool, shard_count
 from minigpt.train.report import FINISHED, Pace, Reporter, Result, is_due, note_finished, result_of
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState, not_finite
 from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Trained, make_workers
+from minigpt.train.workers import Trained, Workers, make_workers
 
 
 class Session(NamedTuple):
@@ -58,12 +60,21 @@ class Trainer:
     """
 
     state: TrainingState  # from `start` or `resume` on
+    _workers: Workers | None = None  # while it trains
     best: Best | None = None  # of the evaluations so far, where `train.best` says by what
 
     def __init__(
-        self, run: Path, config: RunConfig, model: Model, objective: Objective, dataset: LoadedData, backend: Backend
+        self,
+        run: Path,
+        config: RunConfig,
+        model: Model,
+        objective: Objective,
+        dataset: LoadedData,
+        backend: Backend,
+        ranks: Ranks = ALONE,
     ):
         """Args: `objective` and the `dataset` it loaded are of the model's family (see `minigpt.train.objectives`)."""
+        self.ranks = ranks
         self.run, self.config, self.model, self.backend = run, config, model, backend
         self.objective, self.dataset = objective, dataset
         c = config.train
@@ -79,7 +90,8 @@ class Trainer:
         if compute:
             low_dtype(compute)  # fails here, with one sentence, if the package for it is missing
         self.passes = Passes(self.chosen.operations, compute, c.recompute, backend)
-        self.pace, self.log = Pace(), RunLog(run)
+        self.pace, self.log = Pace(), RunLog(run) if ranks.first else NoLog(run)
+        self._fixed: dict[str, Entry] = {}
         self._files: dict[str, Entry] | None = None  # what the run's files were right after the last step
         self._marks: dict[int | None, Landmarks | None] = {}
         self._made = False  # by `start`, and not trained yet
@@ -92,11 +104,19 @@ class Trainer:
         self.state, self._made = TrainingState.fresh(self.config, fresh), True
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint: take everything from it, and cut the logs back to it.
+        """Go on from the newest checkpoint: take everything from it, and cut the logs back to it. Rank 0 reads it.
 
         Raises:
             UserError: it, or a file that it needs, is damaged, or does not fit text and tokenizer.
         """
+        if self.ranks.first:
+            self._resume_from_disk()
+        if self.ranks.size > 1:
+            state = self.state if self.ranks.first else None
+            self.state = TrainingState.shared(state, self.config, self.model, self.ranks)
+            self.best = self.ranks.from_first(self.best)
+
+    def _resume_from_disk(self) -> None:
         checkpoint = latest_checkpoint(self.run)
         kept = load_state(checkpoint)
         digests = check(checkpoint, *FIXED, *GROWING)  # weights and moments are compared when they are read
@@ -129,6 +149,15 @@ class Trainer:
 
     def save(self, folder: Path | None = None) -> Path:
         """Write a checkpoint of the state, unless there is one; in another folder where the run is yet to be made."""
+        if folder is not None:  # before the other ranks know of it
+            return self._save_here(folder)
+        whole = nullcontext() if self._workers is None else self._workers.whole_moments()
+        with whole:
+            path = self._save_here(None) if self.ranks.first else self.run
+        self.ranks.all(None, f"saving the checkpoint of step {self.state.step}")
+        return path
+
+    def _save_here(self, folder: Path | None) -> Path:
         state, c, best = self.state, self.config.train, self.best
         files = files_of(folder or self.run) if self._files is None else self._files
         kept = {
@@ -163,34 +192,47 @@ class Trainer:
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
         with self.session() as session:
             complete = self._look(session, should_stop)
-            while state.step < c.steps and not should_stop() and not self._given_up:
+            while state.step < c.steps and not self._stops(should_stop) and not self._given_up:
                 self._train_step(session)
                 self._files = self._fixed | self.log.entries()
                 power = c.checkpoint_powers and is_power_of_two(state.step)
                 if state.step == c.steps or is_due(state.step, c.checkpoint_every) or power:
                     self.save()
-                complete = not should_stop() and self._look(session, should_stop)
+                complete = not self._stops(should_stop) and self._look(session, should_stop)
             self.save()
         finished = complete and (state.step == c.steps or self._given_up)
+        if not self.ranks.first:
+            return Result(self.run, state.step, None, None, None, self._sample if finished else None)
         evaluated = last_evaluation(self.run, state.step) if finished else None
         sample = self._sample if finished else None
         if finished:
             note_finished(self.run, state.step, self.log.entries())
         return result_of(self.run, state.step, evaluated, sample, self.pace.per_second)
 
+    def _stops(self, should_stop: Callable[[], bool]) -> bool:
+        """Whether any rank was asked to stop."""
+        return self.ranks.any(should_stop(), "what follows a step: evaluating, sampling and saving")
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Workers, which train in processes where they may and can, and a progress bar."""
         c, state = self.config.train, self.state
-        trained = Trained(self.model, state.params, state.optimizer, self.passes)
-        processes = c.processes and not c.emulate
+        trained = Trained(self.model, state.params, state.optimizer, self.passes, sums=c.sums)
         with (
-            ThreadPool(c.workers) as threads,
-            closing(make_workers(trained, threads, processes=processes)) as workers,
+            RankPool(self.ranks) if self.ranks.size > 1 else ThreadPool(c.workers) as threads,
+            closing(self._make_workers(trained, threads)) as workers,
             progress_bar(total=c.steps, initial=state.step, unit="step", smoothing=0.05) as bar,
         ):
             stepper = Stepper(self.run, self.config, self.objective, self.dataset.train, workers)
+            self._workers = workers
             yield Session(threads, stepper, Reporter(self.log, self.config, bar, self.pace))
+        self._workers = None
+
+    def _make_workers(self, trained: Trained, threads: ThreadPool) -> Workers:
+        c = self.config.train
+        if self.ranks.size > 1:
+            return Ranked(trained, self.ranks, shard_count(c.workers, self.ranks.size))
+        return make_workers(trained, threads, processes=c.processes and not c.emulate)
 
     def _train_step(self, session: Session) -> None:
         started = time.perf_counter()
@@ -205,8 +247,9 @@ class Trainer:
         if (last or is_due(step, c.eval_every)) and self._evaluate(session, limit, should_stop) is None:
             return False
         if last or is_due(step, c.sample_every) or self._given_up:
-            seed = [c.seed, step]
-            self._sample = "".join(self.objective.sample(self.model, self.state.params, self.config.sample, seed))
+            seed, params = [c.seed, step], self.state.params
+            pieces = self.objective.sample(self.model, params, self.config.sample, seed) if self.ranks.first else ()
+            self._sample = "".join(pieces)
             self.log.sample(step, self._sample)
         return True
 
@@ -221,7 +264,7 @@ class Trainer:
         if not math.isfinite(score.loss):
             raise not_finite(self.run, self.state.step, "the validation loss", score.loss)
         if limit not in self._marks:
-            self._marks[limit] = self.objective.landmarks(self.dataset, limit)
+            self._marks[limit] = self.objective.landmarks(self.dataset, limit) if self.ranks.first else None
         line = session.reporter.evaluated(self.state.step, score, self._marks[limit])
         if self.config.train.best:
             self.best = better(self.best, [line], self.config.train.best)

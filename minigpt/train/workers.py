@@ -11,14 +11,15 @@ whichever finished first; so a run gives the same bits every time, and the same 
                 model threads often wait for each other (`minigpt bench step --shape S --against threads`). Parameters,
                 gradients and moments lie in memory that all see; the rows of a batch are sent, and a loss comes back
 
-Workers on several machines are a fourth kind, which overrides `add_up` and `update` to exchange what it does not see.
+Ranks, processes of one or of many machines, are a fourth kind: see `minigpt.train.ranked`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -29,6 +30,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import array_module
 from minigpt.core.measures import Measures, add_measures
 from minigpt.core.params import Gradients, Parameters
+from minigpt.core.sums import add_up
 from minigpt.data.batch import AnyBatch
 from minigpt.models.model import Model
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
@@ -47,6 +49,7 @@ class Trained:
     Attributes:
         weights: the parameters as this step's passes take them.
         gradients: one for each worker; the first also holds the sum.
+        sums: the order in which they are added (see `minigpt.core.sums`).
     """
 
     model: Model
@@ -55,6 +58,7 @@ class Trained:
     passes: Passes = PLAIN
     weights: Parameters = field(init=False)
     gradients: list[Gradients] = field(default_factory=list)
+    sums: str = "tree"
 
     def __post_init__(self) -> None:
         self.weights = self.params
@@ -112,15 +116,14 @@ class ShardPass(NamedTuple):
 
 
 class AddUp(NamedTuple):
-    """Add the gradients of the first so many members to the first's, one after the other, in this member's slice."""
+    """Add the gradients of the first so many members to the first's, in this member's slice."""
 
     members: int
 
     def __call__(self, member: Member) -> None:
-        total, *others = (grads.flat for grads in member.trained.gradients[: self.members])
-        start, stop = member.slice_of(total.size)
-        for flat in others:
-            total[start:stop] += flat[start:stop]
+        start, stop = member.slice_of(member.trained.params.flat.size)
+        parts = [grads.flat[start:stop] for grads in member.trained.gradients[: self.members]]
+        add_up(parts, member.trained.sums)
 
 
 class SquaredNorm(NamedTuple):
@@ -178,18 +181,27 @@ class Workers:
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         draws = {"seed": seed, "step": step, "denominators": {x: max(counts[x], 1) for x in batches[0].counts()}}
         shards = min(self.count, min(batch.row_count for batch in batches))
-        loss, first_row = 0.0, 0
+        tasks, first_row = [], 0
         for number, batch in enumerate(batches):
             common = number == 0, number == len(batches) - 1, draws, measures is not None, scale
-            tasks = [ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)]
-            # where there are too few rows to cut, the members share out heads and blocks of rows
-            results = [self.alone(tasks[0])] if shards == 1 < self.count else self.together(tasks)
+            tasks.append([ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)])
+            first_row += batch.row_count
+        loss = 0.0
+        for results in self.passes(tasks):
             loss += sum(part for part, _ in results)
             for _, more in results:
                 add_measures(total, more)
-            first_row += batch.row_count
-        self.add_up(shards)
         return loss, trained.gradients[0]
+
+    def passes(self, tasks: Sequence[Sequence[ShardPass]]) -> list[list[tuple[float, Measures]]]:
+        """Make the passes of a step, batch by batch and in each a shard for each member, and add up the gradients."""
+        shards, results = len(tasks[0]), []
+        for batch in tasks:
+            # where there are too few rows to cut, the members share out heads and blocks of rows
+            results.append([self.alone(batch[0])] if shards == 1 < self.count else self.together(batch))
+        if shards > 1:
+            self.together([AddUp(shards)] * self.count)
+        return results
 
     def norm(self) -> float:
         """The global norm of the gradient that `loss_and_grads` returned."""
@@ -200,11 +212,6 @@ class Workers:
         assert self.trained.optimizer is not None  # of those that update
         self.together([Update(self.trained.optimizer.updates + 1, lr, scale)] * self.count)
 
-    def add_up(self, members: int) -> None:
-        """Add the gradients of the members that had a pass to the first's."""
-        if members > 1:
-            self.together([AddUp(members)] * self.count)
-
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
         """A task for each member, or for the first of them; results come in the members' order."""
         raise NotImplementedError
@@ -212,7 +219,12 @@ class Workers:
     def alone(self, task: Task[_T]) -> _T:
         """A task for the first member, while the others have none: the threads help inside of it."""
         with self._threads.team():
-            return _done(self.members, 0, task)
+            return done(self.members, 0, task)
+
+    @contextmanager
+    def whole_moments(self) -> Iterator[None]:
+        """While this lasts, the optimizer has all moments, to be saved."""
+        yield
 
     def close(self) -> None:
         """End them."""
@@ -222,14 +234,14 @@ class Serial(Workers):
     """All of them are the calling thread."""
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return list(map(partial(_done, self.members), range(len(tasks)), tasks))
+        return list(map(partial(done, self.members), range(len(tasks)), tasks))
 
 
 class Threads(Workers):
     """Each is one of the threads."""
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return self._threads.map(partial(_done, self.members), range(len(tasks)), tasks)
+        return self._threads.map(partial(done, self.members), range(len(tasks)), tasks)
 
 
 class Processes(Workers):
@@ -245,10 +257,10 @@ class Processes(Workers):
             optimizer.m, optimizer.v = shared_copy(optimizer.m), shared_copy(optimizer.v)
         trained.gradients = [Gradients(params.specs, shared_zeros(params.flat)) for _ in range(threads.count)]
         super().__init__(trained, threads)
-        self._forks = Forks(self.count - 1, partial(_done, self.members))
+        self._forks = Forks(self.count - 1, partial(done, self.members))
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return self._forks.together(tasks[1:], partial(_done, self.members, 0, tasks[0]))
+        return self._forks.together(tasks[1:], partial(done, self.members, 0, tasks[0]))
 
     def close(self) -> None:
         self._forks.close()
@@ -262,7 +274,7 @@ def make_workers(trained: Trained, threads: ThreadPool, *, processes: bool) -> W
     return Processes(trained, threads) if processes and in_memory and can_fork() else Threads(trained, threads)
 
 
-def _done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
+def done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
     """What a task comes to that this member does."""
     with np.errstate(**QUIET):
         return task(members[number])

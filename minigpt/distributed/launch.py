@@ -1,0 +1,63 @@
+"""Who started this process: nobody in particular, or a launcher of MPI that started several, and which of them it is.
+
+Launchers say so in the environment, so that nothing of MPI is imported where there is nothing to it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import NamedTuple, NoReturn
+
+_VARIABLES = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, srun --mpi=pmi2
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun --mpi=pmix
+)
+_LOCAL = "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"  # the number among those of this machine
+_LATER = 1.0, 0.25, 6.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
+
+
+joined = False  # whether MPI has brought the ranks together
+
+
+class Launched(NamedTuple):
+    """The number of this process, and of how many."""
+
+    rank: int
+    size: int
+
+
+def launched() -> Launched:
+    """What the environment says: 0 of 1 where there is no launcher."""
+    for rank, size in _VARIABLES:
+        if os.environ.get(rank, "").isdigit() and os.environ.get(size, "").isdigit():
+            return Launched(int(os.environ[rank]), int(os.environ[size]))
+    return Launched(0, 1)
+
+
+def quiet() -> None:
+    """Let rank 0 alone speak: what other ranks print goes nowhere."""
+    if launched().rank:
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def end(sentence: str, status: int) -> NoReturn:
+    """Say why this rank ends, unless another one says so first, and end at once, which ends all.
+
+    A launcher ends the ranks that are left when one ends without having taken its leave of MPI. Where all of them fail
+    alike, the first one's sentence is enough, and the launcher ends the others before they speak.
+    """
+    rank, told = launched().rank, sys.__stderr__ or sys.stderr
+    if not joined:
+        if all(os.environ.get(name, "0") == "0" for name in _LOCAL):  # what is missing is missing on a machine
+            print(sentence, file=told, flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)  # those who still wait for this one in MPI are ended for a signal alone
+    if rank:
+        time.sleep(min(_LATER[0] + _LATER[1] * rank, _LATER[2]))
+    print(sentence, file=told, flush=True)
+    if "SLURM_STEP_ID" in os.environ:  # srun may go on without one of its tasks
+        sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(status)
+    os._exit(status)

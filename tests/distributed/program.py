@@ -1,0 +1,81 @@
+"""What each rank of a test does: commands of minigpt one after another, and what is to go wrong in them.
+
+    arguments   of the command
+    overlap     false: gradients are sent after the backward pass
+    bucket      numbers of a bucket at least
+    fault       {"rank", "step", "place", "what"}: what happens to which rank; see `FAULTS` and `PLACES`
+"""
+
+import errno
+import functools
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from minigpt.cli import main, train
+from minigpt.core import disk
+from minigpt.distributed import buckets, join, launch
+from minigpt.train import trainer
+from minigpt.train.objectives.base import Objective
+from minigpt.train.ranked import Ranked
+
+
+def out_of_memory():
+    raise MemoryError("of this test")
+
+
+def full_disk():
+    raise OSError(errno.ENOSPC, "No space left on device", "of this test")
+
+
+FAULTS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "raise": out_of_memory,
+    "full": full_disk,
+}
+PLACES = {  # where a fault can happen: what is called there, of what
+    "step": (Ranked, "passes"),
+    "update": (Ranked, "update"),
+    "save": (disk, "rename"),
+    "log": (disk, "append"),
+    "evaluation": (Objective, "evaluate"),
+}
+
+
+def plant(fault):
+    """Let a fault happen when a place is reached for the n-th time."""
+    owner, name = PLACES[fault["place"]]
+    right, count = getattr(owner, name), iter(range(1_000_000))
+
+    @functools.wraps(right)
+    def wrong(*arguments, **keywords):
+        if next(count) == fault["step"]:
+            FAULTS[fault["what"]]()
+        return right(*arguments, **keywords)
+
+    setattr(owner, name, wrong)
+
+
+def run(case):
+    train._draw_curves = lambda run: None
+    trainer.Ranked = functools.partial(Ranked, overlap=case.get("overlap", True))
+    buckets.NUMBERS = case.get("bucket", 1 << 21)
+    fault = case.get("fault")
+    if fault and fault["rank"] == launch.launched().rank:
+        plant(fault)
+    if case.get("version") == launch.launched().rank:
+        join.np.__version__ = "1.0"
+    return main(case["arguments"])
+
+
+if __name__ == "__main__":
+    for one in json.loads(Path(sys.argv[1]).read_text()):
+        status = run(one)
+        if status:
+            sys.exit(status)

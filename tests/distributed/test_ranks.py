@@ -1,0 +1,132 @@
+"""N = 1, 2 and 4 ranks with 4 shards: log, samples, weights and moments byte for byte, for every family."""
+
+import json
+import shutil
+
+import pytest
+
+from ..conftest import TEXT
+from ..train.runs import SETTINGS
+from .launching import launch
+
+pytestmark = pytest.mark.mpi
+
+STEPS = 6
+COMMON = SETTINGS | {
+    "train.workers": 4,
+    "train.batch": 6,
+    "train.operations": "fast",
+    "train.checkpoint_every": 4,
+    "train.keep_checkpoints": 0,
+    "train.eval_every": 4,
+    "train.sample_every": 4,
+    "sample.tokens": 6,
+    "sample.prompt": '""',
+}
+PLAIN = {name: value for name, value in COMMON.items() if not name.startswith("objective") and "layers" not in name}
+UNDROPPED = {name: value for name, value in PLAIN.items() if name != "model.dropout"}  # Llama has none
+LAYERS = {"model.encoder_layers": 1, "model.decoder_layers": 2, "sample.beams": 2, "data.tokenizer": "bpe:300"}
+RUNS = {  # preset, settings: dropout and accumulation in all of them
+    "gpt": ("tiny", COMMON),
+    "gpt3": ("gpt3-tiny", COMMON | {"model.dropout": 0.1}),
+    "llama": ("llama-tiny", UNDROPPED | {"model.layers": 2, "model.kv_heads": 1, "model.feed_forward": 24}),
+    "transformer": ("transformer-tiny", PLAIN | LAYERS),
+    "bart": ("bart-tiny", PLAIN | LAYERS),
+    "bert": ("bert-tiny", PLAIN | {"model.layers": 2, "data.tokenizer": "wordpiece:120", "model.context": 24}),
+    "ramp": ("tiny", COMMON | {"train.ramp_from": 3, "train.ramp_tokens": 500}),
+    "bfloat16": ("tiny", COMMON | {"train.compute": "bfloat16"}),
+    "float16": ("tiny", COMMON | {"train.compute": "float16"}),
+    "float64": ("tiny", COMMON | {"train.dtype": "float64", "train.recompute": True}),
+    "few rows": ("tiny", COMMON | {"train.batch": 3}),
+    "one row": ("tiny", COMMON | {"train.batch": 1}),
+    "buckets": ("tiny", COMMON | {"model.width": 160, "model.layers": 4, "train.accumulation": 2}),
+    "late": ("tiny", COMMON | {"model.width": 160, "model.layers": 4, "train.accumulation": 2}),
+}
+
+
+def arguments(text, run, name):
+    preset, settings = RUNS[name]
+    sets = [part for key, value in settings.items() for part in ("--set", f"{key}={str(value).lower()}")]
+    return ["train", preset, "--data", str(text), "--out", str(run), "--steps", str(STEPS), *sets]
+
+
+def contents(run, step=STEPS):
+    """What equal runs have in common: every byte of these files."""
+    names = ("log.jsonl", "samples.txt", "config.toml")
+    found = {name: (run / name).read_bytes() for name in names}
+    for path in sorted((run / "checkpoints").glob(f"step-{step}/*")):
+        found[f"{path.parent.name}/{path.name}"] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """All runs, on one process and on 2 and 4 ranks; and a few on 3."""
+    folder = tmp_path_factory.mktemp("ranks")
+    text = folder / "text.txt"
+    text.write_text(TEXT + TEXT.replace(" says ", ". It said ").replace("\n", "\n\n"))
+
+    def cases(names, ranks):
+        return [
+            {
+                "arguments": arguments(text, folder / f"{name}-{ranks}", name),
+                "overlap": name != "late",
+                "bucket": 1 << 16 if name in ("buckets", "late") else 1 << 21,
+            }
+            for name in names
+        ]
+
+    for ranks in (1, 2, 4):
+        ended = launch(ranks, cases(RUNS, ranks), folder)
+        assert ended.status == 0, ended.said
+    ended = launch(3, [*cases(["gpt", "bert"], 3), *cases(["gpt"], "3again")], folder)
+    assert ended.status == 0, ended.said
+    return text, folder
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("name", RUNS)
+def test_ranks_give_the_bits_of_one_process(trained, name, ranks):
+    _, folder = trained
+    assert contents(folder / f"{name}-{ranks}") == contents(folder / f"{name}-1")
+    assert len(contents(folder / f"{name}-1")) >= 7  # weights, moments, state, hashes
+
+
+def test_overlap_changes_no_bit(trained):
+    _, folder = trained
+    early, late = (contents(folder / f"{name}-2") for name in ("buckets", "late"))
+    assert early == late
+
+
+@pytest.mark.parametrize("name", ["gpt", "bert"])
+def test_three_ranks_differ_by_rounding_alone(trained, name):
+    """Four shards cannot be shared out among three: there are three of them."""
+    _, folder = trained
+    one, three = (losses(folder / f"{name}-{ranks}") for ranks in (1, 3))
+    assert three == pytest.approx(one, rel=1e-6) and len(one) == STEPS
+
+
+def test_repeats_are_identical_where_the_bits_are_others(trained):
+    _, folder = trained
+    assert contents(folder / "gpt-3") == contents(folder / "gpt-3again")
+    assert contents(folder / "gpt-3") != contents(folder / "gpt-1")
+
+
+def losses(run):
+    return [line["loss"] for line in map(json.loads, (run / "log.jsonl").open()) if "loss" in line]
+
+
+@pytest.mark.parametrize("before, after", [(2, 4), (4, 1), (2, 3)])
+def test_a_run_goes_on_with_another_number_of_ranks(trained, before, after, tmp_path):
+    """From the checkpoint in the middle of a run; with three ranks by rounding, else to the bit."""
+    _, folder = trained
+    run = tmp_path / "run"
+    shutil.copytree(folder / f"gpt-{before}", run)
+    shutil.rmtree(run / f"checkpoints/step-{STEPS}")
+    line = [{"arguments": ["train", "--resume", str(run)]}]
+    ended = launch(after, line, tmp_path)
+    assert ended.status == 0, ended.said
+    if after == 3:
+        assert losses(run) == pytest.approx(losses(folder / "gpt-1"), rel=1e-6)
+    else:
+        assert contents(run) == contents(folder / "gpt-1")
