@@ -35,6 +35,7 @@ from minigpt.train.run_folder import RUNS, check_target, create_run, find_run, l
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
 
+_FEW = 8  # shards that small batches may be cut into as well, so that runs of several ranks can have them
 _HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
@@ -151,7 +152,7 @@ def _completed(config: RunConfig, vocab_size: int, ranks: int) -> RunConfig:
     return dataclasses.replace(
         config,
         model=dataclasses.replace(model, vocab_size=model.vocab_size or vocab_size),
-        train=dataclasses.replace(train, workers=min(workers, max(available_cores(), ranks, train.batch))),
+        train=dataclasses.replace(train, workers=min(workers, max(available_cores(), ranks, train.batch, _FEW))),
         data=dataclasses.replace(data, sources=tuple(lasting(source) for source in data.sources)),
     )
 

@@ -66,7 +66,7 @@ class Ranked(Workers):
             last, buffer = number == own[-1], len(levels)
             for place, batch in enumerate(tasks):
                 watch = last and place == len(tasks) - 1 and self._overlap
-                with self._sending(outbox, buffer) if watch else nullcontext():
+                with self._sending(outbox, buffer) if watch else nullcontext(), self._team(shards):
                     results[place, number] = done(self.members, buffer, batch[number])
             if not last:
                 self._merge(levels)
@@ -84,6 +84,15 @@ class Ranked(Workers):
     def _sending(self, outbox: Outbox, buffer: int) -> Iterator[None]:
         grads = self.trained.gradients[buffer]
         with grads.watched(partial(outbox.done, buffer=buffer)):
+            yield
+
+    @contextmanager
+    def _team(self, shards: int) -> Iterator[None]:
+        """Where there are too few rows to cut, rank 0 passes alone, with the threads that one process would have."""
+        if shards > 1:
+            yield
+            return
+        with ThreadPool(self.count) as threads, threads.team():
             yield
 
     def _merge(self, levels: list[int]) -> None:

@@ -59,7 +59,7 @@ class TrainConfig:
         dtype: of the weights, gradients and moments.
         compute: "same" as dtype, or "bfloat16" or "float16": mixed precision (see minigpt/blocks/mixed.py).
         sums: how the workers' gradients are added, "tree" or, in runs of before there was a choice, "sequence" (see
-            minigpt/core/sums.py): with three workers and more, other bits.
+            minigpt/core/sums.py): with four workers and more, other bits.
         recompute: keep only the blocks' inputs and compute them again in the backward pass: less memory, more time.
             Rows of 2,048 tokens and more are spared most of it anyway (see minigpt/blocks/recompute.py).
         eval_tokens: how many validation tokens are scored during training (the last evaluation scores all of them).

@@ -1,9 +1,9 @@
 """What each rank of a test does: commands of minigpt one after another, and what is to go wrong in them.
 
-    arguments   of the command
-    overlap     false: gradients are sent after the backward pass
-    bucket      numbers of a bucket at least
-    fault       {"rank", "step", "place", "what"}: what happens to which rank; see `FAULTS` and `PLACES`
+arguments   of the command
+overlap     false: gradients are sent after the backward pass
+bucket      numbers of a bucket at least
+fault       {"rank", "step", "place", "what"}: what happens to which rank; see `FAULTS` and `PLACES`
 """
 
 import errno
