@@ -40,7 +40,7 @@ def join(version: str) -> Ranks:
             f"the launcher started {told.size} processes, but MPI ({MPI.get_vendor()[0]}) sees {world.Get_size()}: "
             "mpiexec and mpi4py are of different MPIs; keep one of them in the environment"
         )
-    launch.joined = True
+    launch.joined = world
     ranks = MPIRanks(world.Dup(), MPI, patience())
     versions = {"minigpt": version, "NumPy": np.__version__, "Python": platform.python_version()}
     check_same(ranks, versions, "starting")

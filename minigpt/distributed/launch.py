@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 _VARIABLES = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
@@ -20,7 +20,8 @@ _LOCAL = "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"  # the
 _LATER = 1.0, 0.25, 6.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
 
 
-joined = False  # whether MPI has brought the ranks together
+_HEARD = 0.3  # seconds that a launcher needs to pass on what was said, which it drops when all end
+joined: Any = None  # the communicator of all ranks, once MPI has brought them together
 
 
 class Launched(NamedTuple):
@@ -47,17 +48,18 @@ def quiet() -> None:
 def end(sentence: str, status: int) -> NoReturn:
     """Say why this rank ends, unless another one says so first, and end at once, which ends all.
 
-    A launcher ends the ranks that are left when one ends without having taken its leave of MPI. Where all of them fail
-    alike, the first one's sentence is enough, and the launcher ends the others before they speak.
+    Where all of them fail alike, the first one's sentence is enough, and the others are ended before they speak.
     """
     rank, told = launched().rank, sys.__stderr__ or sys.stderr
-    if not joined:
+    if joined is None:
         if all(os.environ.get(name, "0") == "0" for name in _LOCAL):  # what is missing is missing on a machine
             print(sentence, file=told, flush=True)
+        time.sleep(_HEARD)
         os.kill(os.getpid(), signal.SIGTERM)  # those who still wait for this one in MPI are ended for a signal alone
     if rank:
         time.sleep(min(_LATER[0] + _LATER[1] * rank, _LATER[2]))
     print(sentence, file=told, flush=True)
-    if "SLURM_STEP_ID" in os.environ:  # srun may go on without one of its tasks
-        sys.modules["mpi4py.MPI"].COMM_WORLD.Abort(status)
+    time.sleep(_HEARD)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line of its own
+    joined.Abort(status)
     os._exit(status)

@@ -151,8 +151,8 @@ class MPIRanks(Ranks):
             time.sleep(_PATIENT)
             if self._control.Iprobe(self._mpi.ANY_SOURCE, _ASK):
                 self._answer()
-            if doing and waited > self.patience:
-                raise UserError(self._missing(request, doing))
+            if doing and waited > self.patience and (missing := self._missing(request, doing)):
+                raise UserError(missing)
         self.seconds += time.monotonic() - started
 
     def _answer(self) -> None:
@@ -162,13 +162,14 @@ class MPIRanks(Ranks):
         self._control.Isend(np.zeros(1, np.uint8), status.Get_source(), _HERE)
 
     def _missing(self, request: Any, doing: str) -> str:
-        """Ask all others whether they wait; a sentence about those who do not answer."""
+        """Ask all others whether they wait; a sentence about those who do not answer, none if they came after all."""
         others, token = {r for r in range(self.size) if r != self.rank}, np.zeros(1, np.uint8)
         kept = [self._control.Isend(token, other, _ASK) for other in sorted(others)]
         end, status = time.monotonic() + 1.0, self._mpi.Status()
         while others and time.monotonic() < end:
             time.sleep(_PATIENT)
-            request.Test()
+            if request.Test():
+                return ""
             if self._control.Iprobe(self._mpi.ANY_SOURCE, _ASK):
                 self._answer()
             if self._control.Iprobe(self._mpi.ANY_SOURCE, _HERE, status):

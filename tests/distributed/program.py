@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from minigpt.cli import main, train
 from minigpt.core import disk
 from minigpt.distributed import buckets, join, launch
-from minigpt.train import trainer
+from minigpt.train import checkpoint, trainer
+from minigpt.train.objectives import causal as objectives
 from minigpt.train.objectives.base import Objective
 from minigpt.train.ranked import Ranked
 
@@ -32,6 +33,10 @@ def full_disk():
     raise OSError(errno.ENOSPC, "No space left on device", "of this test")
 
 
+def of_another_text(objective, right):
+    return right(objective)._replace(fingerprint="another")
+
+
 FAULTS = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
@@ -42,7 +47,7 @@ FAULTS = {
 PLACES = {  # where a fault can happen: what is called there, of what
     "step": (Ranked, "passes"),
     "update": (Ranked, "update"),
-    "save": (disk, "rename"),
+    "save": (checkpoint, "write_hashed"),
     "log": (disk, "append"),
     "evaluation": (Objective, "evaluate"),
 }
@@ -71,6 +76,8 @@ def run(case):
         plant(fault)
     if case.get("version") == launch.launched().rank:
         join.np.__version__ = "1.0"
+    if case.get("text") == launch.launched().rank:
+        objectives.CausalObjective.load = functools.partialmethod(of_another_text, objectives.CausalObjective.load)
     return main(case["arguments"])
 
 
