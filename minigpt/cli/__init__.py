@@ -49,7 +49,7 @@ def _add_command(commands: Any, name: str, command: Command | Group, module: str
             _add_command(kinds, kind, one, module=f"{name}_{kind}")
     else:
         parser.flag("--json", "print one JSON object on stdout and nothing else there")
-        parser.set_defaults(run=command.run or f"{module}.run", ranks=command.ranks)
+        parser.set_defaults(run=command.run or f"{module}.run", takes_ranks=command.ranks)
         _function(f"arguments.{command.takes}")(parser)
 
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     launch.quiet()
     try:
         args = parse(sys.argv[1:] if arguments is None else arguments)
-        if launch.launched().rank and not args.ranks:
+        if launch.launched().rank and not args.takes_ranks:
             return 0  # rank 0 does what takes no more than one
         with warnings.catch_warnings():
             _show_notices()

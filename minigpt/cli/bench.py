@@ -6,11 +6,13 @@ import argparse
 from typing import Any
 
 from minigpt.cli.bench_gpu_step import run_gpu_step
+from minigpt.cli.bench_ranks import run_ranks
 from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.distributed.launch import launched
 from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.decode import LONG_PROMPT, bench_decode, bench_reading
 from minigpt.lab.benchmark.profile import profile_step
@@ -28,6 +30,11 @@ def check_torch() -> None:
 
 
 def run_step(args: argparse.Namespace) -> None:
+    if args.ranks:
+        run_ranks(args)
+        return
+    if launched().rank:
+        return  # without --ranks, one process does it
     backend = get_backend(args.backend).name  # fails here, with one sentence, if it cannot run
     if any(name.startswith("torch") for name in args.against):
         check_torch()

@@ -56,7 +56,7 @@ BENCH = Group(
     ("minigpt bench step --shape S",),
     {
         "machine": Command("name the processor and measure it", "benchmarks.machine", "bench.run_machine"),
-        "step": Command("time a training step", "benchmarks.step", "bench.run_step"),
+        "step": Command("time a training step", "benchmarks.step", "bench.run_step", ranks=True),
         "decode": Command("time writing one text, token by token", "benchmarks.decode", "bench.run_decode"),
         "scaling": Command(
             "plot a step's time and memory against T, C, L and B", "benchmarks.scaling", "bench.run_scaling"
@@ -76,12 +76,14 @@ EXERCISES = Group(
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "train": Command("train a model and print samples of what it writes", "training.train", ranks=True),
-    "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune"),
+    "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune", ranks=True),
     "sample": Command("let a trained model write", "models.sample"),
     "chat": Command("speak with a chat model in the terminal", "models.chat"),
     "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed"),
-    "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate"),
-    "zeroshot": Command("measure what a model can do on tasks that it was not trained for", "tasks.zeroshot"),
+    "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate", ranks=True),
+    "zeroshot": Command(
+        "measure what a model can do on tasks that it was not trained for", "tasks.zeroshot", ranks=True
+    ),
     "fewshot": Command(
         "measure what a model makes of examples in its context, without training on them", "tasks.fewshot"
     ),
@@ -102,7 +104,9 @@ COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     ),
     "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot"),
     "scaling": Command(
-        "train a family of sizes and fit how their loss falls with parameters, tokens and compute", "training.scaling"
+        "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
+        "training.scaling",
+        ranks=True,
     ),
     "tokenizer": TOKENIZER,
     "convert": Command(

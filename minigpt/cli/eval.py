@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from minigpt import __version__
 from minigpt.blocks.dispatch import operations
 from minigpt.cli.abilities import MEASURE, MEASURE_TASK, MEASURE_TEXT
 from minigpt.cli.common import show
@@ -16,35 +18,36 @@ from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
 from minigpt.data.dataset import check_sources
+from minigpt.distributed.join import join
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks.world import task_folder
 from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.families import make_objective
 from minigpt.train.passes import Passes
+from minigpt.train.ranked import pool
 from minigpt.train.run_folder import is_run
 from minigpt.train.settings import RunConfig
-from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import check_same_text
 
 _ROWS, _TOKENS = 16, 4096  # of a batch, at most: scores of long rows and large vocabularies take gigabytes
 
 
 def run(args: argparse.Namespace) -> None:
+    ranks = join(__version__)
     folder = find_model(args.run_folder, MEASURE_TASK if args.split else MEASURE_TEXT if args.data else MEASURE)
     backend = get_backend(args.backend)
     loaded = load(folder, backend=backend.name)
     config = loaded.config if args.context is None else _in_windows(loaded.config, args.context)
     objective = make_objective(config, loaded.text)
     _check(args, folder, loaded, objective)
-    own = args.baseline or not (args.data or args.split)
-    dataset = _training_text(folder, loaded.config, objective) if own else None
-    data = _measured(args, folder, loaded.config, objective) if args.data or args.split else dataset.validation
+    dataset, data = ranks.after_first(partial(_texts, args, folder, loaded.config, objective))
     rows = max(1, min(_ROWS, _TOKENS // objective.config.model.context))
     batches = objective.evaluation_batches(data, rows)
     passes = Passes(operations("auto", backend), backend=backend)
     workers = available_cores() if backend.name == "numpy" else 1
-    with ThreadPool(workers) as threads, progress_bar(total=len(batches), unit="batch", leave=False) as bar:
+    total = -(-len(batches) // ranks.size)
+    with pool(ranks, workers) as threads, progress_bar(total=total, unit="batch", leave=False) as bar:
         how = {"threads": threads, "passes": passes, "on_batch": bar.update, "final": True}
         score = objective.evaluate(loaded.model, loaded.params, batches, **how)
     if not math.isfinite(score.loss):
@@ -71,6 +74,13 @@ def _check(args: argparse.Namespace, folder: Path, loaded: Loaded, objective: An
         )
     if args.split and not task:
         raise UserError(f"--split is for fine-tuned models; {folder} was trained on no task")
+
+
+def _texts(args: argparse.Namespace, folder: Path, config: Any, objective: Any) -> tuple[Any, Any]:
+    """The text that the run was trained on, where it is needed, and what is to be measured."""
+    own = args.baseline or not (args.data or args.split)
+    dataset = _training_text(folder, config, objective) if own else None
+    return dataset, _measured(args, folder, config, objective) if args.data or args.split else dataset.validation
 
 
 def _measured(args: argparse.Namespace, folder: Path, config: Any, objective: Any) -> Any:

@@ -11,25 +11,35 @@ from pathlib import Path
 
 import numpy as np
 
+from minigpt import __version__
 from minigpt.cli.abilities import FINE_TUNE
 from minigpt.cli.common import check_force, check_resume, only_text, out_path, show
 from minigpt.cli.task_examples import find_task
 from minigpt.cli.train import announce, stop_on_signals
 from minigpt.core.errors import UserError
+from minigpt.distributed.join import join
+from minigpt.distributed.ranks import Ranks
 from minigpt.evaluate.finetune_run import Outcome, conclude, concluded, prepare, train
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 from minigpt.tasks import TASKS
 from minigpt.tasks.world import task_folder
 from minigpt.train.finetuning import Request
-from minigpt.train.opening import open_run
+from minigpt.train.opening import follow, on_all_ranks, open_run
 from minigpt.train.run_folder import check_target, find_run
 from minigpt.train.trainer import Trainer
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.resume is not None:
-        return _resume(args)
+    ranks = join(__version__)
+    if not ranks.first:
+        return follow(ranks, _trained)
+    status = _resume(args, ranks) if args.resume is not None else _fresh(args, ranks)
+    on_all_ranks(None, ranks)  # there is no more to train
+    return status
+
+
+def _fresh(args: argparse.Namespace, ranks: Ranks) -> int:
     request = _request(args)
     folder = find_model(args.run_folder, FINE_TUNE)
     source = load(folder, skip=args.skip, fresh=args.fresh)
@@ -38,12 +48,14 @@ def run(args: argparse.Namespace) -> int:
     name = f"{folder.name}-{args.task}" + ("-from-scratch" if args.from_scratch else "")
     outs = _outs(args, [folder, request.folder])
     options = {"from_scratch": args.from_scratch, "force": args.force, "fresh": args.fresh, "skip": args.skip}
+    options["ranks"] = ranks
     outcomes = []
     for seed, out in enumerate(outs, args.seed):
         trainer, start = prepare(source, request._replace(seed=seed), out, name, **options)
         print(f"new: {', '.join(start.new) or 'nothing'}", file=sys.stderr)
         if start.left_out:
             print(f"left out: {', '.join(start.left_out)}", file=sys.stderr)
+        on_all_ranks(trainer, ranks)
         outcome = _trained(trainer)
         if outcome is None:
             if rest := len(outs) - len(outcomes) - 1:
@@ -89,7 +101,7 @@ def _trained(trainer: Trainer) -> Outcome | None:
     return conclude(trainer, time.perf_counter() - started)
 
 
-def _resume(args: argparse.Namespace) -> int:
+def _resume(args: argparse.Namespace, ranks: Ranks) -> int:
     given = {"RUN": args.run_folder, "--task": args.task, "--epochs": args.epochs, "--out": args.out}
     given |= {"--examples": args.examples or None, "--set": args.settings, "--force": args.force}
     given |= {"--from-scratch": args.from_scratch, "--seeds": None if args.seeds == 1 else args.seeds}
@@ -99,9 +111,10 @@ def _resume(args: argparse.Namespace) -> int:
         print(f"{folder} is finished, after step {done['steps']}; its numbers:", file=sys.stderr)
         print(json.dumps(done))
         return 0
-    trainer = open_run(args.resume, data=[args.data] if args.data else None)
+    trainer = open_run(args.resume, data=[args.data] if args.data else None, ranks=ranks)
     if not trainer.config.task:
         raise UserError(f"{folder} is not a fine-tuned run; go on with it by minigpt train --resume {folder}")
+    on_all_ranks(trainer, ranks)
     outcome = _trained(trainer)
     if outcome is None:
         return 130

@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from minigpt import __version__
 from minigpt.cli.common import check_resume, only_text, out_path, show
 from minigpt.cli.train import stop_on_signals
 from minigpt.core.errors import UserError
@@ -15,19 +16,26 @@ from minigpt.core.files import write_atomically
 from minigpt.core.progress import progress_bar
 from minigpt.data.corpora import DEFAULT
 from minigpt.data.text import resolve_sources
+from minigpt.distributed.join import join
 from minigpt.lab.scaling import SIZES, Family, measure, open_family, results, start_family, train_family
 from minigpt.lab.scaling.family import CONTEXT, Member, story_kind
 from minigpt.lab.scaling.laws import solver
+from minigpt.train.opening import follow, on_all_ranks
 from minigpt.train.run_folder import next_run
+from minigpt.train.trainer import Trainer
 
 TOKENS = 1_600_000
 
 
 def run(args: argparse.Namespace) -> int:
+    ranks = join(__version__)
+    if not ranks.first:
+        return follow(ranks, _train)
     solver()  # what fits the laws is there, or it is said before hours of training
     folder, family = _resumed(args) if args.resume is not None else _fresh(args)
     with stop_on_signals() as should_stop:
-        finished = train_family(folder, family, on_run=_announce, should_stop=should_stop)
+        finished = train_family(folder, family, on_run=_announce, should_stop=should_stop, ranks=ranks)
+    on_all_ranks(None, ranks)  # there is no more to train
     if not finished:
         print(f"go on with: minigpt scaling --resume {shlex.quote(str(folder))}", file=sys.stderr)
         return 130
@@ -43,6 +51,12 @@ def run(args: argparse.Namespace) -> int:
     text = f"{results.text(found)}\n{folder / 'results.json'}, {figure}"
     show(args, {"family": str(folder), "figure": str(figure)} | values, text)
     return 0
+
+
+def _train(trainer: Trainer) -> None:
+    with stop_on_signals() as should_stop:
+        trainer.resume()
+        trainer.train(should_stop=should_stop)
 
 
 def _announce(member: Member) -> None:

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from minigpt import __version__
 from minigpt.cli.abilities import CONTINUE
 from minigpt.cli.common import check_force, figure_path, show
 from minigpt.cli.task_examples import described, find_task, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.distributed.join import join
+from minigpt.distributed.ranks import Ranks
 from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.skill import Curve, skill_curves
 from minigpt.evaluate.task_data import TaskData
@@ -27,17 +30,20 @@ from minigpt.train.run_folder import find_run
 
 
 def run(args: argparse.Namespace) -> None:
+    ranks = join(__version__)
+    if not ranks.first and not args.checkpoints:
+        return  # of one checkpoint rank 0 has all to do
     if args.out is not None and not args.checkpoints:
         raise UserError("--out is where --checkpoints draws; give both")
     check_force(args, "picture")
-    path = None if args.out is None else figure_path(args.out, force=args.force)
+    path = None if args.out is None or not ranks.first else figure_path(args.out, force=args.force)
     settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
     folder = (find_run if args.checkpoints else find_model)(args.run_folder, CONTINUE)
     loaded = load(folder, backend=backend)
     check_causal(loaded)
     tasks = read_tasks(args)
     if args.checkpoints:
-        _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend)
+        _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend, ranks)
         return
     findings = []
     with progress_bar(unit="text", leave=False) as bar:
@@ -96,13 +102,22 @@ def finding_values(finding: Finding) -> dict[str, Any]:
 
 
 def _over_checkpoints(
-    args: argparse.Namespace, folder: Path, path: Path, tasks: list[TaskData], settings: Settings, backend: str
+    args: argparse.Namespace,
+    folder: Path,
+    path: Path,
+    tasks: list[TaskData],
+    settings: Settings,
+    backend: str,
+    ranks: Ranks,
 ) -> None:
     from minigpt.lab import plot  # matplotlib takes a second to import
 
-    total = len(checkpoint_paths(folder)) * len(tasks)
+    total = -(-len(checkpoint_paths(folder)) // ranks.size) * len(tasks)
     with progress_bar(total=total, unit="measurement", leave=False) as bar:
-        curves = skill_curves(folder, tasks, settings, backend=backend, on_done=lambda step, finding: bar.update())
+        how = {"backend": backend, "ranks": ranks, "on_done": lambda step, finding: bar.update()}
+        curves = skill_curves(folder, tasks, settings, **how)
+    if not ranks.first:
+        return
     plot.save_figure(plot.skill_figure(curves), path)
     values = {"run": str(folder), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}}
     meaning = "skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves)

@@ -52,9 +52,10 @@ def end(sentence: str, status: int) -> NoReturn:
     """
     rank, told = launched().rank, sys.__stderr__ or sys.stderr
     if joined is None:
-        if all(os.environ.get(name, "0") == "0" for name in _LOCAL):  # what is missing is missing on a machine
+        speaks = all(os.environ.get(name, "0") == "0" for name in _LOCAL)  # what is missing is missing on a machine
+        if speaks:
             print(sentence, file=told, flush=True)
-        time.sleep(_HEARD)
+        time.sleep(_HEARD if speaks else _LATER[2])
         os.kill(os.getpid(), signal.SIGTERM)  # those who still wait for this one in MPI are ended for a signal alone
     if rank:
         time.sleep(min(_LATER[0] + _LATER[1] * rank, _LATER[2]))

@@ -12,7 +12,7 @@ import os
 import pickle
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -61,6 +61,12 @@ class Ranks:
         """What rank 0 brings; the others may wait long for it."""
         return self.all(value if self.first else None, doing)[0]  # type: ignore[return-value]
 
+    def after_first(self, make: Callable[[], _T]) -> _T:
+        """Rank 0 makes something first, and with it what files are kept of it; then the others do."""
+        made = make() if self.first else None
+        self.from_first(None)
+        return make() if made is None else made
+
     def any(self, flag: bool, doing: str = "") -> bool:
         """Whether it is true on one of them."""
         return any(self.all(flag, doing))
@@ -97,7 +103,7 @@ class MPIRanks(Ranks):
     def __init__(self, comm: Any, mpi: Any, patience: float):
         self._control, self._large, self._mpi, self.patience = comm, comm.Dup(), mpi, patience
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.seconds = 0.0  # that were spent waiting
+        self.seconds = 0.0  # that sending and waiting took
 
     def all(self, value: _T, doing: str = "") -> list[_T]:
         """Small values need one call, others two: first how long they are, then they."""
@@ -118,6 +124,7 @@ class MPIRanks(Ranks):
         return [pickle.loads(whole[a:b].tobytes()) for a, b in itertools.pairwise(edges)]
 
     def exchange(self, flat: Array, edges: Sequence[int], sources: int, doing: str) -> Transfer:
+        started = time.monotonic()
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts = [b - a for a, b in itertools.pairwise(edges)]
         own = counts[self.rank]
@@ -126,6 +133,7 @@ class MPIRanks(Ranks):
         received = [own if rank < sources else 0 for rank in range(self.size)]
         places = [own * min(rank, sources - 1) for rank in range(self.size)]
         request = self._large.Ialltoallv([host, sent], [parts, (received, places)])
+        self.seconds += time.monotonic() - started
         return _Parts(self, request, doing, host, parts, flat)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
@@ -140,8 +148,6 @@ class MPIRanks(Ranks):
         Raises:
             UserError: it was not done in time; the message names the ranks that do not wait as well.
         """
-        if request.Test():
-            return
         started = time.monotonic()
         while not request.Test():
             waited = time.monotonic() - started

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ import numpy as np
 from minigpt.core.backend import get_backend
 from minigpt.core.files import write_atomically
 from minigpt.core.params import Parameters
+from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.interop.loaded import Loaded
 from minigpt.tasks import TASKS
 from minigpt.tasks.files import MissingPart
@@ -28,9 +30,9 @@ from minigpt.train.families import make_model, make_objective
 from minigpt.train.finetuning import Request, Start, finetuning_config, start_weights, with_epochs
 from minigpt.train.integrity import sealed, unsealed
 from minigpt.train.objectives.task import TaskObjective
+from minigpt.train.ranked import pool
 from minigpt.train.report import Result
 from minigpt.train.run_folder import RUNS, create_run, locked, rewrite_config
-from minigpt.train.threads import ThreadPool
 from minigpt.train.trainer import Trainer
 
 RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.json"
@@ -67,6 +69,7 @@ def prepare(
     force: bool = False,
     fresh: Collection[str] = (),
     skip: Collection[str] = (),
+    ranks: Ranks = ALONE,
 ) -> tuple[Trainer, Start]:
     """Make the run's folder, with its first checkpoint.
 
@@ -89,7 +92,7 @@ def prepare(
         same = source.config.task == request.task
         settings = {"seed": config.train.seed, "dtype": config.train.dtype, "same_task": same}
         start = start_weights(model, host, **settings, fresh=fresh, skip=skip)
-    trainer = Trainer(out or RUNS / name, config, model, objective, dataset, backend)
+    trainer = Trainer(out or RUNS / name, config, model, objective, dataset, backend, ranks)
     trainer.start(Parameters(model.specs, backend.asarray(start.params.flat)))
     trainer.run = create_run(out, name, config, source.text, trainer.save, force=force)
     return trainer, start
@@ -97,7 +100,7 @@ def prepare(
 
 def train(trainer: Trainer, should_stop: Callable[[], bool] = lambda: False) -> Result:
     """Train from the newest checkpoint on."""
-    with locked(trainer.run):
+    with locked(trainer.run) if trainer.ranks.first else nullcontext():
         trainer.resume()
         return trainer.train(should_stop=should_stop)
 
@@ -110,7 +113,7 @@ def conclude(trainer: Trainer, seconds: float) -> Outcome:
     params = _weights(trainer)
     found: dict[str, Any] = {"dev": None, "test": None}
     sentences, last = {}, ([], [])
-    with ThreadPool(c.train.workers) as threads:
+    with pool(trainer.ranks, c.train.workers) as threads:
         how = {"threads": threads, "passes": trainer.passes}
         objective = _tuned(trainer, params, how)
         for part, data in (("dev", dev), ("test", _test_part(objective))):
@@ -122,6 +125,8 @@ def conclude(trainer: Trainer, seconds: float) -> Outcome:
             examples = data.examples[: len(score.predictions)]
             last = score.predictions, [reference(example) for example in examples]
     outcome = Outcome(trainer.run, found["dev"], found["test"], sentences, *last, step, steps, seconds)
+    if not trainer.ranks.first:
+        return outcome
     kept = {"task": c.task, "dev": outcome.dev, "test": outcome.test, "best_step": step, "steps": steps}
     write_atomically(trainer.run / PREDICTIONS_FILE, json.dumps(last[0]) + "\n")
     write_atomically(trainer.run / RESULT_FILE, sealed(kept))
@@ -158,7 +163,8 @@ def _tuned(trainer: Trainer, params: Parameters, how: dict[str, Any]) -> TaskObj
     if settings == objective.settings:
         return objective
     config = dataclasses.replace(config, objective=settings)
-    rewrite_config(trainer.run, config)
+    if trainer.ranks.first:
+        rewrite_config(trainer.run, config)
     return make_objective(config, objective.tokenizer)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.core.errors import UserError
+from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, zero_shot
 from minigpt.interop.loaded import load
@@ -27,11 +28,13 @@ def skill_curves(
     settings: Settings,
     *,
     backend: str = "numpy",
+    ranks: Ranks = ALONE,
     on_done: Callable[[int, Finding], object] = lambda step, finding: None,
 ) -> list[Curve]:
     """Measure every checkpoint of a run on every task.
 
     Args:
+        ranks: among which the checkpoints are shared out.
         on_done: called with the step of a checkpoint and what it scored on one task.
     Raises:
         UserError: the run has fewer than two checkpoints to compare.
@@ -41,12 +44,14 @@ def skill_curves(
         raise UserError(
             f"{run} has {len(paths)} checkpoint; to see how skill grows, train with --set train.checkpoint_powers=true"
         )
-    curves = [Curve(data.task.name, [], []) for data in tasks]
-    for path in paths:
+    found: dict[tuple[int, str], Finding] = {}
+    for path in paths[ranks.rank :: ranks.size]:
         step, loaded = int(path.name.removeprefix("step-")), load(path, backend=backend)
-        for data, curve in zip(tasks, curves, strict=True):
+        for data in tasks:
             finding = zero_shot(loaded, data.task, data.examples, data.others, settings._replace(beside=False))
-            curve.steps.append(step)
-            curve.findings.append(finding)
+            found[step, data.task.name] = finding
             on_done(step, finding)
-    return curves
+    every = {key: finding for part in ranks.all(found, "measuring its checkpoints") for key, finding in part.items()}
+    steps = [int(path.name.removeprefix("step-")) for path in paths]
+    names = [data.task.name for data in tasks]
+    return [Curve(name, steps, [every[step, name] for step in steps]) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from minigpt.core.backend import Backend, get_backend
@@ -47,6 +48,13 @@ def on_all_ranks(trainer: Trainer | None, ranks: Ranks) -> Trainer | None:
     same = {"text": trainer.dataset.fingerprint, "tokenizer": fingerprint(trainer.objective.tokenizer)}
     check_same(ranks, same | {"kind of operations": trainer.chosen.name}, "")
     return trainer
+
+
+def follow(ranks: Ranks, train: Callable[[Trainer], object]) -> int:
+    """Train each run that rank 0 has, until it has no more; the exit status."""
+    while (trainer := on_all_ranks(None, ranks)) is not None:
+        train(trainer)
+    return 0
 
 
 def open_run(name: str, *, steps: int | None = None, data: list[str] | None = None, ranks: Ranks = ALONE) -> Trainer:

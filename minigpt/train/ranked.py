@@ -221,6 +221,11 @@ class Outbox:
             total[start:stop] = add_up(transfer.wait(), self._trained.sums)
 
 
+def pool(ranks: Ranks, workers: int) -> ThreadPool:
+    """What shares out an evaluation: the ranks, or threads where there is one rank."""
+    return RankPool(ranks) if ranks.size > 1 else ThreadPool(workers)
+
+
 class RankPool(ThreadPool):
     """Ranks in the place of threads: each does every N-th part of what is mapped, and has the results of all."""
 

@@ -35,7 +35,7 @@ from minigpt.train.loss import Score
 from minigpt.train.objectives.base import LoadedData, Objective
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.passes import Passes
-from minigpt.train.ranked import Ranked, RankPool, shard_count
+from minigpt.train.ranked import Ranked, pool, shard_count
 from minigpt.train.report import FINISHED, Pace, Reporter, Result, is_due, note_finished, result_of
 from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState, not_finite
@@ -219,7 +219,7 @@ class Trainer:
         c, state = self.config.train, self.state
         trained = Trained(self.model, state.params, state.optimizer, self.passes, sums=c.sums)
         with (
-            RankPool(self.ranks) if self.ranks.size > 1 else ThreadPool(c.workers) as threads,
+            pool(self.ranks, c.workers) as threads,
             closing(self._make_workers(trained, threads)) as workers,
             progress_bar(total=c.steps, initial=state.step, unit="step", smoothing=0.05) as bar,
         ):

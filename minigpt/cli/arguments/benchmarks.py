@@ -26,6 +26,8 @@ def step(add: Parser) -> None:
     add.value("--against", "WHAT", f"time in the same run: {rivals}", type=opponents, default=[])
     add.choice("--clock", CLOCKS, _CLOCK, default="wall")
     add.flag("--profile", "say instead which operation takes how long, in one thread")
+    ranks = "time it on the processes that mpiexec started: mpiexec -n 2 minigpt bench step --ranks"
+    add.flag("--ranks", ranks)
     add.choice("--dtype", DTYPES, "what a GPU's step computes with", default="float32")
 
 

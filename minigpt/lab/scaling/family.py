@@ -35,6 +35,7 @@ from minigpt.data.corpora import DEFAULT
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.data.packing import Packed
 from minigpt.data.storyworld.documents import share
+from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.lab.plan import parameter_groups
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.config import build_config
@@ -42,6 +43,7 @@ from minigpt.train.families import FAMILIES
 from minigpt.train.log import last_evaluation
 from minigpt.train.objectives.causal import CausalObjective
 from minigpt.train.objectives.landmarks import floor_of
+from minigpt.train.opening import on_all_ranks
 from minigpt.train.run_folder import create_run, is_run, load_config, locked
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
@@ -290,6 +292,7 @@ def train_family(
     *,
     on_run: Callable[[Member], object] = lambda member: None,
     should_stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> bool:
     """Train every run that is not finished, each from its newest checkpoint; False if that was interrupted."""
     settings = _settings(folder)
@@ -298,7 +301,7 @@ def train_family(
             return False
         if not is_finished(member.folder, family):
             on_run(member)
-            if not _train(folder, family, member, settings["validation_fraction"], should_stop):
+            if not _train(folder, family, member, settings["validation_fraction"], should_stop, ranks):
                 return False
     return True
 
@@ -314,7 +317,9 @@ class _Unmarked(CausalObjective):
         return None
 
 
-def _train(folder: Path, family: Family, member: Member, fraction: float, should_stop: Callable[[], bool]) -> bool:
+def _train(
+    folder: Path, family: Family, member: Member, fraction: float, should_stop: Callable[[], bool], ranks: Ranks
+) -> bool:
     make_folder(folder / "runs")
     source = family.data if story_kind(family.data) is None else str((folder / "text.txt").resolve())
     tokenizer = tokenizers.load(folder)
@@ -326,10 +331,11 @@ def _train(folder: Path, family: Family, member: Member, fraction: float, should
         config = _with_vocabulary(config, tokenizer)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, sources=(source,)))
     model, objective = FAMILIES[config.family].model(config.model), _Unmarked(config, tokenizer)
-    trainer = Trainer(member.folder, config, model, objective, objective.load(), get_backend("numpy"))
+    trainer = Trainer(member.folder, config, model, objective, objective.load(), get_backend("numpy"), ranks)
     if not is_run(member.folder):
         trainer.start()
         create_run(member.folder, member.name, config, tokenizer, trainer.save, force=False)
+    on_all_ranks(trainer, ranks)
     with locked(member.folder):
         trainer.resume()
         return trainer.train(should_stop=should_stop).sample is not None
