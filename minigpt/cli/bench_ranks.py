@@ -26,7 +26,8 @@ def run_ranks(args: argparse.Namespace) -> None:
         low, high = r["ms_quartiles"]
         lines.append(
             f"{name}: {r['ms']:.1f} ms [{low:.1f}, {high:.1f}], fastest {r['ms_fastest']:.1f}; "
-            f"{100 * r['exchange']:.1f}% of it is exchange and waiting; parameters, gradients and moments take "
+            f"{100 * r['exchange']:.1f}% of it is exchange and waiting "
+            f"({100 * r['exchange_cpu']:.1f}% of processor time); parameters, gradients and moments take "
             f"{r['bytes'] / 1e6:.2f} MB on a rank, {of_zero}"
         )
     show(args, {"shapes": results, "ranks": ranks.size}, "\n".join(lines))

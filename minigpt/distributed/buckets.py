@@ -47,21 +47,22 @@ class Bucket(NamedTuple):
         return [(a, b) for a, b in itertools.pairwise(self.blocks) if start <= a < stop]
 
 
-def block_edges(size: int, slices: int) -> list[int]:
+def block_edges(size: int, slices: int, block: int | None = None) -> list[int]:
     """Cut 0 … size into slices as workers do, and each of them into blocks: where they begin, and the end."""
     edges = [size * i // slices for i in range(slices + 1)]
-    return [a for start, stop in itertools.pairwise(edges) for a in range(start, stop, BLOCK)] + [size]
+    return [a for start, stop in itertools.pairwise(edges) for a in range(start, stop, block or BLOCK)] + [size]
 
 
-def cut(size: int, slices: int, ranks: int, first: int) -> list[Bucket]:
+def cut(size: int, slices: int, ranks: int, first: int, block: int | None = None) -> list[Bucket]:
     """The buckets of a buffer in the order in which a backward pass is done with them: from the end to the start.
 
     Args:
         slices: of the buffer, as many as there are shards of a batch (see `block_edges`).
         first: numbers at the start that stand in the model's order (matrices); what is behind them, vectors of all
             layers, comes last.
+        block: numbers of a block; by default `BLOCK`.
     """
-    edges = block_edges(size, slices)
+    edges = block_edges(size, slices, block)
     found: list[Bucket] = []
     start, owned = 0, [0] * ranks
     for place in range(1, len(edges)):

@@ -16,7 +16,7 @@ _VARIABLES = (
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, srun --mpi=pmi2
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun --mpi=pmix
 )
-_LOCAL = "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"  # the number among those of this machine
+LOCAL = "OMPI_COMM_WORLDLOCAL_RANK", "MPILOCALRANKID", "SLURMLOCALID"  # the number among those of this machine
 _LATER = 1.0, 0.25, 6.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
 
 
@@ -52,7 +52,7 @@ def end(sentence: str, status: int) -> NoReturn:
     """
     rank, told = launched().rank, sys.__stderr__ or sys.stderr
     if joined is None:
-        speaks = all(os.environ.get(name, "0") == "0" for name in _LOCAL)  # what is missing is missing on a machine
+        speaks = all(os.environ.get(name, "0") == "0" for name in LOCAL)  # what is missing is missing on a machine
         if speaks:
             print(sentence, file=told, flush=True)
         time.sleep(_HEARD if speaks else _LATER[2])

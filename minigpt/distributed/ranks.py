@@ -103,7 +103,7 @@ class MPIRanks(Ranks):
     def __init__(self, comm: Any, mpi: Any, patience: float):
         self._control, self._large, self._mpi, self.patience = comm, comm.Dup(), mpi, patience
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.seconds = 0.0  # that sending and waiting took
+        self.seconds = self.cpu_seconds = 0.0  # that sending and waiting took
 
     def all(self, value: _T, doing: str = "") -> list[_T]:
         """Small values need one call, others two: first how long they are, then they."""
@@ -124,7 +124,7 @@ class MPIRanks(Ranks):
         return [pickle.loads(whole[a:b].tobytes()) for a, b in itertools.pairwise(edges)]
 
     def exchange(self, flat: Array, edges: Sequence[int], sources: int, doing: str) -> Transfer:
-        started = time.monotonic()
+        started = time.monotonic(), time.process_time()
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts = [b - a for a, b in itertools.pairwise(edges)]
         own = counts[self.rank]
@@ -133,7 +133,7 @@ class MPIRanks(Ranks):
         received = [own if rank < sources else 0 for rank in range(self.size)]
         places = [own * min(rank, sources - 1) for rank in range(self.size)]
         request = self._large.Ialltoallv([host, sent], [parts, (received, places)])
-        self.seconds += time.monotonic() - started
+        self._took(*started)
         return _Parts(self, request, doing, host, parts, flat)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
@@ -148,7 +148,7 @@ class MPIRanks(Ranks):
         Raises:
             UserError: it was not done in time; the message names the ranks that do not wait as well.
         """
-        started = time.monotonic()
+        started, used = time.monotonic(), time.process_time()
         while not request.Test():
             waited = time.monotonic() - started
             if waited < _HOT:
@@ -159,7 +159,11 @@ class MPIRanks(Ranks):
                 self._answer()
             if doing and waited > self.patience and (missing := self._missing(request, doing)):
                 raise UserError(missing)
+        self._took(started, used)
+
+    def _took(self, started: float, used: float) -> None:
         self.seconds += time.monotonic() - started
+        self.cpu_seconds += time.process_time() - used
 
     def _answer(self) -> None:
         """Tell a rank that asks that this one waits as well."""

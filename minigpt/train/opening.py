@@ -10,6 +10,7 @@ from minigpt.core.backend import Backend, get_backend
 from minigpt.core.errors import UserError
 from minigpt.data.dataset import check_sources
 from minigpt.distributed.join import check_same
+from minigpt.distributed.nccl import on_device
 from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.tokenizers import Tokenizer, fingerprint
 from minigpt.tokenizers.base import check_fit
@@ -40,11 +41,13 @@ def on_all_ranks(trainer: Trainer | None, ranks: Ranks) -> Trainer | None:
     told = ranks.from_first(None if trainer is None else (trainer.run.resolve(), trainer.config))
     if told is None:
         return None
+    ranks = on_device(ranks, told[1].train.backend)
     if trainer is None:
         folder, config = told
         if not folder.is_dir():
             raise UserError(f"rank {ranks.rank} does not see {folder}; put it on a disk that all machines share")
         trainer = make_trainer(folder, config, load_tokenizer(folder), get_backend(config.train.backend), ranks)
+    trainer.ranks = ranks
     same = {"text": trainer.dataset.fingerprint, "tokenizer": fingerprint(trainer.objective.tokenizer)}
     check_same(ranks, same | {"kind of operations": trainer.chosen.name}, "")
     return trainer

@@ -18,6 +18,8 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
+
 from minigpt.core.backend import Array, array_module
 from minigpt.core.measures import Measures
 from minigpt.core.params import Gradients
@@ -29,6 +31,7 @@ from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Member, ShardPass, Trained, Workers, done
 
 _T = TypeVar("_T")
+_GPU_BLOCK = 1 << 20  # a sum of squares is a kernel and a wait there
 
 
 def shard_count(workers: int, ranks: int) -> int:
@@ -51,7 +54,8 @@ class Ranked(Workers):
         empty = array_module(flat).empty_like
         trained.gradients = [Gradients(trained.params.specs, empty(flat)) for _ in range(each.bit_length())]
         self.members = [Member(number, shards, trained) for number in range(each.bit_length())]
-        self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed)
+        block = None if array_module(flat) is np else _GPU_BLOCK
+        self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed, block)
         self._step = 0
         if trained.optimizer is not None:
             self._keep_own_moments()

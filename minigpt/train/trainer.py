@@ -17,6 +17,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar
+from minigpt.distributed.nccl import engine
 from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.models.model import Model
 from minigpt.tokenizers import fingerprint
@@ -190,6 +191,8 @@ class Trainer:
         c, state, self._made = self.config.train, self.state, False
         print(f"operations: {self.chosen.name}", file=sys.stderr)
         print(f"attention: {self.chosen.attention}", file=sys.stderr)
+        if self.ranks.size > 1:
+            print(f"{self.ranks.size} ranks: {engine(self.ranks, state.params.flat)}", file=sys.stderr)
         with self.session() as session:
             complete = self._look(session, should_stop)
             while state.step < c.steps and not self._stops(should_stop) and not self._given_up:

@@ -112,6 +112,12 @@ def test_repeats_are_identical_where_the_bits_are_others(trained):
     assert contents(folder / "gpt-3") != contents(folder / "gpt-1")
 
 
+def test_a_gpu_s_arrays_travel_through_the_cpu_s_memory(tmp_path):
+    """Where NCCL is missing, or two ranks share a GPU."""
+    ended = launch(3, [{"staged": True}], tmp_path)
+    assert ended.status == 0 and ended.said.strip().split("\n") == ["staged True True"] * 3
+
+
 def losses(run):
     return [line["loss"] for line in map(json.loads, (run / "log.jsonl").open()) if "loss" in line]
 

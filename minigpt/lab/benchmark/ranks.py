@@ -27,7 +27,8 @@ def bench_ranks(shape: Shape, ranks: MPIRanks, *, rounds: int) -> dict[str, Any]
 
     Returns:
         milliseconds with their quartiles and the fastest step; the part of the time that sending and waiting for others
-        took on the rank where it was largest; the bytes of arrays on the rank that holds most, and by ZeRO's formula:
+        took on the rank where it was largest, and of its processor time; processor time of a step on all ranks; the
+         bytes of arrays on the rank that holds most, and by ZeRO's formula:
         8 + 8/N for each float32 parameter.
     """
     model = GPT(shape.config)
@@ -37,15 +38,17 @@ def bench_ranks(shape: Shape, ranks: MPIRanks, *, rounds: int) -> dict[str, Any]
     )
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     with RankPool(ranks):
-        made, times, exchange = Ranked(trained, ranks, ranks.size), [], 0.0
+        made, times, exchange, cpu = Ranked(trained, ranks, ranks.size), [], 0.0, [0.0, 0.0]
         for step in range(_WARM + rounds):
-            before, started = ranks.seconds, time.perf_counter()
+            before, started = (ranks.seconds, ranks.cpu_seconds, time.process_time()), time.perf_counter()
             made.loss_and_grads([Batch(*ids)], seed=0, step=step)
             made.norm()
             made.update(1e-4)
             if step >= _WARM:
                 times.append(time.perf_counter() - started)
-                exchange += ranks.seconds - before
+                exchange += ranks.seconds - before[0]
+                cpu[0] += ranks.cpu_seconds - before[1]
+                cpu[1] += time.process_time() - before[2]
     low, middle, high = (1e3 * float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
     assert trained.optimizer is not None  # it was made above
     arrays = [params.flat, trained.optimizer.m, trained.optimizer.v, *(grads.flat for grads in trained.gradients)]
@@ -54,6 +57,8 @@ def bench_ranks(shape: Shape, ranks: MPIRanks, *, rounds: int) -> dict[str, Any]
         "ms_quartiles": [low, high],
         "ms_fastest": 1e3 * min(times),
         "exchange": max(ranks.all(exchange / sum(times), "a benchmark")),
+        "exchange_cpu": max(ranks.all(cpu[0] / cpu[1], "a benchmark")),
+        "cpu_ms": 1e3 * sum(ranks.all(cpu[1], "a benchmark")) / rounds,
         "bytes": max(ranks.all(sum(x.nbytes for x in arrays), "a benchmark")),
         "zero_bytes": (8 + 8 / ranks.size) * params.flat.size,
     }
