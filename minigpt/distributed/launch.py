@@ -16,8 +16,8 @@ _VARIABLES = (
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, srun --mpi=pmi2
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),  # srun --mpi=pmix
 )
-LOCAL = "OMPI_COMM_WORLDLOCAL_RANK", "MPILOCALRANKID", "SLURMLOCALID"  # the number among those of this machine
-_LATER = 1.0, 0.25, 6.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
+LOCAL = "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"  # the number among those of this machine
+_LATER = 1.0, 0.75, 8.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
 
 
 _HEARD = 0.3  # seconds that a launcher needs to pass on what was said, which it drops when all end
@@ -58,7 +58,7 @@ def end(sentence: str, status: int) -> NoReturn:
         time.sleep(_HEARD if speaks else _LATER[2])
         os.kill(os.getpid(), signal.SIGTERM)  # those who still wait for this one in MPI are ended for a signal alone
     if rank:
-        time.sleep(min(_LATER[0] + _LATER[1] * rank, _LATER[2]))
+        time.sleep(min(_LATER[0] + _LATER[1] * (rank - 1), _LATER[2]))
     print(sentence, file=told, flush=True)
     time.sleep(_HEARD)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line of its own

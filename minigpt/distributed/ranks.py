@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 _ASK, _HERE = 1, 2  # tags: "do you wait as well?", "I do"
 _FRAME = 248  # bytes of a small value, which needs one call
 _HOT, _PATIENT = 0.02, 0.0005  # seconds of asking without a break; the breaks afterwards
+_LOWEST = 3.0  # seconds that are left to the first of those that wait, to speak for all
 
 
 class Transfer(Protocol):
@@ -186,6 +187,8 @@ class MPIRanks(Ranks):
                 self._control.Recv(token, status.Get_source(), _HERE)
                 others.discard(status.Get_source())
         del kept
+        if any(rank not in others for rank in range(self.rank)):
+            time.sleep(_LOWEST)
         who = f"rank {min(others)}" if len(others) == 1 else f"the ranks {', '.join(map(str, sorted(others)))}"
         said = f"{who} did not finish {doing}" if others else f"all ranks wait, and nothing comes, in {doing}"
         return f"{said} within {self.patience:g} seconds (MINIGPT_RANK_TIMEOUT), so the run ends at its last checkpoint"
