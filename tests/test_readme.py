@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands, presets, files and line numbers exist."""
+"""The README and docs/ tell the truth: their commands, presets, files, headings and line numbers exist."""
 
 import re
 import tomllib
@@ -14,6 +14,8 @@ from minigpt.train.config import preset_names
 ROOT = Path(__file__).resolve().parents[1]
 README_PATH = ROOT / "README.md"
 README = README_PATH.read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (README_PATH, *sorted((ROOT / "docs").glob("*.md")))}
+TEXT = "\n".join(PAGES.values())
 
 
 def test_the_line_where_dk_is_computed():
@@ -24,26 +26,43 @@ def test_the_line_where_dk_is_computed():
     assert source[int(line) - 1].strip().startswith("dk = xp.matmul(dscores.swapaxes(-1, -2), q_heads)")
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)", README))))
-def test_links_lead_somewhere(target):
-    assert (ROOT / target).exists()
+def headings(page):
+    """The anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_links_lead_somewhere():
+    for page, text in PAGES.items():
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+            path = page.parent / target if target else page
+            assert path.exists(), f"{page.name}: {target}"
+            if path.suffix == ".md" and anchor:
+                assert anchor in headings(path), f"{page.name}: {target}#{anchor}"
+
+
+def test_the_readme_is_short():
+    assert README.count("\n") <= 200
 
 
 COMMAND = rf"`minigpt ((?:{'|'.join(COMMANDS)})[^`]*)`"
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, README))))
-def test_commands_parse(command, tmp_path):
-    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
-    if words[:2] != ["train", "my.toml"]:
-        assert parse(words).run
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{name}.md" for name in ("commands", "measurements", "settings"))]
+)
+def test_commands_parse(page):
+    for command in sorted(set(re.findall(COMMAND, PAGES[ROOT / page]))):
+        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
+        if words[:2] != ["train", "my.toml"]:
+            assert parse(words).run
 
 
 def test_every_command_and_preset_is_mentioned():
     for command in COMMANDS:
-        assert f"minigpt {command}" in README
+        assert f"minigpt {command}" in TEXT
     for preset in preset_names():
-        assert f"`{preset}`" in README
+        assert f"`{preset}`" in TEXT
 
 
 def test_the_tree_names_what_is_there():
@@ -75,7 +94,7 @@ def test_extras_are_installed_from_the_clone():
     listed = set((ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n"))
     assert {*project["dependencies"], *extras["notebooks"], "pytest", "hypothesis"} <= listed
     files = [README_PATH, *(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "minigpt").rglob("*.py")]
-    files += (ROOT / "minigpt").rglob("*.md")
+    files += [*(ROOT / "minigpt").rglob("*.md"), *PAGES]
     wrong = [path for path in files if re.search(r"minigpt\[\w", path.read_text(encoding="utf-8"))]
     assert wrong == []
     named = {name for path in files for name in re.findall(r"\.\[(\w+)\]", path.read_text(encoding="utf-8"))}

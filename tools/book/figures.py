@@ -1,0 +1,34 @@
+"""What a notebook's figure shows, in words, for whoever does not see it: its titles, axes and legend, from its code."""
+
+from __future__ import annotations
+
+import ast
+
+_WORDS = {"title": "", "suptitle": "", "xlabel": "across: ", "ylabel": "upwards: ", "label": "", "set_title": ""}
+
+
+def description(cell: str, section: str) -> str:
+    """One sentence about the figures of a cell, under the heading `section`."""
+    found: dict[str, None] = {}
+    for node in ast.walk(ast.parse(cell)):
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            values = [(k.arg, k.value) for k in node.keywords if k.arg in _WORDS]
+            values += [
+                (name.removeprefix("set_"), value) for value in node.args[:1] if name in ("set_title", "suptitle")
+            ]
+            for key, value in values:
+                if text := _text(value):
+                    found[f"{_WORDS[key or '']}{text}"] = None
+    return f"Figure: {section}" + "".join(f"; {text}" for text in found)
+
+
+def _text(node: ast.expr) -> str:
+    """A string, with … for what is computed in it; nothing where no word is left."""
+    if isinstance(node, ast.Constant):
+        text = node.value if isinstance(node.value, str) else ""
+    elif isinstance(node, ast.JoinedStr):
+        text = "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    else:
+        text = ""
+    return " ".join(text.split()) if any(c.isalpha() for c in text) else ""
