@@ -32,7 +32,7 @@ def _module(path: Path, root: Path) -> Iterator[str]:
     dotted = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     public = [node for node in tree.body if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")]
     if public or ast.get_docstring(tree):
-        yield f"## {dotted}\n\n[{name}]({HERE}/code/{name}.html)\n\n{_docstring(tree)}"
+        yield f"## {dotted}\n\n[`{name}`]({HERE}/code/{name}.html)\n\n{_docstring(tree)}"
     for node in public:
         yield from _item(node, f"{HERE}/code/{name}.html")
 
