@@ -37,7 +37,7 @@ ADDS = {
     "parity": 'equal to PyTorch, transformers, tokenizers and others (pip install -e ".[parity]")',
     "numba": 'operations compiled by Numba (pip install -e ".[numba]")',
     "mpi": 'runs on several processes of MPI (pip install -e ".[mpi]")',
-    "notebooks": 'every notebook from top to bottom (pip install -e ".[notebooks]")',
+    "notebooks": 'notebooks: stored outputs are the code\'s, and two run anew (pip install -e ".[notebooks]")',
     "nvrtc": "every kernel compiled for every architecture (needs CuPy and its toolkit)",
     "browser": 'the page of explain in Chromium (pip install -e ".[browser]", apt-get install chromium)',
     "exhaustive": "the full products of all options: hours",

@@ -1,14 +1,86 @@
-"""For notebooks: a command line in a cell, as in a terminal; and what the project made for them."""
+"""For notebooks: what most of them use, in one line, and a command line in a cell.
+
+`from minigpt.cli.notebook import *` brings
+
+    math, tempfile, Path, islice, np, plt       Python, NumPy (np) and Matplotlib (plt)
+    minigpt, ops, fast, tokenizers              the package; its operations, to be read and for speed; its tokenizers
+    Run, Batch, GPT, GPTConfig                  what a pass needs, what it reads, and a model
+    AdamW, OptimizerConfig, clip_factor, global_norm, ScheduleConfig, learning_rate, stepping, read_log      training
+    storyworld, TASKS                           the story world's texts, and the tasks
+    attention_maps, COLORS, draw_attention, draw_tokens, shown, use_notebook_style                           figures
+    check_exercise, hint, check_gradient, check_gradients, random_parameters                                 checks
+    command, project_data                       a command as in a terminal; a file of the project's folder data/
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
+import tempfile
+from itertools import islice
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
+
+import minigpt
+from minigpt import fast, ops, tokenizers
+from minigpt.blocks.run import Run
 from minigpt.cli import main
 from minigpt.core.errors import UserError
+from minigpt.data import storyworld
+from minigpt.data.batch import Batch
+from minigpt.lab.inspect import attention_maps
+from minigpt.lab.plot import COLORS, draw_attention, draw_tokens, shown, use_notebook_style
+from minigpt.lab.testing import check_exercise, check_gradient, check_gradients, hint, random_parameters
+from minigpt.models import GPT, GPTConfig
+from minigpt.tasks import TASKS
+from minigpt.train.log import read_log
+from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm
+from minigpt.train.schedule import ScheduleConfig, learning_rate
+from minigpt.train.stepper import stepping
+
+__all__ = [
+    "COLORS",
+    "GPT",
+    "TASKS",
+    "AdamW",
+    "Batch",
+    "GPTConfig",
+    "OptimizerConfig",
+    "Path",
+    "Run",
+    "ScheduleConfig",
+    "attention_maps",
+    "check_exercise",
+    "check_gradient",
+    "check_gradients",
+    "clip_factor",
+    "command",
+    "draw_attention",
+    "draw_tokens",
+    "fast",
+    "global_norm",
+    "hint",
+    "islice",
+    "learning_rate",
+    "math",
+    "minigpt",
+    "np",
+    "ops",
+    "plt",
+    "project_data",
+    "random_parameters",
+    "read_log",
+    "shown",
+    "stepping",
+    "storyworld",
+    "tempfile",
+    "tokenizers",
+    "use_notebook_style",
+]
 
 
 def command(line: str) -> None:

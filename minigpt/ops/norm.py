@@ -78,7 +78,7 @@ def layernorm_backward(
 def rmsnorm_forward(
     x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
 ) -> tuple[Array, RMSNormCache]:
-    """y = γ x̂ with x̂ = x/r, r² = mean(x²) + ε, over the last axis: no mean is taken off, no bias added.
+    """y = γ x̂ with x̂ = x/r, r² = mean(x²) + ε, over the last axis: no mean is subtracted, no bias added.
 
     Args:
         x: (…, C).

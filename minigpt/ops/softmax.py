@@ -15,7 +15,7 @@ class SoftmaxCache(NamedTuple):
 def softmax_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SoftmaxCache]:
     """y_i = exp(x_i) / Σ_j exp(x_j).
 
-    The row's maximum is taken off first: it cancels in the quotient, and no exponential overflows. An entry of −∞
+    The row's maximum is subtracted first: it cancels in the quotient, and no exponential overflows. An entry of −∞
     has probability 0; a row of nothing but −∞ (nothing to attend to) gives zeros instead of NaN.
 
     Args:

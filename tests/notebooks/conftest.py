@@ -1,4 +1,4 @@
-"""How long each notebook took and how much memory its kernel had, at the end of the report."""
+"""How many seconds of a core each notebook took, and how much memory its kernel had, at the end of the report."""
 
 import pytest
 

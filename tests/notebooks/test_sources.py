@@ -1,4 +1,4 @@
-"""Notebooks as they are stored: without outputs, with the parts that each of them has, with exercises that exist."""
+"""Notebooks as they are stored: with their outputs, with the parts that each of them has, with exercises that exist."""
 
 import ast
 import re
@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from minigpt.lab.exercises import exercise_names
+from tools.notebooks.executing import MOST_TOGETHER, faults, output_size
 
 from .sources import NOTEBOOKS, read, source, texts
 
@@ -18,7 +19,7 @@ def exercises_of(path):
 
 
 @notebooks
-def test_it_is_stored_without_outputs_and_for_any_python(path):
+def test_it_is_stored_with_its_outputs_and_for_any_python(path):
     notebook = read(path)
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert notebook["metadata"]["kernelspec"]["name"] == "python3"
@@ -26,9 +27,12 @@ def test_it_is_stored_without_outputs_and_for_any_python(path):
     assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
         assert cell["metadata"] == {}
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == [] and cell["execution_count"] is None
+    assert faults(notebook) == []
     assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_outputs_are_small():
+    assert sum(output_size(read(path)) for path in NOTEBOOKS) <= MOST_TOGETHER
 
 
 @notebooks
@@ -39,6 +43,17 @@ def test_it_has_a_goal_a_derivation_and_exercises(path):
     assert any("$$" in text for text in prose), "no derivation"
     assert any(text.startswith("## Exercises") for text in prose)
     assert 3 <= len(exercises_of(path)) <= 5
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_it_says_what_comes_before_it_and_how_long_it_takes(path):
+    """The same as the table for teachers says."""
+    table = (path.parents[1] / "docs" / "teaching.md").read_text(encoding="utf-8")
+    before, minutes, exercises = re.search(rf"^\| {path.stem} \| (.*?) \| (\d+) \| (\d+) \|$", table, re.M).groups()
+    before = {"–": "nothing"}.get(before, before)
+    first = texts(read(path), "markdown")[0]
+    assert re.search(rf"\*\*Before it:\*\* (notebooks? )?{re.escape(before)}\. ", first)
+    assert f"**Time:** {minutes} minutes to read, {exercises} for the exercises." in first
 
 
 @notebooks
