@@ -61,6 +61,40 @@ def test_this_machine(capsys):
     assert v["time"]["seconds"] > 0
 
 
+CLUSTER = ("--set", "cluster.tensor=1", "--set", "cluster.pipeline=1")
+
+
+def test_simulation(capsys, tmp_path):
+    picture = tmp_path / "step.png"
+    arguments = ("plan", "gpt2", "--simulate", "16", "--set", "cluster.network=5e9", *CLUSTER)
+    v = json_of(capsys, *arguments, "--out", str(picture), "--json")["simulation"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert v["ranks"] == 16 and v["split"]["data"] == 16
+    assert sum(v["busy"].values()) == pytest.approx(v["step"]["seconds"]) and v["busy"]["waiting"] > 0
+    assert v["step"]["seconds"] < v["step"]["without_overlap"]
+    for curve in ("weak", "strong"):
+        found = {point["ranks"]: point["efficiency"] for point in v[curve]}
+        assert found[16] == v["step"]["efficiency"] < found[1] <= 1
+    assert max(point["ranks"] for point in v["weak"]) == 4096
+    assert v["failures"]["goodput"] == pytest.approx(v["failures"]["on_paper"], rel=0.01)
+    assert main([*arguments]) == 0
+    out = capsys.readouterr().out
+    assert "simulated: a step on 16 ranks, data 16 x tensor 1 x pipeline 1" in out and "Simulated, not measured" in out
+
+
+def test_mistakes_of_a_simulation(error):
+    assert "say on how many ranks with --simulate N" in error("plan", "gpt2", "--out", "a.png")
+    assert "say on how many ranks with --simulate N" in error("plan", "gpt2", "--set", "cluster.node=4")
+    assert "at most 4096 ranks" in error("plan", "gpt2", "--simulate", "5000")
+    few = error("plan", "gpt3-175b", "--simulate", "2")
+    assert "no layout of gpt3-175b over 2 ranks fits" in few and "64 are enough" in few
+    assert "unknown setting 'cluster.nodes'" in error("plan", "gpt2", "--simulate", "2", "--set", "cluster.nodes=4")
+    assert "it must not be negative" in error("plan", "gpt2", "--simulate", "2", "--set", "cluster.network=-1")
+    assert "give both" in error("plan", "gpt2", "--simulate", "2", "--set", "cluster.block_forward=1")
+    collective = error("plan", "gpt2", "--simulate", "2", "--set", "cluster.collective=star")
+    assert "cluster.collective is 'star'; choose one of ring, tree, two-level, best" in collective
+
+
 def test_mistakes(error):
     assert "unknown GPU 'h10': did you mean 'h100'?" in error("plan", "gpt2", "--gpu", "h10")
     assert "unknown preset 'gpt4'" in error("plan", "gpt4")

@@ -47,7 +47,10 @@ def average(add: Parser) -> None:
 
 
 def plan(add: Parser) -> None:
-    add.example("minigpt plan gpt3-175b --gpu a100 --gpus 1024 --price 2")
+    add.example(
+        "minigpt plan gpt3-175b --gpu a100 --gpus 1024 --price 2",
+        "minigpt plan gpt2 --simulate 64 --set cluster.network=12.5e9 --out step.png",
+    )
     add.value("preset", "PRESET|CONFIG.toml", "the model and its training, as for `minigpt train`")
     add.value("--gpu", "NAME", f"{', '.join(names.GPUS)} (by default h100), or cpu", default="h100")
     add.count("--gpus", "by default the smallest power of two that it fits on")
@@ -56,7 +59,11 @@ def plan(add: Parser) -> None:
     add.choice("--precision", (*PRECISIONS, *PRECISIONS.values()), precisions, metavar="P")
     add.value("--mfu", "X", "assumed part of the peak that is useful arithmetic; by default 0.4", type=fraction)
     add.value("--price", "P", "of one GPU for an hour; without it there is no cost", type=price)
-    add.settings(", such as model.layers=24")
+    ranks = "play a step on N ranks event by event, with what [cluster] says of links, stragglers and failures"
+    add.count("--simulate", ranks)
+    add.value("--out", "FILE.png", "draw the simulation: efficiency against ranks, and one step")
+    add.flag("--force", "replace the picture in --out if there is one")
+    add.settings(", such as model.layers=24, or of the cluster, such as cluster.spread=0.02")
 
 
 def scaling(add: Parser) -> None:

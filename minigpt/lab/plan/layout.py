@@ -6,7 +6,7 @@ block (Shoeybi et al. 2019); `pipeline` gives each stage some of the layers, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from minigpt.lab.plan.flops import row_flops
@@ -60,13 +60,21 @@ class Layout(NamedTuple):
         return sum(self.memory.values())
 
 
-def best_layout(w: Workload, gpu: Gpu, gpus: int, rows: int, precision: str = "bfloat16") -> Layout | None:
+def best_layout(
+    w: Workload,
+    gpu: Gpu,
+    gpus: int,
+    rows: int,
+    precision: str = "bfloat16",
+    only: Callable[[Split], bool] = lambda split: True,
+) -> Layout | None:
     """The layout with the highest ceiling among those that fit; None if none does.
 
     Args:
         rows: of one step, all replicas together.
+        only: which splits are taken into account.
     """
-    held = ((split, memory(w, split, precision)) for split in splits(w, gpus, rows))
+    held = ((split, memory(w, split, precision)) for split in filter(only, splits(w, gpus, rows)))
     fitting = (
         _layout(w, split, bytes_of, gpu, rows, precision)
         for split, bytes_of in held

@@ -1,0 +1,1 @@
+"""A simulated step takes what formulas say, and what published runs took."""
