@@ -48,8 +48,18 @@ class Muon(AdamW):
             start += spec.size
         self._others.append((done, start))
 
-    def update(self, params: Parameters, grads: Parameters, lr: float, scale: float, start: int, stop: int) -> None:
-        """See `AdamW.update`."""
+    def update(
+        self,
+        params: Parameters,
+        grads: Parameters,
+        lr: float,
+        scale: float,
+        start: int,
+        stop: int,
+        at: int | None = None,
+    ) -> None:
+        """See `AdamW.update`; all moments are here, since a matrix's are needed together."""
+        assert at is None  # ranks, which keep parts of them, refuse Muon
         self.rest.m, self.rest.v, self.rest.updates = self.m, self.v, self.updates  # workers move and count them
         for first, end in self._others:
             a, b = max(start, first), min(stop, end)

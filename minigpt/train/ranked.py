@@ -58,6 +58,7 @@ class Ranked(Workers):
         self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed, block)
         self._step = 0
         if trained.optimizer is not None:
+            trained.optimizer.copy = None  # a rank updates its own pieces, and gets the others in 32 bits
             self._keep_own_moments()
 
     def passes(self, tasks: Sequence[Sequence[ShardPass]]) -> list[list[tuple[float, Measures]]]:
