@@ -32,6 +32,11 @@ MODELS = {
     "llama-meta": Llama(
         LlamaConfig(vocab_size=300, context=64, layers=1, heads=2, width=32, rope_layout="interleaved")
     ),
+    "qwen2": Llama(
+        LlamaConfig(
+            vocab_size=300, context=64, layers=2, heads=4, kv_heads=2, width=32, tied=True, attention_bias="qkv"
+        )
+    ),
     "llama-3.1": Llama(LlamaConfig(vocab_size=300, context=64, layers=1, heads=2, width=32, rope_factor=8.0)),
 }
 
@@ -41,10 +46,19 @@ def tokenizer():
     return tokenizers.train("bpe", [STORY], 300, special_tokens=("<|endoftext|>",))
 
 
+def started(model):
+    """A new model's parameters, but no bias of queries, keys and values is zero."""
+    params, rng = model.init(seed=1), np.random.default_rng(1)
+    for name, x in params.items():
+        if name.endswith("qkv.bias"):
+            x[...] = 0.2 * rng.standard_normal(x.shape)
+    return params
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_what_is_written_is_read_again(name, tokenizer, tmp_path):
     model = MODELS[name]
-    params = model.init(seed=1)
+    params = started(model)
     write_model(tmp_path / "m.gguf", model, params, tokenizer, {"eos_token_id": 299}, "float32")
     loaded = minigpt.load(tmp_path / "m.gguf")
     ids = np.array([tokenizer.encode(STORY)[:50]])
@@ -142,10 +156,10 @@ def llama_cpp():
     running.clear()
 
 
-@pytest.mark.parametrize("name", ["gpt", "gpt-no-bias", "llama", "llama-3.1"])
+@pytest.mark.parametrize("name", ["gpt", "gpt-no-bias", "llama", "llama-3.1", "qwen2"])
 def test_llama_cpp_goes_on_with_the_same_tokens(name, tokenizer, llama_cpp, tmp_path):
     model = MODELS[name]
-    params = model.init(seed=1)
+    params = started(model)
     params.flat[...] *= 4  # so that the most probable token is clearly so
     write_model(tmp_path / "m.gguf", model, params, tokenizer, {"eos_token_id": 299})
     ours, ask = minigpt.load(tmp_path / "m.gguf"), llama_cpp(tmp_path / "m.gguf")

@@ -1,4 +1,4 @@
-"""Read a GGUF file: a Llama or a GPT-2 with its parameters, quantized or not."""
+"""Read a GGUF file: a Llama, a Qwen2 or a GPT-2 with its parameters, quantized or not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def read_model(header: Header, dtype: str | None = None) -> tuple[Any, Parameter
         )
     settings = _Settings(header, architecture)
     try:
-        model = Llama(_llama(settings)) if architecture == "llama" else GPT(_gpt2(settings))
+        biases = "qkv" if architecture == "qwen2" else "none"
+        model = GPT(_gpt2(settings)) if architecture == "gpt2" else Llama(_llama(settings, biases))
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(header.path)) else f"{header.path}: {error}") from None
     settings.finish()
@@ -104,7 +105,7 @@ class _Settings:
         return self.values.get(name, default)
 
 
-def _llama(s: _Settings) -> LlamaConfig:
+def _llama(s: _Settings, biases: str) -> LlamaConfig:
     heads, width = s.integer("attention.head_count"), s.integer("embedding_length")
     head_width = s.integer("attention.key_length", width // max(heads, 1))
     for name in ("attention.value_length", "rope.dimension_count"):
@@ -125,6 +126,7 @@ def _llama(s: _Settings) -> LlamaConfig:
         tied="output.weight" not in s.header.tensors,
         norm_eps=s.number("attention.layer_norm_rms_epsilon"),
         rope_base=base,
+        attention_bias=biases,
         scaled_residual_init=False,
         **_scaling(s.header, base, head_width),
     )

@@ -9,10 +9,11 @@ from minigpt.interop.tables import Table, as_is, columns, linear, norm, transpos
 
 
 def llama_table(c: Any) -> Table:
-    """In each head the numbers of a pair stand side by side, as Meta keeps them."""
+    """In each head the numbers of a pair stand side by side, as Meta keeps them; in qwen2 half a head apart."""
     q, kv, f = c.heads * c.head_width, c.kv_heads * c.head_width, c.feed_forward
     views = {"attn_q": columns(0, q), "attn_k": columns(q, q + kv)}
-    if c.rope_layout == "half":
+    biased = c.attention_bias == "qkv"
+    if c.rope_layout == "half" and not biased:
         views = {name: interleaved(view, c.head_width) for name, view in views.items()}
     rows: Table = {"token_embd.weight": ("tokens", as_is)} | norm("output_norm", "final_norm", bias=False)
     for layer in range(c.layers):
@@ -20,7 +21,8 @@ def llama_table(c: Any) -> Table:
         rows |= norm(f"{theirs}.attn_norm", f"{ours}.norm1", bias=False)
         rows |= norm(f"{theirs}.ffn_norm", f"{ours}.norm2", bias=False)
         views |= {"attn_v": columns(q + kv, q + 2 * kv)}
-        rows |= {f"{theirs}.{name}.weight": (f"{ours}.attention.qkv.weight", view) for name, view in views.items()}
+        for part in ("weight", "bias")[: 1 + biased]:
+            rows |= {f"{theirs}.{name}.{part}": (f"{ours}.attention.qkv.{part}", view) for name, view in views.items()}
         rows |= linear(f"{theirs}.attn_output", f"{ours}.attention.out", bias=False)
         rows[f"{theirs}.ffn_gate.weight"] = f"{ours}.mlp.up.weight", columns(0, f)
         rows[f"{theirs}.ffn_up.weight"] = f"{ours}.mlp.up.weight", columns(f, 2 * f)
@@ -40,4 +42,4 @@ def gpt2_table(c: Any) -> Table:
     return rows if c.tied else rows | {"output.weight": ("output", transposed)}
 
 
-TABLES = {"llama": llama_table, "gpt2": gpt2_table}
+TABLES = {"llama": llama_table, "qwen2": llama_table, "gpt2": gpt2_table}

@@ -1,4 +1,4 @@
-"""Write a GPT or a Llama to a GGUF file, in float32 or float16, with its tokenizer, for llama.cpp and its like."""
+"""Write a GPT, Llama or Qwen2 to a GGUF file, in float32 or float16, with its tokenizer, for llama.cpp and its like."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def write_model(
     if problems := _problems(model, tokenizer):
         raise UserError(f"GGUF cannot express this model: it has {' and '.join(problems)}")
     check_absent(path)
-    architecture, c = ARCHITECTURES[model.family], model.config
+    c = model.config
+    architecture = "qwen2" if model.family == "llama" and c.attention_bias == "qkv" else ARCHITECTURES[model.family]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         beside = Path(folder) / path.name
         writer = GGUFWriter(beside, architecture)
@@ -60,7 +61,7 @@ def write_model(
         tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
         for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
             tensors[bias] = np.zeros(len(tensors[bias.replace(".bias", ".weight")]), np.float32)
-        if architecture == "llama":
+        if architecture != "gpt2":
             tensors |= _llama_settings(writer, c)
         else:
             writer.add_layer_norm_eps(c.norm_eps)
@@ -106,7 +107,10 @@ def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
     else:
         found |= {
             "a scaled rotation that no Llama has": c.rope_factor > 1 and (c.rope_low, c.rope_high) != (1.0, 4.0),
-            "biases in attention": c.attention_bias != "none",
+            "biases in attention's output": c.attention_bias == "all",
+            "biases, and a rotation that is scaled or interleaved": (
+                c.attention_bias == "qkv" and (c.rope_factor > 1 or c.rope_layout != "half")
+            ),
             f"a window of {c.window} tokens": c.window > 0,
         }
     if tokenizer is not None and not isinstance(tokenizer, SentencePieceBPE):
