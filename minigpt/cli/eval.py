@@ -30,7 +30,7 @@ from minigpt.train.run_folder import is_run
 from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import check_same_text
 
-_ROWS, _TOKENS = 16, 4096  # of a batch, at most: scores of long rows and large vocabularies take gigabytes
+_ROWS, _TOKENS = 16, 2048  # of a batch, at most: with 49,152 scores each, 1,024 tokens take a gigabyte
 
 
 def run(args: argparse.Namespace) -> None:
