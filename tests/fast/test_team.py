@@ -149,8 +149,9 @@ def test_gradients_count_as_zero_until_written():
     grads.into("positions")[0] += 1.0
     grads.into("positions")[0] += 1.0
     assert grads["positions"].sum() == 4.0
-    with pytest.raises(ValueError, match=r"ask for it with into\('final_norm.bias'\)"):
-        grads["final_norm.bias"]
+    with pytest.raises(ValueError, match=r"ask for it with into\('blocks.0.mlp.up.weight'\)"):
+        grads["blocks.0.mlp.up.weight"]
+    assert not grads["final_norm.bias"].any() and not grads.claim("final_norm.bias")[1]  # vectors are zero, all at once
     grads.complete()
     assert (grads["tokens"] == 7.0).all() and np.isfinite(flat).all()
     assert flat.sum() == 7.0 * grads["tokens"].size + 4.0
