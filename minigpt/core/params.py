@@ -140,9 +140,9 @@ class Gradients(Parameters):
     """Gradients that count as zero without having been set to zero.
 
     Half a gigabyte of zeros, and adding to them, costs more than many an operation. So `clear` only notes that nothing
-    was written to matrices yet; vectors, which are small, it sets to zero in one go (on a GPU, one launch). `into` fills
-    a tensor with zeros the first time; `claim` says that nothing was there, and its caller overwrites. `complete` makes
-    all of it valid; before that, what nothing was written to cannot be looked up.
+    was written to matrices yet; vectors, which are small, it sets to zero in one go (on a GPU, one launch). `into`
+    fills a tensor with zeros the first time; `claim` says that nothing was there, and its caller overwrites. `complete`
+    makes all of it valid; before that, what nothing was written to cannot be looked up.
     """
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):

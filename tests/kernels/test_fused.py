@@ -11,8 +11,11 @@ from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import ORDERS, Emulation
 from minigpt.kernels.fused import Operations, operations_table
 from minigpt.lab.gradcheck.cases import operation_cases
+from minigpt.train.config import build_config
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.passes import Passes
+from minigpt.train.state import new_optimizer
 from tests.ops import test_table as table
 from tests.tiers import some
 
@@ -137,3 +140,14 @@ def test_cases_are_all_there():
     names = {c.name for c in operation_cases() if c.name.startswith(KERNELS)}
     assert set(CASES) == names and len(names) >= 15
     assert all(dataclasses.is_dataclass(c) for c in CASES.values())
+
+
+def test_weights_of_16_bits_are_the_optimizer_s_copy():
+    """Nobody turns all weights to 16 bits again each step: AdamW writes both, and passes take its copy."""
+    how = {"operations": "kernels", "emulate": True, "compute": "bfloat16"}
+    params = Parameters(SPECS, np.random.default_rng(0).standard_normal(617).astype(np.float32))
+    optimizer = new_optimizer(build_config({"train": how}), params)
+    weights = Passes(compute="bfloat16").weights(params, optimizer.copy)
+    assert np.shares_memory(weights["matrix"], optimizer.copy) and np.shares_memory(weights["bias"], params["bias"])
+    optimizer.step(params, Parameters(SPECS, np.ones(617, np.float32)), 0.1)
+    np.testing.assert_array_equal(weights["matrix"], params["matrix"].astype(ml_dtypes.bfloat16))

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from minigpt.ops._common import product
+from minigpt.blocks.mixed import Mixed
+from minigpt.ops._common import add_product, product
 from minigpt.ops.embedding import EmbeddingCache
-from tests import fake_cupy
+from tests import counted_cupy, fake_cupy
+from tests.counted_cupy import COUNTS
 
+KEY = ops.DropoutKey(0, 0, 0, 0)
 LOW = ml_dtypes.bfloat16
 
 
@@ -42,3 +45,21 @@ def test_the_lists_are_those_of_the_installed_cupy():
     functions = {name for name in dir(np) if name[0] != "_" and callable(getattr(np, name))}
     missing = {name for name in functions if not isinstance(getattr(np, name), type) and not hasattr(cupy, name)}
     assert missing == fake_cupy.MISSING
+
+
+def test_mixed_precision_leaves_alone_what_nothing_is_dropped_from():
+    x, mixed = np.ones((2, 3), LOW), Mixed(ops)
+    y, cache = mixed.dropout_forward(x, 0.0, KEY)
+    assert y is x and mixed.dropout_backward(x, cache) is x
+    y, cache = mixed.dropout_forward(x, 0.5, KEY)
+    assert y.dtype == LOW and (mixed.dropout_backward(x, cache) == y).all() and set(y.ravel().tolist()) <= {0.0, 2.0}
+
+
+def test_a_tied_gradient_is_multiplied_as_it_lies(monkeypatch):
+    """(V, C) = dyᵀ x, and nothing is added into a transposed view."""
+    cupy = counted_cupy.install(monkeypatch)
+    table, x, dy = cupy.empty((50, 8), np.float32), cupy.empty((5, 8), LOW), cupy.empty((5, 50), LOW)
+    shapes = []
+    monkeypatch.setattr("minigpt.ops._common.product", lambda a, b: shapes.append((a.shape, b.shape)) or a @ b)
+    add_product(table.T, x, dy, False)
+    assert shapes == [((50, 5), (5, 8))] and COUNTS.launches == {"matmul": 1, "add": 1}
