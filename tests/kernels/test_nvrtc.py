@@ -37,7 +37,7 @@ BUILDS = {
     },
     **{
         # float64 serves gradient checks, not speed
-        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, *((128, 64) if dtype == "float64" else (64, 16)))
+        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, *((128, 128) if dtype == "float64" else (64, 16)))
         for file in ("norm", "activation", "columns", "dropout", "cross_entropy", "adamw", "embedding")
         for dtype, define in FUSED_ELEMENTS.items()
     },
