@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,6 +21,7 @@ LOCAL = "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"  # the 
 _LATER = 1.0, 0.75, 8.0  # seconds that other ranks leave rank 0 to speak first, each one those before it, and at most
 
 
+_ABORTED = 3.0  # seconds that MPI has to end all
 _HEARD = 0.3  # seconds that a launcher needs to pass on what was said, which it drops when all end
 joined: Any = None  # the communicator of all ranks, once MPI has brought them together
 
@@ -61,6 +63,7 @@ def end(sentence: str, status: int) -> NoReturn:
         time.sleep(min(_LATER[0] + _LATER[1] * (rank - 1), _LATER[2]))
     print(sentence, file=told, flush=True)
     time.sleep(_HEARD)
+    threading.Timer(_ABORTED, os._exit, (status,)).start()  # where a network is gone, ending all may take for ever
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line of its own
     joined.Abort(status)
     os._exit(status)

@@ -11,6 +11,7 @@ import itertools
 import os
 import pickle
 import struct
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -19,11 +20,14 @@ import numpy as np
 
 from minigpt.core.backend import Array, array_module, backend_of
 from minigpt.core.errors import UserError
+from minigpt.distributed import launch
 
 _T = TypeVar("_T")
 _ASK, _HERE = 1, 2  # tags: "do you wait as well?", "I do"
 _FRAME = 248  # bytes of a small value, which needs one call
 _HOT, _PATIENT = 0.02, 0.0005  # seconds of asking without a break; the breaks afterwards
+_STUCK = 6.0  # seconds more than ranks wait for each other
+_ANSWER = 2.0  # seconds for an answer to such a question
 _LOWEST = 3.0  # seconds that are left to the first of those that wait, to speak for all
 
 
@@ -105,6 +109,17 @@ class MPIRanks(Ranks):
         self._control, self._large, self._mpi, self.patience = comm, comm.Dup(), mpi, patience
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.seconds = self.cpu_seconds = 0.0  # that sending and waiting took
+        self._call: tuple[float, str] | None = None  # of MPI that is being made: since when, and for what
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        """End all if a call does not come back that only asks or begins: some wait inside where a network is gone."""
+        while True:
+            time.sleep(1.0)
+            call = self._call
+            if call is not None and call[1] and time.monotonic() - call[0] > self.patience + _STUCK:
+                said = f"MPI did not come back in {call[1]}: the others, or the network, are gone"
+                launch.end(f"minigpt: error on rank {self.rank}: {said}", 2)
 
     def all(self, value: _T, doing: str = "") -> list[_T]:
         """Small values need one call, others two: first how long they are, then they."""
@@ -126,6 +141,7 @@ class MPIRanks(Ranks):
 
     def exchange(self, flat: Array, edges: Sequence[int], sources: int, doing: str) -> Transfer:
         started = time.monotonic(), time.process_time()
+        self._call = started[0], doing
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts = [b - a for a, b in itertools.pairwise(edges)]
         own = counts[self.rank]
@@ -134,13 +150,16 @@ class MPIRanks(Ranks):
         received = [own if rank < sources else 0 for rank in range(self.size)]
         places = [own * min(rank, sources - 1) for rank in range(self.size)]
         request = self._large.Ialltoallv([host, sent], [parts, (received, places)])
+        self._call = None
         self._took(*started)
         return _Parts(self, request, doing, host, parts, flat)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
+        self._call = time.monotonic(), doing
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts, places = [b - a for a, b in itertools.pairwise(edges)], [a - edges[0] for a in edges[:-1]]
         request = self._large.Iallgatherv(self._mpi.IN_PLACE, [host, (counts, places)])
+        self._call = None
         return _Whole(self, request, doing, host, flat[edges[0] : edges[-1]])
 
     def wait(self, request: Any, doing: str) -> None:
@@ -150,16 +169,20 @@ class MPIRanks(Ranks):
             UserError: it was not done in time; the message names the ranks that do not wait as well.
         """
         started, used = time.monotonic(), time.process_time()
+        self._call = started, doing
         while not request.Test():
             waited = time.monotonic() - started
             if waited < _HOT:
                 time.sleep(0)
                 continue
             time.sleep(_PATIENT)
+            self._call = time.monotonic(), doing
             if self._control.Iprobe(self._mpi.ANY_SOURCE, _ASK):
                 self._answer()
             if doing and waited > self.patience and (missing := self._missing(request, doing)):
+                self._call = None
                 raise UserError(missing)
+        self._call = None
         self._took(started, used)
 
     def _took(self, started: float, used: float) -> None:
@@ -176,7 +199,7 @@ class MPIRanks(Ranks):
         """Ask all others whether they wait; a sentence about those who do not answer, none if they came after all."""
         others, token = {r for r in range(self.size) if r != self.rank}, np.zeros(1, np.uint8)
         kept = [self._control.Isend(token, other, _ASK) for other in sorted(others)]
-        end, status = time.monotonic() + 1.0, self._mpi.Status()
+        end, status = time.monotonic() + _ANSWER, self._mpi.Status()
         while others and time.monotonic() < end:
             time.sleep(_PATIENT)
             if request.Test():
