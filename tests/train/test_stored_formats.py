@@ -24,8 +24,9 @@ from minigpt.interop.loaded import load
 from minigpt.train.config import build_config, config_to_toml
 from minigpt.train.families import FAMILIES
 from minigpt.train.log import read_log
+from minigpt.train.run_folder import load_config
 
-from .runs import train
+from .runs import train, unlisted
 
 STORED = Path(__file__).with_name("stored")
 TEXT = "".join(f"{i} and {i * i} are numbers, {i % 7} is one too.\n" for i in range(120))
@@ -133,6 +134,22 @@ def test_a_run_is_written_as_ever(written, expected):
 
 def test_tokenizers_are_written_as_ever(tmp_path, expected):
     assert tokenizer_bytes(tmp_path) == expected["tokenizers"]
+
+
+@pytest.mark.slow("test_parts_are_added_in_their_order: the two orders, and test_a_run_is_written_as_ever")
+def test_a_run_of_before_there_was_a_tree_goes_on_in_sequence(tmp_path):
+    """Four workers, whose configuration says nothing of sums: to the bits of one that was never stopped."""
+    text, how = tmp_path / "text.txt", {"train__workers": 4, "train__operations": "fast", "train__batch": 4}
+    text.write_text(TEXT, encoding="utf-8", newline="\n")
+    for name, steps, sums in (("whole", 6, "sequence"), ("tree", 6, "tree"), ("run", 3, "sequence")):
+        assert train(text, tmp_path / name, steps, train__sums=sums, **how, schedule__steps=6) == 0
+    config = unlisted(tmp_path / "run") / "config.toml"
+    config.write_text(config.read_text().replace('sums = "sequence"\n', ""))
+    assert load_config(tmp_path / "run").train.sums == load_config(STORED / "run").train.sums == "sequence"
+    assert main(["train", "--resume", str(tmp_path / "run"), "--steps", "6"]) == 0
+    weights = [tmp_path / name / "checkpoints/step-6/model.safetensors" for name in ("run", "whole", "tree")]
+    run, whole, tree = (path.read_bytes() for path in weights)
+    assert run == whole != tree
 
 
 def test_settings_that_a_file_leaves_out_mean_what_they_meant(expected):
