@@ -110,7 +110,7 @@ def test_three_ranks_differ_by_rounding_alone(trained):
 def test_a_gpu_s_arrays_travel_through_the_cpu_s_memory(tmp_path):
     """Where NCCL is missing, or two ranks share a GPU."""
     ended = launch(3, [{"staged": True}], tmp_path)
-    assert ended.status == 0 and ended.said.strip().split("\n") == ["staged True True"] * 3
+    assert ended.status == 0 and sorted(ended.said.split()) == ["True"] * 6 + ["staged"] * 3
 
 
 def losses(run):
