@@ -214,5 +214,18 @@ TEXTS = {
     "17-translation/5": Text(
         "A shift as a matrix", "shift_matrix", "One pair is turned by an angle: write its 2 × 2 matrix."
     ),
+    "18-many-machines/1": Text(
+        "A round of the ring", "ring_round", "Which piece does a rank send in round 0? And then?"
+    ),
+    "18-many-machines/2": Text("Seconds of a ring", "ring_seconds", "How many rounds, and how many bytes in each?"),
+    "18-many-machines/3": Text(
+        "Memory by ZeRO's stages", "zero_bytes", "Of the 16 bytes a parameter, which ones does each stage divide?"
+    ),
+    "18-many-machines/4": Text(
+        "Two all-reduces, backwards", "mlp_backward", "x went to every rank. What do gradients do that meet?"
+    ),
+    "18-many-machines/5": Text(
+        "A pipeline's bubble", "bubble", "In how many turns does a stage work, in how many not?"
+    ),
 }
 POINTS = {name: _points(text) for name, text in TEXTS.items()}

@@ -41,7 +41,7 @@ def save(s: Study, name: str, path: Path) -> None:
     save_figure(simulation_figure(s, name), path)
 
 
-def draw_timeline(axes: Any, played: Played, title: str = "") -> None:
+def draw_timeline(axes: Any, played: Played, title: str = "", *, legend: bool = True) -> None:
     """Draw a step: a lane for each rank's arithmetic and for its stage's network, time to the right in milliseconds."""
     lanes = _lanes(played)
     scale = 1e3 if played.seconds < 10 else 1.0
@@ -61,6 +61,8 @@ def draw_timeline(axes: Any, played: Played, title: str = "") -> None:
     axes.set(xlim=(0, played.seconds * scale), ylim=(-len(lanes) + 0.4, 0.6), title=title)
     axes.set_xlabel("milliseconds" if scale == 1e3 else "seconds")
     axes.spines[["top", "right"]].set_visible(False)
+    if not legend:
+        return
     kinds = [kind for kind in _COLORS if any(kind == known for _, known in bars)]
     patches = [Patch(color=_COLORS[kind], label=kind) for kind in kinds]
     axes.legend(handles=patches, frameon=False, ncols=len(kinds), loc="upper center", bbox_to_anchor=(0.5, -0.14))
