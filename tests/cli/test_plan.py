@@ -64,11 +64,16 @@ def test_this_machine(capsys):
 CLUSTER = ("--set", "cluster.tensor=1", "--set", "cluster.pipeline=1")
 
 
-def test_simulation(capsys, tmp_path):
+@pytest.mark.slow("test_simulation, and tests/lab/simulate/test_figure.py")
+def test_the_picture_of_a_simulation(capsys, tmp_path):
     picture = tmp_path / "step.png"
-    arguments = ("plan", "gpt2", "--simulate", "16", "--set", "cluster.network=5e9", *CLUSTER)
-    v = json_of(capsys, *arguments, "--out", str(picture), "--json")["simulation"]
+    assert main(["plan", "gpt2", "--simulate", "16", "--out", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_simulation(capsys):
+    arguments = ("plan", "gpt2", "--simulate", "16", "--set", "cluster.network=5e9", *CLUSTER)
+    v = json_of(capsys, *arguments, "--json")["simulation"]
     assert v["ranks"] == 16 and v["split"]["data"] == 16
     assert sum(v["busy"].values()) == pytest.approx(v["step"]["seconds"]) and v["busy"]["waiting"] > 0
     assert v["step"]["seconds"] < v["step"]["without_overlap"]

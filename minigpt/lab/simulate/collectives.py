@@ -10,8 +10,9 @@ ranks:
                                             reduce-scatter within each of m nodes of g ranks; for each of the g pieces a
                                             ring of nodes, through a card of its own; gather within nodes
 
-A reduce-scatter and an all-gather are each half of it. A ring sends the fewest bytes but waits n − 1 latencies; a tree
-waits ⌈log₂ n⌉ of them but sends S every time: for large S the ring is faster, for small S the tree.
+A reduce-scatter and an all-gather are each half of it. (A tree's halves are a reduce and a broadcast; recursive
+halving, which reduces and scatters with as many latencies, is no slower.) A ring sends the fewest bytes but waits n − 1
+latencies; a tree waits ⌈log₂ n⌉ of them but sends S every time: for large S the ring is faster, for small S the tree.
 """
 
 from __future__ import annotations

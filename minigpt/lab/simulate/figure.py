@@ -42,13 +42,17 @@ def save(s: Study, name: str, path: Path) -> None:
 
 
 def draw_timeline(axes: Any, played: Played, title: str = "", *, legend: bool = True) -> None:
-    """Draw a step: a lane for each rank's arithmetic and for its stage's network, time to the right in milliseconds."""
+    """Draw a step: a lane for each rank's arithmetic and for its stage's network, time to the right.
+
+    Args:
+        legend: whether to say what the colours and the unit are; of several drawings only the last needs to.
+    """
     lanes = _lanes(played)
     scale = 1e3 if played.seconds < 10 else 1.0
     bars: dict[tuple[int, str], list[tuple[float, float]]] = {}
     for task, span in zip(played.tasks, played.spans, strict=True):
         for stream in task.streams:
-            if stream in lanes:
+            if stream in lanes and task.seconds:
                 bars.setdefault((lanes[stream], task.kind), []).append((span.begin * scale, task.seconds * scale))
     for (lane, kind), pieces in bars.items():
         wide = len(pieces) < 200
@@ -59,13 +63,13 @@ def draw_timeline(axes: Any, played: Played, title: str = "", *, legend: bool = 
     names = [_name(stream, stages) for stream in lanes]
     axes.set_yticks([-lane for lane in lanes.values()], names, fontsize=8)
     axes.set(xlim=(0, played.seconds * scale), ylim=(-len(lanes) + 0.4, 0.6), title=title)
-    axes.set_xlabel("milliseconds" if scale == 1e3 else "seconds")
     axes.spines[["top", "right"]].set_visible(False)
     if not legend:
         return
+    axes.set_xlabel("milliseconds" if scale == 1e3 else "seconds")
     kinds = [kind for kind in _COLORS if any(kind == known for _, known in bars)]
     patches = [Patch(color=_COLORS[kind], label=kind) for kind in kinds]
-    axes.legend(handles=patches, frameon=False, ncols=len(kinds), loc="upper center", bbox_to_anchor=(0.5, -0.14))
+    axes.legend(handles=patches, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _lanes(played: Played) -> dict[Stream, int]:
