@@ -21,10 +21,13 @@ IN_TURN = executing.in_turn()
 def test_it_runs_from_top_to_bottom(path, tmp_path, costs):
     done = executing.execute(path, tmp_path)
     costs[path.stem] = done.seconds, done.megabytes
+    for cell in executing.code_cells(done.notebook):
+        cell["outputs"] = executing.small(cell["outputs"])  # as they would be stored
     assert executing.faults(done.notebook) == []
     assert {"minigpt", "minigpt.lab.testing"} <= set(done.used.functions)
 
 
 def test_two_are_executed_for_each_commit():
     stored = {path: executing.read(path)["metadata"]["minigpt"]["seconds"] for path in executing.NOTEBOOKS}
-    assert len(IN_TURN) == 2 and sum(map(stored.get, IN_TURN)) <= max(stored.values()) + sorted(stored.values())[9]
+    middle = sorted(stored.values())[len(stored) // 2]
+    assert len(set(IN_TURN)) == 2 and sum(map(stored.get, IN_TURN)) <= max(stored.values()) + middle

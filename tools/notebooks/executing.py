@@ -112,7 +112,7 @@ def refresh(path: Path) -> tuple[str, list[str]]:
             cell["outputs"] = small([_without_paths(output, folder) for output in executed["outputs"]])
             cell["execution_count"] = executed["execution_count"]
     taken = fingerprint.take(fingerprint.Source(PACKAGE), sources(stored), used)
-    stored["metadata"][KEY] = {"seconds": round(seconds), **taken}
+    stored["metadata"][KEY] = {**taken, "seconds": round(seconds)}  # in the order in which ruff writes them
     size, wrong = output_size(stored), [f"{path.name}, {each}" for each in faults(stored)]
     if not wrong:
         write(path, stored)
@@ -207,4 +207,5 @@ def in_turn() -> list[Path]:
     by_time = sorted(NOTEBOOKS, key=lambda path: (read(path)["metadata"].get(KEY, {}).get("seconds", 0), path))
     pairs = (len(by_time) + 1) // 2
     chosen = int(commit, 16) % pairs
-    return sorted({by_time[chosen], by_time[-1 - chosen]})
+    other = by_time[-1 - chosen] if len(by_time) != 2 * chosen + 1 else by_time[0]  # the one in the middle has none
+    return sorted([by_time[chosen], other])
