@@ -31,13 +31,13 @@ OPTIMIZERS = ("adamw", "muon")
 class OptimizerConfig:
     """AdamW: which published variant of the update, and its constants. Or Muon (`minigpt.train.muon`) beside it."""
 
-    name: str = "adamw"  # or "muon": Muon for the matrices of the blocks, and AdamW for the rest
     variant: str = "adamw"
     beta1: float = 0.9
     beta2: float = 0.99
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip: float = 1.0  # largest global norm of the gradient; 0 does not clip
+    name: str = "adamw"  # or "muon": Muon for the matrices of the blocks, and AdamW for the rest
     muon_rate: float = 0.02  # Muon's rate when AdamW's is schedule.peak; it rises and falls with it
     muon_momentum: float = 0.95
 

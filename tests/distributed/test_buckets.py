@@ -139,7 +139,7 @@ def test_a_scope_says_when_a_pass_is_done_with_it():
         grads.scope("blocks").scope("0").done()
     grads.scope("blocks").scope("1").done()
     grads.complete("blocks.0.")
-    assert said == ["blocks.0."] and not np.isnan(grads["blocks.0.norm1.gain"]).any()
+    assert said == ["blocks.0."] and not np.isnan(grads["blocks.0.attention.qkv.weight"]).any()
     with pytest.raises(ValueError, match="nothing was added"):
-        grads["blocks.1.norm1.gain"]
+        grads["blocks.1.attention.qkv.weight"]
     assert math.isnan(grads.flat[0])
