@@ -55,7 +55,7 @@ def test_singular_values_become_about_one(shape):
 def test_two_updates_are_those_of_the_formula():
     """Queries (4 columns), then keys and values together; a wide matrix takes a longer step; the rest is AdamW's."""
     rng = np.random.default_rng(1)
-    config = OptimizerConfig("muon", weight_decay=0.3)
+    config = OptimizerConfig(name="muon", weight_decay=0.3)
     params, plain = (Parameters(SPECS, np.linspace(-1, 1, SIZE)) for _ in range(2))
     adamw, muon = AdamW(plain, config), Muon(params, AdamW(params, config), 5.0)
     expected = {spec.name: params[spec.name].copy() for spec in SPECS if is_map(spec)}
@@ -78,7 +78,7 @@ def test_two_updates_are_those_of_the_formula():
 
 @pytest.mark.parametrize("parts", [2, 3, 7])
 def test_cutting_the_buffer_changes_nothing(parts):
-    config, rng = OptimizerConfig("muon"), np.random.default_rng(2)
+    config, rng = OptimizerConfig(name="muon"), np.random.default_rng(2)
     alone, together = (Parameters(SPECS, np.linspace(-1, 1, SIZE)) for _ in range(2))
     first, second = (Muon(p, AdamW(p, config), 5.0) for p in (alone, together))
     edges = [SIZE * i // parts for i in range(parts + 1)]

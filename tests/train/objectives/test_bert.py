@@ -250,7 +250,7 @@ def test_presets_are_the_published_shapes():
         assert sum(s.size for s in model.specs if not s.name.startswith(("masked.", "pairs."))) == body
     c = config("base-uncased")
     assert c.train.batch * c.train.accumulation == 256 and c.train.steps == 1_000_000
-    assert dataclasses.astuple(c.optimizer) == ("bert", 0.9, 0.999, 1e-6, 0.01, 1.0)
+    assert dataclasses.astuple(c.optimizer)[:6] == ("bert", 0.9, 0.999, 1e-6, 0.01, 1.0)
     assert (c.schedule.kind, c.schedule.peak, c.schedule.floor, c.schedule.warmup) == ("bert", 1e-4, 0.0, 10_000)
     tiny = config("tiny").model
     assert (tiny.layers, tiny.width, tiny.heads) == (2, 128, 2)
