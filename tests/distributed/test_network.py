@@ -77,7 +77,8 @@ def test_a_cable_is_pulled(machines, tmp_path):
     ip("link", "set", names[2], "down")
     said, _ = process.communicate(timeout=60)
     ended = Ended(process.returncode, said)
-    assert ended.status != 0 and len(ended.errors) == 1 and "did not finish" in ended.errors[0], said
+    assert ended.status != 0 and len(ended.errors) == 1, said
+    assert "did not finish" in ended.errors[0] or "did not come back" in ended.errors[0], said  # MPI may block itself
     end = time.monotonic() + 15
     while any(map(pids, names)) and time.monotonic() < end:
         time.sleep(0.1)
