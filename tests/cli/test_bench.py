@@ -9,8 +9,8 @@ import pytest
 
 from minigpt.cli import main
 from minigpt.core.errors import UserError
+from minigpt.lab.benchmark import conditions, scaling
 from minigpt.lab.benchmark import contest as contests
-from minigpt.lab.benchmark import scaling
 from minigpt.lab.benchmark.conditions import processor
 from minigpt.lab.benchmark.contest import Contestant, Outcome, contest, interval
 from minigpt.lab.benchmark.decode import weight_bytes
@@ -102,7 +102,8 @@ def test_step_against_variants_of_itself(minigpt, undisturbed):
     assert math.isclose(result["tokens_per_second"], 12 * 64 / result["ms"] * 1e3)
 
 
-def test_step_for_people(minigpt, undisturbed):
+def test_step_for_people(minigpt, undisturbed, monkeypatch):
+    monkeypatch.setattr(conditions, "BYTES", 1 << 20)
     out = minigpt("bench", "step", "--shape", "S", "--repeats", 1)
     assert "tokens/s" in out and "its own matrix products" in out and "kernels" in out and "GFLOP/s" in out
 

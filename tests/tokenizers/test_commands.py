@@ -9,6 +9,7 @@ import pytest
 from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.core.errors import UserError
+from minigpt.lab.benchmark import conditions
 
 from .texts import SAMPLE
 
@@ -152,7 +153,8 @@ def test_help_shows_an_example(minigpt, arguments, capsys):
     assert "Example:\n  minigpt tokenizer" in capsys.readouterr().out
 
 
-def test_bench_alone(minigpt):
+def test_bench_alone(minigpt, monkeypatch):
+    monkeypatch.setattr(conditions, "BYTES", 1 << 20)
     status, out, _ = minigpt("bench", "tokenizer", "text.txt", "--merges", 20, "--repeats", 1, "--json")
     result = json.loads(out)
     assert status == 0 and result["merges"] == 20 and result["bytes"] == len(SAMPLE.encode())
