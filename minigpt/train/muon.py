@@ -37,6 +37,7 @@ class Muon(AdamW):
     def __init__(self, params: Parameters, rest: AdamW, ratio: float):
         self.config, self.rest, self.ratio = rest.config, rest, ratio
         self.m, self.v, self.updates = rest.m, rest.v, rest.updates
+        self.copy = rest.copy = None  # `rest` would keep up its own parameters alone
         self._matrices: list[tuple[int, ParameterSpec]] = []
         self._others: list[tuple[int, int]] = []  # stretches of the buffer between the matrices
         start = done = 0
