@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 from importlib.util import find_spec
 from string import ascii_letters
 
@@ -73,6 +74,9 @@ def test_in_a_terminal_ctrl_c_ends_an_answer_and_ctrl_d_the_conversation(folder)
         slow += "def endless(stop):\n  for n in itertools.count():\n    if stop(): return\n    yield 'abc '\n"
         code = f"{slow}from minigpt.cli import main; raise SystemExit(main({words}))"
         os.execv(sys.executable, [sys.executable, "-c", code])
+    settings = termios.tcgetattr(terminal)
+    settings[3] |= termios.NOFLSH  # or Ctrl-C may throw away the prompt that answers it
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)
     shown = bytearray()
 
     def until(what: bytes) -> None:

@@ -40,7 +40,11 @@ def run(tmp_path_factory):
 
 
 def data_of(page):
-    return json.loads(re.search(r'id="data">(.*?)</script>', page.read_text(encoding="utf-8"), re.S).group(1))
+    """What a page holds, each array's numbers at their place again."""
+    text = page.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+    numbers = "".join(re.findall(r'class="numbers">(.*?)</script>', text, re.S))
+    return {**data, "arrays": [{**entry, "data": numbers[slice(*entry["data"])]} for entry in data["arrays"]]}
 
 
 @pytest.mark.slow("test_page: what a page holds, but for the film")
