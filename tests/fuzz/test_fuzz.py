@@ -119,6 +119,10 @@ def test_structure_survives_most_of_the_damage_that_keeps_it():
     assert good > 80
 
 
+def read(folder, name):
+    (folder / name).read_bytes()
+
+
 def hangs(folder, name):
     if (folder / name).read_bytes() != b"good":
         while True:
@@ -161,6 +165,21 @@ def test_every_kind_of_failure_is_seen_and_its_input_kept(use, kind, monkeypatch
     )
     kept = Path(outcome.failures[kind][0])
     assert kept.read_bytes() != b"good" and kept.is_relative_to(tmp_path / "broken")
+
+
+def test_a_worker_without_memory_for_the_next_input_leaves_it_to_another(monkeypatch, tmp_path):
+    monkeypatch.setattr(table, "formats", lambda: {"any": Format("any", lambda: {"x": b"good"}, {"x": "bytes"}, read)})
+    made, damaged = [], Bench.damaged
+
+    def scarce(bench, random):
+        made.append(random)  # a process forgets what its children made
+        if len(made) > 3:
+            raise MemoryError
+        return damaged(bench, random)
+
+    monkeypatch.setattr(Bench, "damaged", scarce)
+    outcome = workers.run("any", range(8), 0, tmp_path)
+    assert (outcome.inputs, outcome.accepted, outcome.counts) == (8, 8, {})
 
 
 def test_hostile_values_are_all_there():

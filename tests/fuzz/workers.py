@@ -27,7 +27,8 @@ from .formats import LONGEST_SENTENCE, Bench, Damaged, drawn
 
 SECONDS, MEGABYTES = 2.0, 512  # per input: CPU time, and memory beyond what a process has before the first
 REAL_SECONDS = 60.0  # an input that waits for something: a pipe, a lock
-CHUNK = 5000  # inputs that one process tries
+CHUNK = 5000  # inputs that one process tries, at most
+FULL = 4  # the status of one that has no memory left to make the next input with
 _STATE = struct.Struct("<qqqd")  # the input that is tried, accepted, refused, the longest time
 _PACKAGE = str(Path(minigpt.__file__).parent)
 
@@ -90,6 +91,9 @@ def _chunk(outcome: Outcome, inputs: range, seed: int, keep: Path) -> int:
     if status == 0:
         outcome.inputs += len(inputs)
         return inputs.stop
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == FULL and tried > inputs.start:
+        outcome.inputs += tried - inputs.start
+        return tried
     if not os.WIFSIGNALED(status):
         raise RuntimeError(f"{outcome.name}: a worker ended with status {status}")
     end = os.WTERMSIG(status)
@@ -108,8 +112,11 @@ def _child(name: str, inputs: range, seed: int, shared: mmap.mmap, reports: int)
         bench = Bench(name, folder)
         _limit_memory()
         for number in inputs:
-            damaged = bench.damaged(drawn(name, seed, number))
             shared[:] = _STATE.pack(number, accepted, refused, slowest)
+            try:
+                damaged = bench.damaged(drawn(name, seed, number))
+            except MemoryError:  # ours, with what earlier inputs left in caches: a new process makes it
+                return FULL
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             signal.setitimer(signal.ITIMER_REAL, REAL_SECONDS)
             started = time.process_time()
