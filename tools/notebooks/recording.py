@@ -130,7 +130,8 @@ def _list_opened(root: Path, to: Path) -> None:
         path = os.path.abspath(os.fspath(arguments[0]))
         if isinstance(path, str) and path not in seen and path.startswith(inside):
             seen.add(path)
-            if not path.endswith((".py", ".pyc")) and f"{os.sep}." not in path.removeprefix(str(root)):
+            installed = ".egg-info" in path or f"{os.sep}." in path.removeprefix(str(root))  # differs by machine
+            if not path.endswith((".py", ".pyc")) and not installed:
                 os.write(out, f"{path}\n".encode())
 
     sys.addaudithook(note)
