@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.core.params import Parameters
+from minigpt.core.params import Parameters, buffer
 from minigpt.core.progress import progress_bar
 from minigpt.interop.tables import Table, their_shape
 from minigpt.interop.weight_files import StoredTensor
@@ -24,7 +24,7 @@ def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) ->
 def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
     """The parameters, copied tensor by tensor from the mapped files to where they belong."""
     if all(theirs in found for theirs in table):
-        params = Parameters(model.specs, np.empty(sum(spec.size for spec in model.specs), dtype))
+        params = Parameters(model.specs, buffer(model.specs, dtype))
     else:
         params = model.init(seed=0, dtype=dtype)
     for theirs, (ours, view) in progress_bar(table.items(), desc="reading", unit="tensor", leave=False, delay=2):

@@ -18,7 +18,7 @@ from minigpt.core import disk
 from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import make_folders
-from minigpt.core.params import Parameters
+from minigpt.core.params import Parameters, buffer
 from minigpt.core.reading import parse_json
 from minigpt.core.tensor_file import file_pieces
 from minigpt.tokenizers import Tokenizer, fingerprint
@@ -188,11 +188,12 @@ def load_weights(checkpoint: Path, model: Any, *, dtype: str, backend: Backend) 
         words = [f"it lacks {', '.join(missing[:3])}"] * bool(missing)
         words += [f"it has {', '.join(unexpected[:3])} besides"] * bool(unexpected)
         raise UserError(f"{path} does not fit the model of its configuration: {' and '.join(words)}")
-    params = Parameters(model.specs, np.empty(sum(s.size for s in model.specs), dtype))
-    for spec in model.specs:
+    for spec in model.specs:  # before memory is taken: a damaged configuration may ask for any amount
         if tensors[spec.name].shape != spec.shape:
             found, wanted = tensors[spec.name].shape, spec.shape
             raise UserError(f"{path} does not fit the model: {spec.name} has shape {found}, not {wanted}")
+    params = Parameters(model.specs, buffer(model.specs, dtype))
+    for spec in model.specs:
         params[spec.name][...] = tensors[spec.name]
     return Parameters(model.specs, backend.asarray(params.flat))
 
