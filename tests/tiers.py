@@ -110,13 +110,13 @@ class Tiers:
             items[:] = [item for item in items if item not in set(out)]
             self.left_out[why] = len(out)
 
-    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+    def pytest_terminal_summary(self, terminalreporter: Any, exitstatus: int) -> None:
         passed = terminalreporter.stats.get("passed", [])
         if not passed:
             return
         write = terminalreporter.write_line
         write("")
-        write("What was proven:")
+        write("What was proven:" if exitstatus == 0 else "What passed, of tests that did not all pass or run:")
         for folder, sentence in proven(report.nodeid for report in passed).items():
             write(f"  {folder:<12} {sentence}")
         if self.left_out:

@@ -69,7 +69,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command is not None and command not in COMMANDS:
         raise UserError(f"there is no command {command!r}: {nearest(command, COMMANDS)}")
-    return build_parser(command).parse_args(arguments)
+    args, unknown = build_parser(command).parse_known_args(arguments)
+    if unknown:
+        raise UserError(f"unrecognized arguments: {' '.join(unknown)}; see `minigpt {command} --help`")
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

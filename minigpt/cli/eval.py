@@ -97,7 +97,9 @@ def _training_text(folder: Path, config: Any, objective: Any) -> Any:
     """The text that the run was trained on, with its validation part."""
     state = load_state(latest_checkpoint(folder)) if is_run(folder) else {"data": None}
     if state["data"] is None:
-        raise UserError(f"{folder} was not trained here: give the text to measure it on with --data")
+        raise UserError(
+            f"{folder} does not say which text it was trained on: name one to measure it on, as in --data storyworld"
+        )
     check_sources(folder, config)
     dataset = objective.load()
     check_same_text(dataset, state, folder)

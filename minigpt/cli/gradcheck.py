@@ -22,7 +22,10 @@ def run(args: argparse.Namespace) -> int:
         show(args, names, "\n".join(["all, ops, or one of", *lines]))
         return 0
     rows: list[tuple[str, GradientCheck]] = []
-    with progress_bar(_cases(args.name, args.thorough), unit="case", leave=False) as bar:
+    cases = _cases(args.name, args.thorough)
+    if not args.json:
+        print("Relative errors: of the worst element, and along a random direction")
+    with progress_bar(cases, unit="case", leave=False) as bar:
         for case, checks in bar:
             bar.set_postfix_str(case, refresh=False)
             for check in checks():
@@ -60,8 +63,7 @@ def _report(args: argparse.Namespace, rows: list[tuple[str, GradientCheck]]) -> 
     parameters = [{"model": m, "name": c.name, "error": c.error, "directional": c.directional} for m, c in rows]
     wrong = sum(not check.passed for _, check in rows)
     text = (
-        f"\n{len(rows)} gradients, {wrong} wrong. Columns: relative error of the worst element "
-        f"(bound {ELEMENT_BOUND:.0e}) and along a random direction (bound {DIRECTION_BOUND:.0e}).\n"
-        f"Worst: {worst:.1e} by element, {worst_directional:.1e} along a direction."
+        f"\n{len(rows)} gradients, {wrong} wrong. Worst: {worst:.1e} by element (allowed {ELEMENT_BOUND:.0e}), "
+        f"{worst_directional:.1e} along a direction (allowed {DIRECTION_BOUND:.0e})."
     )
     show(args, {"worst": worst, "worst_directional": worst_directional, "parameters": parameters}, text)

@@ -168,6 +168,9 @@ def announce(trainer: Trainer, what: str) -> None:
     )
 
 
+_STOPS = "\nfinishing this step, then saving (Ctrl-C again stops at once and keeps what was saved before)"
+
+
 @contextlib.contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C, a polite kill or a closed terminal end training after the step at hand; a second Ctrl-C at once."""
@@ -180,7 +183,7 @@ def stop_on_signals() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         caught.append(number)
         with contextlib.suppress(OSError):
-            print("\nfinishing this step, then saving (press Ctrl-C again to stop without saving)", file=sys.stderr)
+            print(_STOPS, file=sys.stderr)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:  # nohup lets a run outlive its terminal

@@ -80,9 +80,11 @@ def print_finding(finding: Finding) -> None:
     print(
         f"{finding.task}: {metrics} on {finding.scores[0].count} examples; chance {finding.chance:.3f}; {finding.how}"
     )
-    baseline = finding.scores[0]
-    beside = {f"{baseline.baseline_name}, {baseline.metric}": baseline.baseline} | finding.beside
-    print("    beside: " + "; ".join(f"{name} {value:.3f}" for name, value in beside.items()))
+    first = finding.scores[0]
+    others = {} if first.baseline_name == "chance" else {f"{first.baseline_name}, {first.metric}": first.baseline}
+    others |= finding.beside
+    if others:
+        print("    for comparison: " + "; ".join(f"{name} {value:.3f}" for name, value in others.items()))
 
 
 def finding_values(finding: Finding) -> dict[str, Any]:

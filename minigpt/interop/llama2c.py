@@ -131,7 +131,9 @@ def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:
         shared, sizes[5] = sizes[5] > 0, abs(sizes[5])
     named = dict(zip(_NAMES, sizes, strict=True))
     if min(sizes) < 1 or named["layers"] > LAYERS or max(sizes) > 2**24 or named["width"] % named["heads"]:
-        raise UserError(f"{path} is no model of llama2.c: its header would be {sizes}")
+        raise UserError(
+            f"{path} is no model that minigpt can read (as a header of llama2.c, its first bytes would say {sizes})"
+        )
     if 4 * named["layers"] * named["width"] ** 2 > len(data):  # the queries alone, before all layers are listed
         raise UserError(f"{path} is damaged: it has {len(data)} bytes, but its header {sizes} needs more")
     try:

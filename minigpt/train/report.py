@@ -71,6 +71,7 @@ class Reporter:
         between = f" ({marks.sentence(score.loss)})" if marks else ""
         line = f"step {step}: validation loss {score.loss:.4f}{shown} over {count} {items}{between}"
         write_line(self.bar, line, sys.stderr)
+        self.bar.unpause()  # the bar's forecast is of steps: what was no step does not count
         return logged
 
 

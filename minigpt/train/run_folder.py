@@ -171,9 +171,12 @@ def find_run(name: str | None, ability: Ability | None = None) -> Path:
         return newest_run(ability)
     if name is None:
         raise UserError("no run is named; give a run's folder")
-    for path in (Path(name), RUNS / name):
+    places = (Path(name), RUNS / name)
+    for path in places:
         if is_run(path):
             return path
+    if not any(path.exists() for path in places):
+        raise UserError(f"there is no {name}, neither here nor in {RUNS}/")
     raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG} and checkpoints)")
 
 

@@ -109,7 +109,9 @@ def test_converted_runs_are_evaluated_on_a_text_that_is_given(error, source, tmp
     tokenizers.save(ByteTokenizer(), source)
     assert main(["convert", str(source), str(tmp_path / "run")]) == 0
     for model in (tmp_path / "run", source):
-        assert f"{model} was not trained here: give the text to measure it on with --data" in error("eval", model)
+        assert f"{model} does not say which text it was trained on: name one to measure it on, as in --data" in error(
+            "eval", model
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_damaged_configurations(refused, source):
     config.unlink()
     assert f"{source} is no model that minigpt reads: neither a run, nor a Hugging Face folder" in refused()
     shutil.rmtree(source)
-    assert "is not a run folder" in refused()
+    assert f"there is no {source}, neither here nor in" in refused()
 
 
 def test_damaged_weight_files(refused, source):

@@ -121,7 +121,8 @@ def test_a_file_in_the_way_and_an_unwritable_place(error, trained, tmp_path):
 
 
 def test_resume_takes_the_run_as_it_is(error, run, tmp_path):
-    assert "is not a run folder" in error("train", "--resume", tmp_path / "nothing")
+    assert f"there is no {tmp_path / 'nothing'}, neither" in error("train", "--resume", tmp_path / "nothing")
+    assert f"{tmp_path} is not a run folder" in error("train", "--resume", tmp_path)
     for extra in (["--seed", "0"], ["--set", "train.batch=2"], ["--force"], ["--out", "x"], ["tiny"]):
         assert "--resume goes on with a run as it is" in error("train", "--resume", run, *extra)
 
@@ -191,7 +192,7 @@ def test_bad_evaluation_texts(error, run, tmp_path):
 def test_no_run_yet(error):
     for command in (["sample"], ["eval"], ["plot"]):
         assert "there is no run in runs/ yet" in error(*command)
-        assert "nothing is not a run folder" in error(*command, "nothing")
+        assert "there is no nothing, neither here nor in runs/" in error(*command, "nothing")
 
 
 def test_plot_overwrites_only_pictures_it_is_asked_to(error, run, tmp_path, capsys):
@@ -236,7 +237,7 @@ def test_no_gpu(error, run, monkeypatch, tmp_path):
 def test_wrong_words(error):
     assert "there is no command 'tran': did you mean 'train'?" in error("tran")
     assert "there is no command 'xyz': there are train, finetune" in error("xyz")
-    assert "unrecognized arguments: --epochs" in error("train", "--epochs", "3")
+    assert "unrecognized arguments: --epochs; see `minigpt train --help`" in error("train", "--epochs", "3")
     assert "nothing called 'gpt5' to check: did you mean 'gpt'?" in error("gradcheck", "gpt5")
     assert "did you mean 'layernorm'?" in error("gradcheck", "layer_norms")
     assert "required: COMMAND" in error()

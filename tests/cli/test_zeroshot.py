@@ -113,7 +113,7 @@ def test_bad_input(runs, data, error, tmp_path):
     assert "--force replaces the picture in --out" in error(*named, "--force")
     (tmp_path / "there.png").write_bytes(b"a picture")
     assert "there.png exists; replace it with --force" in error(*named, "--out", "there.png")
-    assert "is not a run folder" in error("zeroshot", "nowhere", "--task", "rte")
+    assert "there is no nowhere, neither here nor in runs/" in error("zeroshot", "nowhere", "--task", "rte")
     shots = ["fewshot", run, "--task", "sst2", "--data", data, "--shots"]
     assert "with 4 examples before it a question of sst2 comes to" in error(*shots, 4)
     assert "sst2 has 8 examples to show, not 50" in error(*shots, 50)
