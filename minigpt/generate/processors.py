@@ -7,6 +7,7 @@ transformers' `generate()`, whose order `processors` keeps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -95,10 +96,15 @@ def replace_invalid(scores: np.ndarray, texts: np.ndarray) -> np.ndarray:
 
 
 def hasten_end(scores: np.ndarray, texts: np.ndarray, start: int, factor: float, ends: Sequence[int]) -> np.ndarray:
-    """From `start` tokens on, add |score|·(factorᵏ − 1) to the score of ending, k tokens later."""
+    """From `start` tokens on, add |score|·(factorᵏ − 1) to the score of ending, k tokens later.
+
+    The power grows no further where it is 10³⁰: that ends every text, and a float32 bears it.
+    """
     late = texts.shape[1] - start
     if late <= 0:
         return scores
+    if abs(factor) > 1:
+        late = min(late, int(30 / math.log10(abs(factor))))
     scores, ending = scores.copy(), scores[:, list(ends)]
     scores[:, list(ends)] += np.where(np.isfinite(ending), np.abs(ending), 0.0) * (factor**late - 1)
     return scores

@@ -69,6 +69,8 @@ def test_ends_and_forced_tokens():
     check(force(SCORES, TEXTS, 2, (2,)), SCORES)
     check(hasten_end(SCORES, TEXTS, 1, 2.0, (0, 4)), [[2 + 2 * 3, -1, 0.5, 4, -3 + 3 * 3], [4, 2, 3, -4, 20]])
     check(hasten_end(SCORES, TEXTS, 3, 2.0, (0, 4)), SCORES)
+    late = hasten_end(np.array([[2.0, 1.0]], np.float32), TEXTS[:1], -(10**12), 1.1, (0,))
+    assert 1e29 < late[0, 0] < 3e30 and late[0, 1] == 1
     check(hasten_end(np.array([[X, 1.0]]), np.array([[1]]), 0, 2.0, (0,)), [[X, 1.0]])
 
 
