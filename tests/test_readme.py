@@ -1,15 +1,18 @@
 """The README and docs/ tell the truth: their commands, presets, files, headings and line numbers exist."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from minigpt import __version__
-from minigpt.cli import parse
+from minigpt.cli import main, parse
 from minigpt.cli.commands import COMMANDS
 from minigpt.train.config import preset_names
+
+from .tiers import some
 
 ROOT = Path(__file__).resolve().parents[1]
 README_PATH = ROOT / "README.md"
@@ -56,6 +59,24 @@ def test_commands_parse(page):
         words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command.replace("seed N", "seed 1"))]
         if words[:2] != ["train", "my.toml"]:
             assert parse(words).run
+
+
+SEVEN = re.findall(r"^\| `minigpt (.+?)` \| [\d.]+ \|", README, re.M)
+QUICK = [command for command in SEVEN if command.startswith(("tokenizer", "plan"))]
+
+
+@pytest.mark.parametrize("command", some(SEVEN, QUICK, "the same of tokenizer and plan; test_commands_parse"))
+def test_the_seven_commands_run(command, tmp_path, monkeypatch, capsys):
+    """As the README shows them, with nothing but the folder data/; what they write stays in a folder of the test."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)) == 0
+    assert ("page.html" in command) == (tmp_path / "page.html").exists()
+    assert len(capsys.readouterr().out) > 20
+
+
+def test_there_are_seven():
+    assert len(SEVEN) == 7 and len(QUICK) == 2
 
 
 def test_every_command_and_preset_is_mentioned():
