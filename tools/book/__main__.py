@@ -4,7 +4,9 @@
     python -m tools.book --out FOLDER
 
 It needs the extra `site` (`pip install -e ".[site]"`), and npm for MathJax, which it downloads once. Notebooks are not
-executed: their stored outputs are shown. Every warning is an error, and so is a link that leads nowhere.
+executed: their stored outputs are shown. Every warning is an error, and so is a link that leads nowhere. Where Chromium
+and the extra `browser` are installed, it is also an error if a text is too faint, a picture has no words, or a page is
+wider than a phone.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from . import code, explained, links, sources
+from . import code, explained, links, looking, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 MATHJAX = "mathjax@3.2.2"
@@ -47,9 +49,13 @@ def main() -> int:
     status = subprocess.run([*command, "-b", "html", str(work / "source"), str(out)], check=False).returncode
     if status == 0:
         links.make_relative(out)
-        broken = links.broken(out)
-        print("\n".join(broken))
-        status = bool(broken)
+        wrong = links.broken(out)
+        if chromium := looking.browser():
+            wrong += looking.faults(out, chromium)
+        else:
+            print("Nobody looked at the pages: that takes Playwright and Chromium.")
+        print("\n".join(wrong))
+        status = bool(wrong)
     print(f"{'failed' if status else out / 'index.html'}, {time.monotonic() - started:.0f} s")
     return status
 

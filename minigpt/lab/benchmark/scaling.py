@@ -64,7 +64,7 @@ def scaling_figure(records: list[dict[str, Any]]) -> Figure:
         top, bottom = panels[0][column], panels[1][column]
         error = [[r["us_per_token"] - r["interval"][0], r["interval"][1] - r["us_per_token"]] for r in rows]
         top.errorbar(x, [r["us_per_token"] for r in rows], [*zip(*error, strict=True)], fmt="o-", color="#2a6f97")
-        bottom.plot(x, [r["peak_mb"] for r in rows], "s-", color="#d1495b")
+        bottom.plot(x, [r["peak_mb"] for r in rows], "s-", color="#c43c4f")
         bottom.set_xlabel(f"{LETTERS[axis]}, {axis}")
         for panel in (top, bottom):
             panel.set_xscale("log", base=2)

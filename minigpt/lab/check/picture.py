@@ -38,10 +38,10 @@ def _draw_row(figure: Any, row: Any, verdict: Verdict, gradient: Gradient) -> No
     name = f"{verdict.pair.name}: {gradient.name}"
     for ax, matrix, title in zip(row, (truth, g, g - truth), ("true", "yours", "difference"), strict=True):
         image = ax.imshow(matrix, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
-        ax.set_title(f"{name}, {title}", fontsize=8)
-        ax.set_xlabel(_axis_name(verdict, gradient.role, last=True), fontsize=7)
-        ax.set_ylabel(_axis_name(verdict, gradient.role, last=False), fontsize=7)
-        ax.tick_params(labelsize=6)
+        ax.set_title(f"{name}, {title}", fontsize=9)
+        ax.set_xlabel(_axis_name(verdict, gradient.role, last=True), fontsize=8)
+        ax.set_ylabel(_axis_name(verdict, gradient.role, last=False), fontsize=8)
+        ax.tick_params(labelsize=8)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         figure.colorbar(image, ax=ax, shrink=0.8)

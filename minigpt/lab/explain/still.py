@@ -45,7 +45,7 @@ def as_png(figure: Figure) -> bytes:
     picture = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a script that the font does not have is drawn as boxes
-        figure.savefig(picture, dpi=64, format="png")
+        figure.savefig(picture, dpi=110, format="png")
     return picture.getvalue()
 
 

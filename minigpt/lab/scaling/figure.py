@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from minigpt.lab.scaling.results import Results
 
-_HELD, _LAW = "#d1495b", "#2e4057"
+_HELD, _LAW = "#c43c4f", "#2e4057"
 
 
 def scaling_figure(r: Results) -> Figure:
@@ -105,7 +105,7 @@ def _against_shots(panel, r: Results, colors: dict) -> None:
         if n == max(colors):  # the others' intervals are as wide
             panel.fill_between(k, low, high, color=colors[n], alpha=0.12, linewidth=0)
     if r.chance is not None:
-        panel.axhline(r.chance, color="#8d99ae", linestyle="--", label=f"guessing, {r.chance:.2f}")
+        panel.axhline(r.chance, color="#64708a", linestyle="--", label=f"guessing, {r.chance:.2f}")
     panel.set_xlabel("K, examples in the context")
     panel.set_ylabel("accuracy of labels")
     if r.shots:

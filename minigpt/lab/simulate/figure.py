@@ -26,7 +26,7 @@ def simulation_figure(s: Study, name: str) -> Figure:
         (s.strong, "as many rows in all", "s--"),
     ):
         top.plot([p.ranks for p in points], [p.efficiency for p in points], style, markersize=4, label=label)
-    top.axvline(s.point.ranks, color="#8d99ae", linewidth=0.8, linestyle=":")
+    top.axvline(s.point.ranks, color="#64708a", linewidth=0.8, linestyle=":")
     top.set_xscale("log", base=2)
     top.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     top.set(ylim=(0, 1.02), xlabel="ranks", ylabel="efficiency", title=f"{name}, {s.machine.gpu.name}: simulated")
