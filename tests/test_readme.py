@@ -10,7 +10,7 @@ import pytest
 from minigpt import __version__
 from minigpt.cli import main, parse
 from minigpt.cli.commands import COMMANDS
-from minigpt.train.config import preset_names
+from minigpt.train.config import build_config, config_to_toml, preset_names, read_preset
 
 from .tiers import some
 
@@ -84,6 +84,14 @@ def test_every_command_and_preset_is_mentioned():
         assert f"minigpt {command}" in TEXT
     for preset in preset_names():
         assert f"`{preset}`" in TEXT
+
+
+def test_the_page_of_settings_has_the_defaults():
+    """Those of `minigpt train` without arguments."""
+    config = tomllib.loads(config_to_toml(build_config(read_preset("tiny"))))
+    rows = re.findall(r"^\| `(\w+)\.(\w+)` \| (.*?) \|", PAGES[ROOT / "docs/settings.md"], re.M)
+    shown = {(section, key): tomllib.loads(f"x = {value}")["x"] for section, key, value in rows}
+    assert shown == {(section, key): config[section][key] for section, key in shown} and len(shown) >= 25
 
 
 def test_the_tree_names_what_is_there():
