@@ -26,7 +26,7 @@ def build_parser(command: str | None) -> Parser:
     """The parser of the whole line, which knows the arguments of `command` and of the others the names alone."""
     parser = Parser(
         prog="minigpt",
-        description="How large language models are pretrained, every forward and backward pass written by hand.",
+        description="Pretrain, use and take apart language models. Every forward and backward pass is written by hand.",
         epilog="Example: minigpt train   trains the default model in a few minutes and prints samples.",
     )
     parser.add_argument("--version", action="version", version=f"minigpt {__version__}")

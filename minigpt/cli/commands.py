@@ -31,7 +31,7 @@ class Group(NamedTuple):
 
 
 DATA = Group(
-    "write texts and tasks of the story world",
+    "write texts and tasks of the story world, which a program makes up",
     ("minigpt data storyworld", "minigpt data tasks --task story-cloze rte --out tasks"),
     {
         "storyworld": Command("write documents of the story world, with blank lines between", "tasks.documents"),
@@ -44,7 +44,7 @@ TOKENIZER = Group(
     {
         "train": Command("learn a vocabulary from text files", "tokenizers.train", "tokenizer.run_train"),
         "convert": Command(
-            "write a tokenizer of any format as tokenizer.json", "tokenizers.convert", "tokenizer.run_convert"
+            "write a tokenizer in any known format as tokenizer.json", "tokenizers.convert", "tokenizer.run_convert"
         ),
         "encode": Command("turn text into token ids", "tokenizers.encode", "tokenizer.run_encode"),
         "decode": Command("turn token ids into text", "tokenizers.decode", "tokenizer.run_decode"),
@@ -59,58 +59,56 @@ BENCH = Group(
         "step": Command("time a training step", "benchmarks.step", "bench.run_step", ranks=True),
         "decode": Command("time writing one text, token by token", "benchmarks.decode", "bench.run_decode"),
         "scaling": Command(
-            "plot a step's time and memory against T, C, L and B", "benchmarks.scaling", "bench.run_scaling"
+            "plot how time and memory of a step grow with the model", "benchmarks.scaling", "bench.run_scaling"
         ),
         "tokenizer": Command("time training and encoding of byte-level BPE", "benchmarks.tokenizer"),
         "attention": Command("time attention kernel by kernel", "benchmarks.attention"),
     },
 )
 EXERCISES = Group(
-    "give the notebooks' exercises to students, and grade what comes back (docs/teaching.md)",
+    "give the notebooks' exercises to students, and grade their answers (docs/teaching.md)",
     ("minigpt exercises release course 05-attention", "minigpt exercises grade submitted --out points.csv"),
     {
         "list": Command("list the exercises with their points", "exercises.listed", "exercises.run_list"),
         "release": Command("write the notebooks for students", "exercises.release", "exercises.run_release"),
-        "grade": Command("judge students' answers, each in a locked process", "exercises.grade", "exercises.run_grade"),
+        "grade": Command("grade students' answers, each in a locked process", "exercises.grade", "exercises.run_grade"),
     },
 )
 COMMANDS: dict[str, Command | Group] = {  # in the order of the help
     "train": Command("train a model and print samples of what it writes", "training.train", ranks=True),
     "finetune": Command("train a pretrained model on the examples of a task", "tasks.finetune", ranks=True),
-    "sample": Command("let a trained model write", "models.sample"),
-    "chat": Command("speak with a chat model in the terminal", "models.chat"),
-    "embed": Command("turn texts into vectors, for comparing and finding texts", "models.embed"),
+    "sample": Command("write a text with a trained model", "models.sample"),
+    "chat": Command("talk with a published chat model in the terminal", "models.chat"),
+    "embed": Command("turn texts into vectors, to compare and find texts", "models.embed"),
     "eval": Command("measure a model's loss, perplexity and bits per byte on a text", "models.evaluate", ranks=True),
     "zeroshot": Command(
         "measure what a model can do on tasks that it was not trained for", "tasks.zeroshot", ranks=True
     ),
     "fewshot": Command(
-        "measure what a model makes of examples in its context, without training on them", "tasks.fewshot"
+        "measure how well a model uses examples in its context, without training on them", "tasks.fewshot"
     ),
     "average": Command("average the weights of a run's last checkpoints", "training.average"),
     "data": DATA,
-    "gradcheck": Command(
-        "compare every hand-written gradient with numeric differences, in float64", "models.gradcheck"
-    ),
+    "gradcheck": Command("compare every hand-written gradient with finite differences, in float64", "models.gradcheck"),
     "check": Command("find the mistake in a hand-written backward pass of your own", "models.check"),
     "exercises": EXERCISES,
     "plan": Command(
-        "work out on paper what training a model takes: parameters, arithmetic, memory, a layout, days and cost",
+        "estimate what training a model takes: parameters, operations, memory, a layout over GPUs, days and cost",
         "training.plan",
     ),
     "explain": Command(
         "make a page that walks through a model's forward and backward pass on a text, number by number",
         "models.explain",
     ),
-    "plot": Command("draw a run's loss, learning rate and gradient norm as PNG", "models.plot"),
+    "plot": Command("draw a run's loss, learning rate and gradient norm into a PNG file", "models.plot"),
     "scaling": Command(
-        "train a family of sizes and fit how their loss falls with parameters, tokens and compute",
+        "train models of several sizes, and fit how the loss falls with parameters, tokens and compute",
         "training.scaling",
         ranks=True,
     ),
     "tokenizer": TOKENIZER,
     "convert": Command(
-        "turn a model of another implementation into a run, or a run into one of theirs", "models.convert"
+        "turn a model of Hugging Face, llama2.c, … into a run, or a run into such a model", "models.convert"
     ),
     "bench": BENCH,
     "info": Command("say what works on this machine (Python, BLAS, threads, CuPy, GPU, compiler)", "models.info"),

@@ -7,7 +7,7 @@
     Run, Batch, GPT, GPTConfig                  what a pass needs, what it reads, and a model
     AdamW, OptimizerConfig, clip_factor, global_norm, ScheduleConfig, learning_rate, stepping, read_log      training
     storyworld, TASKS                           the story world's texts, and the tasks
-    attention_maps, COLORS, draw_attention, draw_tokens, shown, use_notebook_style                           figures
+    attention_maps, COLORS, draw_attention, draw_tokens, ink, shown, use_notebook_style                      figures
     check_exercise, hint, check_gradient, check_gradients, random_parameters                                 checks
     command, project_data                       a command as in a terminal; a file of the project's folder data/
 """
@@ -33,7 +33,7 @@ from minigpt.core.errors import UserError
 from minigpt.data import storyworld
 from minigpt.data.batch import Batch
 from minigpt.lab.inspect import attention_maps
-from minigpt.lab.plot import COLORS, draw_attention, draw_tokens, shown, use_notebook_style
+from minigpt.lab.plot import COLORS, draw_attention, draw_tokens, ink, shown, use_notebook_style
 from minigpt.lab.testing import check_exercise, check_gradient, check_gradients, hint, random_parameters
 from minigpt.models import GPT, GPTConfig
 from minigpt.tasks import TASKS
@@ -64,6 +64,7 @@ __all__ = [
     "fast",
     "global_norm",
     "hint",
+    "ink",
     "islice",
     "learning_rate",
     "math",

@@ -38,8 +38,8 @@ class Parser(argparse.ArgumentParser):
     def choice(self, name: str, choices: Iterable[str], help: str | None = None, **how: Any) -> None:
         self.add_argument(name, choices=tuple(choices), help=help, **how)
 
-    def run_folder(self, also: str = "; or any model that convert reads") -> None:
-        self.value("run_folder", "RUN", f"a run's folder; by default the newest in runs/{also}", nargs="?")
+    def run_folder(self, also: str = "; or any model that `minigpt convert` reads") -> None:
+        self.value("run_folder", "RUN", f"a run's folder; default: the newest one in runs/{also}", nargs="?")
 
     def backend(self) -> None:
         self.choice("--backend", ("numpy", "cupy"), "where to compute; by default numpy")

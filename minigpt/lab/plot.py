@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from minigpt.core.errors import UserError
@@ -52,6 +53,14 @@ def use_notebook_style() -> None:
             "image.cmap": "cividis",
         }
     )
+
+
+def ink(image: AxesImage, number: float) -> str:
+    """Black or white, whichever can be read on the colour that an image has for a number (black on a hole)."""
+    red, green, blue, _ = image.cmap(image.norm(number))
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (red, green, blue)]
+    dark = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.179  # 1.05/(L + 0.05) > (L + 0.05)/0.05
+    return "white" if dark and math.isfinite(number) else "black"
 
 
 def draw_attention(axes: Any, probabilities: np.ndarray, queries: Sequence[str], keys: Sequence[str]) -> None:

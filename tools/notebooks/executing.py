@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ NOWHERE = "http://127.0.0.1:9"  # nobody listens on the discard port: a download
 KEY = "minigpt"  # of the notebook's metadata: what is noted with the outputs
 MOST, MOST_TOGETHER = 400_000, 6_000_000  # bytes of outputs of a notebook, and of all
 _COLORS = 256
+_PARSING = threading.Lock()  # Python 3.11 sometimes fails where two threads call ast.parse at the same time
 _COSTS = """
 import os, resource, sys
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kB, on macOS in bytes
@@ -71,7 +73,9 @@ def execute(path: Path, folder: Path) -> Executed:
     client = NotebookClient(
         notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(folder / "work")}}
     )
-    client.execute(env=_environment(folder))
+    with _PARSING:
+        environment = _environment(folder)
+    client.execute(env=environment)
     seconds, megabytes = map(float, notebook.cells.pop().outputs[0].text.split())
     used = recording.recorded(PACKAGE, folder / "recording")
     return Executed(json.loads(nbformat.writes(notebook)), used, seconds, megabytes)
@@ -111,7 +115,8 @@ def refresh(path: Path) -> tuple[str, list[str]]:
         for cell, executed in zip(code_cells(stored), code_cells(notebook), strict=True):
             cell["outputs"] = small([_without_paths(output, folder) for output in executed["outputs"]])
             cell["execution_count"] = executed["execution_count"]
-    taken = fingerprint.take(fingerprint.Source(PACKAGE), sources(stored), used)
+    with _PARSING:
+        taken = fingerprint.take(fingerprint.Source(PACKAGE), sources(stored), used)
     stored["metadata"][KEY] = {**taken, "seconds": round(seconds)}  # in the order in which ruff writes them
     size, wrong = output_size(stored), [f"{path.name}, {each}" for each in faults(stored)]
     if not wrong:

@@ -10,22 +10,23 @@ from minigpt.cli.arguments.names import DTYPES, GPU_SHAPES, SHAPES
 from minigpt.cli.parser import Parser
 from minigpt.lab.benchmark import CLOCKS, OPPONENTS
 
-_WORKERS = "processes, or threads where the system cannot fork; by default one for each core"
-_ROUNDS = "undisturbed rounds of each shape"
-_CLOCK = "cpu: compare processor time, which counts while others use the machine; with --workers 1 it is one thread's"
+_WORKERS = "how many processes (threads where the system cannot fork); default: one for each core"
+_ROUNDS = "measured rounds of each shape"
+_CLOCK = "cpu: compare CPU time, which is right also while others use the machine (with --workers 1: of one thread)"
 
 
 def step(add: Parser) -> None:
     add.example("minigpt bench step --shape S --against torch")
     shapes = "; ".join(f"{name} is {about}" for name, about in SHAPES.items())
-    add.choice("--shape", (*SHAPES, *GPU_SHAPES), f"may be repeated; by default S, M, L: {shapes}", action="append")
+    sizes = f"the size of the model; may be repeated; default: S, M, L: {shapes}"
+    add.choice("--shape", (*SHAPES, *GPU_SHAPES), sizes, action="append")
     add.count("--repeats", _ROUNDS, default=20)
     add.count("--workers", _WORKERS)
     add.backend()
     rivals = ", ".join(f"{name} ({what})" for name, what in OPPONENTS.items())
     add.value("--against", "WHAT", f"time in the same run: {rivals}", type=opponents, default=[])
     add.choice("--clock", CLOCKS, _CLOCK, default="wall")
-    add.flag("--profile", "say instead which operation takes how long, in one thread")
+    add.flag("--profile", "print how long each operation takes, in one thread")
     ranks = "time it on the processes that mpiexec started: mpiexec -n 2 minigpt bench step --ranks"
     add.flag("--ranks", ranks)
     add.choice("--dtype", DTYPES, "what a GPU's step computes with", default="float32")
@@ -33,10 +34,10 @@ def step(add: Parser) -> None:
 
 def decode(add: Parser) -> None:
     add.example("minigpt bench decode --shape L --against torch")
-    add.flag("--prompt", "time instead how long reading a prompt of 512 tokens takes")
-    add.choice("--shape", ("S", "M", "L"), "may be repeated; by default L", action="append")
+    add.flag("--prompt", "time the reading of a prompt of 512 tokens instead")
+    add.choice("--shape", ("S", "M", "L"), "the size of the model; may be repeated; default: L", action="append")
     add.count("--repeats", _ROUNDS, default=20)
-    add.count("--workers", "BLAS threads; by default one for each core")
+    add.count("--workers", "BLAS threads; default: one for each core")
     add.value("--against", "WHAT", "torch: time it in the same run", type=opponents, default=[])
     add.choice("--clock", CLOCKS, _CLOCK, default="wall")
 
@@ -48,7 +49,7 @@ def machine(add: Parser) -> None:
 
 def scaling(add: Parser) -> None:
     add.example("minigpt bench scaling --out scaling.png")
-    add.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; by default scaling.png")
+    add.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; default: scaling.png")
     add.count("--repeats", _ROUNDS, default=7)
     add.count("--workers", _WORKERS)
 

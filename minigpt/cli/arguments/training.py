@@ -18,22 +18,27 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
 
 def train(add: Parser) -> None:
-    add.example("minigpt train shakespeare-cpu --data my_texts/ --set train.steps=500 --set model.layers=6")
-    presets = f"what to train; by default {DEFAULT_PRESET}. Presets: {', '.join(preset_names())}"
+    add.example(
+        "minigpt train",
+        "minigpt train --data my_texts/ --tokenizer bpe:2048 --set train.steps=500 --set model.layers=6",
+        "minigpt train --resume runs/tiny-1",
+    )
+    presets = f"what to train; default: {DEFAULT_PRESET}. Presets: {', '.join(preset_names())}"
     add.value("preset", "PRESET|CONFIG.toml", presets, nargs="?")
-    texts = f"a UTF-8 text, a folder of them, or a corpus ({', '.join(corpus_names())}); may be repeated"
+    corpora = f"{', '.join(corpus_names())}; tinyshakespeare is downloaded"
+    texts = f"a UTF-8 text file, a folder of them, or a corpus ({corpora}); may be repeated"
     add.several("--data", "FILE|DIR|NAME", texts)
-    tokenizers = "char, byte, bpe:SIZE, wordpiece:SIZE, gpt:SIZE, or a tokenizer's file or folder"
+    tokenizers = "train one (char, byte, bpe:SIZE, wordpiece:SIZE, gpt:SIZE), or open a tokenizer's file or folder"
     add.value("--tokenizer", "KIND|FILE", tokenizers)
     add.value("--out", "DIR", "the run's folder; by default runs/PRESET-N")
     add.flag("--force", "replace the run in --out if there is one")
-    add.value("--resume", "RUN", "go on with this run from its newest checkpoint")
+    add.value("--resume", "RUN", "continue this run from its newest checkpoint")
     add.count("--steps", "train until step N")
-    add.count("--seed", "of initial weights, batches and dropout", least=0)
+    add.count("--seed", "random seed of the initial weights, the batches and dropout", least=0)
     add.choice(
         "--optimizer",
         names.OPTIMIZERS,
-        "muon: Muon for the blocks' matrices, AdamW for the rest; by default the preset's",
+        "muon: Muon for the matrices of the blocks, AdamW for the rest; default: as the preset says",
     )
     add.backend()
     add.settings(" of the preset, such as optimizer.weight_decay=0")
@@ -42,7 +47,7 @@ def train(add: Parser) -> None:
 def average(add: Parser) -> None:
     add.example("minigpt average runs/transformer-tiny-1 --last 5")
     add.run_folder(also="")
-    add.count("--last", "how many checkpoints; by default 5", default=5)
+    add.count("--last", "how many checkpoints; default: 5", default=5)
     add.value("--out", "DIR", "the new run's folder; by default RUN-average")
 
 
@@ -51,15 +56,15 @@ def plan(add: Parser) -> None:
         "minigpt plan gpt3-175b --gpu a100 --gpus 1024 --price 2",
         "minigpt plan gpt2 --simulate 64 --set cluster.network=12.5e9 --out step.png",
     )
-    add.value("preset", "PRESET|CONFIG.toml", "the model and its training, as for `minigpt train`")
+    add.value("preset", "PRESET|CONFIG.toml", "the model and its training, as in `minigpt train`")
     add.value("--gpu", "NAME", f"{', '.join(names.GPUS)} (by default h100), or cpu", default="h100")
-    add.count("--gpus", "by default the smallest power of two that it fits on")
-    add.value("--tokens", "N", "such as 300B; by default what the preset trains on", type=token_count)
-    precisions = "bf16, fp16 or fp32; by default the GPU's best 16-bit one"
+    add.count("--gpus", "how many GPUs; default: the smallest power of two that the training fits on")
+    add.value("--tokens", "N", "tokens to train on, such as 300B; default: as the preset says", type=token_count)
+    precisions = "bf16, fp16 or fp32; default: the best 16-bit format of the GPU"
     add.choice("--precision", (*PRECISIONS, *PRECISIONS.values()), precisions, metavar="P")
-    add.value("--mfu", "X", "assumed part of the peak that is useful arithmetic; by default 0.4", type=fraction)
-    add.value("--price", "P", "of one GPU for an hour; without it there is no cost", type=price)
-    ranks = "play a step on N ranks event by event, with what [cluster] says of links, stragglers and failures"
+    add.value("--mfu", "X", "the share of the peak speed that training uses; default: 0.4", type=fraction)
+    add.value("--price", "P", "price of one GPU for an hour, for the cost", type=price)
+    ranks = "simulate a step on N ranks, with the links, stragglers and failures of the section [cluster]"
     add.count("--simulate", ranks)
     add.value("--out", "FILE.png", "draw the simulation: efficiency against ranks, and one step")
     add.flag("--force", "replace the picture in --out if there is one")
@@ -72,19 +77,19 @@ def scaling(add: Parser) -> None:
         "minigpt scaling --resume family    (after an interruption)",
         "minigpt scaling --data storyworld:list --context 72 --tokens 3M --out lists",
     )
-    sizes = f"layers x width; by default {' '.join(names.SIZES)}. The largest is predicted from the others"
+    sizes = f"layers x width; default: {' '.join(names.SIZES)}. The largest is predicted from the others"
     add.value("--sizes", "LxC", sizes, type=size, nargs="+")
-    texts = f"the text; by default {DEFAULT}, whose entropy is known ({DEFAULT}:KIND: documents of one kind)"
+    texts = f"the text; default: {DEFAULT}, whose entropy is known ({DEFAULT}:KIND: documents of one kind only)"
     add.value("--data", "FILE|DIR|NAME", texts)
-    add.value("--tokens", "N", "that each run is trained on; by default 1.6M", type=token_count)
-    add.count("--seeds", "runs of each size; by default 1")
-    context = f"tokens of a row; by default {names.CONTEXT}. 72 hold one list of the story world, and seldom two"
+    add.value("--tokens", "N", "training tokens of each run; default: 1.6M", type=token_count)
+    add.count("--seeds", "runs of each size; default: 1")
+    context = f"tokens of a row; default: {names.CONTEXT}. (A row of 72 holds one list of the story world, rarely two)"
     add.count("--context", context, least=8, metavar="T")
     add.value("--out", "DIR", "the family's folder; by default runs/scaling-N")
-    add.value("--resume", "DIR", "go on with a family, or measure it again")
-    shots = "examples before each few-shot question; by default 0 1 2 4 8; none: nothing is asked"
+    add.value("--resume", "DIR", "continue a family, or measure it again")
+    shots = "numbers of examples before a few-shot question; default: 0 1 2 4 8; without a number, nothing is asked"
     add.count("--shots", shots, least=0, metavar="K", nargs="*")
-    add.count("--questions", "of few-shot", default=names.QUESTIONS)
+    add.count("--questions", "how many few-shot questions", default=names.QUESTIONS)
 
 
 def size(text: str) -> Any:
