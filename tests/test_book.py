@@ -1,10 +1,15 @@
 """The book: the equation sheet is the docstrings', which name the code's variables; notebooks' figures have words."""
 
 import ast
+import json
+import re
+from pathlib import Path
 
 import pytest
 
-from tools.book import equations, figures, links
+from tools.book import equations, figures, links, sources
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_equation_sheet_is_up_to_date():
@@ -32,6 +37,23 @@ axes.set_title("Training")
 print("label")"""
     said = "Figure: A section; across: step; upwards: loss; … layers; Training"
     assert figures.description(cell, "A section") == said
+
+
+def test_every_stored_figure_has_words():
+    """Of its own, not just the heading above it: what its axes, titles or lines are called."""
+    cells = [
+        (f"{path.name}, cell {cell['id']}", "".join(cell["source"]))
+        for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+    ]
+    assert len(cells) > 90 and [name for name, source in cells if ";" not in figures.description(source, "A")] == []
+
+
+def test_pictures_of_pages_have_words():
+    pages = [path for pattern in sources.PAGES for path in ROOT.glob(pattern)]
+    pictures = [(path.name, *found) for path in pages for found in re.findall(r"!\[(.*?)\]\((.*?)\)", path.read_text())]
+    assert [picture for picture in pictures if len(picture[1].split()) < 4] == [] and len(pictures) > 3
 
 
 def test_links_of_a_site(tmp_path):

@@ -45,7 +45,7 @@ def test_it_has_a_goal_a_derivation_and_exercises(path):
     assert 3 <= len(exercises_of(path)) <= 5
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+@notebooks
 def test_it_says_what_comes_before_it_and_how_long_it_takes(path):
     """The same as the table for teachers says."""
     table = (path.parents[1] / "docs" / "teaching.md").read_text(encoding="utf-8")
@@ -54,6 +54,16 @@ def test_it_says_what_comes_before_it_and_how_long_it_takes(path):
     first = texts(read(path), "markdown")[0]
     assert re.search(rf"\*\*Before it:\*\* (notebooks? )?{re.escape(before)}\. ", first)
     assert f"**Time:** {minutes} minutes to read, {exercises} for the exercises." in first
+    assert "If you teach: [docs/teaching.md](../docs/teaching.md)" in first
+
+
+@notebooks
+def test_it_ends_with_its_equations_and_its_exercises(path):
+    """The summary has equations and comes right before the exercises."""
+    prose = texts(read(path), "markdown")
+    at = next(number for number, text in enumerate(prose) if text.startswith("## Exercises"))
+    summary = next(text for text in prose[:at][::-1] if text.startswith("## Summary"))
+    assert prose.index(summary) >= at - 2 and 3 <= summary.count("\\\\\n") + 1 <= 6
 
 
 @notebooks

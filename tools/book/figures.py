@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import ast
 
-_WORDS = {"title": "", "suptitle": "", "xlabel": "across: ", "ylabel": "upwards: ", "label": "", "set_title": ""}
+_WORDS = {"title": "", "suptitle": "", "xlabel": "across: ", "ylabel": "upwards: ", "label": ""}
+_DRAWN = {  # what functions of the library draw
+    "draw_attention": "a map of attention: a row for each token that looks, a column for each that is looked at",
+    "draw_tokens": "rows of tokens as boxes, coloured by kind",
+    "training_figure": "losses, learning rate and gradient norm of a run, by step",
+    "explain": "every head's map of attention, and bars for the most probable next tokens",
+    "show_check": "what is wrong with a gradient",
+    "figure": "what the threads of a kernel touch",
+}
 
 
 def description(cell: str, section: str) -> str:
@@ -14,9 +22,10 @@ def description(cell: str, section: str) -> str:
         if isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             values = [(k.arg, k.value) for k in node.keywords if k.arg in _WORDS]
-            values += [
-                (name.removeprefix("set_"), value) for value in node.args[:1] if name in ("set_title", "suptitle")
-            ]
+            name = name.removeprefix("set_")
+            values += [(name, value) for value in node.args[:1] if name in _WORDS and name != "label"]
+            if name in _DRAWN:
+                found[_DRAWN[name]] = None
             for key, value in values:
                 if text := _text(value):
                     found[f"{_WORDS[key or '']}{text}"] = None

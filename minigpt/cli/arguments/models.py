@@ -54,9 +54,8 @@ def evaluate(add: Parser) -> None:
     add.example("minigpt eval runs/tiny-1 --data my_text.txt")
     add.run_folder()
     texts = (
-        "the text; default: the validation part of the run's own text. For bits per byte, the loss "
-        "is divided by the size of the files in bytes, less the first token (nothing predicts it) and the lines between "
-        "documents"
+        "the text; default: the validation part of the run's own text. For bits per byte, the loss is divided by "
+        "the size of the files in bytes, less the first token (nothing predicts it) and the lines between documents"
     )
     add.several("--data", "FILE|DIR|NAME", texts)
     add.add_argument("--split", help="for a fine-tuned model, the part of its task to measure: train, dev or test")
