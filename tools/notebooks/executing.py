@@ -76,7 +76,8 @@ def execute(path: Path, folder: Path) -> Executed:
     with _PARSING:
         environment = _environment(folder)
     client.execute(env=environment)
-    seconds, megabytes = map(float, notebook.cells.pop().outputs[0].text.split())
+    costs = "".join(output.text for output in notebook.cells.pop().outputs)  # on a busy machine it comes in pieces
+    seconds, megabytes = map(float, costs.split())
     used = recording.recorded(PACKAGE, folder / "recording")
     return Executed(json.loads(nbformat.writes(notebook)), used, seconds, megabytes)
 
