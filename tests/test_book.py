@@ -35,10 +35,11 @@ def test_what_a_figure_shows():
 axes.plot(x, label=f"{size} layers")
 axes.set_title("Training")
 print("label")"""
-    said = "Figure: A section; across: step; upwards: loss; … layers; Training"
+    said = "Figure: A section; across: step; upwards: loss; curves; … layers; Training"
     assert figures.description(cell, "A section") == said
 
 
+@pytest.mark.slow("test_what_a_figure_shows: the words of one cell's figure")
 def test_every_stored_figure_has_words():
     """Of its own, not just the heading above it: what its axes, titles or lines are called."""
     cells = [

@@ -5,7 +5,17 @@ from __future__ import annotations
 import ast
 
 _WORDS = {"title": "", "suptitle": "", "xlabel": "across: ", "ylabel": "upwards: ", "label": ""}
-_DRAWN = {  # what functions of the library draw
+_DRAWN = {  # what functions draw
+    "bar": "bars",
+    "bars": "bars",
+    "barh": "bars",
+    "plot": "curves",
+    "semilogx": "curves",
+    "semilogy": "curves",
+    "loglog": "curves",
+    "imshow": "matrices as pictures",
+    "hist": "histograms",
+    "draw_timeline": "what each rank does and when it waits, as coloured strips along the time",
     "draw_attention": "a map of attention: a row for each token that looks, a column for each that is looked at",
     "draw_tokens": "rows of tokens as boxes, coloured by kind",
     "training_figure": "losses, learning rate and gradient norm of a run, by step",
@@ -24,6 +34,7 @@ def description(cell: str, section: str) -> str:
             values = [(k.arg, k.value) for k in node.keywords if k.arg in _WORDS]
             name = name.removeprefix("set_")
             values += [(name, value) for value in node.args[:1] if name in _WORDS and name != "label"]
+            values += [("title", value) for value in node.args[1:2] if name == "bars"]  # notebook 10's
             if name in _DRAWN:
                 found[_DRAWN[name]] = None
             for key, value in values:
