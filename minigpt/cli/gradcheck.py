@@ -1,4 +1,4 @@
-"""`minigpt gradcheck`: every hand-written gradient against numeric differences, parameter by parameter."""
+"""`minigpt gradcheck`: every hand-written gradient against finite differences, parameter by parameter."""
 
 from __future__ import annotations
 

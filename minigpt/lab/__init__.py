@@ -1,6 +1,6 @@
 """Instruments that look at models from outside.
 
-gradcheck, testing  every gradient against numeric differences; checks for anybody's code
+gradcheck, testing  every gradient against finite differences; checks for anybody's code
 exercises           checks of the notebooks' exercises
 inspect, plot       where attention looks; figures
 plan                what training would take, on paper

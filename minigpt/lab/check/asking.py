@@ -49,7 +49,7 @@ class Measured:
         misshapen: role to the shape that came back.
         again: the same after a second backward pass.
         added: roles whose gradients are added into arrays that were not zero.
-        numeric: role to the gradient by numeric differences of the learner's own forward pass, NaN where not measured.
+        numeric: role to the gradient by finite differences of the learner's own forward pass, NaN where not measured.
         slopes: role to the slope along a direction.
         places: role to what the learner calls it ("W", "params.w").
     """

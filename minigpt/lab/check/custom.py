@@ -1,6 +1,6 @@
 """Operations that are not known here: what `CHECK = {…}` in the learner's file says of them, or a guess.
 
-Nothing is compared with a reference then; gradients are held against numeric differences of the learner's own forward
+Nothing is compared with a reference then; gradients are held against finite differences of the learner's own forward
 pass. Inputs: a shape is drawn at random; {"integers": 7, "shape": [2, 5]} are ids below 7, with repetitions;
 {"mean": 1, "shape": [4]} are numbers around 1; anything else that is no list of sizes goes as it is.
 """

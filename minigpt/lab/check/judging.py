@@ -244,7 +244,7 @@ def _judge_measured(verdict: Verdict, measured: list[Measured]) -> None:
 
 
 def _truth(verdict: Verdict, m: Measured, bound: float) -> tuple[dict[str, np.ndarray], float]:
-    """The true gradients: the reference's if forward is the reference's, else by numeric differences."""
+    """The true gradients: the reference's if forward is the reference's, else by finite differences."""
     numeric = {role: g for role, g in m.numeric.items() if not np.isnan(g).all()}
     if verdict.operation.reference is None:
         return numeric, 0.0
@@ -297,7 +297,7 @@ def _gradient(verdict: Verdict, role: str, bound: float) -> Gradient:
 
 
 def _is_smooth(m: Measured, role: str, truth: np.ndarray) -> bool:
-    """Whether numeric differences agree with the truth at all (they do not across a corner of ReLU)."""
+    """Whether finite differences agree with the truth at all (they do not across a corner of ReLU)."""
     return role not in m.numeric or relative(m.numeric[role], truth) <= ELEMENT_BOUND
 
 

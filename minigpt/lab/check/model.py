@@ -116,7 +116,7 @@ def judge_model(
         verdict.reason = "the adapter's parameters must be a dictionary of arrays of floating-point numbers"
         return verdict
     if any(x.dtype != np.float64 for x in start.values()):
-        verdict.reason = "the adapter's parameters must be float64: numeric differences need its digits"
+        verdict.reason = "the adapter's parameters must be float64: finite differences need its digits"
         return verdict
     values = {n: _order_one(x, i) for i, (n, x) in enumerate(start.items())}
     answer = asked.run(asked.question(values))

@@ -86,7 +86,7 @@ def test_names_are_given_their_meaning():
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_the_references_are_right(operation):
-    """What everything is judged by, held against numeric differences in its first case and its last."""
+    """What everything is judged by, held against finite differences in its first case and its last."""
     for case in {0: operation.cases[0], 1: operation.cases[-1]}.values():
         inputs = {role: x.copy() for role, x in case.inputs.items()}
         settings = dict(case.fixed)
