@@ -291,7 +291,7 @@ def transfer_figure(rows: Sequence[Any]) -> Figure:
     """Bars of what a pretrained model scores on tasks, beside the same model from scratch and no skill at all.
 
     Args:
-        rows: `minigpt.lab.benchmark.transfer.Comparison`, one for each task.
+        rows: `minigpt.lab.benchmark.transfer.Comparison`, one for each task and number of labels.
     """
     figure = Figure(figsize=(1.5 + 1.1 * len(rows), 3.4), layout="constrained")
     axes, at = figure.subplots(), np.arange(len(rows))
@@ -305,7 +305,7 @@ def transfer_figure(rows: Sequence[Any]) -> Figure:
         axes.bar(at + offset, means, 0.38, yerr=spread if any(spread) else None, label=label, color=color)
     baselines = [row.baseline * (1 if row.metric == "bleu" else 100) for row in rows]
     axes.hlines(baselines, at - 0.42, at + 0.42, colors=_QUIET, linestyles="--", label="no skill")
-    axes.set_xticks(at, [f"{row.task}\n{row.metric}" for row in rows], fontsize=8)
+    axes.set_xticks(at, [f"{row.task}\n{row.examples} labels\n{row.metric}" for row in rows], fontsize=8)
     axes.set_ylabel("score on test")
     axes.legend(fontsize=8)
     _clean(axes)
