@@ -1,6 +1,7 @@
 """What the tools count is what is there."""
 
 import importlib.util
+import re
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -90,3 +91,31 @@ def test_mutants_that_are_no_faults_still_name_lines_of_code():
         assert mutant["before"].strip() in [line.strip() for line in lines], mutant["file"]
         assert mutant["after"] != mutant["before"] and mutant["reason"]
     assert len(listed) > 20
+
+
+def last_told(report: str, question: str) -> str:
+    """The answer, from the words of the report alone: what its last sentence says that speaks of the thing or place."""
+    sentences = [sentence.removesuffix(".").split() for sentence in report.split(". ")]
+    *_, asked = question.removesuffix("?").split()
+    about = [words for words in sentences if asked in words]
+    if question.startswith("Who"):
+        words = about[-1]
+        return words[-1] if "gave" in words else words[words.index("the") - 2]
+    words = [words for words in about if "gave" not in words][-1]
+    return f"the {words[-1]}" if question.startswith("Where") else f"the {words[words.index('the') + 1]}"
+
+
+def test_questions_about_reports_have_the_answers_that_their_words_give():
+    reports = tool("reports")
+    texts = list(reports.report_texts(40, 3))
+    assert len(texts) == 40
+    found = [(text.split("\n")[0], *pair) for text in texts for pair in re.findall(r"Q: (.*)\nA: (.*)", text)]
+    assert len(found) > 100
+    for report, question, answer in found:
+        assert last_told(report, question) == answer, (report, question)
+    examples = list(reports.asked(8))
+    assert {"where", "who", "claim"} <= {kind for kind, *_ in examples}
+    for kind, text, options, right in examples:
+        if kind != "claim":
+            report, question = text.removesuffix("\nA:").split("\nQ: ")
+            assert last_told(report, question) == options[right]
