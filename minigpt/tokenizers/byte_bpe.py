@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped
-from minigpt.tokenizers.cache import LONGEST, SIZE, Cache
+from minigpt.tokenizers.cache import LONGEST, Cache
 from minigpt.tokenizers.json_parts import bpe_model, byte_level, document, split
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import LONG, Merges, merge_word
-from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
+from minigpt.tokenizers.merge_batch import NEVER, PairTable, Stretches, merge_words, numbered
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.trim import Trim
 
-MANY = 500  # new chunks from which it pays to learn them together
+MANY = 500  # chunks from which it pays to look at all of them together
 
 
 class ByteBPE(Tokenizer):
@@ -126,39 +127,42 @@ class ByteBPE(Tokenizer):
         chunks = self.pretokenizer.chunks(text)
         if chunks is None:
             return self._encode_words(text)
-        self._learn(chunks)
-        return _unpacked(b"".join(map(self._chunks.__getitem__, chunks)))
+        if len(chunks) < MANY:
+            return _unpacked(b"".join(map(self._chunks.__getitem__, chunks)))
+        distinct, which = numbered(chunks)
+        new = [chunk for chunk in distinct if chunk not in self._chunks]
+        packed = self._encode_new(new)
+        found = packed
+        if len(new) < len(distinct):
+            fresh = dict(zip(new, packed, strict=True))
+            found = list(map(fresh.get, distinct, map(self._chunks.get, distinct)))
+        self._chunks.remember(new, packed)
+        return Stretches.of(found).joined(which)[0].tolist()
 
-    def _learn(self, chunks: list[str]) -> None:
-        """Put what is new among many chunks into the caches, all of it at once, if there is much of it."""
-        known = self._chunks
-        if sum(chunk not in known for chunk in chunks[:: len(chunks) // 1000 + 1]) < 50:
-            return
-        new = [chunk for chunk in set(chunks).difference(known) if len(chunk) <= LONGEST]
-        if not MANY <= len(new) <= SIZE or -1 in self._byte_ids or len(self.merges) >= NEVER:
-            return
-        groups = self.pretokenizer.cut_chunks(new)
-        self._words.make_room(len(new))
-        self._chunks.make_room(len(new))
-        ids = self._words
-        words = list(set().union(*(column for _, columns in groups for column in columns)).difference(ids))
-        ids.update(zip(words, self._encode_many(words), strict=True))
-        for some, columns in groups:
-            found = [map(ids.__getitem__, column) for column in columns]
-            packed = found[0] if len(found) == 1 else map(b"".join, zip(*found, strict=True))
-            known.update(zip(some, packed, strict=True))
+    def _encode_new(self, chunks: list[str]) -> list[bytes]:
+        """`_encode_chunk` of many chunks; their words are merged side by side."""
+        if len(chunks) < MANY or -1 in self._byte_ids or len(self.merges) >= NEVER:
+            return list(map(self._encode_chunk, chunks))
+        words, start, size = self.pretokenizer.cut_chunks(chunks)
+        distinct, which = numbered(words)
+        which, ends = Stretches(which, start, size).joined(np.arange(len(chunks)))
+        ids, word_ends = self._encode_many(distinct).joined(which)
+        data, stops = ids.tobytes(), [0, *(4 * np.append(word_ends, 0)[ends - 1]).tolist()]
+        return [data[a:b] for a, b in pairwise(stops)]
 
-    def _encode_many(self, words: list[str]) -> list[bytes]:
-        """`_encode_word` of many words; those that no token spells are merged side by side."""
+    def _encode_many(self, words: list[str]) -> Stretches:
+        """The ids of many words: those of the vocabulary, those merged side by side and long ones."""
         if self._table is None:
-            self._table = PairTable(self._merges)
+            self._table = PairTable(self._merges, np.array(self._byte_ids, np.int32))
         data = [word.encode("utf-8") for word in words]
         found = list(map(self._whole.get, data))
-        left = [i for i, ids in enumerate(found) if ids is None and len(data[i]) < LONG]
-        byte_ids = np.array(self._byte_ids, np.int32)
-        for number, ids in merge_words([data[i] for i in left], byte_ids, self._table):
-            found[left[number]] = ids
-        return [self._encode_bytes(one) if ids is None else ids for one, ids in zip(data, found, strict=True)]
+        rest = [i for i, ids in enumerate(found) if ids is None]
+        short = [i for i in rest if len(data[i]) < LONG]
+        for i in rest:
+            found[i] = self._encode_bytes(data[i]) if len(data[i]) >= LONG else b""
+        merged, known = merge_words([data[i] for i in short], self._table), Stretches.of(found)
+        known.start[short], known.size[short] = len(known.ids) + merged.start, merged.size
+        return known._replace(ids=np.concatenate([known.ids, merged.ids]))
 
     def _encode_chunk(self, chunk: str) -> bytes:
         """Encode what `PreTokenizer.chunks` cut off."""

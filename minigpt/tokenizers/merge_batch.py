@@ -6,7 +6,10 @@ for a single word. A test holds it to `merge_short`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,15 +17,47 @@ from minigpt.tokenizers.merge import LONG, Merges
 
 POSITIONS = 7  # bits that hold a position in a word: LONG is below 2⁷
 NEVER = (1 << 24) - 1  # the rank of a pair without a merge; with a position behind it, it fits 31 bits
-_EDGES = (6, 9, 13, 20, 40, LONG - 1)  # words of up to so many bytes are padded to one length
+_EDGES = (7, 11, 20, LONG - 1)  # words of up to so many bytes are padded to one length
 _PAD = -1
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ over the golden ratio: spreads keys that follow one another
 
 
-class PairTable:
-    """The ranks of pairs as a hash table with open addresses, which is asked for many pairs at a time."""
+class Stretches(NamedTuple):
+    """Many lists of ids in one array: list k is `size[k]` of the `ids`, from `start[k]` on."""
 
-    def __init__(self, merges: Merges):
+    ids: np.ndarray
+    start: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def of(cls, packed: Sequence[bytes]) -> Stretches:
+        """Of lists whose ids are packed as int32."""
+        size = np.fromiter(map(len, packed), np.int64, len(packed)) // 4
+        return cls(np.frombuffer(b"".join(packed), np.int32), size.cumsum() - size, size)
+
+    def joined(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lists with these numbers, end to end, and where each of them ends."""
+        size = self.size[numbers]
+        ends = size.cumsum()
+        total = int(ends[-1]) if len(ends) else 0
+        return self.ids[np.arange(total) + np.repeat(self.start[numbers] - ends + size, size)], ends
+
+
+def numbered(words: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct words, in the order in which they come, and which of them each word is."""
+    numbers: dict[str, int] = defaultdict(count().__next__)
+    which = np.fromiter(map(numbers.__getitem__, words), np.int64, len(words))
+    return list(numbers), which
+
+
+class PairTable:
+    """The ranks of pairs as a hash table with open addresses, which is asked for many pairs at a time.
+
+    Args:
+        byte_ids: (256,) the ids of the bytes.
+    """
+
+    def __init__(self, merges: Merges, byte_ids: np.ndarray):
         pairs = np.array(list(merges.rank), np.int64).reshape(-1, 2)
         keys, ranks = _keys(pairs[:, 0], pairs[:, 1]), np.array(list(merges.rank.values()), np.int32)
         self.result = np.array([*merges.result, _PAD], np.int32)
@@ -38,6 +73,8 @@ class PairTable:
             left = np.delete(np.arange(len(keys)), first)
             keys, ranks, slots = keys[left], ranks[left], (slots[left] + 1) & self._mask
             self._probes += 1
+        self.byte_ids = byte_ids
+        self.of_bytes = self.find(np.repeat(byte_ids, 256), np.tile(byte_ids, 256))  # rank of two bytes, 256 a + b
 
     def _slots(self, keys: np.ndarray) -> np.ndarray:
         return ((keys * _MULTIPLIER) >> self._shift).astype(np.int64)
@@ -46,8 +83,9 @@ class PairTable:
         """The ranks of the pairs; NEVER where there is no merge."""
         keys = _keys(left, right)
         slots = self._slots(keys)
-        ranks = np.where(self._keys[slots] == keys, self._ranks[slots], NEVER)
-        open_ = np.flatnonzero((ranks == NEVER) & (self._ranks[slots] != NEVER))  # somebody else lies there
+        ranks = self._ranks[slots]
+        open_ = np.flatnonzero((self._keys[slots] != keys) & (ranks != NEVER))  # somebody else lies there
+        ranks[open_] = NEVER
         for _ in range(1, self._probes):
             if not len(open_):
                 break
@@ -59,46 +97,50 @@ class PairTable:
         return ranks
 
 
-def merge_words(words: Sequence[bytes], byte_ids: np.ndarray, table: PairTable) -> Iterator[tuple[int, bytes]]:
-    """The number of each word and its ids (the bytes of an int32 array), in any order.
-
-    Args:
-        words: of 1 to LONG − 1 bytes.
-        byte_ids: (256,) the ids of the bytes.
-    """
+def merge_words(words: Sequence[bytes], table: PairTable) -> Stretches:
+    """The ids of each word, of 1 to LONG − 1 bytes."""
     lengths = np.fromiter(map(len, words), np.int64, len(words))
+    starts = lengths.cumsum() - lengths
+    data = np.frombuffer(b"".join(words) + bytes(LONG), np.uint8)
     which = np.searchsorted(_EDGES, lengths)
+    start, size, pieces, known = np.zeros_like(lengths), np.zeros_like(lengths), [np.empty(0, np.int32)], 0
     for group, edge in enumerate(_EDGES):
         numbers = np.flatnonzero(which == group)
-        if len(numbers):
-            joined = np.frombuffer(b"".join(words[i].ljust(edge, b"\0") for i in numbers.tolist()), np.uint8)
-            symbols = byte_ids[joined.reshape(-1, edge).T]
-            symbols[np.arange(edge)[:, None] >= lengths[numbers]] = _PAD
-            yield from _merge_columns(symbols, lengths[numbers], numbers, table)
+        if not len(numbers):
+            continue
+        rows = data[starts[numbers] + np.arange(edge)[:, None]]
+        for some, symbols, sizes in _merge_columns(rows, lengths[numbers], table):
+            done = numbers[some]
+            ids = symbols.T[np.arange(edge) < sizes[:, None]]
+            start[done], size[done] = known + sizes.cumsum() - sizes, sizes
+            pieces.append(ids)
+            known += len(ids)
+    return Stretches(np.concatenate(pieces), start, size)
 
 
-def _merge_columns(
-    symbols: np.ndarray, lengths: np.ndarray, numbers: np.ndarray, table: PairTable
-) -> Iterator[tuple[int, bytes]]:
-    """Merge the words in the columns of (edge, n) `symbols` until nothing merges."""
-    rows = np.arange(len(symbols), dtype=np.int32)[:, None]
-    ranks = table.find(symbols[:-1].ravel(), symbols[1:].ravel()).reshape(len(symbols) - 1, -1)
-    while True:
+def _merge_columns(data: np.ndarray, lengths: np.ndarray, table: PairTable):
+    """Merge the words in the columns of the (edge, n) bytes. Of those that are finished, in every round: their
+    numbers, their symbols and their lengths.
+    """
+    rows = np.arange(len(data), dtype=np.int32)[:, None]
+    beyond = rows >= lengths
+    symbols = table.byte_ids[data]
+    symbols[beyond] = _PAD
+    ranks = table.of_bytes[(data[:-1].astype(np.intp) << 8) | data[1:]]
+    ranks[beyond[1:]] = NEVER
+    numbers = np.arange(len(lengths))
+    while len(numbers):
         first = ((ranks << POSITIONS) | rows[:-1]).min(axis=0)  # the smallest rank, and the leftmost of equal ones
         at, best = first & ((1 << POSITIONS) - 1), first >> POSITIONS
         going = best != NEVER
         done = np.flatnonzero(~going)
-        packed, size = symbols[:, done].T.tobytes(), 4 * len(symbols)
-        starts = range(0, len(packed), size)
-        for number, start, length in zip(numbers[done].tolist(), starts, (4 * lengths[done]).tolist(), strict=True):
-            yield number, packed[start : start + length]
-        if len(done) == len(numbers):
-            return
         if len(done):
-            symbols, ranks, at, best = symbols[:, going], ranks[:, going], at[going], best[going]
-            lengths, numbers = lengths[going], numbers[going]
+            yield numbers[done], symbols.take(done, 1), lengths[done]
+            left = np.flatnonzero(going)
+            symbols, ranks, at, best = symbols.take(left, 1), ranks.take(left, 1), at[left], best[left]
+            lengths, numbers = lengths[left], numbers[left]
         _merge_once(symbols, ranks, rows, at, table.result[best], table)
-        lengths -= 1
+        lengths = lengths - 1
 
 
 def _merge_once(
@@ -111,12 +153,12 @@ def _merge_once(
     symbols[at, columns] = new
     np.copyto(ranks[:-1], ranks[1:], where=rows[:-2] >= at)
     ranks[-1] = NEVER
-    inner = np.flatnonzero(at > 0)
-    before = at[inner] - 1
-    ranks[before, inner] = table.find(symbols[before, inner], new[inner])
-    inner = np.flatnonzero(at < len(ranks))
-    here = at[inner]
-    ranks[here, inner] = table.find(new[inner], symbols[here + 1, inner])
+    above, below = np.flatnonzero(at > 0), np.flatnonzero(at < len(ranks))
+    before, here = at[above] - 1, at[below]
+    left = np.concatenate([symbols[before, above], new[below]])
+    right = np.concatenate([new[above], symbols[here + 1, below]])
+    found = table.find(left, right)
+    ranks[before, above], ranks[here, below] = found[: len(above)], found[len(above) :]
 
 
 def _keys(left: np.ndarray, right: np.ndarray) -> np.ndarray:

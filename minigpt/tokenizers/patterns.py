@@ -6,6 +6,7 @@ read them alike. Sources: GPT-2's encoder.py, Llama 3's tokenizer.py, tiktoken 0
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import regex
@@ -31,6 +32,17 @@ O200K_PATTERN = (
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 PATTERNS = {"gpt2": GPT2_PATTERN, "llama3": LLAMA3_PATTERN, "cl100k": CL100K_PATTERN, "o200k": O200K_PATTERN}
+
+
+def ascii_form(pattern: str) -> str:
+    """What one of these expressions that knows no more than letters and numbers is on ASCII text, for `re`, which
+    matches it twice as fast as `regex`.
+    """
+    for name, characters in ((r"\p{L}", "a-zA-Z"), (r"\p{N}", "0-9")):
+        parts = re.split(r"(\[[^]]*\])", pattern)  # every other one is a class
+        inside = [part.replace(name, characters if i % 2 else f"[{characters}]") for i, part in enumerate(parts)]
+        pattern = "".join(inside)
+    return pattern
 
 
 def resolve_pattern(pattern: str) -> str:

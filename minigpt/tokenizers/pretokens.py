@@ -10,15 +10,17 @@ edition can cut differently at characters that were assigned in between, and now
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import regex
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import last_match
 from minigpt.tokenizers.oniguruma import bounded, pieces
-from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS
+from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS, ascii_form
 from minigpt.tokenizers.white_space import WHITE
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that
@@ -35,6 +37,7 @@ STICKY = "\0"  # stands for a space at which the text may not be cut
 START = "\1"  # stands at the beginning of a chunk that has no space in front of it
 LINE = "\2"  # the same for a chunk that has a line feed in front of it
 _LINE_CUT = f"\n {START}"
+_OPEN = [ord(c) for c in WHITE + STICKY]  # characters of white space, as chunks have them
 _HELD = "\3"  # stands, while a text is cut, for a line feed at which it may not be
 
 
@@ -52,11 +55,13 @@ class PreTokenizer:
         except ValueError as error:
             raise UserError(f"the pre-tokenization pattern {pattern[:200]!r} is not valid: {error}") from None
         self.cuts_at_spaces = pattern in _CUT_AT_SPACES
+        if self.cuts_at_spaces:
+            self._ascii = re.compile(ascii_form(pattern), re.ASCII)
 
     def words(self, text: str) -> list[str]:
         """The pre-tokens of `text`, in order; joined they give it back. A UserError: this takes for ever."""
         if self.cuts_at_spaces:
-            return self._regex.findall(text)
+            return (self._ascii if text.isascii() else self._regex).findall(text)
         return [text[start:end] for start, end, _ in pieces(self._regex, text) if start < end]
 
     def last_cut(self, text: str) -> int:
@@ -89,40 +94,36 @@ class PreTokenizer:
                 return [*before, space + body]
             if body[:-1].isalpha():
                 return [*before, space + body[:-1], body[-1]]
-        return self._regex.findall(restore(chunk))
+        return self.words(restore(chunk))
 
-    def cut_chunks(self, chunks: Iterable[str]) -> list[tuple[list[str], list[list[str]]]]:
-        """`chunk_words` of many chunks, without a call for most of them.
+    def cut_chunks(self, chunks: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """`chunk_words` of many chunks, by one search for most of them: joined again, they are cut as they were before.
+        Not so those that end in white space or begin where none was cut off.
 
         Returns:
-            groups: chunks, and in as many lists as they have words the first word of each, the second, …
-                Chunks without words are left out.
+            words: of all chunks.
+            start, size: (chunks,) which of them are each chunk's own.
         """
-        words, tails, begun, rest = [], [], [], []
-        for chunk in chunks:
-            if not chunk.isascii():
-                rest.append(chunk)
-            elif chunk.isalpha():
-                words.append(chunk)
-            elif chunk[:-1].isalpha():
-                tails.append(chunk)
-            elif chunk[:1] == LINE and chunk[1:].isalpha():
-                begun.append(chunk)
-            else:
-                rest.append(chunk)
-        groups = [
-            (words, [[" " + c for c in words]]),
-            (tails, [[" " + c[:-1] for c in tails], [c[-1] for c in tails]]),
-            (begun, [["\n"] * len(begun), [c[1:] for c in begun]]),
-        ]
-        by_length: dict[int, list[list[str]]] = {}
-        for chunk in rest:
-            if cut := self.chunk_words(chunk):
-                by_length.setdefault(len(cut), []).append([chunk, *cut])
-        for some in by_length.values():
-            first, *columns = map(list, zip(*some, strict=True))
-            groups.append((first, columns))
-        return groups
+        size = np.fromiter(map(len, chunks), np.int64, len(chunks))
+        start = size.cumsum() - size + np.arange(1, len(chunks) + 1)
+        points = np.frombuffer((" " + " ".join(chunks) + " ").encode("utf-32-le"), np.uint32)
+        alone = np.isin(points[start + size - 1], _OPEN) | (points[start] == ord(START))
+        kind = np.where(alone, 2, np.maximum.reduceat(points, start - 1) > 127)  # most are ASCII: found twice as fast
+        own = size + (points[start] != ord(LINE))
+        words: list[str] = []
+        stops = [0]
+        for some in (np.flatnonzero(kind == k) for k in (0, 1)):
+            text = "".join([f" {chunks[i]}" for i in some.tolist()]).replace(" " + LINE, "\n").replace(STICKY, " ")
+            new = self.words(text)
+            ends = np.fromiter(map(len, new), np.int64, len(new)).cumsum()
+            stops += (len(words) + np.searchsorted(ends, own[some].cumsum(), "right")).tolist()
+            words += new
+        for i in np.flatnonzero(alone).tolist():
+            words += self.chunk_words(chunks[i])
+            stops.append(len(words))
+        order = np.argsort(kind, kind="stable")
+        start[order], size[order] = stops[:-1], np.diff(stops)
+        return words, start, size
 
     def count(self, blocks: Iterable[str]) -> Counter[str]:
         """Count the pre-tokens of the lines of `blocks` (pieces of text that consist of whole lines)."""
@@ -154,7 +155,7 @@ def _bind_spaces(text: str, white: Iterable[str]) -> str:
     text = text.replace("  ", " " + STICKY)
     for c in white:
         text = text.replace(c + " ", c + STICKY)
-    return text.replace(STICKY + " ", STICKY + STICKY)
+    return text.replace(STICKY + " ", STICKY + STICKY) if STICKY in text else text  # one character is found at once
 
 
 def _cut_behind_lines(text: str, white: Iterable[str]) -> str:
@@ -174,9 +175,11 @@ def _cut_before_lines(text: str, white: Iterable[str]) -> str:
     Of more white space all but the last line feed is one token, held together here.
     """
     once, again = _HELD + "\n\n", _HELD * 2 + "\n"  # as replacements do not overlap, some are made twice
-    for old, new in (("\n\n\n", again), ("\n" + _HELD, _HELD * 2), (once, again), (once, again)):
-        text = text.replace(old, new)
-    others = [*(c for c in white if c != "\n"), STICKY]
+    text = text.replace("\n\n\n", again)
+    if _HELD in text:
+        for old, new in (("\n" + _HELD, _HELD * 2), (once, again), (once, again)):
+            text = text.replace(old, new)
+    others = [c for c in (*white, STICKY) if c != "\n" and c in text]
     for c in others:
         text = text.replace("\n\n" + c, _HELD * 2 + c).replace("\n" + c, _HELD + c)
     for c in (*others, " "):

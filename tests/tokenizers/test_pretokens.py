@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 
 import numpy as np
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from minigpt.tokenizers.sentencepiece_merge import merge_short as merge_short_by
 from .texts import TEXTS, TRICKY
 
 CUTTERS = {name: PreTokenizer(pattern) for name, pattern in PATTERNS.items()}
+BYTES = np.arange(256, dtype=np.int32)
 CHUNKED = [CUTTERS[name] for name in ("gpt2", "llama3", "cl100k")]
 
 
@@ -27,9 +29,24 @@ def test_chunks_give_the_words_of_the_plain_pattern(text):
         if any(mark in text for mark in "\0\1\2\3"):
             assert chunks is None
         else:
-            for some, columns in cutter.cut_chunks(chunks):
-                assert [*map(list, zip(*columns, strict=True))] == [cutter.chunk_words(chunk) for chunk in some]
+            words, start, size = cutter.cut_chunks(chunks)
+            own = [words[a : a + n] for a, n in zip(start.tolist(), size.tolist(), strict=True)]
+            assert own == [cutter.chunk_words(chunk) for chunk in chunks]
             assert [word for chunk in chunks for word in cutter.chunk_words(chunk)] == cutter.words(text)
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127)))
+def test_ascii_needs_no_unicode(text):
+    for cutter in CHUNKED:
+        assert cutter.words(text) == regex.findall(cutter.pattern, text)
+
+
+def test_the_ascii_form_of_each_pattern():
+    """Every character beside every other one, twice: what a pattern can tell apart."""
+    letters = map(chr, range(128))
+    pairs = "".join(a + b + b + a for a, b in itertools.product(letters, repeat=2))
+    for cutter in CHUNKED:
+        assert cutter.words(pairs) == regex.findall(cutter.pattern, pairs)
 
 
 @given(st.text(alphabet=" \n\t\r\x85\u3000ab'1!é", max_size=40))
@@ -50,10 +67,11 @@ def test_many_words_merge_like_each_alone():
     """Words of all lengths, also those whose merges were given twice, and such as no pair merges in."""
     rng = np.random.default_rng(0)
     words = [bytes(rng.integers(0, 3, size).tolist()) for size in range(1, LONG) for _ in range(3)]
-    found = dict(merge_words(words, np.arange(256, dtype=np.int32), PairTable(MERGES)))
-    assert len(found) == len(words)
-    for number, word in enumerate(words):
-        assert np.frombuffer(found[number], np.int32).tolist() == merge_short(word, MERGES), word
+    found = merge_words(words, PairTable(MERGES, BYTES))
+    ids, ends = found.joined(np.arange(len(words))[::-1])
+    expected = [merge_short(word, MERGES) for word in words[::-1]]
+    assert ids.tolist() == [i for merged in expected for i in merged]
+    assert ends.tolist() == list(itertools.accumulate(map(len, expected)))
 
 
 def test_a_table_of_pairs_finds_every_rank_and_nothing_else():
@@ -62,8 +80,8 @@ def test_a_table_of_pairs_finds_every_rank_and_nothing_else():
     merges = Merges((int(a), int(b), 0) for a, b in rng.permutation(pairs))
     left, right = np.concatenate([pairs, rng.integers(0, 3000, (5000, 2)), [[-1, 7], [7, -1], [-1, -1], [0, 0]]]).T
     expected = [merges.rank.get((int(a), int(b)), NEVER) for a, b in zip(left, right, strict=True)]
-    assert PairTable(merges).find(left, right).tolist() == expected
-    assert PairTable(Merges()).find(left, right).tolist() == [NEVER] * len(left)
+    assert PairTable(merges, BYTES).find(left, right).tolist() == expected
+    assert PairTable(Merges(), BYTES).find(left, right).tolist() == [NEVER] * len(left)
 
 
 @given(TEXTS)

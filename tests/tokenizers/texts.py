@@ -1,5 +1,8 @@
 """What the tokenizer tests share: texts to try, where the published files lie, and a small vocabulary."""
 
+import random
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,41 @@ PIECES += [
 ]
 TRICKY = st.lists(st.sampled_from(PIECES)).map("".join)
 TEXTS = st.one_of(UNICODE, TRICKY)
+
+
+@cache
+def many_texts(count: int = 20_000) -> list[str]:
+    """So many different texts, half of them of any characters, half of PIECES: the same ones each time. (Hypothesis,
+    which could also make such a text smaller, takes longer to draw one than ten tokenizers to encode it.)
+    """
+    rng, ends = random.Random(0), (0x80, 0x250, 0x3100, 0x10000, 0x110000)
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        codes = [rng.randrange(rng.choice(ends)) for _ in range(int(rng.expovariate(1 / 12)))]
+        texts["".join(chr(c) for c in codes if not 0xD800 <= c < 0xE000)] = None
+        texts["".join(rng.choices(PIECES, k=int(rng.expovariate(1 / 8))))] = None
+    return list(texts)[:count]
+
+
+def random_joins(pieces: Sequence[str], count: int) -> list[str]:
+    """So many texts of up to 20 of the pieces each, in any order, the same ones each time."""
+    rng = random.Random(count)
+    return ["".join(rng.choices(pieces, k=rng.randrange(20))) for _ in range(count)]
+
+
+def differing(texts: Sequence[str], same: Callable[[str], bool], between: str = " ", at_once: int = 4096) -> list[str]:
+    """The texts that are not encoded alike, found in joined texts: where one differs, its halves are tried.
+
+    What is between the texts must keep them apart, so that the joined one has the tokens of each. Equal lists of
+    tokens have equal tokens at each place, so a joined text that is encoded alike acquits all texts in it.
+    """
+    found = []
+    for start in range(0, len(texts), at_once):
+        some = texts[start : start + at_once]
+        if not same(between.join(some)):
+            found += differing(some, same, between, (len(some) + 1) // 2) if len(some) > 1 else some
+    return found
+
 
 _ANIMALS, _WHO, _AGE = ("cat", "dog", "bird"), ("he", "she", "it", "who"), ("new", "old")
 SAMPLE = "".join(
