@@ -130,12 +130,12 @@ class ByteBPE(Tokenizer):
         if len(chunks) < MANY:
             return _unpacked(b"".join(map(self._chunks.__getitem__, chunks)))
         distinct, which = numbered(chunks)
-        new = [chunk for chunk in distinct if chunk not in self._chunks]
-        packed = self._encode_new(new)
-        found = packed
+        known = list(map(self._chunks.get, distinct))
+        new = [chunk for chunk, ids in zip(distinct, known, strict=True) if ids is None]
+        packed = found = self._encode_new(new)
         if len(new) < len(distinct):
             fresh = dict(zip(new, packed, strict=True))
-            found = list(map(fresh.get, distinct, map(self._chunks.get, distinct)))
+            found = list(map(fresh.get, distinct, known))
         self._chunks.remember(new, packed)
         return Stretches.of(found).joined(which)[0].tolist()
 

@@ -12,6 +12,7 @@ from minigpt.core.errors import UserError
 from minigpt.tokenizers import byte_bpe
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, GPT2_ORDER, SORTED_ORDER
 from minigpt.tokenizers.byte_bpe import made_by_training
+from minigpt.tokenizers.cache import LONGEST
 from minigpt.tokenizers.formats.readers import read_vocab_bpe
 from minigpt.tokenizers.merge import merge_word
 from minigpt.tokenizers.pretokens import LLAMA3_PATTERN
@@ -246,15 +247,16 @@ def test_what_a_mask_swallows():
 
 
 def test_words_learned_together_have_the_ids_of_each_alone(monkeypatch):
-    """A text whose words are all new, at once and word by word."""
-    rng = random.Random(0)
-    text = "".join(
-        f"{rng.choice(['', ' ', chr(10), ' é', ',', chr(10) * 2])}{rng.getrandbits(30):x}" for _ in range(2000)
-    )
+    """A text whose words are all new, or half of them, at once and word by word."""
+    rng, before = random.Random(0), ["", " ", "\n", " é", ",", "\n\n", "  ", "\t", " \n", "日本", "'s ", "\x1c "]
+    text = "".join(f"{rng.choice(before)}{rng.getrandbits(30):x}" for _ in range(3000)) + f" {'ab' * 99} {'日' * 70}"
     for tokenizer in (TOKENIZER, OTHERS["llama3"]):
         tokenizer.forget()
         together = tokenizer.encode(text)
-        assert tokenizer._table is not None
+        assert tokenizer._table is not None and all(len(chunk) <= LONGEST for chunk in tokenizer._chunks)
+        tokenizer.forget()
+        tokenizer.encode(text[len(text) // 2 :])
+        assert tokenizer.encode(text) == together
         tokenizer.forget()
         with monkeypatch.context() as patch:
             patch.setattr(byte_bpe, "MANY", 1 << 30)
