@@ -113,8 +113,8 @@ class PreTokenizer:
         words: list[str] = []
         stops = [0]
         for some in (np.flatnonzero(kind == k) for k in (0, 1)):
-            text = "".join([f" {chunks[i]}" for i in some.tolist()]).replace(" " + LINE, "\n").replace(STICKY, " ")
-            new = self.words(text)
+            text = " ".join(["", *map(chunks.__getitem__, some.tolist())]).replace(" " + LINE, "\n")
+            new = self.words(text.replace(STICKY, " "))
             ends = np.fromiter(map(len, new), np.int64, len(new)).cumsum()
             stops += (len(words) + np.searchsorted(ends, own[some].cumsum(), "right")).tolist()
             words += new
