@@ -32,6 +32,7 @@ from .texts import (
 
 pytestmark = pytest.mark.parity
 
+RECLASSIFIED = "\u1885\u1886\u1734\u166d"  # of another category since Unicode 3.2, where editions disagree
 CODE_POINTS = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
 
@@ -247,7 +248,7 @@ def test_words_of_uncleaned_texts(rule):
         return words.words(text) == [word for word, _ in cut.pre_tokenize_str(theirs.normalize_str(text))]
 
     different = [text[1] for text in differing([f"a{c}b" for c in CODE_POINTS], same)]
-    assert all(unicodedata.ucd_3_2_0.category(c) == "Cn" or c in "\u1885\u1886\u1734\u166d" for c in different)
+    assert all(unicodedata.ucd_3_2_0.category(c) == "Cn" or c in RECLASSIFIED for c in different)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "wordpiece", "wordpiece cased", "gpt hf"])
@@ -316,7 +317,7 @@ def test_wordpiece_on_random_texts(lower):
     tokenizer, theirs = bert(lower)
     known = unicodedata.ucd_3_2_0.category
     for text in many_texts()[:6000]:
-        text = "".join(c for c in text if known(c) != "Cn")
+        text = "".join(c for c in text if known(c) != "Cn" and c not in RECLASSIFIED)
         encoding = theirs.encode(text, add_special_tokens=False)
         assert tokenizer.encode_with_offsets(text) == (encoding.ids, encoding.offsets)
 
