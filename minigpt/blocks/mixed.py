@@ -85,7 +85,7 @@ class Mixed:
 
     def __init__(self, table: Operations, native: Collection[str] = ()):
         self.table, self.native = table, frozenset(native)
-        self.FUSED = table.FUSED
+        self.FUSED = table.FUSED if "layernorm_forward" in self.native else {}
         pairs = table.ACTIVATIONS.items()
         self.ACTIVATIONS: dict[str, Activation] = {
             name: pair if f"{name}_forward" in self.native else (_forward(pair[0]), _backward(pair[1]))

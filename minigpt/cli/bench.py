@@ -67,11 +67,11 @@ def run_step(args: argparse.Namespace) -> None:
 
 def _profile(args: argparse.Namespace, names: list[str]) -> None:
     """Print where a step's time goes: one thread, with the rows that one of two workers would have."""
-    results = {name: profile_step(name, repeats=args.repeats) for name in names}
+    results = {name: profile_step(name, repeats=args.repeats, clock=args.clock) for name in names}
     lines = []
     for name, parts in results.items():
-        total = sum(parts.values())
-        lines.append(f"{name}: {total:.1f} ms in one thread, half the batch; medians of {args.repeats}")
+        total, clock = sum(parts.values()), "processor" if args.clock == "cpu" else "wall"
+        lines.append(f"{name}: {total:.1f} ms in one thread, half the batch; {clock} time, medians of {args.repeats}")
         lines += [f"   {operation:<28} {ms:9.3f} ms {100 * ms / total:6.1f}%" for operation, ms in parts.items()]
     show(args, {"shapes": results}, "\n".join(lines))
 

@@ -35,6 +35,7 @@ from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Processes, Serial, Threads, Trained
 
+from ..kernels import fused_checks
 from ..train.runs import contents, train
 
 pytestmark = pytest.mark.numba
@@ -106,6 +107,27 @@ def test_what_is_not_finite_is_never_hidden():
         assert not math.isfinite(TABLE.cross_entropy_forward(x, np.zeros((2, 3), np.int64))[0])
         for name in ("gelu_tanh", "gelu_erf", "silu", "swiglu"):
             assert not np.isfinite(TABLE.ACTIVATIONS[name][0](x)[0][1, 2]).all(), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "name", ["layernorm-plus", "rmsnorm-plus", "bias_gelu_tanh", "bias_gelu_erf", "bias_dropout_add"]
+)
+def test_what_is_fused_is_the_plain_operations_in_a_row(name, dtype):
+    fused_checks.check(TABLE, name, dtype)
+
+
+def test_a_sum_with_nothing_dropped_or_no_residual():
+    x, y, bias = np.random.default_rng(0).standard_normal((3, 4, 5))
+    for b in (None, bias[0]):
+        added = x if b is None else x + b
+        for residual, rate in ((y, 0.0), (None, 0.0), (None, 0.5)):
+            expected, _ = ops.dropout_forward(added[None], rate, DropoutKey(1, 2, 3, 4))
+            found, cache = TABLE.FUSED["bias_dropout_add"](
+                x[None].copy(), b, None if residual is None else residual[None], rate, DropoutKey(1, 2, 3, 4)
+            )
+            np.testing.assert_allclose(found, expected if residual is None else residual + expected, rtol=1e-15)
+            assert (cache.multiplier is None) == (rate == 0.0)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import fast
-from minigpt.fast.loops import activation, dropout, losses, norm, softmax
+from minigpt.fast.loops import activation, dropout, fused, losses, norm, softmax
 from minigpt.fast.loops.adamw import adamw
 from minigpt.fast.loops.compiled import FOLDER, is_kept
 from minigpt.ops import DropoutKey, Mask
@@ -21,7 +21,9 @@ from minigpt.ops import DropoutKey, Mask
 _PAIRS = activation.FORWARD | dropout.PAIR | losses.FORWARD | norm.PAIRS | softmax.PAIR
 _ACTIVATIONS = {name: (_PAIRS.get(f"{name}_forward", pair[0]), pair[1]) for name, pair in fast.ACTIVATIONS.items()}
 OPERATIONS: Any = SimpleNamespace(
-    **{name: getattr(fast, name) for name in fast.__all__} | _PAIRS | {"ACTIVATIONS": _ACTIVATIONS}
+    **{name: getattr(fast, name) for name in fast.__all__}
+    | _PAIRS
+    | {"ACTIVATIONS": _ACTIVATIONS, "FUSED": fused.FUSED}
 )
 
 
@@ -36,7 +38,13 @@ def prepare() -> None:
         OPERATIONS.ACTIVATIONS[name][0](x)
     for bias in (None, ones):
         _, cache = OPERATIONS.layernorm_forward(x, ones, bias)
+        OPERATIONS.FUSED["bias_dropout_add"](x.copy(), bias, x, 0.5, None)
+        OPERATIONS.FUSED["bias_dropout_add"](x.copy(), bias, x, 0.5, key)
     OPERATIONS.layernorm_backward(x, cache, ones.copy())
+    OPERATIONS.FUSED["norm_backward_add"](x, cache, ones.copy(), None, x)
+    for name in ("bias_gelu_tanh", "bias_gelu_erf"):
+        _, kept = OPERATIONS.FUSED[name][0](x, ones)
+    OPERATIONS.FUSED[name][1](x, kept, ones.copy())
     OPERATIONS.dropout_forward(x, 0.5, key)
     q = x[:, :, None]
     y, kept = OPERATIONS.attention_forward(q, q, q, mask=Mask(causal=True), dropout=0.5, key=key)

@@ -26,13 +26,16 @@ def _sigmoid(x: float) -> tuple[float, float]:
 
 
 @compiled
-def _gelu_tanh(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
-    """y = x h with h = ½ (1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³); dy/dx = h + x h′ with h′ = 2 σ′(2u) u′."""
+def gelu_tanh(x: np.ndarray, y: np.ndarray, slope: np.ndarray, bias: np.ndarray | None = None) -> None:
+    """y = x h with h = ½ (1 + tanh u) = σ(2u), u = √(2/π) (x + 0.044715 x³); dy/dx = h + x h′ with h′ = 2 σ′(2u) u′.
+
+    A bias is added to x first.
+    """
     real = x.dtype.type
     one, two, three, scale, cubic = real(1), real(2), real(3), real(_SCALE), real(_CUBIC)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
-            a = x[i, j]
+            a = x[i, j] if bias is None else x[i, j] + bias[j]
             square = cubic * a * a
             h, rise = _sigmoid(two * scale * a * (one + square))
             y[i, j] = a * h
@@ -40,13 +43,13 @@ def _gelu_tanh(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
 
 
 @compiled
-def _gelu_erf(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
-    """y = x Φ(x); dy/dx = Φ(x) + x φ(x), φ(x) = e^(−x²/2)/√(2π)."""
+def gelu_erf(x: np.ndarray, y: np.ndarray, slope: np.ndarray, bias: np.ndarray | None = None) -> None:
+    """y = x Φ(x); dy/dx = Φ(x) + x φ(x), φ(x) = e^(−x²/2)/√(2π). A bias is added to x first."""
     real = x.dtype.type
     half, root = real(0.5), real(1.0 / math.sqrt(2.0 * math.pi))
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
-            a = x[i, j]
+            a = x[i, j] if bias is None else x[i, j] + bias[j]
             density = exp(-half * a * a)
             cdf = normal_distribution(a, density)
             y[i, j] = a * cdf
@@ -77,8 +80,8 @@ def _swiglu(x: np.ndarray, y: np.ndarray, derivative: np.ndarray) -> None:
 
 
 FORWARD: dict[str, Any] = {
-    "gelu_tanh_forward": partial(activation.gelu_tanh_forward, loop=_gelu_tanh),
-    "gelu_erf_forward": partial(activation.gelu_erf_forward, loop=_gelu_erf),
+    "gelu_tanh_forward": partial(activation.gelu_tanh_forward, loop=gelu_tanh),
+    "gelu_erf_forward": partial(activation.gelu_erf_forward, loop=gelu_erf),
     "silu_forward": partial(activation.silu_forward, loop=_silu),
     "swiglu_forward": partial(activation.swiglu_forward, loop=_swiglu),
 }

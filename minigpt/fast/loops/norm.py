@@ -45,7 +45,7 @@ def _normalize(
 
 
 @compiled
-def _normalize_gradient(
+def normalize_gradient(
     dy: np.ndarray,
     normalized: np.ndarray,
     inverse: np.ndarray,
@@ -53,8 +53,9 @@ def _normalize_gradient(
     gain: np.ndarray,
     centred: bool,
     biased: bool,
+    plus: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """With h = dy g: dx = (h − x̂ mean(h x̂) − mean h)/√…, without mean h if means were not taken off.
+    """With h = dy g: dx = (h − x̂ mean(h x̂) − mean h)/√…, without mean h if means were not taken off; `plus` is added.
 
     Returns:
         these rows' part of the gradients of gain, Σ dy x̂, and bias, Σ dy.
@@ -72,13 +73,14 @@ def _normalize_gradient(
         mean = mean / real(width) if centred else real(0)
         along /= real(width)
         for j in range(width):
-            dx[i, j] = (dy[i, j] * gain[j] - normalized[i, j] * along - mean) * inverse[i, 0]
+            h = (dy[i, j] * gain[j] - normalized[i, j] * along - mean) * inverse[i, 0]
+            dx[i, j] = h if plus is None else plus[i, j] + h
     return dgain, dbias
 
 
 PAIRS: dict[str, Any] = {
     "layernorm_forward": partial(norm.layernorm_forward, loop=_normalize),
-    "layernorm_backward": partial(norm.layernorm_backward, loop=_normalize_gradient),
+    "layernorm_backward": partial(norm.layernorm_backward, loop=normalize_gradient),
     "rmsnorm_forward": partial(norm.rmsnorm_forward, loop=_normalize),
-    "rmsnorm_backward": partial(norm.rmsnorm_backward, loop=_normalize_gradient),
+    "rmsnorm_backward": partial(norm.rmsnorm_backward, loop=normalize_gradient),
 }

@@ -23,29 +23,32 @@ from minigpt.train.stepper import stepping
 _OWN = ("add", "empty")  # functions of the operations that are neither a forward nor a backward pass
 
 
-def timed_operations(module: ModuleType, seconds: dict[str, float]) -> Any:
-    """The same operations, each adding the time of its calls to `seconds` under its name."""
+def timed_operations(module: ModuleType, seconds: dict[str, float], now: Callable[[], float]) -> Any:
+    """The same operations, each adding the time of its calls by the clock `now` to `seconds` under its name."""
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            started = time.perf_counter()
+            started = now()
             result = function(*arguments, **options)
-            seconds[name] += time.perf_counter() - started
+            seconds[name] += now() - started
             return result
 
         return call
 
     def wrap(name: str, value: Any) -> Any:
-        if callable(value) and (name.endswith(("_forward", "_backward")) or name in _OWN):
-            return timed(name, value)
-        if isinstance(value, dict):  # the table of activations
-            return {k: (wrap(f"{k}_forward", pair[0]), wrap(f"{k}_backward", pair[1])) for k, pair in value.items()}
+        if callable(value):
+            return timed(name, value) if name.endswith(("_forward", "_backward")) or name in _OWN else value
+        if isinstance(value, dict):  # activations, and what is fused
+            return {k: timed(k, v) if callable(v) else both(k, v) for k, v in value.items()}
         return value
+
+    def both(name: str, pair: tuple[Callable[..., Any], Callable[..., Any]]) -> Any:
+        return timed(f"{name}_forward", pair[0]), timed(f"{name}_backward", pair[1])
 
     return SimpleNamespace(**{name: wrap(name, getattr(module, name)) for name in dir(module) if name[0] != "_"})
 
 
-def profile_step(name: str, *, repeats: int) -> dict[str, float]:
+def profile_step(name: str, *, repeats: int, clock: str = "wall") -> dict[str, float]:
     """Milliseconds that each operation takes in one training step of a shape: medians over `repeats` steps.
 
     The step runs in one thread with one BLAS thread, on the rows that one of two workers would have. "everything else"
@@ -58,19 +61,19 @@ def profile_step(name: str, *, repeats: int) -> dict[str, float]:
     model = GPT(shape.config)
     params = model.init(seed=0)
     optimizer = new_optimizer(RunConfig(), params)
-    timed = timed_operations(operations("auto", backend), seconds)
+    now = time.thread_time if clock == "cpu" else time.perf_counter
+    timed = timed_operations(operations("auto", backend), seconds, now)
     with stepping(model, params, optimizer, operations=timed) as stepper, threadpool_limits(1):
         batch = Batch(*np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context)))
         steps: list[dict[str, float]] = []
         for step in range(repeats + 2):
             seconds.clear()
-            started = time.perf_counter()
+            started = now()
             stepper.loss_and_grads([batch], seed=0, step=step)
-            before = time.perf_counter()
+            before = now()
             stepper.update(1e-4)
-            now = time.perf_counter()
-            operations_total = sum(seconds.values())
-            steps.append({**seconds, "AdamW": now - before, "everything else": before - started - operations_total})
+            end, total = now(), sum(seconds.values())
+            steps.append({**seconds, "AdamW": end - before, "everything else": before - started - total})
     names = {key for record in steps for key in record}
     medians = {key: 1e3 * float(np.median([record.get(key, 0.0) for record in steps[2:]])) for key in names}
     return dict(sorted(medians.items(), key=lambda item: -item[1]))
