@@ -112,15 +112,16 @@ def run_scaling(args: argparse.Namespace) -> None:
         raise UserError(f"{args.out} exists; give another --out")
     workers, load = args.workers or available_cores(), load_average()
     with progress_bar(total=sum(len(values) for values in AXES.values()), unit="shape", leave=False) as bar:
-        records = bench_scaling(rounds=args.repeats, workers=workers, progress=bar.update)
+        records = bench_scaling(rounds=args.repeats, workers=workers, clock=args.clock, progress=bar.update)
     plot = str(save_figure(scaling_figure(records), args.out))
     conditions = measured_conditions(load=load)
-    head = f"{workers} workers; step = forward + backward + AdamW, float32; otherwise {described(BASE)}"
+    step = "step = forward + backward + AdamW, float32"
+    head = f"{workers} workers; {step}; otherwise {described(BASE)}; {_clock(args)}"
     lines = [conditions.sentence(), head]
     for r in records:
         low, high = r["interval"]
         time = f"{r['us_per_token']:8.2f} µs per token [{low:.2f}, {high:.2f}]"
-        lines.append(f"{r['axis']:>8} {r['value']:5}  {time}  {r['peak_mb'] or 0:7,.0f} MB")
+        lines.append(f"{r['axis']:>8} {r['value']:5}  {r['operations']:<8}  {time}  {r['peak_mb'] or 0:7,.0f} MB")
     values = {"records": records, "workers": workers, "plot": plot, "machine": conditions.values()}
     show(args, values, "\n".join([*lines, plot]))
 

@@ -87,9 +87,9 @@ def _head_forward(row: int, group: int, cache: LongAttentionCache, cut: list[Til
         m = _multiplier(cache, row, group, tile, inner)
         if m is not None:
             e *= m
-        result = y[..., rows, :]
-        np.matmul(e, v[..., columns, :], out=result)
-        result /= sums
+        result = workspace.empty(sums.shape[:-1] + v.shape[-1:], v.dtype)
+        _one_product(e, v[..., columns, :], out=result)
+        np.divide(result, sums, out=y[..., rows, :])
 
 
 def _scratch(c: LongAttentionCache, cut: list[Tile]) -> np.ndarray:
@@ -106,7 +106,13 @@ def _scores(
     q = np.multiply(q, c.scale, out=workspace.empty(q.shape, q.dtype))
     k = c.k[at][..., tile.columns, :]
     shape = (*q.shape[:-1], k.shape[-2])
-    return q, np.matmul(q, k.swapaxes(-1, -2), out=scratch[: math.prod(shape)].reshape(shape))
+    return q, _one_product(q, k.swapaxes(-1, -2), out=scratch[: math.prod(shape)].reshape(shape))
+
+
+def _one_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """(1, 1, R, n, I) @ (1, 1, 1, I, m), contiguous but for b: the rows of all R heads in one product, not in R."""
+    np.matmul(a.reshape(-1, a.shape[-1]), b[0, 0, 0], out=out.reshape(-1, out.shape[-1]))
+    return out
 
 
 def _multiplier(c: LongAttentionCache, row: int, group: int, tile: Tile, inner: Inner) -> np.ndarray | None:

@@ -52,6 +52,7 @@ def scaling(add: Parser) -> None:
     add.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot; default: scaling.png")
     add.count("--repeats", _ROUNDS, default=7)
     add.count("--workers", _WORKERS)
+    add.choice("--clock", CLOCKS, _CLOCK, default="wall")
 
 
 def tokenizer(add: Parser) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from minigpt.blocks.dispatch import settled
+from minigpt.core.backend import get_backend
 from minigpt.lab.benchmark.contest import Contestant, contest
 from minigpt.lab.benchmark.shapes import Shape
 from minigpt.lab.benchmark.step import training_step
@@ -18,6 +20,7 @@ AXES = {  # what is varied, and its values; everything else is as in BASE
     "layers": (1, 2, 4, 8),
     "batch": (1, 2, 4, 8, 16),
 }
+COLORS = {"fast": "#2a6f97", "compiled": "#d1495b"}  # operations: NumPy's, and Numba's
 LETTERS = {"context": "T", "width": "C", "layers": "L", "batch": "B"}
 
 
@@ -33,23 +36,28 @@ def described(shape: Shape) -> str:
     return f"L {s.layers}, C {s.width}, T {s.context}, B {s.batch}, V {s.vocab_size}, heads of 64"
 
 
-def bench_scaling(*, rounds: int, workers: int, progress: Callable[[], object] = lambda: None) -> list[dict[str, Any]]:
-    """Time every shape: one record a shape, with the axis, its value, µs per token and the process's peak MB."""
+def bench_scaling(
+    *, rounds: int, workers: int, clock: str = "wall", progress: Callable[[], object] = lambda: None
+) -> list[dict[str, Any]]:
+    """Time every shape with NumPy's operations and, where Numba is installed, with compiled ones, in turn.
+
+    Returns:
+        one record a shape and operations ("fast" or "compiled"): the axis, its value, µs per token and the process's
+        peak MB.
+    """
     records = []
     for axis, values in AXES.items():
         for value in values:
             shape = shape_of(axis, value)
-            outcome = contest({"minigpt": Contestant(training_step, (shape, workers, "numpy"))}, rounds=rounds)
-            seconds = outcome.seconds("minigpt")
-            records.append(
-                {
-                    "axis": axis,
-                    "value": value,
-                    "us_per_token": 1e6 * seconds.median / shape.tokens,
-                    "interval": [1e6 * seconds.low / shape.tokens, 1e6 * seconds.high / shape.tokens],
-                    "peak_mb": outcome.peak_megabytes["minigpt"],
-                }
-            )
+            rungs = {"fast": Contestant(training_step, (shape, workers, "numpy", "numpy"))}
+            if settled("auto", get_backend("numpy")) == "compiled":
+                rungs["compiled"] = Contestant(training_step, (shape, workers, "numpy"))
+            outcome = contest(rungs, rounds=rounds, clock=clock)
+            for name in rungs:
+                median, *ends = (1e6 * seconds / shape.tokens for seconds in outcome.seconds(name))
+                peak = outcome.peak_megabytes[name]
+                record = {"axis": axis, "value": value, "operations": name, "us_per_token": median}
+                records.append(record | {"interval": ends, "peak_mb": peak})
             progress()
     return records
 
@@ -59,20 +67,25 @@ def scaling_figure(records: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     panels = figure.subplots(2, len(AXES), sharey="row", squeeze=False)
     for column, axis in enumerate(AXES):
-        rows = [r for r in records if r["axis"] == axis]
-        x = [r["value"] for r in rows]
         top, bottom = panels[0][column], panels[1][column]
-        error = [[r["us_per_token"] - r["interval"][0], r["interval"][1] - r["us_per_token"]] for r in rows]
-        top.errorbar(x, [r["us_per_token"] for r in rows], [*zip(*error, strict=True)], fmt="o-", color="#2a6f97")
-        bottom.plot(x, [r["peak_mb"] for r in rows], "s-", color="#c43c4f")
+        for name, color in COLORS.items():
+            rows = [r for r in records if (r["axis"], r["operations"]) == (axis, name)]
+            if not rows:
+                continue  # no Numba here
+            x = [r["value"] for r in rows]
+            error = [[r["us_per_token"] - r["interval"][0], r["interval"][1] - r["us_per_token"]] for r in rows]
+            times = [r["us_per_token"] for r in rows]
+            top.errorbar(x, times, [*zip(*error, strict=True)], fmt="o-", color=color, label=name)
+            bottom.plot(x, [r["peak_mb"] for r in rows], "s-", color=color, label=name)
         bottom.set_xlabel(f"{LETTERS[axis]}, {axis}")
         for panel in (top, bottom):
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")
-            panel.set_xticks(x, [str(value) for value in x])
+            panel.set_xticks(AXES[axis], [str(value) for value in AXES[axis]])
             panel.minorticks_off()
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(title="operations")
     panels[0][0].set_ylabel("time (µs per token)")
     panels[1][0].set_ylabel("peak memory (MB)")
     figure.suptitle(f"One training step; otherwise {described(BASE)}")
