@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from minigpt.core import workspace
@@ -13,11 +15,16 @@ _GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed an
 
 
 def linear_forward(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None, *, out: np.ndarray | None = None
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    out: np.ndarray | None = None,
+    loop: Callable[..., None] | None = None,
 ) -> tuple[np.ndarray, LinearCache]:
-    """See `minigpt.ops.linear_forward`."""
+    """See `minigpt.ops.linear_forward`; `loop` makes the product of one row on one thread."""
     y = workspace.empty((*x.shape[:-1], weight.shape[1]), x.dtype) if out is None else out
-    return product(x, weight, out=y, bias=bias), LinearCache(x, weight)
+    return product(x, weight, out=y, bias=bias, row=loop), LinearCache(x, weight)
 
 
 def linear_backward(

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from minigpt import fast
-from minigpt.fast.loops import activation, dropout, fused, losses, norm, softmax
+from minigpt.fast.loops import activation, dropout, fused, linear, losses, norm, softmax
 from minigpt.fast.loops.adamw import adamw
 from minigpt.fast.loops.compiled import FOLDER, is_kept
 from minigpt.ops import DropoutKey, Mask
 
-_PAIRS = activation.FORWARD | dropout.PAIR | losses.FORWARD | norm.PAIRS | softmax.PAIR
+_PAIRS = activation.FORWARD | dropout.PAIR | linear.FORWARD | losses.FORWARD | norm.PAIRS | softmax.PAIR
 _ACTIVATIONS = {name: (_PAIRS.get(f"{name}_forward", pair[0]), pair[1]) for name, pair in fast.ACTIVATIONS.items()}
 OPERATIONS: Any = SimpleNamespace(
     **{name: getattr(fast, name) for name in fast.__all__}
@@ -46,6 +46,7 @@ def prepare() -> None:
         _, kept = OPERATIONS.FUSED[name][0](x, ones)
     OPERATIONS.FUSED[name][1](x, kept, ones.copy())
     OPERATIONS.dropout_forward(x, 0.5, key)
+    linear.row_product(ones, x[0], ones.copy())
     q = x[:, :, None]
     y, kept = OPERATIONS.attention_forward(q, q, q, mask=Mask(causal=True), dropout=0.5, key=key)
     OPERATIONS.attention_backward(y, kept)
