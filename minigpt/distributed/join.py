@@ -29,7 +29,7 @@ def join(version: str) -> Ranks:
         mpi4py.rc.thread_level = "funneled"  # one thread calls MPI, so MPI needs no locks
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # mpi4py's own where it finds no library of MPI
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             f"this is process {told.rank} of {told.size}, and mpi4py cannot be loaded ({first}); "
             "in the clone, pip install '.[mpi]', or start one process without the launcher"
