@@ -19,6 +19,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
 from minigpt.data.dataset import check_sources
 from minigpt.distributed.join import join
+from minigpt.distributed.sharing import after_first
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks.world import task_folder
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     config = loaded.config if args.context is None else _in_windows(loaded.config, args.context)
     objective = make_objective(config, loaded.text)
     _check(args, folder, loaded, objective)
-    dataset, data = ranks.after_first(partial(_texts, args, folder, loaded.config, objective))
+    dataset, data = after_first(ranks, partial(_texts, args, folder, loaded.config, objective))
     rows = max(1, min(_ROWS, _TOKENS // objective.config.model.context))
     batches = objective.evaluation_batches(data, rows)
     passes = Passes(operations("auto", backend), backend=backend)

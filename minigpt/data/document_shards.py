@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.data import shards, text
+from minigpt.data import shards, sharing, text
 from minigpt.data.sentences import split_documents
 from minigpt.tokenizers import Tokenizer
 
@@ -109,12 +110,14 @@ def _encoded(
     files: Sequence[Path], tokenizer: Tokenizer, form: str, dtype: np.dtype, sentences: array, documents: array
 ) -> Iterator[np.ndarray]:
     """Yield the ids of every sentence; `sentences` and `documents` get the lengths. No document spans two files."""
-    for file in files:
-        for document in split_documents(text.read_with_progress([file], "encoding"), form):
-            before = len(sentences)
-            for sentence in document:
-                if encoded := tokenizer.encode(sentence):
-                    sentences.append(len(encoded))
-                    yield np.asarray(encoded, dtype=dtype)
-            if len(sentences) > before:
-                documents.append(len(sentences) - before)
+    found = (d for file in files for d in split_documents(text.read_with_progress([file], "encoding"), form))
+    for _, ids in sharing.encoded(partial(_ids, dtype), tokenizer, found, files):
+        if ids:
+            documents.append(len(ids))
+            sentences.extend(map(len, ids))
+            yield from ids
+
+
+def _ids(dtype: np.dtype, tokenizer: Tokenizer, document: Sequence[str]) -> list[np.ndarray]:
+    """The ids of each sentence that has any."""
+    return [np.asarray(ids, dtype=dtype) for ids in map(tokenizer.encode, document) if ids]

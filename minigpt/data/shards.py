@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,11 +21,13 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder, make_folder, write_atomically
 from minigpt.core.reading import parse_json
+from minigpt.data import sharing
 from minigpt.data.documents import Documents
 from minigpt.data.encoded import (
     BEGINNING,
     MARK_EVERY,
     EncodedText,
+    Item,
     Mark,
     after,
     item_tokens,
@@ -95,18 +98,22 @@ def _encoded(
 ) -> Iterator[np.ndarray]:
     """Yield the ids; `marks`, which begins with the first, gets the others."""
     here = marks[0]
-    for item in items(pieces_of(files, documents, "encoding"), tokenizer):
-        try:
-            ids = item_tokens(item, tokenizer, documents)
-        except UserError as error:
-            where = item.start - len(item.before)
-            raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
+    encode, parts = partial(_ids, documents, dtype), items(pieces_of(files, documents, "encoding"), tokenizer)
+    for item, ids in sharing.encoded(encode, tokenizer, parts, files):
         here = after(here, item, len(ids))
         if here.bytes - marks[-1].bytes >= MARK_EVERY:
             marks.append(here)
-        if ids:
-            yield np.asarray(ids, dtype=dtype)
+        if len(ids):
+            yield ids
     marks.append(here)
+
+
+def _ids(documents: Documents | None, dtype: np.dtype, tokenizer: Tokenizer, item: Item) -> np.ndarray:
+    try:
+        return np.asarray(item_tokens(item, tokenizer, documents), dtype=dtype)
+    except UserError as error:
+        where = item.start - len(item.before)
+        raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
 
 
 def _open_shard(

@@ -13,7 +13,7 @@ import pickle
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -65,12 +65,6 @@ class Ranks:
     def from_first(self, value: _T, doing: str = "") -> _T:
         """What rank 0 brings; the others may wait long for it."""
         return self.all(value if self.first else None, doing)[0]  # type: ignore[return-value]
-
-    def after_first(self, make: Callable[[], _T]) -> _T:
-        """Rank 0 makes something first, and with it what files are kept of it; then the others do."""
-        made = make() if self.first else None
-        self.from_first(None)
-        return make() if made is None else made
 
     def any(self, flag: bool, doing: str = "") -> bool:
         """Whether it is true on one of them."""

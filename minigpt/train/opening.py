@@ -12,6 +12,7 @@ from minigpt.data.dataset import check_sources
 from minigpt.distributed.join import check_same
 from minigpt.distributed.nccl import on_device
 from minigpt.distributed.ranks import ALONE, Ranks
+from minigpt.distributed.sharing import help_first, helped
 from minigpt.tokenizers import Tokenizer, fingerprint
 from minigpt.tokenizers.base import check_fit
 from minigpt.train.families import make_model, make_objective
@@ -29,7 +30,9 @@ def make_trainer(
     check_fit(tokenizer, config.model.vocab_size)
     model = make_model(config)
     objective = make_objective(config, tokenizer)
-    return Trainer(folder, config, model, objective, objective.load(), backend, ranks)
+    with helped(ranks):
+        dataset = objective.load()
+    return Trainer(folder, config, model, objective, dataset, backend, ranks)
 
 
 def on_all_ranks(trainer: Trainer | None, ranks: Ranks) -> Trainer | None:
@@ -40,7 +43,8 @@ def on_all_ranks(trainer: Trainer | None, ranks: Ranks) -> Trainer | None:
     """
     if ranks.size == 1:
         return trainer
-    told = ranks.from_first(None if trainer is None else (trainer.run.resolve(), trainer.config))
+    own = None if trainer is None else (trainer.run.resolve(), trainer.config)
+    told = ranks.from_first(own) if ranks.first else help_first(ranks)
     if told is None:
         return None
     ranks = on_device(ranks, told[1].train.backend)

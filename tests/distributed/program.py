@@ -3,6 +3,7 @@
 arguments   of the command
 overlap     false: gradients are sent after the backward pass
 bucket      numbers of a bucket at least
+large       bytes of a text that ranks encode together
 fault       {"rank", "step", "place", "what"}: what happens to which rank; see `FAULTS` and `PLACES`
 """
 
@@ -21,6 +22,7 @@ import pytest
 
 from minigpt.cli import main, train
 from minigpt.core import disk
+from minigpt.data import shards, sharing
 from minigpt.distributed import buckets, join, launch
 from minigpt.train import checkpoint, trainer
 from minigpt.train.objectives import causal as objectives
@@ -54,6 +56,7 @@ PLACES = {  # where a fault can happen: what is called there, of what
     "save": (checkpoint, "write_hashed"),
     "log": (disk, "append"),
     "evaluation": (Objective, "evaluate"),
+    "encoding": (shards, "_ids"),
 }
 
 
@@ -95,6 +98,7 @@ def run(case):
     train._draw_curves = lambda run: None
     trainer.Ranked = functools.partial(Ranked, overlap=case.get("overlap", True))
     buckets.NUMBERS = case.get("bucket", 1 << 21)
+    sharing.LARGE = case.get("large", 1 << 22)
     fault = case.get("fault")
     if fault and fault["rank"] == launch.launched().rank:
         plant(fault)

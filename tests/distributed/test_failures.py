@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from minigpt import tokenizers
+from minigpt.data import shards
+
 from ..conftest import TEXT
 from .launching import Ended, launch, start
 from .test_ranks import COMMON, contents
@@ -97,6 +100,23 @@ def test_a_rank_that_hangs_is_named(whole, tmp_path, rank):
     (said,) = ended.errors
     assert f"rank {rank} did not finish the passes of step 5 within 10 seconds" in said
     assert ended.status == 2 and goes_on(whole, tmp_path) == "step-3"
+
+
+def test_an_exception_while_a_text_is_encoded(tmp_path):
+    """Nothing of it is left; the next run's files are those of one process."""
+    text, cache = tmp_path / "text.txt", tmp_path / "cache"
+    text.write_text(TEXT)
+    line = arguments(text, tmp_path / "run", steps=1, data__tokenizer="bpe:270")
+    case, fault = {"arguments": line, "large": 0}, {"rank": 1, "place": "encoding", "step": 0, "what": "raise"}
+    ended = launch(2, [case | {"fault": fault}], tmp_path, MINIGPT_CACHE=str(cache))
+    (said,) = ended.errors
+    assert ended.status == 2 and "on rank 1: there is not enough memory (of this test)" in said
+    assert not list(cache.glob("tokens/*.bin")) and not (tmp_path / "run").exists()
+    assert launch(2, [case], tmp_path, MINIGPT_CACHE=str(cache)).status == 0
+    (ids,) = cache.glob("tokens/*.bin")
+    shards.write_shard(tmp_path / "alone.bin", [text], tokenizers.load(tmp_path / "run"), None)
+    for path in (ids, ids.with_suffix(".json")):
+        assert path.read_bytes() == (tmp_path / f"alone{path.suffix}").read_bytes()
 
 
 def test_numbers_out_of_hand_are_one_sentence(whole, tmp_path):
