@@ -59,18 +59,22 @@ class Muon(AdamW):
         stop: int,
         at: int | None = None,
     ) -> None:
-        """See `AdamW.update`; all moments are here, since a matrix's are needed together."""
-        assert at is None  # ranks, which keep parts of them, refuse Muon
+        """See `AdamW.update`; where only parts of the moments are here, no matrix is cut (see `whole`)."""
+        shift = 0 if at is None else at - start
         self.rest.m, self.rest.v, self.rest.updates = self.m, self.v, self.updates  # workers move and count them
         for first, end in self._others:
             a, b = max(start, first), min(stop, end)
             if a < b:
-                self.rest.update(params, grads, lr, scale, a, b)
+                self.rest.update(params, grads, lr, scale, a, b, a + shift)
         for first, spec in self._matrices:
             if start <= first < stop:
-                place = slice(first, first + spec.size)
-                p, g, m = (x[place].reshape(spec.shape) for x in (params.flat, grads.flat, self.m))
+                places = (params.flat, first), (grads.flat, first), (self.m, first + shift)
+                p, g, m = (x[place : place + spec.size].reshape(spec.shape) for x, place in places)
                 self._move(spec, p, g * scale, m, lr * self.ratio)
+
+    def whole(self, place: int) -> int:
+        """Where a matrix ends that would be cut here."""
+        return next((end for first, spec in self._matrices if first < place < (end := first + spec.size)), place)
 
     def _move(self, spec: ParameterSpec, p: Array, g: Array, m: Array, rate: float) -> None:
         momentum = self.config.muon_momentum

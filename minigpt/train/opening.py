@@ -25,8 +25,6 @@ def make_trainer(
     folder: Path, config: RunConfig, tokenizer: Tokenizer, backend: Backend, ranks: Ranks = ALONE
 ) -> Trainer:
     """Put model, objective and text together."""
-    if ranks.size > 1 and config.optimizer.name == "muon":
-        raise UserError("Muon needs whole matrices, of which ranks keep pieces; use one process, or --optimizer adamw")
     check_fit(tokenizer, config.model.vocab_size)
     model = make_model(config)
     objective = make_objective(config, tokenizer)

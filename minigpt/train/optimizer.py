@@ -119,6 +119,10 @@ class AdamW:
                 p[: self._decayed - a] *= keep
             p -= step
 
+    def whole(self, place: int) -> int:
+        """Where the buffer may be cut between those who update it: at this place, or at the next that will do."""
+        return place
+
     def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
         """Σ g² of the numbers start … stop − 1 of the gradient."""
         return squared_norm(grads.flat, start, stop)

@@ -57,7 +57,10 @@ class Ranked(Workers):
         block = None if array_module(flat) is np else _GPU_BLOCK
         self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed, block)
         self._step = 0
+        self._updated = self.buckets  # by piece, as ranks update them
         if trained.optimizer is not None:
+            whole = trained.optimizer.whole
+            self._updated = [Bucket(tuple(map(whole, bucket.edges)), bucket.blocks) for bucket in self.buckets]
             trained.optimizer.copy = None  # a rank updates its own pieces, and gets the others in 32 bits
             self._keep_own_moments()
 
@@ -124,7 +127,11 @@ class Ranked(Workers):
         t, at, transfers = self.trained, 0, []
         assert t.optimizer is not None  # of those that update
         t.optimizer.updates += 1
-        for bucket in self.buckets:
+        if self._updated != self.buckets:  # a matrix's gradient is needed together
+            sums = [self.ranks.gather(t.gradients[0].flat, b.edges, self._doing("update")) for b in self.buckets]
+            for transfer in sums:
+                transfer.wait()
+        for bucket in self._updated:
             start, stop = bucket.piece(self.ranks.rank)
             t.optimizer.update(t.params, t.gradients[0], lr, scale, start, stop, at)
             at += stop - start
@@ -140,7 +147,7 @@ class Ranked(Workers):
         for whole in (optimizer.m, optimizer.v):
             xp, at = array_module(whole), 0
             own = xp.empty(size, whole.dtype)
-            for bucket in self.buckets:
+            for bucket in self._updated:
                 part = whole[bucket.start : bucket.stop] if self.ranks.first else None
                 part = xp.empty(bucket.stop - bucket.start, whole.dtype) if part is None else part.copy()
                 self.ranks.share(part, "handing round the moments")
@@ -151,7 +158,7 @@ class Ranked(Workers):
         optimizer.m, optimizer.v = kept
 
     def _pieces(self) -> list[tuple[int, int]]:
-        return [bucket.piece(self.ranks.rank) for bucket in self.buckets]
+        return [bucket.piece(self.ranks.rank) for bucket in self._updated]
 
     @contextmanager
     def whole_moments(self) -> Iterator[None]:
@@ -168,7 +175,7 @@ class Ranked(Workers):
     def _collected(self, own: Array) -> Array:
         xp, at = array_module(own), 0
         whole = xp.empty(self.trained.params.flat.size if self.ranks.first else 0, own.dtype)
-        for bucket in self.buckets:
+        for bucket in self._updated:
             part = xp.empty(bucket.stop - bucket.start, own.dtype)
             start, stop = (edge - bucket.start for edge in bucket.piece(self.ranks.rank))
             part[start:stop] = own[at : at + stop - start]

@@ -14,6 +14,7 @@ from minigpt.data.batch import Batch
 from minigpt.distributed import buckets
 from minigpt.distributed.buckets import block_edges, cut
 from minigpt.models import GPT, GPTConfig
+from minigpt.train.muon import Muon
 from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
 from minigpt.train.passes import Passes
 from minigpt.train.ranked import Ranked, shard_count
@@ -86,21 +87,22 @@ def train(trained, made, rows, passes):
         return seen, optimizer.updates, [x.tobytes() for x in (trained.params.flat, optimizer.m, optimizer.v)]
 
 
-def fresh(sums="tree"):
+def fresh(sums="tree", muon=False):
     model = GPT(SHAPE)
     params = model.init(seed=0)
-    return Trained(model, params, AdamW(params, OptimizerConfig()), Passes(fast), sums=sums)
+    adamw = AdamW(params, OptimizerConfig())
+    return Trained(model, params, Muon(params, adamw, ratio=5.0) if muon else adamw, Passes(fast), sums=sums)
 
 
-def alone(shards, rows, passes, sums="tree"):
-    trained = fresh(sums)
+def alone(shards, rows, passes, **how):
+    trained = fresh(**how)
     with ThreadPool(shards) as threads, closing(Serial(trained, threads)) as made:
         return train(trained, made, rows, passes)
 
 
-def ranked(ranks, shards, rows, passes, overlap=True, sums="tree"):
+def ranked(ranks, shards, rows, passes, overlap=True, **how):
     def work(one):
-        trained = fresh(sums)
+        trained = fresh(**how)
         made = Ranked(trained, one, shard_count(shards, one.size), overlap=overlap)
         assert len(trained.optimizer.m) < 0.9 * trained.params.flat.size  # its own alone
         return train(trained, made, rows, passes)
@@ -119,6 +121,15 @@ def test_ranks_make_the_sums_of_one_process(ranks, shards, rows, passes, monkeyp
     assert ranked(ranks, shards, rows, passes) == expected
     assert ranked(ranks, shards, rows, passes, overlap=False) == expected
     assert len({loss for loss, *_ in expected[0]}) == 2
+
+
+def test_muon_s_matrices_are_updated_whole(monkeypatch):
+    """Pieces of 512 numbers cut nearly all of them."""
+    monkeypatch.setattr(buckets, "NUMBERS", 2048)
+    monkeypatch.setattr(buckets, "BLOCK", 512)
+    monkeypatch.setattr("minigpt.train.optimizer.BLOCK", 512)
+    expected = alone(4, 4, 1, muon=True)
+    assert ranked(4, 4, 4, 1, muon=True) == expected != alone(4, 4, 1)
 
 
 def test_a_run_that_adds_in_sequence_keeps_its_bits_where_each_rank_has_a_shard(monkeypatch):
