@@ -25,7 +25,8 @@ from minigpt.distributed import launch
 _T = TypeVar("_T")
 _ASK, _HERE = 1, 2  # tags: "do you wait as well?", "I do"
 _FRAME = 248  # bytes of a small value, which needs one call
-_HOT, _PATIENT = 0.02, 0.0005  # seconds of asking without a break; the breaks afterwards
+_HOT, _PATIENT = 0.02, 0.0005  # seconds of asking without a break; the shortest breaks afterwards
+_SLOWER, _RARELY = 0.001, 0.02  # of the time that it waits, a break is this part; the longest breaks
 _STUCK = 6.0  # seconds more than ranks wait for each other
 _ANSWER = 2.0  # seconds for an answer to such a question
 _LOWEST = 3.0  # seconds that are left to the first of those that wait, to speak for all
@@ -169,7 +170,7 @@ class MPIRanks(Ranks):
             if waited < _HOT:
                 time.sleep(0)
                 continue
-            time.sleep(_PATIENT)
+            time.sleep(min(max(_PATIENT, _SLOWER * waited), _RARELY))
             self._call = time.monotonic(), doing
             if self._control.Iprobe(self._mpi.ANY_SOURCE, _ASK):
                 self._answer()

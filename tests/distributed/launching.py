@@ -4,8 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
+
+from minigpt.cli import main, train
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -44,6 +50,35 @@ def start(ranks: int, cases: list[dict[str, Any]], folder: Path, *options: str, 
     return subprocess.Popen(
         line, cwd=folder, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one process of this session fills, while others that need it wait."""
+    folder = factory.getbasetemp()
+    folder = (folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder) / f"once-{name}"
+    ended = folder / "ended"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        end = time.monotonic() + 600
+        while not (ended.exists() and ended.read_text()) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert ended.exists() and ended.read_text() == "well", f"another process did not fill {folder}"
+        return folder
+    how = "badly"
+    try:
+        make(folder)
+        how = "well"
+    finally:
+        ended.write_text(how)
+    return folder
+
+
+def alone(*arguments: str) -> int:
+    """A command of one process, which is this one: the exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_draw_curves", lambda run: None)
+        return main(arguments)
 
 
 def launch(ranks: int, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str) -> Ended:

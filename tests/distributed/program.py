@@ -18,7 +18,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
-import pytest
 
 from minigpt.cli import main, train
 from minigpt.core import disk
@@ -28,7 +27,6 @@ from minigpt.train import checkpoint, trainer
 from minigpt.train.objectives import causal as objectives
 from minigpt.train.objectives.base import Objective
 from minigpt.train.ranked import Ranked
-from tests import fake_cupy
 
 
 def out_of_memory():
@@ -76,6 +74,10 @@ def plant(fault):
 
 def staged():
     """Arrays of a GPU, which there need not be, over MPI: a sum of pieces comes to the same as on the CPU."""
+    import pytest  # which takes a quarter of a second, and the others need not
+
+    from tests import fake_cupy
+
     with pytest.MonkeyPatch.context() as patch:
         cupy = fake_cupy.install(patch)
         ranks = join.join("a test")

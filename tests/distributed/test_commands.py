@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ..cli.finetuned import MODELS, TEXT, write_rte
-from .launching import launch
+from .launching import launch, once
 from .test_ranks import contents
 
 pytestmark = pytest.mark.mpi
@@ -30,14 +30,20 @@ def lines(folder, task, ranks):
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
     """What one process and two ranks say: each a list of the JSON objects that were printed."""
-    folder = tmp_path_factory.mktemp("commands")
+    folder, found = once(tmp_path_factory, "commands", make_all), {}
+    for ranks in (1, 2):
+        said = (folder / f"said-{ranks}").read_text()
+        found[ranks] = [json.loads(line) for line in said.split("\n") if line.startswith("{")]
+    return folder, found
+
+
+def make_all(folder):
     (folder / "text.txt").write_text("\n\n".join([TEXT] * 3))
-    task, found = write_rte(folder / "rte"), {}
+    task = write_rte(folder / "rte")
     for ranks in (1, 2):
         ended = launch(ranks, [{"arguments": line} for line in lines(folder, task, ranks)], folder)
         assert ended.status == 0, ended.said
-        found[ranks] = [json.loads(line) for line in ended.said.split("\n") if line.startswith("{")]
-    return folder, found
+        (folder / f"said-{ranks}").write_text(ended.said)
 
 
 def test_every_command_says_once_what_one_process_says(said):

@@ -12,7 +12,7 @@ from minigpt import tokenizers
 from minigpt.data import shards
 
 from ..conftest import TEXT
-from .launching import Ended, launch, start
+from .launching import Ended, alone, launch, once, start
 from .test_ranks import COMMON, contents
 
 pytestmark = pytest.mark.mpi
@@ -30,10 +30,12 @@ def arguments(text, run, steps=STEPS, **changed):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("whole")
+    return once(tmp_path_factory, "whole", make_whole)
+
+
+def make_whole(folder):
     (folder / "text.txt").write_text(TEXT)
-    assert launch(1, [{"arguments": arguments(folder / "text.txt", folder / "run")}], folder).status == 0
-    return folder
+    assert alone(*arguments(folder / "text.txt", folder / "run")) == 0
 
 
 def left(folder) -> list[str]:
@@ -66,7 +68,7 @@ def broken(whole, folder, ranks=2, **fault) -> Ended:
 def goes_on(whole, folder):
     """From the checkpoint that is left, on one process: equal to the run that nothing happened to."""
     last = sorted((folder / "run/checkpoints").glob("step-*"))[-1]
-    assert launch(1, [{"arguments": ["train", "--resume", str(folder / "run")]}], folder).status == 0
+    assert alone("train", "--resume", str(folder / "run")) == 0
     assert contents(folder / "run", STEPS) == contents(whole / "run", STEPS)
     return last.name
 
@@ -81,7 +83,9 @@ def test_a_killed_rank_ends_all_and_loses_nothing(whole, tmp_path, place, step, 
 
 @pytest.mark.parametrize("rank, place, step", [(1, "step", 4), (1, "update", 4), (0, "step", 4)])
 def test_an_exception_on_one_rank_is_one_sentence(whole, tmp_path, rank, place, step):
-    ended = broken(whole, tmp_path, ranks=4, rank=rank, place=place, step=step, what="raise")
+    ended = broken(
+        whole, tmp_path, ranks=4 if place == "update" else 2, rank=rank, place=place, step=step, what="raise"
+    )
     (said,) = ended.errors
     assert ended.status == 2 and f"on rank {rank}: there is not enough memory (of this test)" in said
     assert goes_on(whole, tmp_path) == "step-3"
@@ -96,7 +100,7 @@ def test_a_full_disk_is_one_sentence(whole, tmp_path, place, step):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_hangs_is_named(whole, tmp_path, rank):
-    ended = broken(whole, tmp_path, ranks=4, rank=rank, place="step", step=4, what="stop")
+    ended = broken(whole, tmp_path, ranks=4 if rank else 2, rank=rank, place="step", step=4, what="stop")
     (said,) = ended.errors
     assert f"rank {rank} did not finish the passes of step 5 within 10 seconds" in said
     assert ended.status == 2 and goes_on(whole, tmp_path) == "step-3"
@@ -121,7 +125,7 @@ def test_an_exception_while_a_text_is_encoded(tmp_path):
 
 def test_numbers_out_of_hand_are_one_sentence(whole, tmp_path):
     line = arguments(whole / "text.txt", tmp_path / "run", schedule__peak=1e30, optimizer__clip=0.0)
-    ended = launch(4, [{"arguments": line}], tmp_path)
+    ended = launch(2, [{"arguments": line}], tmp_path)
     assert ended.status == 2 and len(ended.errors) == 1 and "so training stopped" in ended.said
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ..conftest import TEXT
-from .launching import Ended, launch, start
+from .launching import Ended, alone, start
 from .test_failures import arguments
 
 NEEDED = sys.platform == "linux" and os.getuid() == 0 and shutil.which("ip") and shutil.which("unshare")
@@ -85,5 +85,4 @@ def test_a_cable_is_pulled(machines, tmp_path):
     assert not any(map(pids, names))
     steps = max(int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*"))
     assert steps >= 9
-    goes_on = [{"arguments": ["train", "--resume", str(run), "--steps", str(steps + 2)]}]
-    assert launch(1, goes_on, tmp_path).status == 0
+    assert alone("train", "--resume", str(run), "--steps", str(steps + 2)) == 0

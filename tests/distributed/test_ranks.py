@@ -7,7 +7,7 @@ import pytest
 
 from ..conftest import TEXT
 from ..train.runs import SETTINGS
-from .launching import launch
+from .launching import launch, once
 
 pytestmark = pytest.mark.mpi
 
@@ -39,6 +39,7 @@ RUNS = {  # preset, settings: dropout and accumulation in all of them
     "float64": ("tiny", COMMON | {"train.dtype": "float64", "train.recompute": True}),
     "few rows": ("tiny", COMMON | {"train.batch": 3}),
     "one row": ("tiny", COMMON | {"train.batch": 1}),
+    "muon": ("tiny", COMMON | {"optimizer.name": "muon"}),
     "buckets": ("tiny", COMMON | {"model.width": 160, "model.layers": 4, "train.accumulation": 2}),
     "late": ("tiny", COMMON | {"model.width": 160, "model.layers": 4, "train.accumulation": 2}),
 }
@@ -61,8 +62,11 @@ def contents(run, step=STEPS):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """All runs, on one process and on 2 and 4 ranks; and a few on 3."""
-    folder = tmp_path_factory.mktemp("ranks")
+    """The folder of all runs, on one process and on 2 and 4 ranks; and a few on 3."""
+    return once(tmp_path_factory, "ranks", make_runs)
+
+
+def make_runs(folder):
     text = folder / "text.txt"
     text.write_text(TEXT + TEXT.replace(" says ", ". It said ").replace("\n", "\n\n"))
 
@@ -79,32 +83,26 @@ def trained(tmp_path_factory):
     for ranks in (1, 2, 4):
         ended = launch(ranks, cases(RUNS, ranks), folder)
         assert ended.status == 0, ended.said
-    ended = launch(3, [*cases(["gpt", "bert"], 3), *cases(["gpt"], "3again")], folder)
+    ended = launch(3, [*cases(["gpt", "bert", "muon"], 3), *cases(["gpt"], "3again")], folder)
     assert ended.status == 0, ended.said
-    return text, folder
-
-
-# Few tests, as each process that has one of them makes all runs.
 
 
 def test_ranks_give_the_bits_of_one_process(trained):
     """And whether gradients are sent while the backward pass goes on changes none."""
-    _, folder = trained
     for name in RUNS:
-        one, two, four = (contents(folder / f"{name}-{ranks}") for ranks in (1, 2, 4))
+        one, two, four = (contents(trained / f"{name}-{ranks}") for ranks in (1, 2, 4))
         assert one == two == four and len(one) >= 7, name  # weights, moments, state, hashes
-    early, late = (contents(folder / f"{name}-2") for name in ("buckets", "late"))
+    early, late = (contents(trained / f"{name}-2") for name in ("buckets", "late"))
     assert early == late
 
 
 def test_three_ranks_differ_by_rounding_alone(trained):
     """Four shards cannot be shared out among three: there are three of them. Repeats are identical."""
-    _, folder = trained
-    for name in ("gpt", "bert"):
-        one, three = (losses(folder / f"{name}-{ranks}") for ranks in (1, 3))
+    for name in ("gpt", "bert", "muon"):
+        one, three = (losses(trained / f"{name}-{ranks}") for ranks in (1, 3))
         assert three == pytest.approx(one, rel=1e-6) and len(one) == STEPS
-    assert contents(folder / "gpt-3") == contents(folder / "gpt-3again")
-    assert contents(folder / "gpt-3") != contents(folder / "gpt-1")
+    assert contents(trained / "gpt-3") == contents(trained / "gpt-3again")
+    assert contents(trained / "gpt-3") != contents(trained / "gpt-1")
 
 
 def test_a_gpu_s_arrays_travel_through_the_cpu_s_memory(tmp_path):
@@ -117,17 +115,16 @@ def losses(run):
     return [line["loss"] for line in map(json.loads, (run / "log.jsonl").open()) if "loss" in line]
 
 
-@pytest.mark.parametrize("before, after", [(2, 4), (4, 1), (2, 3)])
-def test_a_run_goes_on_with_another_number_of_ranks(trained, before, after, tmp_path):
+@pytest.mark.parametrize("name, before, after", [("muon", 2, 4), ("gpt", 4, 1), ("gpt", 2, 3)])
+def test_a_run_goes_on_with_another_number_of_ranks(trained, name, before, after, tmp_path):
     """From the checkpoint in the middle of a run; with three ranks by rounding, else to the bit."""
-    _, folder = trained
     run = tmp_path / "run"
-    shutil.copytree(folder / f"gpt-{before}", run)
+    shutil.copytree(trained / f"{name}-{before}", run)
     shutil.rmtree(run / f"checkpoints/step-{STEPS}")
     line = [{"arguments": ["train", "--resume", str(run)]}]
     ended = launch(after, line, tmp_path)
     assert ended.status == 0, ended.said
     if after == 3:
-        assert losses(run) == pytest.approx(losses(folder / "gpt-1"), rel=1e-6)
+        assert losses(run) == pytest.approx(losses(trained / f"{name}-1"), rel=1e-6)
     else:
-        assert contents(run) == contents(folder / "gpt-1")
+        assert contents(run) == contents(trained / f"{name}-1")
