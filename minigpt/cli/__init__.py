@@ -81,7 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _keep_to_quota()
     launch.quiet()
     try:
-        args = parse(sys.argv[1:] if arguments is None else arguments)
+        try:
+            args = parse(sys.argv[1:] if arguments is None else arguments)
+        except UserError as error:  # all ranks read the same line: none has to end the others
+            print(f"minigpt: error: {' '.join(sentence(str(error)).split())}", file=sys.stderr)
+            return 2
         if launch.launched().rank and not args.takes_ranks:
             return 0  # rank 0 does what takes no more than one
         with warnings.catch_warnings():

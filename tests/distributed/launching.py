@@ -28,11 +28,15 @@ class Ended(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """Where mpi4py lies in a folder that this environment only borrows, MPI's library has to be named."""
+    """Where MPI's library lies in another folder than this environment's, it has to be named.
+
+    That is mpi4py's, which may only be borrowed, or that of MINIGPT_TEST_MPI, with another MPI to try.
+    """
     import mpi4py
 
-    prefix = Path(mpi4py.__file__).parents[4]
-    names = {"MPI4PY_LIBMPI": str(prefix / "lib/libmpi.so.12")} if prefix != Path(sys.prefix) else {}
+    prefix = Path(os.environ.get("MINIGPT_TEST_MPI") or Path(mpi4py.__file__).parents[4])
+    library = next(iter(sorted(prefix.glob("lib/libmpi.so.*"))), None)
+    names = {"MPI4PY_LIBMPI": str(library)} if prefix != Path(sys.prefix) and library else {}
     path = f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **names, "PATH": path, "OMP_NUM_THREADS": "1"}
 

@@ -170,5 +170,6 @@ def test_what_takes_no_ranks_is_done_once(whole, tmp_path):
     line = ["sample", str(whole / "run"), "--tokens", "3", "--seed", "1"]
     ended = launch(2, [{"arguments": line}], tmp_path)
     assert ended.status == 0 and len(ended.said.strip().split("\n")) == 1
-    wrong = launch(2, [{"arguments": ["train", "--steps", "many"]}], tmp_path)
-    assert wrong.status == 2 and wrong.said.count("many") == 1
+    for word, line in (("many", ["train", "--steps", "many"]), ("trian", ["trian"])):
+        wrong = launch(2, [{"arguments": line}], tmp_path)
+        assert wrong.status == 2 and wrong.said.count(word) == 1 and "BAD TERMINATION" not in wrong.said
