@@ -26,7 +26,7 @@ def join(version: str) -> Ranks:
     try:
         import mpi4py
 
-        mpi4py.rc.thread_level = "funneled"  # one thread calls MPI, so MPI needs no locks
+        mpi4py.rc.initialize, mpi4py.rc.finalize = False, True  # it begins when we know whose it is
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # mpi4py's own where it finds no library of MPI
         first = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -34,17 +34,22 @@ def join(version: str) -> Ranks:
             f"this is process {told.rank} of {told.size}, and mpi4py cannot be loaded ({first}); "
             "in the clone, pip install '.[mpi]', or start one process without the launcher"
         ) from None
-    world = MPI.COMM_WORLD
+    vendor, world = MPI.get_vendor()[0], MPI.COMM_WORLD
+    if launch.by_open_mpi() and vendor in ("MPICH", "Intel MPI"):
+        raise _mixed(f"Open MPI started this process, and mpi4py has {vendor}")
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_FUNNELED)  # one thread calls MPI, so MPI needs no locks
     if (world.Get_rank(), world.Get_size()) != told:
-        raise UserError(
-            f"the launcher started {told.size} processes, but MPI ({MPI.get_vendor()[0]}) sees {world.Get_size()}: "
-            "mpiexec and mpi4py are of different MPIs; keep one of them in the environment"
-        )
+        raise _mixed(f"the launcher started {told.size} processes, but MPI ({vendor}) sees {world.Get_size()}")
     launch.joined = world
     ranks = MPIRanks(world.Dup(), MPI, patience())
     versions = {"minigpt": version, "NumPy": np.__version__, "Python": platform.python_version()}
     check_same(ranks, versions, "starting")
     return ranks
+
+
+def _mixed(how: str) -> UserError:
+    return UserError(f"{how}: mpiexec and mpi4py are of different MPIs; keep one of them in the environment")
 
 
 def check_same(ranks: Ranks, values: dict[str, Any], doing: str) -> None:

@@ -41,6 +41,11 @@ def launched() -> Launched:
     return Launched(0, 1)
 
 
+def by_open_mpi() -> bool:
+    """Whether it was Open MPI's `mpiexec`: another MPI would end in its own words, or find itself alone."""
+    return _VARIABLES[0][0] in os.environ
+
+
 def quiet() -> None:
     """Let rank 0 alone speak: what other ranks print goes nowhere."""
     if launched().rank:

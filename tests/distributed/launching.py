@@ -41,8 +41,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, **names, "PATH": path, "OMP_NUM_THREADS": "1"}
 
 
-def start(ranks: int, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str) -> subprocess.Popen:
-    """Start the program on so many ranks.
+def start(
+    ranks: int | None, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str
+) -> subprocess.Popen:
+    """Start the program on so many ranks, or without a launcher.
 
     Args:
         cases: each with the `arguments` of a command, and what `program.py` does beside it.
@@ -50,7 +52,8 @@ def start(ranks: int, cases: list[dict[str, Any]], folder: Path, *options: str, 
     """
     plan = folder / "cases.json"
     plan.write_text(json.dumps(cases))
-    line = ["mpiexec", *options, "-n", str(ranks), sys.executable, str(PROGRAM), str(plan)]
+    launcher = [] if ranks is None else ["mpiexec", *options, "-n", str(ranks)]
+    line = [*launcher, sys.executable, str(PROGRAM), str(plan)]
     return subprocess.Popen(
         line, cwd=folder, env=environment() | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -85,7 +88,7 @@ def alone(*arguments: str) -> int:
         return main(arguments)
 
 
-def launch(ranks: int, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str) -> Ended:
+def launch(ranks: int | None, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str) -> Ended:
     """The same, and wait for its end."""
     process = start(ranks, cases, folder, *options, **variables)
     said, _ = process.communicate(timeout=240)

@@ -64,15 +64,26 @@ def test_fine_tuning_on_ranks_keeps_the_bits(said):
     )
 
 
-@pytest.mark.exhaustive
 def test_a_family_of_sizes_is_the_same_on_ranks(tmp_path):
-    found = {}
+    found, text = {}, tmp_path / "text.txt"
+    text.write_text("\n\n".join([TEXT] * 3))
     for ranks in (1, 2):
-        line = ["scaling", "--sizes", "1x16", "1x24", "1x32", "--tokens", "4k", "--out", f"family-{ranks}", "--json"]
+        line = ["scaling", "--sizes", "1x16", "1x24", "1x32", "--tokens", "1k", "--out", f"family-{ranks}", "--json"]
+        line += ["--data", str(text), "--context", "32"]
         ended = launch(ranks, [{"arguments": line}], tmp_path)
         assert ended.status == 0, ended.said
         found[ranks] = [json.loads(line) for line in ended.said.split("\n") if line.startswith("{")]
     assert without_places(found[1]) == without_places(found[2]) and len(found[1]) == 1
+
+
+def test_a_benchmark_says_what_the_exchange_takes_and_a_rank_holds(tmp_path):
+    line = ["bench", "step", "--ranks", "--shape", "S", "--repeats", "1"]
+    ended = launch(2, [{"arguments": line}, {"arguments": [*line, "--json"]}], tmp_path)
+    assert ended.status == 0, ended.said
+    (found,) = (json.loads(line)["shapes"]["S"] for line in ended.said.split("\n") if line.startswith("{"))
+    assert 0 < found["exchange"] < 1 and 0 < found["exchange_cpu"] < 1
+    assert found["bytes"] == pytest.approx(found["zero_bytes"], rel=0.05)
+    assert "% of it is exchange and waiting" in ended.said and f"take {found['bytes'] / 1e6:.2f} MB" in ended.said
 
 
 def without_places(value):

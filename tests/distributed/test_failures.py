@@ -148,10 +148,12 @@ def test_a_signal_to_the_launcher_lets_all_save(whole, tmp_path):
 
 
 def test_the_wrong_mpi_or_none_is_said_once(whole, tmp_path):
-    """A launcher of another MPI, which ours cannot know; and mpi4py that cannot be loaded."""
+    """A launcher that ours knows to be of another MPI, one that it does not know; and mpi4py that cannot be loaded."""
     case = {"arguments": arguments(whole / "text.txt", tmp_path / "run")}
     mixed = launch(1, [case], tmp_path, OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="2")
     assert mixed.status != 0 and len(mixed.errors) == 1 and "are of different MPIs" in mixed.said
+    single = launch(None, [case], tmp_path, SLURM_PROCID="0", SLURM_STEP_NUM_TASKS="2")
+    assert single.status != 0 and len(single.errors) == 1 and "MPI (MPICH) sees 1: mpiexec and mpi4py" in single.said
     missing = launch(2, [case], tmp_path, MPI4PY_LIBMPI="/nowhere.so")
     assert missing.status != 0 and len(missing.errors) == 1 and "pip install '.[mpi]'" in missing.said
 
@@ -169,7 +171,7 @@ def test_another_version_or_text_on_one_rank_is_refused(whole, tmp_path):
 def test_what_takes_no_ranks_is_done_once(whole, tmp_path):
     line = ["sample", str(whole / "run"), "--tokens", "3", "--seed", "1"]
     ended = launch(2, [{"arguments": line}], tmp_path)
-    assert ended.status == 0 and len(ended.said.strip().split("\n")) == 1
+    assert ended.status == 0 and ended.said.count("\n") == 1
     for word, line in (("many", ["train", "--steps", "many"]), ("trian", ["trian"])):
         wrong = launch(2, [{"arguments": line}], tmp_path)
         assert wrong.status == 2 and wrong.said.count(word) == 1 and "BAD TERMINATION" not in wrong.said
