@@ -10,6 +10,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, Mask
+from minigpt.ops.operations import Sum
 
 
 def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -99,7 +100,7 @@ def self_attention_forward(
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
     onto: Array | None = None,
-) -> tuple[Array, SelfAttentionCache]:
+) -> tuple[Array | Sum, SelfAttentionCache]:
     """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C).
 
     Args:
@@ -110,8 +111,8 @@ def self_attention_forward(
     (q, k, v), c_qkv = qkv_forward(x, p, c, run, positions)
     y, c_attention = _attention(q, k, v, c, run, site, mask, kept)
     y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
-    y, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
-    return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
+    total, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
+    return total, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
 
 
 def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: BlockConfig, run: Run) -> Array:
@@ -171,7 +172,7 @@ def cross_attention_forward(
     mask: Mask,
     kept: AttentionResults | None = None,
     onto: Array | None = None,
-) -> tuple[Array, CrossAttentionCache]:
+) -> tuple[Array | Sum, CrossAttentionCache]:
     """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C).
 
     Args:
@@ -183,8 +184,8 @@ def cross_attention_forward(
     (k, v), c_kv = memory_kv_forward(memory, p, c, run)
     y, c_attention = _attention(q.reshape(b, t, c.heads, c.head_width), k, v, c, run, site, mask, kept)
     y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
-    y, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
-    return y, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
+    total, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
+    return total, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
 
 
 def cross_attention_backward(

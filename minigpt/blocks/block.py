@@ -28,13 +28,15 @@ from minigpt.blocks.layers import (
     mlp_specs,
     norm_add_backward,
     norm_backward,
-    norm_forward,
     norm_specs,
+    settled,
+    sum_norm_forward,
 )
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, Mask
+from minigpt.ops.operations import Sum
 
 SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
 SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output
@@ -77,11 +79,12 @@ class DecoderBlockCache(NamedTuple):
 
 
 def block_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: Mask, positions: int | Array = 0
-) -> tuple[Array, BlockCache]:
+    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int, mask: Mask, positions: int | Array = 0
+) -> tuple[Array | Sum, BlockCache]:
     """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
 
     Args:
+        x: what the block before gave. A pre-norm block ends in a sum, which the next norm may work out (see `Sum`).
         site: the number of the block's first dropout site; it has SITES_PER_BLOCK.
         positions: see `qkv_forward`.
     """
@@ -97,7 +100,7 @@ def block_backward(dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: 
 
 
 def attention_sublayer_forward(
-    x: Array,
+    x: Array | Sum,
     p: Scope,
     c: BlockConfig,
     run: Run,
@@ -105,7 +108,7 @@ def attention_sublayer_forward(
     mask: Mask,
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
-) -> tuple[Array, AttentionSublayerCache]:
+) -> tuple[Array | Sum, AttentionSublayerCache]:
     """x + attention(norm1(x)), or norm1(x + attention(x)).
 
     Args:
@@ -113,12 +116,13 @@ def attention_sublayer_forward(
     """
     attention = p.scope("attention")
     if c.pre_norm:
-        h, c_norm = norm_forward(x, p, "norm1", c, run)
-        x, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept, onto=x)
+        x, h, c_norm = sum_norm_forward(x, p, "norm1", c, run)
+        y, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept, onto=x)
     else:
-        x, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept, onto=x)
-        x, c_norm = norm_forward(x, p, "norm1", c, run)
-    return x, AttentionSublayerCache(c_norm, c_attention)
+        x = settled(x, run)
+        y, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept, onto=x)
+        _, y, c_norm = sum_norm_forward(y, p, "norm1", c, run)
+    return y, AttentionSublayerCache(c_norm, c_attention)
 
 
 def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
@@ -131,16 +135,19 @@ def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Sco
     return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))
 
 
-def mlp_sublayer_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPSublayerCache]:
+def mlp_sublayer_forward(
+    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int
+) -> tuple[Array | Sum, MLPSublayerCache]:
     """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
     mlp = p.scope("mlp")
     if c.pre_norm:
-        h, c_norm = norm_forward(x, p, "norm2", c, run)
-        x, c_mlp = mlp_forward(h, mlp, c, run, site, onto=x)
+        x, h, c_norm = sum_norm_forward(x, p, "norm2", c, run)
+        y, c_mlp = mlp_forward(h, mlp, c, run, site, onto=x)
     else:
-        x, c_mlp = mlp_forward(x, mlp, c, run, site, onto=x)
-        x, c_norm = norm_forward(x, p, "norm2", c, run)
-    return x, MLPSublayerCache(c_norm, c_mlp)
+        x = settled(x, run)
+        y, c_mlp = mlp_forward(x, mlp, c, run, site, onto=x)
+        _, y, c_norm = sum_norm_forward(y, p, "norm2", c, run)
+    return y, MLPSublayerCache(c_norm, c_mlp)
 
 
 def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
@@ -166,7 +173,7 @@ def decoder_block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
 
 
 def decoder_block_forward(
-    x: Array,
+    x: Array | Sum,
     memory: Array,
     p: Scope,
     c: BlockConfig,
@@ -185,7 +192,7 @@ def decoder_block_forward(
     x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask)
     x, c_cross = cross_sublayer_forward(x, memory, p, c, run, site + 2, memory_mask)
     x, c_mlp = mlp_sublayer_forward(x, p, c, run, site + 4)
-    return x, DecoderBlockCache(c_attention, c_cross, c_mlp)
+    return settled(x, run), DecoderBlockCache(c_attention, c_cross, c_mlp)
 
 
 def decoder_block_backward(
@@ -198,7 +205,7 @@ def decoder_block_backward(
 
 
 def cross_sublayer_forward(
-    x: Array,
+    x: Array | Sum,
     memory: Array,
     p: Scope,
     c: BlockConfig,
@@ -208,9 +215,10 @@ def cross_sublayer_forward(
     kept: AttentionResults | None = None,
 ) -> tuple[Array, CrossSublayerCache]:
     """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""
-    x, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept, onto=x)
-    x, c_norm = norm_forward(x, p, "norm_cross", c, run)
-    return x, CrossSublayerCache(c_norm, c_cross)
+    x = settled(x, run)
+    y, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept, onto=x)
+    _, y, c_norm = sum_norm_forward(y, p, "norm_cross", c, run)
+    return y, CrossSublayerCache(c_norm, c_cross)
 
 
 def cross_sublayer_backward(

@@ -9,6 +9,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, DropoutKey
+from minigpt.ops.operations import Sum
 
 
 def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool) -> list[ParameterSpec]:
@@ -37,6 +38,20 @@ def norm_forward(x: Array, p: Scope, name: str, c: BlockConfig, run: Run) -> tup
     return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
 
 
+def sum_norm_forward(x: Array | Sum, p: Scope, name: str, c: BlockConfig, run: Run) -> tuple[Array, Array, Cache]:
+    """A residual sum x, norm(x), and the norm's cache."""
+    if not isinstance(x, Sum):
+        return x, *norm_forward(x, p, name, c, run)
+    if c.rms_norm:
+        return run.ops.FUSED["rmsnorm_sum"](x, p[f"{name}.gain"], eps=c.norm_eps)
+    return run.ops.FUSED["layernorm_sum"](x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
+
+
+def settled(x: Array | Sum, run: Run) -> Array:
+    """A residual sum as an array, for whoever reads it without a norm."""
+    return run.ops.FUSED["settled_sum"](x) if isinstance(x, Sum) else x
+
+
 def norm_add_backward(dx: Array, dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
     """dx plus the norm's gradient: x went into the norm, and past it into the residual sum."""
     if fused := run.ops.FUSED.get("norm_backward_add"):
@@ -54,12 +69,12 @@ def norm_backward(dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, 
 
 def linear_dropout_forward(
     x: Array, p: Scope, name: str, rate: float, key: DropoutKey | None, run: Run, onto: Array | None
-) -> tuple[Array, Cache, Cache]:
+) -> tuple[Array | Sum, Cache, Cache]:
     """onto + dropout(x W + b): what ends a sub-layer. The caches are those of the linear layer and of dropout."""
-    if fused := run.ops.FUSED.get("bias_dropout_add"):
+    if fused := run.ops.FUSED.get("sum"):
         y, c_linear = run.ops.linear_forward(x, p[f"{name}.weight"])
-        y, c_dropout = fused(y, p.get(f"{name}.bias"), onto, rate, key)
-        return y, c_linear, c_dropout
+        total, c_dropout = fused(y, p.get(f"{name}.bias"), onto, rate, key)
+        return total, c_linear, c_dropout
     y, c_linear = linear_forward(x, p, name, run)
     y, c_dropout = run.ops.dropout_forward(y, rate, key)
     return y if onto is None else run.ops.add(onto, y), c_linear, c_dropout
@@ -84,7 +99,7 @@ def mlp_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
 
 def mlp_forward(
     x: Array, p: Scope, c: BlockConfig, run: Run, site: int, onto: Array | None = None
-) -> tuple[Array, MLPCache]:
+) -> tuple[Array | Sum, MLPCache]:
     """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C), added to `onto`."""
     if fused := _biased_activation(c, run):
         h, c_up = run.ops.linear_forward(x, p["up.weight"])
@@ -94,8 +109,8 @@ def mlp_forward(
         h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
         h, c_activation = activation_forward(h)  # (B, T, F)
     h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
-    y, c_down, c_dropout = linear_dropout_forward(h, p, "down", c.dropout, run.dropout_key(site), run, onto)
-    return y, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
+    total, c_down, c_dropout = linear_dropout_forward(h, p, "down", c.dropout, run.dropout_key(site), run, onto)
+    return total, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
 
 
 def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:

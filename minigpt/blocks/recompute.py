@@ -30,9 +30,11 @@ from minigpt.blocks.block import (
     mlp_sublayer_forward,
 )
 from minigpt.blocks.config import BlockConfig
+from minigpt.blocks.layers import settled
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
+from minigpt.ops.operations import Sum
 
 LONG = 2048  # positions of a row from which its blocks keep less
 _TILE = 1024  # positions, of all rows together, that the feed-forward layer works on at a time
@@ -64,17 +66,19 @@ class DecoderKept(NamedTuple):
 
 
 def block_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
+    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
 ) -> tuple[Array, Kept]:
+    x = settled(x, run)  # it is kept
     y, cache = attention_sublayer_forward(x, p, c, run, site, mask, positions)
     results = None if run.recompute else attention_results(cache.attention, c, run)
     del cache  # before the feed-forward layer takes memory
-    return _mlp_in_tiles(y, p, c, run, site + 2), Kept(x, results, p, site, mask, positions, run)
+    return _mlp_in_tiles(settled(y, run), p, c, run, site + 2), Kept(x, results, p, site, mask, positions, run)
 
 
 def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run) -> Array:
     k = cache
     y, c_attention = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.results)
+    y = settled(y, k.run)
     dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 2)
     del y
     return attention_sublayer_backward(dx, c_attention, g, c, run)
@@ -97,7 +101,7 @@ def decoder_block_forward(
         results = attention_results(c_own.attention, c, run), attention_results(c_cross.attention, c, run)
     del h, c_own, c_cross
     return (
-        _mlp_in_tiles(y, p, c, run, site + 4),
+        _mlp_in_tiles(settled(y, run), p, c, run, site + 4),
         DecoderKept(x, memory, results, p, site, mask, memory_mask, run),
     )
 
@@ -107,6 +111,7 @@ def decoder_block_backward(dy: Array, cache: DecoderKept, g: Scope, c: BlockConf
     own, cross = k.results
     h, c_own = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, kept=own)
     y, c_cross = cross_sublayer_forward(h, k.memory, k.p, c, k.run, k.site + 2, k.memory_mask, cross)
+    y = settled(y, k.run)
     dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 4)
     del h, y
     dx = cross_sublayer_backward(dx, c_cross, g, c, run, dmemory)
@@ -117,7 +122,7 @@ def _mlp_in_tiles(y: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> Ar
     """The feed-forward sub-layer, of which nothing is kept: (B, T, C) to (B, T, C)."""
     out = run.ops.empty(y.shape, like=y)
     for part, part_run in _tiles(y, run):
-        out[:, part] = mlp_sublayer_forward(y[:, part], p, c, part_run, site)[0]
+        out[:, part] = settled(mlp_sublayer_forward(y[:, part], p, c, part_run, site)[0], run)
     return out
 
 

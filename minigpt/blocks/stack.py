@@ -22,9 +22,11 @@ from minigpt.blocks.block import (
     decoder_block_forward,
 )
 from minigpt.blocks.config import BlockConfig
+from minigpt.blocks.layers import settled
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
+from minigpt.ops.operations import Sum
 
 StackCache = list[BlockCache | recompute.Kept]
 DecoderStackCache = list[DecoderBlockCache | recompute.DecoderKept]
@@ -48,11 +50,12 @@ def stack_forward(
         positions: see `qkv_forward`.
     """
     forward = recompute.block_forward if keeps_less(x, run) else block_forward
-    caches = []
+    caches: StackCache = []
+    y: Array | Sum = x
     for layer, mask in enumerate(masks):
-        x, cache = forward(x, p.scope(str(layer)), c, run, site + layer * SITES_PER_BLOCK, mask, positions)
+        y, cache = forward(y, p.scope(str(layer)), c, run, site + layer * SITES_PER_BLOCK, mask, positions)
         caches.append(cache)
-    return x, caches
+    return settled(y, run), caches
 
 
 def stack_backward(dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run) -> Array:

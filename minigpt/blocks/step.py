@@ -11,7 +11,7 @@ from collections.abc import Callable
 from minigpt import ops
 from minigpt.blocks.attention import qkv_forward
 from minigpt.blocks.config import BlockConfig
-from minigpt.blocks.layers import linear_forward, mlp_forward, norm_forward
+from minigpt.blocks.layers import linear_forward, mlp_forward, norm_forward, settled, sum_norm_forward
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
@@ -60,10 +60,10 @@ def block_step(
         h, _ = norm_forward(x, p, "norm1", c, run)
         x = run.ops.add(x, self_attention_step(h, attention, c, run, append, mask, positions))
         h, _ = norm_forward(x, p, "norm2", c, run)
-        return mlp_forward(h, mlp, c, run, 0, onto=x)[0]
+        return settled(mlp_forward(h, mlp, c, run, 0, onto=x)[0], run)
     a = self_attention_step(x, attention, c, run, append, mask, positions)
     x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-    return norm_forward(mlp_forward(x, mlp, c, run, 0, onto=x)[0], p, "norm2", c, run)[0]
+    return sum_norm_forward(mlp_forward(x, mlp, c, run, 0, onto=x)[0], p, "norm2", c, run)[1]
 
 
 def decoder_block_step(
@@ -74,5 +74,5 @@ def decoder_block_step(
     x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
     a = cross_attention_step(x, memory, p.scope("cross"), c, run, mask)
     x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-    x, _ = mlp_forward(x, p.scope("mlp"), c, run, 0, onto=x)
-    return norm_forward(x, p, "norm2", c, run)[0]
+    total, _ = mlp_forward(x, p.scope("mlp"), c, run, 0, onto=x)
+    return sum_norm_forward(total, p, "norm2", c, run)[1]

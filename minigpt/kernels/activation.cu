@@ -2,8 +2,8 @@
 //
 // What it changes from array operations: one pass over memory instead of about eight, and only x is kept: tanh and erf
 // are worked out again in the backward pass, which costs nothing beside reading them. With a bias x is what the matrix
-// product gave; the sum x + b goes where x was, and the gradient of b is summed where dx is written. What moves: x and y,
-// then x, dy and dx. What limits it: memory.
+// product gave; x + b is never written but added again, and the gradient of b is summed where dx is written. What moves:
+// x and y, then x, dy and dx. What limits it: memory.
 #include "element.cuh"
 #define THREADS 256
 
@@ -28,40 +28,32 @@ __device__ __forceinline__ real gelu_slope(real a) {
   return (real)0.5 * (1 + t) + (real)0.5 * a * (1 - t * t) * du;
 }
 
-// x and y are (rows, width). bias may be null; else x + b goes to `total`, which may be x.
+// x and y are (rows, width).
 template <bool ERF>
-__device__ __forceinline__ void forward(const element* x, const real* bias, element* total, element* y, long long rows,
-                                        int width) {
-  real b[PACK] = {};
-  const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;
-  if (bias && c < width)
-#pragma unroll
-    for (int i = 0; i < PACK; ++i) b[i] = bias[c + i];
+__device__ __forceinline__ void forward(const element* x, const real* bias, element* y, long long rows, int width) {
+  real b[PACK];
+  own_bias(b, bias, width);
   own_columns(rows, width, [&](long long at) {
     real a[PACK];
     load(a, x + at);
-    if (bias) {
 #pragma unroll
-      for (int i = 0; i < PACK; ++i) a[i] = widen(narrow(a[i] + b[i]));  // what the backward pass will read
-      store(total + at, a);
-    }
-#pragma unroll
-    for (int i = 0; i < PACK; ++i) a[i] = gelu<ERF>(a[i]);
+    for (int i = 0; i < PACK; ++i) a[i] = gelu<ERF>(a[i] + b[i]);
     store(y + at, a);
   });
 }
 // partial: null, or (gridDim.y, width), this block's part of Σ_n dx.
 template <bool ERF>
-__device__ __forceinline__ void backward(const element* dy, const element* x, element* dx, real* partial,
-                                         long long rows, int width) {
-  real sum[PACK] = {};
+__device__ __forceinline__ void backward(const element* dy, const element* x, const real* bias, element* dx,
+                                         real* partial, long long rows, int width) {
+  real sum[PACK] = {}, b[PACK];
+  own_bias(b, bias, width);
   own_columns(rows, width, [&](long long at) {
     real a[PACK], d[PACK];
     load(a, x + at);
     load(d, dy + at);
 #pragma unroll
     for (int i = 0; i < PACK; ++i) {
-      d[i] = widen(narrow(d[i] * gelu_slope<ERF>(a[i])));  // as it is stored, so that its sum is the stored one's
+      d[i] = widen(narrow(d[i] * gelu_slope<ERF>(a[i] + b[i])));  // as stored, for its sum is of what is stored
       sum[i] += d[i];
     }
     store(dx + at, d);
@@ -70,18 +62,20 @@ __device__ __forceinline__ void backward(const element* dy, const element* x, el
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_tanh_forward(const element* x, const real* bias, element* total, element* y, long long rows, int width) {
-  forward<false>(x, bias, total, y, rows, width);
+gelu_tanh_forward(const element* x, const real* bias, element* y, long long rows, int width) {
+  forward<false>(x, bias, y, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_tanh_backward(const element* dy, const element* x, element* dx, real* partial, long long rows, int width) {
-  backward<false>(dy, x, dx, partial, rows, width);
+gelu_tanh_backward(const element* dy, const element* x, const real* bias, element* dx, real* partial, long long rows,
+                   int width) {
+  backward<false>(dy, x, bias, dx, partial, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_erf_forward(const element* x, const real* bias, element* total, element* y, long long rows, int width) {
-  forward<true>(x, bias, total, y, rows, width);
+gelu_erf_forward(const element* x, const real* bias, element* y, long long rows, int width) {
+  forward<true>(x, bias, y, rows, width);
 }
 extern "C" __global__ void __launch_bounds__(THREADS)
-gelu_erf_backward(const element* dy, const element* x, element* dx, real* partial, long long rows, int width) {
-  backward<true>(dy, x, dx, partial, rows, width);
+gelu_erf_backward(const element* dy, const element* x, const real* bias, element* dx, real* partial, long long rows,
+                  int width) {
+  backward<true>(dy, x, bias, dx, partial, rows, width);
 }

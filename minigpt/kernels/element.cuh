@@ -62,6 +62,12 @@ __device__ __forceinline__ void own_columns(long long rows, int width, F f) {
 #pragma unroll 4
   for (long long n = blockIdx.y; n < rows; n += gridDim.y) f(n * width + c);
 }
+// The bias (it may be null) of the columns that a thread owns.
+__device__ __forceinline__ void own_bias(real (&b)[PACK], const real* bias, int width) {
+  const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;
+#pragma unroll
+  for (int i = 0; i < PACK; ++i) b[i] = bias && c < width ? bias[c + i] : (real)0;
+}
 // The columns that a thread owns in a block's part of sums over rows: partial is (gridDim.y, width).
 __device__ __forceinline__ void store_partial(real* partial, int width, const real (&sum)[PACK]) {
   const int c = (blockIdx.x * blockDim.x + threadIdx.x) * PACK;

@@ -14,6 +14,7 @@ from minigpt.kernels.rows import Cut, as_matrix, as_real, cut, cut_row, element_
 from minigpt.ops._common import add_product, deliver, product, rows
 from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
 from minigpt.ops.linear import LinearCache
+from minigpt.ops.operations import Sum
 
 _THREADS = 256
 _WIDEST = 65536  # bytes of a row, in the precision that it is computed in: more than that spills registers
@@ -30,6 +31,7 @@ class NormCache(NamedTuple):
 
 class ActivationCache(NamedTuple):
     x: Array
+    bias: Array | None = None  # GELU was of x + bias
 
 
 class DropoutCache(NamedTuple):
@@ -38,6 +40,9 @@ class DropoutCache(NamedTuple):
     states: Array | None  # (B,) uint64
     first: int  # entry of its row that x begins with
     rate: float
+
+
+_NOTHING = DropoutCache(None, 0, 0.0)  # is dropped
 
 
 class Layers:
@@ -52,7 +57,10 @@ class Layers:
         return {
             "bias_gelu_tanh": (partial(self._bias_gelu, "gelu_tanh"), partial(self._bias_gelu_backward, "gelu_tanh")),
             "bias_gelu_erf": (partial(self._bias_gelu, "gelu_erf"), partial(self._bias_gelu_backward, "gelu_erf")),
-            "bias_dropout_add": self._bias_dropout_add,
+            "sum": self._sum,
+            "settled_sum": self._settled_sum,
+            "layernorm_sum": partial(self._norm_sum, "layernorm"),
+            "rmsnorm_sum": partial(self._norm_sum, "rmsnorm"),
             "norm_backward_add": self._norm_backward,
         }
 
@@ -96,32 +104,41 @@ class Layers:
         self, x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Array | None = None
     ) -> tuple[Array, NormCache]:
         """See `minigpt.ops.layernorm_forward`."""
-        return self._norm_forward(x, gain, bias, eps, out, centred=True)
+        y, cache = self._norm("layernorm", "layernorm_forward", x, (), gain, bias, eps)
+        return deliver(y, out), cache
 
     def rmsnorm_forward(
         self, x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
     ) -> tuple[Array, NormCache]:
         """See `minigpt.ops.rmsnorm_forward`."""
-        return self._norm_forward(x, gain, None, eps, out, centred=False)
+        y, cache = self._norm("rmsnorm", "rmsnorm_forward", x, (), gain, None, eps)
+        return deliver(y, out), cache
 
-    def _norm_forward(
-        self, x: Array, gain: Array, bias: Array | None, eps: float, out: Array | None, *, centred: bool
+    def _norm_sum(
+        self, name: str, s: Sum, gain: Array, bias: Array | None = None, *, eps: float
+    ) -> tuple[Array, Array, NormCache]:
+        """The sum (written over s.x), its norm, and the norm's cache: one kernel for `_settled_sum` and the norm."""
+        x, (b, residual, states, *numbers) = as_matrix(s.x), self._sum_arguments(s)
+        y, cache = self._norm(name, f"{name}_sum_forward", s.x, (b, residual, states, x, *numbers), gain, bias, eps)
+        return cache.x.reshape(s.x.shape), y, cache
+
+    def _norm(
+        self, name: str, kernel: str, x: Array, more: tuple[Any, ...], gain: Array, bias: Array | None, eps: float
     ) -> tuple[Array, NormCache]:
+        """Launch a norm's kernel, which takes `more` behind x."""
         xp, real, flat = array_module(x, gain, bias), real_type(x), as_matrix(x)
         n, c = flat.shape
         _check_width(c, real)
         gain, bias = as_real(gain, real), None if bias is None else as_real(bias, real)
         y = xp.empty_like(flat)
-        mean, inverse = xp.empty(n, real) if centred else None, xp.empty(n, real)
+        mean, inverse = xp.empty(n, real) if name == "layernorm" else None, xp.empty(n, real)
         if n:
-            name, weights, sums = (
-                ("layernorm", (gain, bias), (mean, inverse)) if centred else ("rmsnorm", (gain,), (inverse,))
-            )
-            args = (flat, *weights, y, *sums, np.int32(c), real(eps))
-            pack = pack_of(c, flat)
+            weights, sums = ((gain,), (inverse,)) if mean is None else ((gain, bias), (mean, inverse))
+            args = (flat, *more, *weights, y, *sums, np.int32(c), real(eps))
+            pack = pack_of(c, flat, *more[1:2])
             threads, packs = cut_row(c, pack)
-            self._module("norm.cu", x, PACK=pack, PACKS=packs).launch(f"{name}_forward", (n,), (threads,), args)
-        return deliver(y.reshape(x.shape), out), NormCache(flat, mean, inverse, gain, x.shape)
+            self._module("norm.cu", x, PACK=pack, PACKS=packs).launch(kernel, (n,), (threads,), args)
+        return y.reshape(x.shape), NormCache(flat, mean, inverse, gain, x.shape)
 
     def _norm_backward(
         self, dy: Array, cache: NormCache, dgain: Array, dbias: Array | None = None, plus: Array | None = None
@@ -160,7 +177,7 @@ class Layers:
         """See `minigpt.ops.linear_forward`; the bias is added where the product lies."""
         y = product(rows(x), weight).astype(x.dtype, copy=False)
         if bias is not None:
-            self._dropout(y, bias, None, DropoutCache(None, 0, 0.0), y)
+            self._add_up(Sum(y, bias, None, _NOTHING), y)
         return deliver(y.reshape(*x.shape[:-1], weight.shape[1]), out), LinearCache(x, weight)
 
     def linear_backward(
@@ -184,26 +201,30 @@ class Layers:
 
     # ---- dropout ----------------------------------------------------------------------------------------------------
 
-    def _dropout(self, x: Array, bias: Array | None, residual: Array | None, cache: DropoutCache, y: Array) -> None:
-        """y = residual + m (x + bias)."""
-        if not x.size:
+    def _sum_arguments(self, s: Sum) -> tuple[Any, ...]:
+        """What a kernel is told of a sum: bias, residual, states, and numbers (struct Residual in residual.cuh)."""
+        states, first, rate = s.dropout
+        real, size = real_type(s.x), s.x.size
+        entries = size if states is None else size // len(states)
+        numbers = np.int64(entries), np.int64(first), np.uint32(drop_threshold(rate)), real(1.0 / (1.0 - rate))
+        bias = None if s.bias is None else as_real(s.bias, real)
+        return bias, None if s.onto is None else as_matrix(s.onto), states, *numbers
+
+    def _add_up(self, s: Sum, y: Array) -> None:
+        """y = the sum."""
+        if not s.x.size:
             return
-        states, first, rate = cache
-        real, flat = real_type(x), as_matrix(x)
+        flat, (bias, residual, states, *numbers) = as_matrix(s.x), self._sum_arguments(s)
         n, c = flat.shape
-        residual = None if residual is None else as_matrix(residual)
-        bias = None if bias is None else as_real(bias, real)
         where = cut(n, c, pack_of(c, flat, residual, y), summed=False)
-        entries = x.size if states is None else x.size // len(states)
-        numbers = np.int64(n), np.int32(c), np.int64(entries), np.int64(first), np.uint32(drop_threshold(rate))
-        args = (flat, bias, residual, states, y, *numbers, real(1.0 / (1.0 - rate)))
-        self._by_columns("dropout.cu", "dropout", where, x, args)
+        args = (flat, bias, residual, states, y, np.int64(n), np.int32(c), *numbers)
+        self._by_columns("dropout.cu", "dropout", where, flat, args)
 
     def _drawn(self, x: Array, rate: float, key: DropoutKey | None) -> DropoutCache:
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"dropout rate {rate} is not in [0, 1)")
         if rate == 0.0 or key is None or not x.size:
-            return DropoutCache(None, 0, 0.0)
+            return _NOTHING
         states = array_module(x).asarray(np.array(dropout_states(key, range(len(x))), np.uint64))
         return DropoutCache(states, key.position * (x[0].size // x.shape[1]) if key.position else 0, rate)
 
@@ -219,17 +240,21 @@ class Layers:
         if cache.states is None:
             return deliver(dy, out)
         dx = array_module(dy).empty(dy.shape, dy.dtype)
-        self._dropout(dy, None, None, cache, dx)
+        self._add_up(Sum(dy, None, None, cache), dx)
         return deliver(dx, out)
 
-    def _bias_dropout_add(
-        self, x: Array, bias: Array | None, residual: Array | None, rate: float, key: DropoutKey | None
-    ) -> tuple[Array, DropoutCache]:
-        """residual + dropout(x + bias), written over x, for a backward pass through `dropout_backward`."""
+    def _sum(
+        self, x: Array, bias: Array | None, onto: Array | None, rate: float, key: DropoutKey | None
+    ) -> tuple[Sum, DropoutCache]:
+        """onto + dropout(x + bias), to be worked out later, and the cache for `dropout_backward`."""
         cache = self._drawn(x, rate, key)
-        if bias is not None or residual is not None or cache.states is not None:
-            self._dropout(x, bias, residual, cache, x)
-        return x, cache
+        return Sum(x, bias, onto, cache), cache
+
+    def _settled_sum(self, s: Sum) -> Array:
+        """The sum, written over s.x."""
+        if s.bias is not None or s.onto is not None or s.dropout.states is not None:
+            self._add_up(s, s.x)
+        return s.x
 
     # ---- activations ------------------------------------------------------------------------------------------------
 
@@ -249,20 +274,18 @@ class Layers:
 
     def _pointwise(self, name: str, like: Array, *inputs: Array) -> Array:
         xp = array_module(*inputs)
-        arrays: tuple[Array | None, ...] = tuple(xp.ascontiguousarray(x) for x in inputs)
-        if name.endswith("forward"):
-            arrays += (None, None)  # neither a bias nor a place for the sum
+        arrays = *(xp.ascontiguousarray(x) for x in inputs), None  # no bias
         return self._elementwise(name, like, arrays, _row_of(like), False)[0]
 
     def _bias_gelu(self, name: str, x: Array, bias: Array) -> tuple[Array, ActivationCache]:
-        """GELU(x + b); x becomes x + b."""
-        y, _ = self._elementwise(f"{name}_forward", x, (x, as_real(bias, real_type(x)), x), bias.size, False)
-        return y, ActivationCache(x)
+        """GELU(x + b)."""
+        bias = as_real(bias, real_type(x))
+        return self._elementwise(f"{name}_forward", x, (x, bias), bias.size, False)[0], ActivationCache(x, bias)
 
     def _bias_gelu_backward(self, name: str, dy: Array, cache: ActivationCache, dbias: Array) -> Array:
         """dx, and Σ_n dx added to dbias (C,)."""
-        x = cache.x
-        dx, sums = self._elementwise(f"{name}_backward", x, (as_matrix(dy), x), dbias.size, True)
+        x, bias = cache
+        dx, sums = self._elementwise(f"{name}_backward", x, (as_matrix(dy), x, bias), dbias.size, True)
         if sums is not None:
             self._add_sums(sums, dbias, None, x)
         return dx

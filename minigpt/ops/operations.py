@@ -8,7 +8,7 @@ computes stands at the functions of `minigpt.ops`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from minigpt.core.backend import Array
 from minigpt.ops.attention import NO_MASK, Mask
@@ -31,6 +31,15 @@ class ActivationBackward(Protocol):
 
 
 Activation = tuple[ActivationForward, ActivationBackward]
+
+
+class Sum(NamedTuple):
+    """onto + dropout(x + bias), not worked out yet: where operations are fused, the norm that reads it does that."""
+
+    x: Array  # (…, C); the sum will lie here
+    bias: Array | None  # (C,)
+    onto: Array | None  # (…, C)
+    dropout: Cache
 
 
 class Operations(Protocol):

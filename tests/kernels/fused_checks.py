@@ -11,8 +11,9 @@ from .device import EMULATOR
 DTYPES = [np.float64, np.float32, ml_dtypes.bfloat16, np.float16]
 STEP = {np.float64: 1e-13, np.float32: 3e-6, ml_dtypes.bfloat16: 2**-7, np.float16: 2**-10}  # about one rounding
 NAMES = [
-    *("layernorm", "layernorm-plus", "rmsnorm", "rmsnorm-plus", "gelu_tanh", "gelu_erf", "bias_gelu_tanh"),
-    *("bias_gelu_erf", "linear", "dropout", "bias_dropout_add", "cross_entropy", "embedding", "position"),
+    *("layernorm", "layernorm-plus", "layernorm-sum", "rmsnorm", "rmsnorm-plus", "rmsnorm-sum", "gelu_tanh"),
+    *("gelu_erf", "bias_gelu_tanh", "bias_gelu_erf", "linear", "dropout", "settled_sum", "cross_entropy"),
+    *("embedding", "position"),
 ]
 WIDTHS = [301, 304]  # rows that are read number by number, and 16 bytes at a time
 KEY = ops.DropoutKey(seed=1, step=2, site=3, row=4, position=2)
@@ -32,22 +33,26 @@ def run(operations, name, dtype, device=EMULATOR, width=WIDTHS[0]):
         return device.put(rng.standard_normal(c).astype(real))
 
     dgain, dbias = device.put(np.ones(c, real)), device.put(np.ones(c, real))
-    plain, _, plus = name.partition("-")
+    plain, _, more = name.partition("-")
     forward = getattr(operations, f"{plain}_forward", None)
     backward = getattr(operations, f"{plain}_backward", None)
-    if plain == "layernorm":
-        y, cache = forward(normal(n, c), vector(), vector())
-        gradients = dgain, dbias
-    if plain == "rmsnorm":
-        y, cache = forward(normal(n, c), vector())
-        gradients = (dgain,)
     if plain in ("layernorm", "rmsnorm"):
-        if plus:
-            bias = dbias if plain == "layernorm" else None
-            dx = operations.FUSED["norm_backward_add"](normal(n, c), cache, dgain, bias, normal(n, c))
+        weights = (vector(), vector()) if plain == "layernorm" else (vector(),)
+        gradients = (dgain, dbias) if plain == "layernorm" else (dgain,)
+        if more == "sum":
+            s, dropped = operations.FUSED["sum"](normal(7, 10, c), vector(), normal(7, 10, c), 0.3, KEY)
+            total, y, cache = operations.FUSED[f"{plain}_sum"](s, *weights, eps=1e-5)
+            dx = backward(normal(7, 10, c), cache, *gradients)
+            results = [total, operations.dropout_backward(dx, dropped)]
         else:
-            dx = backward(normal(n, c), cache, *gradients)
-        results = [y, dx, *gradients]
+            y, cache = forward(normal(n, c), *weights)
+            dy, results = normal(n, c), []
+        if more == "plus":
+            bias = dbias if plain == "layernorm" else None
+            dx = operations.FUSED["norm_backward_add"](dy, cache, dgain, bias, normal(n, c))
+        elif not more:
+            dx = backward(dy, cache, *gradients)
+        results += [y, dx, *gradients]
     elif name == "linear":
         dweight = device.put(np.ones((9, c), real))
         y, cache = forward(normal(7, 10, 9), normal(9, c), vector())
@@ -55,9 +60,9 @@ def run(operations, name, dtype, device=EMULATOR, width=WIDTHS[0]):
     elif name == "dropout":
         y, cache = forward(normal(7, 10, c), 0.3, KEY)
         results = [y, backward(normal(7, 10, c), cache)]
-    elif name == "bias_dropout_add":
-        y, cache = operations.FUSED[name](normal(7, 10, c), vector(), normal(7, 10, c), 0.3, KEY)
-        results = [y, operations.dropout_backward(normal(7, 10, c), cache)]
+    elif name == "settled_sum":
+        s, cache = operations.FUSED["sum"](normal(7, 10, c), vector(), normal(7, 10, c), 0.3, KEY)
+        results = [operations.FUSED[name](s), operations.dropout_backward(normal(7, 10, c), cache)]
     elif name.startswith("bias_gelu"):
         forward, backward = operations.FUSED[name]
         x = normal(7, 10, c)
@@ -100,9 +105,15 @@ class Exact:
 
             return forward, backward
 
-        def bias_dropout_add(x, bias, residual, rate, key):
+        def residual_sum(x, bias, onto, rate, key):
             y, cache = self.dropout_forward(np.asarray(x, np.float64) + bias, rate, key)
-            return residual + y, cache
+            return onto + y, cache
+
+        def norm_sum(name):
+            def forward(total, *weights, eps):
+                return total, *getattr(self, f"{name}_forward")(total, *weights, eps=eps)
+
+            return forward
 
         def norm_backward_add(dy, cache, dgain, dbias, plus):
             norm = "rmsnorm" if dbias is None else "layernorm"
@@ -110,7 +121,9 @@ class Exact:
             return plus + getattr(self, f"{norm}_backward")(dy, cache, *gradients)
 
         gelu = {f"bias_{name}": bias_gelu(name) for name in ("gelu_tanh", "gelu_erf")}
-        return gelu | {"bias_dropout_add": bias_dropout_add, "norm_backward_add": norm_backward_add}
+        norms = {f"{name}_sum": norm_sum(name) for name in ("layernorm", "rmsnorm")}
+        sums = {"sum": residual_sum, "settled_sum": lambda total: total, "norm_backward_add": norm_backward_add}
+        return gelu | norms | sums
 
     def __getattr__(self, name):
         def call(*arguments, **keywords):

@@ -39,8 +39,8 @@ def test_a_step_of_gpt2_in_bfloat16(monkeypatch):
     attention = step_of(GPU_SHAPES["G"], "bfloat16", monkeypatch)
     assert attention.startswith("cuda:mma")
     products = COUNTS.bytes["matmul"]
-    assert sum(COUNTS.launches.values()) <= 480 and COUNTS.launches["matmul"] == 3 * 49
-    assert sum(COUNTS.bytes.values()) - products <= 32.5e9 and products <= 20.5e9
+    assert sum(COUNTS.launches.values()) <= 457 and COUNTS.launches["matmul"] == 3 * 49
+    assert sum(COUNTS.bytes.values()) - products <= 30.5e9 and products <= 20.5e9
     assert COUNTS.waits.total() == 2
     assert COUNTS.launches["astype"] <= 1  # nothing of a size that matters is turned to float32
 
@@ -53,7 +53,7 @@ def test_every_layer_costs_the_same(monkeypatch):
             step_of(GPU_SHAPES["M"]._replace(layers=layers), "float16", patch)
         found.append((sum(COUNTS.launches.values()), COUNTS.launches["fill"]))
     (two, fills), (three, same) = found
-    assert three - two == 39 - 1 and fills == same
+    assert three - two == 37 - 1 and fills == same
 
 
 @pytest.mark.parametrize("dtype", ["float32"])
@@ -90,7 +90,9 @@ def test_a_launch_is_few_calls_of_python(monkeypatch):
     q = x.reshape(2, 64, 4, 64)
     _, norm = table.layernorm_forward(x, gain, gain)
     _, cache = attention.attention_forward(q, q, q)
+    total, _ = table.FUSED["sum"](x, gain, x, 0.0, None)
     calls = {
+        "norm of a sum": (2, lambda: table.FUSED["layernorm_sum"](total, gain, gain, eps=1e-5)),  # else two launches
         "norm": (1, lambda: table.layernorm_forward(x, gain, gain)),
         "norm backward": (2, lambda: table.FUSED["norm_backward_add"](x, norm, gain, gain, x)),
         "bias and gelu": (1, lambda: table.FUSED["bias_gelu_tanh"][0](x, gain)),
