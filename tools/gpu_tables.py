@@ -83,10 +83,10 @@ def steps(result: dict[str, Any]) -> list[str]:
 
 
 def stages(folder: Path) -> list[str]:
-    lines = ["| stage | what became of it | s | of |", "|---|---|--:|--:|"]
+    lines = ["| stage | what became of it | s | of | processors, s |", "|---|---|--:|--:|--:|"]
     for line in (folder / "stages.jsonl").read_text(encoding="utf-8").splitlines():
         one = json.loads(line)
-        lines.append(f"| {one['stage']} | {one['status']} | {one['seconds']} | {one['limit']} |")
+        lines.append(f"| {one['stage']} | {one['status']} | {one['seconds']} | {one['limit']} | {one['processor']} |")
     return lines
 
 

@@ -50,7 +50,7 @@ BUILDS = {
 
 
 def compiled(file, architecture, defines):
-    """Registers and spilled bytes (stores and loads) of every kernel in a file, from ptxas's report."""
+    """Registers, spilled bytes (stores and loads) and static shared bytes of every kernel in a file, as ptxas says."""
     from cuda.pathfinder import find_nvidia_header_directory
     from cupy.cuda import nvrtc
 
@@ -68,7 +68,9 @@ def compiled(file, architecture, defines):
     for part in log.split("Compiling entry function")[1:]:
         name = re.search(r"'(\w+)'", part)[1]
         spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part)
-        usage[name] = int(re.search(r"Used (\d+) registers", part)[1]), int(spills[1]) + int(spills[2])
+        shared = re.search(r"(\d+) bytes smem", part)
+        registers = int(re.search(r"Used (\d+) registers", part)[1])
+        usage[name] = registers, int(spills[1]) + int(spills[2]), int(shared[1]) if shared else 0
     return usage
 
 
@@ -83,4 +85,5 @@ def test_compiles_within_its_budget(build, architecture):
     file, defines, registers, spills = BUILDS[build]
     usage = compiled(file, architecture, defines)
     assert sorted(usage) == sorted(kernel_names(read_source(file)))
-    assert all(used <= registers and spilled <= spills for used, spilled in usage.values()), usage
+    fits = [used <= registers and spilled <= spills and shared <= 48 * 1024 for used, spilled, shared in usage.values()]
+    assert all(fits), usage
