@@ -13,9 +13,9 @@ from tools import gpu_tables
 ROOT = Path(__file__).resolve().parents[1]
 PLAN = ROOT / "tools" / "first_gpu_run.plan"
 REHEARSED = """# name, seconds, command
-good   1/30  echo measured
+good     30  echo measured
 bad      30  echo wrong; exit 3
-late    9/1  echo begun; sleep 300 & sleep 300
+late      1  echo begun; sleep 300 & sleep 300
 absent   30  no-such-profiler --csv
 after    30  echo "with a $OUT"
 never    30  echo "there is no time left"
@@ -29,8 +29,7 @@ def stages(folder):
 @pytest.mark.slow("test_the_page_says_what_was_measured_and_what_was_not: of stages that were run before")
 def test_every_stage_has_its_time_and_no_more(tmp_path):
     (tmp_path / "plan").write_text(REHEARSED.replace("never    30", "never    30  sleep 60;"))
-    environment = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable, "SECONDS_IN_ALL": "12"}
-    environment["MINIGPT_STAND_IN"] = "1"  # the second of two limits is meant
+    environment = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable, "SECONDS_IN_ALL": "6", "PATIENCE": "2"}
     command = [ROOT / "tools" / "first_gpu_run.sh", tmp_path / "plan"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     found = stages(tmp_path)
@@ -38,7 +37,11 @@ def test_every_stage_has_its_time_and_no_more(tmp_path):
     assert [one["status"] for one in found.values()] == [
         *("passed", "failed (3)", "timed out", "not there", "passed", "timed out"),
     ]
-    assert found["late"]["seconds"] <= 10 and sum(one["seconds"] for one in found.values()) <= 40
+    assert (
+        found["late"]["limit"] == 2
+        and found["late"]["seconds"] <= 10
+        and sum(one["seconds"] for one in found.values()) <= 40
+    )
     assert found["never"]["limit"] <= 12  # of 30: all stages together have 12
     assert (tmp_path / "late.txt").read_text() == "begun\n" and f"with a {tmp_path}" in (
         tmp_path / "after.txt"
@@ -49,8 +52,7 @@ def test_every_stage_has_its_time_and_no_more(tmp_path):
 def test_the_plan_fits_its_time():
     lines = [line.split(maxsplit=2) for line in PLAN.read_text().splitlines() if line and line[0] != "#"]
     names = [name for name, _, _ in lines]
-    card, rehearsed = (sum(int(seconds.split("/")[which]) for _, seconds, _ in lines) for which in (0, -1))
-    assert card <= 600 and rehearsed <= 1800 and len(set(names)) == len(names)
+    assert sum(int(seconds) for _, seconds, _ in lines) <= 600 and len(set(names)) == len(names)
     assert names[:3] == ["machine", "calls", "ptx"] and names[-1] == "compiled"
 
 
