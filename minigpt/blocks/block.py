@@ -2,7 +2,8 @@
 
 Pre-norm (GPT-2, Llama): x + f(norm(x)). Post-norm (the first Transformer, GPT, BERT, BART): norm(x + f(x)). f is
 attention, in a decoder with an encoder then attention to the encoder's output, and last the feed-forward layer. Such an
-f with its norm and residual connection is a sub-layer, as in the Transformer's paper.
+f with its norm and residual connection is a sub-layer, as in the Transformer's paper. Cross-attention, to an encoder's
+output, is in the blocks that are given that memory.
 """
 
 from __future__ import annotations
@@ -42,11 +43,30 @@ SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward o
 SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output
 
 
-def block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
-    """The tensors of one block."""
+class Memory(NamedTuple):
+    """What a decoder's blocks look at besides the sequence: an encoder's output, the same for all of them."""
+
+    states: Array  # (B, S, C)
+    mask: Mask  # of cross-attention: the memory's padding
+
+
+def sites(memory: Memory | None) -> int:
+    """How many dropout sites a block has."""
+    return SITES_PER_BLOCK if memory is None else SITES_PER_DECODER_BLOCK
+
+
+def mlp_site(site: int, memory: Memory | None) -> int:
+    """The feed-forward layer's first site, in a block that begins at `site`: it has the last two."""
+    return site + sites(memory) - 2
+
+
+def block_specs(name: str, c: BlockConfig, *, cross: bool = False) -> list[ParameterSpec]:
+    """The tensors of one block. Args: `cross`: whether it looks at an encoder's output."""
+    between = [*norm_specs(f"{name}.norm_cross", c), *cross_attention_specs(f"{name}.cross", c)] if cross else []
     return [
         *norm_specs(f"{name}.norm1", c),
         *self_attention_specs(f"{name}.attention", c),
+        *between,
         *norm_specs(f"{name}.norm2", c),
         *mlp_specs(f"{name}.mlp", c),
     ]
@@ -69,33 +89,44 @@ class MLPSublayerCache(NamedTuple):
 
 class BlockCache(NamedTuple):
     attention: AttentionSublayerCache
-    mlp: MLPSublayerCache
-
-
-class DecoderBlockCache(NamedTuple):
-    attention: AttentionSublayerCache
-    cross: CrossSublayerCache
+    cross: CrossSublayerCache | None
     mlp: MLPSublayerCache
 
 
 def block_forward(
-    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int, mask: Mask, positions: int | Array = 0
+    x: Array | Sum,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: Mask,
+    positions: int | Array = 0,
+    memory: Memory | None = None,
 ) -> tuple[Array | Sum, BlockCache]:
-    """The block of an encoder, or of a decoder without one: (B, T, C) to (B, T, C).
+    """x (B, T, C) looks at itself, then at the memory if there is one, then goes through the feed-forward layer.
 
     Args:
         x: what the block before gave. A pre-norm block ends in a sum, which the next norm may work out (see `Sum`).
-        site: the number of the block's first dropout site; it has SITES_PER_BLOCK.
+        site: the number of the block's first dropout site; it has SITES_PER_BLOCK, or SITES_PER_DECODER_BLOCK.
+        mask: of self-attention.
         positions: see `qkv_forward`.
     """
     x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask, positions)
-    x, c_mlp = mlp_sublayer_forward(x, p, c, run, site + 2)
-    return x, BlockCache(c_attention, c_mlp)
+    c_cross = None
+    if memory is not None:
+        x, c_cross = cross_sublayer_forward(x, memory, p, c, run, site + 2)
+    x, c_mlp = mlp_sublayer_forward(x, p, c, run, mlp_site(site, memory))
+    return x, BlockCache(c_attention, c_cross, c_mlp)
 
 
-def block_backward(dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """The same two from the last to the first."""
+def block_backward(
+    dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
+) -> Array:
+    """The same from the last to the first; the memory's gradient is added into `dmemory` (B, S, C)."""
     dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
+    if cache.cross is not None:
+        assert dmemory is not None  # of a block that has a memory
+        dx = cross_sublayer_backward(dx, cache.cross, g, c, run, dmemory)
     return attention_sublayer_backward(dx, cache.attention, g, c, run)
 
 
@@ -160,63 +191,13 @@ def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: Block
     return run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))
 
 
-def decoder_block_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
-    """The tensors of one decoder block that looks at an encoder's output."""
-    return [
-        *norm_specs(f"{name}.norm1", c),
-        *self_attention_specs(f"{name}.attention", c),
-        *norm_specs(f"{name}.norm_cross", c),
-        *cross_attention_specs(f"{name}.cross", c),
-        *norm_specs(f"{name}.norm2", c),
-        *mlp_specs(f"{name}.mlp", c),
-    ]
-
-
-def decoder_block_forward(
-    x: Array | Sum,
-    memory: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    mask: Mask,
-    memory_mask: Mask,
-) -> tuple[Array, DecoderBlockCache]:
-    """x (B, T, C) looks at itself, then at the memory (B, S, C), then goes through the feed-forward layer.
-
-    Args:
-        memory: the encoder's output.
-        site: the number of the block's first dropout site; it has SITES_PER_DECODER_BLOCK.
-        mask, memory_mask: of self-attention (causal) and of cross-attention (the memory's padding).
-    """
-    x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask)
-    x, c_cross = cross_sublayer_forward(x, memory, p, c, run, site + 2, memory_mask)
-    x, c_mlp = mlp_sublayer_forward(x, p, c, run, site + 4)
-    return settled(x, run), DecoderBlockCache(c_attention, c_cross, c_mlp)
-
-
-def decoder_block_backward(
-    dx: Array, cache: DecoderBlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
-) -> Array:
-    """Return the gradient of x, and add that of the memory into `dmemory` (B, S, C)."""
-    dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
-    dx = cross_sublayer_backward(dx, cache.cross, g, c, run, dmemory)
-    return attention_sublayer_backward(dx, cache.attention, g, c, run)
-
-
 def cross_sublayer_forward(
-    x: Array | Sum,
-    memory: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    mask: Mask,
-    kept: AttentionResults | None = None,
+    x: Array | Sum, memory: Memory, p: Scope, c: BlockConfig, run: Run, site: int, kept: AttentionResults | None = None
 ) -> tuple[Array, CrossSublayerCache]:
     """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""
+    cross, states, mask = p.scope("cross"), *memory
     x = settled(x, run)
-    y, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site, mask, kept, onto=x)
+    y, c_cross = cross_attention_forward(x, states, cross, c, run, site, mask, kept, onto=x)
     _, y, c_norm = sum_norm_forward(y, p, "norm_cross", c, run)
     return y, CrossSublayerCache(c_norm, c_cross)
 

@@ -22,10 +22,12 @@ from typing import NamedTuple
 from minigpt import ops
 from minigpt.blocks.attention import AttentionResults, attention_results
 from minigpt.blocks.block import (
+    Memory,
     attention_sublayer_backward,
     attention_sublayer_forward,
     cross_sublayer_backward,
     cross_sublayer_forward,
+    mlp_site,
     mlp_sublayer_backward,
     mlp_sublayer_forward,
 )
@@ -44,77 +46,50 @@ class Kept(NamedTuple):
     """What a block's cache is made from again."""
 
     x: Array  # (B, T, C)
-    results: AttentionResults | None
+    own: AttentionResults | None  # of attention to the sequence itself, and
+    cross: AttentionResults | None  # to the memory
     p: Scope
     site: int
     mask: ops.Mask
     positions: int | Array
+    memory: Memory | None
     run: Run  # of the forward pass: it names the dropout draws
 
 
-class DecoderKept(NamedTuple):
-    """And a decoder block's."""
-
-    x: Array  # (B, T, C)
-    memory: Array  # (B, S, C)
-    results: tuple[AttentionResults | None, AttentionResults | None]  # of attention to itself and to the memory
-    p: Scope
-    site: int
-    mask: ops.Mask
-    memory_mask: ops.Mask
-    run: Run
-
-
 def block_forward(
-    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int, mask: ops.Mask, positions: int | Array = 0
-) -> tuple[Array, Kept]:
-    x = settled(x, run)  # it is kept
-    y, cache = attention_sublayer_forward(x, p, c, run, site, mask, positions)
-    results = None if run.recompute else attention_results(cache.attention, c, run)
-    del cache  # before the feed-forward layer takes memory
-    return _mlp_in_tiles(settled(y, run), p, c, run, site + 2), Kept(x, results, p, site, mask, positions, run)
-
-
-def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run) -> Array:
-    k = cache
-    y, c_attention = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.results)
-    y = settled(y, k.run)
-    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 2)
-    del y
-    return attention_sublayer_backward(dx, c_attention, g, c, run)
-
-
-def decoder_block_forward(
-    x: Array,
-    memory: Array,
+    x: Array | Sum,
     p: Scope,
     c: BlockConfig,
     run: Run,
     site: int,
     mask: ops.Mask,
-    memory_mask: ops.Mask,
-) -> tuple[Array, DecoderKept]:
-    h, c_own = attention_sublayer_forward(x, p, c, run, site, mask)
-    y, c_cross = cross_sublayer_forward(h, memory, p, c, run, site + 2, memory_mask)
-    results: tuple[AttentionResults | None, AttentionResults | None] = None, None
-    if not run.recompute:
-        results = attention_results(c_own.attention, c, run), attention_results(c_cross.attention, c, run)
-    del h, c_own, c_cross
-    return (
-        _mlp_in_tiles(settled(y, run), p, c, run, site + 4),
-        DecoderKept(x, memory, results, p, site, mask, memory_mask, run),
-    )
+    positions: int | Array = 0,
+    memory: Memory | None = None,
+) -> tuple[Array, Kept]:
+    x = settled(x, run)  # it is kept
+    y, c_own = attention_sublayer_forward(x, p, c, run, site, mask, positions)
+    own = None if run.recompute else attention_results(c_own.attention, c, run)
+    del c_own  # before what follows takes memory
+    cross = None
+    if memory is not None:
+        y, c_cross = cross_sublayer_forward(y, memory, p, c, run, site + 2)
+        cross = None if run.recompute else attention_results(c_cross.attention, c, run)
+        del c_cross
+    kept = Kept(x, own, cross, p, site, mask, positions, memory, run)
+    return _mlp_in_tiles(settled(y, run), p, c, run, mlp_site(site, memory)), kept
 
 
-def decoder_block_backward(dy: Array, cache: DecoderKept, g: Scope, c: BlockConfig, run: Run, dmemory: Array) -> Array:
-    k = cache
-    own, cross = k.results
-    h, c_own = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, kept=own)
-    y, c_cross = cross_sublayer_forward(h, k.memory, k.p, c, k.run, k.site + 2, k.memory_mask, cross)
+def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None) -> Array:
+    k, c_cross = cache, None
+    y, c_own = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.own)
+    if k.memory is not None:
+        y, c_cross = cross_sublayer_forward(y, k.memory, k.p, c, k.run, k.site + 2, k.cross)
     y = settled(y, k.run)
-    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, k.site + 4)
-    del h, y
-    dx = cross_sublayer_backward(dx, c_cross, g, c, run, dmemory)
+    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, mlp_site(k.site, k.memory))
+    del y
+    if c_cross is not None:
+        assert dmemory is not None  # of a block that has a memory
+        dx = cross_sublayer_backward(dx, c_cross, g, c, run, dmemory)
     return attention_sublayer_backward(dx, c_own, g, c, run)
 
 

@@ -11,16 +11,7 @@ import numpy as np
 
 from minigpt import ops
 from minigpt.blocks import recompute
-from minigpt.blocks.block import (
-    SITES_PER_BLOCK,
-    SITES_PER_DECODER_BLOCK,
-    BlockCache,
-    DecoderBlockCache,
-    block_backward,
-    block_forward,
-    decoder_block_backward,
-    decoder_block_forward,
-)
+from minigpt.blocks.block import BlockCache, Memory, block_backward, block_forward, sites
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import settled
 from minigpt.blocks.run import Run
@@ -29,7 +20,6 @@ from minigpt.core.params import Scope
 from minigpt.ops.operations import Sum
 
 StackCache = list[BlockCache | recompute.Kept]
-DecoderStackCache = list[DecoderBlockCache | recompute.DecoderKept]
 
 
 def keeps_less(x: Array, run: Run) -> bool:
@@ -41,64 +31,41 @@ def keeps_less(x: Array, run: Run) -> bool:
 
 
 def stack_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, masks: Sequence[ops.Mask], positions: int | Array = 0
+    x: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    masks: Sequence[ops.Mask],
+    positions: int | Array = 0,
+    memory: Memory | None = None,
 ) -> tuple[Array, StackCache]:
     """Blocks 0, 1, … of the scope, as many as there are masks: (B, T, C) to (B, T, C).
 
     Args:
         site: the number of the first block's first dropout site.
         positions: see `qkv_forward`.
+        memory: what all of a decoder's blocks look at.
     """
     forward = recompute.block_forward if keeps_less(x, run) else block_forward
     caches: StackCache = []
     y: Array | Sum = x
     for layer, mask in enumerate(masks):
-        y, cache = forward(y, p.scope(str(layer)), c, run, site + layer * SITES_PER_BLOCK, mask, positions)
+        place = site + layer * sites(memory)
+        y, cache = forward(y, p.scope(str(layer)), c, run, place, mask, positions, memory)
         caches.append(cache)
     return settled(y, run), caches
 
 
-def stack_backward(dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    for layer in reversed(range(len(caches))):
-        cache, scope = caches[layer], g.scope(str(layer))
-        if isinstance(cache, recompute.Kept):
-            dx = recompute.block_backward(dx, cache, scope, c, run)
-        else:
-            dx = block_backward(dx, cache, scope, c, run)
-        scope.done()
-    return dx
-
-
-def decoder_stack_forward(
-    x: Array,
-    memory: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    layers: int,
-    mask: ops.Mask,
-    memory_mask: ops.Mask,
-) -> tuple[Array, DecoderStackCache]:
-    """The same of decoder blocks, which all look at one memory (B, S, C)."""
-    forward = recompute.decoder_block_forward if keeps_less(x, run) else decoder_block_forward
-    caches = []
-    for layer in range(layers):
-        place = site + layer * SITES_PER_DECODER_BLOCK
-        x, cache = forward(x, memory, p.scope(str(layer)), c, run, place, mask, memory_mask)
-        caches.append(cache)
-    return x, caches
-
-
-def decoder_stack_backward(
-    dx: Array, caches: DecoderStackCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+def stack_backward(
+    dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
 ) -> Array:
     """Return the gradient of x; every layer adds the memory's into `dmemory` (B, S, C)."""
     for layer in reversed(range(len(caches))):
         cache, scope = caches[layer], g.scope(str(layer))
-        if isinstance(cache, recompute.DecoderKept):
-            dx = recompute.decoder_block_backward(dx, cache, scope, c, run, dmemory)
+        if isinstance(cache, recompute.Kept):
+            dx = recompute.block_backward(dx, cache, scope, c, run, dmemory)
         else:
-            dx = decoder_block_backward(dx, cache, scope, c, run, dmemory)
+            dx = block_backward(dx, cache, scope, c, run, dmemory)
         scope.done()
     return dx

@@ -21,13 +21,7 @@ _CAUSAL = ops.Mask(causal=True)
 
 
 def self_attention_step(
-    x: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    append: Append,
-    mask: ops.Mask = _CAUSAL,
-    positions: int | Array = 0,
+    x: Array, p: Scope, c: BlockConfig, run: Run, append: Append, mask: ops.Mask, positions: int | Array
 ) -> Array:
     """n new tokens (R, n, C) look at themselves and all before.
 
@@ -52,9 +46,17 @@ def cross_attention_step(
 
 
 def block_step(
-    x: Array, p: Scope, c: BlockConfig, run: Run, append: Append, mask: ops.Mask, positions: int | Array
+    x: Array,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    append: Append,
+    mask: ops.Mask = _CAUSAL,
+    positions: int | Array = 0,
+    memory: tuple[Array, Array] | None = None,
+    memory_mask: ops.Mask = ops.NO_MASK,
 ) -> Array:
-    """`block_forward` for n new tokens (R, n, C)."""
+    """`block_forward` for n new tokens (R, n, C); `memory` are its keys and values, made once."""
     attention, mlp = p.scope("attention"), p.scope("mlp")
     if c.pre_norm:
         h, _ = norm_forward(x, p, "norm1", c, run)
@@ -63,16 +65,7 @@ def block_step(
         return settled(mlp_forward(h, mlp, c, run, 0, onto=x)[0], run)
     a = self_attention_step(x, attention, c, run, append, mask, positions)
     x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+    if memory is not None:
+        a = cross_attention_step(x, memory, p.scope("cross"), c, run, memory_mask)
+        x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
     return sum_norm_forward(mlp_forward(x, mlp, c, run, 0, onto=x)[0], p, "norm2", c, run)[1]
-
-
-def decoder_block_step(
-    x: Array, memory: tuple[Array, Array], p: Scope, c: BlockConfig, run: Run, mask: ops.Mask, append: Append
-) -> Array:
-    """`decoder_block_forward` of a post-norm block for n new tokens (R, n, C); `mask` is the memory's."""
-    a = self_attention_step(x, p.scope("attention"), c, run, append)
-    x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
-    a = cross_attention_step(x, memory, p.scope("cross"), c, run, mask)
-    x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-    total, _ = mlp_forward(x, p.scope("mlp"), c, run, 0, onto=x)
-    return sum_norm_forward(total, p, "norm2", c, run)[1]

@@ -19,13 +19,10 @@ from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
     BlockConfig,
-    DecoderStackCache,
+    Memory,
     StackCache,
     block_specs,
-    decoder_block_specs,
-    decoder_block_step,
-    decoder_stack_backward,
-    decoder_stack_forward,
+    block_step,
     memory_kv_forward,
     norm_backward,
     norm_forward,
@@ -53,19 +50,14 @@ class EmbeddingCache(NamedTuple):
     dropout: Cache
 
 
-class EncoderCache(NamedTuple):
+class SideCache(NamedTuple):
     embedding: EmbeddingCache
     blocks: StackCache
 
 
-class DecoderCache(NamedTuple):
-    embedding: EmbeddingCache
-    blocks: DecoderStackCache
-
-
 class BodyCache(NamedTuple):
-    encoder: EncoderCache
-    decoder: DecoderCache
+    encoder: SideCache
+    decoder: SideCache
     memory: Array  # (B, S, C)
 
 
@@ -152,14 +144,14 @@ class EncoderDecoder(Specified):
     def body_specs(self) -> list[ParameterSpec]:
         c = self.config
         specs = [ParameterSpec("tokens", (c.vocab_size, c.width), c.embedding_std)]
-        for side, layers, layer_specs, block in (
-            ("encoder", c.encoder_layers, block_specs, self.block),
-            ("decoder", c.decoder_layers, decoder_block_specs, self.decoder_block),
+        for side, layers, block in (
+            ("encoder", c.encoder_layers, self.block),
+            ("decoder", c.decoder_layers, self.decoder_block),
         ):
             specs += self.position_specs(side)
             specs += norm_specs(f"{side}.norm", self.block) if self.embedding_norm else []
             for layer in range(layers):
-                specs += layer_specs(f"{side}.blocks.{layer}", block)
+                specs += block_specs(f"{side}.blocks.{layer}", block, cross=side == "decoder")
         return specs
 
     def position_specs(self, side: str) -> list[ParameterSpec]:
@@ -202,35 +194,37 @@ class EncoderDecoder(Specified):
 
     def encode_forward(
         self, params: Parameters, source: Array, padding: Array | None, run: Run, layers: int | None = None
-    ) -> tuple[Array, EncoderCache]:
+    ) -> tuple[Array, SideCache]:
         """Source ids (B, S) to the memory (B, S, C), or to the states behind so many layers."""
         x, c_embedding = self.embed_forward(params, "encoder", source, run)
         masks = [ops.Mask(key_padding=padding)] * (self.config.encoder_layers if layers is None else layers)
         x, c_blocks = stack_forward(x, params.scope("encoder.blocks"), self.block, run, 1, masks)
-        return x, EncoderCache(c_embedding, c_blocks)
+        return x, SideCache(c_embedding, c_blocks)
 
-    def encode_backward(self, dmemory: Array, grads: Parameters, cache: EncoderCache, run: Run) -> None:
+    def encode_backward(self, dmemory: Array, grads: Parameters, cache: SideCache, run: Run) -> None:
         dmemory = stack_backward(dmemory, cache.blocks, grads.scope("encoder.blocks"), self.block, run)
         self.embed_backward(dmemory, grads, "encoder", cache.embedding, run)
 
     def decode_forward(
         self, params: Parameters, ids: Array, memory: Array, padding: Array | None, run: Run
-    ) -> tuple[Array, DecoderCache]:
+    ) -> tuple[Array, SideCache]:
         """Target ids (B, T) and the memory (B, S, C) to the decoder's last states (B, T, C).
 
         The target needs no padding mask: what is filled up on the right is later than every real token.
         """
         x, c_embedding = self.embed_forward(params, "decoder", ids, run)
-        mask, memory_mask = ops.Mask(causal=True), ops.Mask(key_padding=padding)
-        p, c, site = params.scope("decoder.blocks"), self.decoder_block, self._decoder_site + 1
-        layers = self.config.decoder_layers
-        x, c_blocks = decoder_stack_forward(x, memory, p, c, run, site, layers, mask, memory_mask)
-        return x, DecoderCache(c_embedding, c_blocks)
+        masks, seen = (
+            [ops.Mask(causal=True)] * self.config.decoder_layers,
+            Memory(memory, ops.Mask(key_padding=padding)),
+        )
+        p, site = params.scope("decoder.blocks"), self._decoder_site + 1
+        x, c_blocks = stack_forward(x, p, self.decoder_block, run, site, masks, memory=seen)
+        return x, SideCache(c_embedding, c_blocks)
 
-    def decode_backward(self, dx: Array, grads: Parameters, cache: DecoderCache, run: Run, dmemory: Array) -> None:
+    def decode_backward(self, dx: Array, grads: Parameters, cache: SideCache, run: Run, dmemory: Array) -> None:
         """Gradients of the decoder; every layer adds what the memory receives into `dmemory` (B, S, C)."""
         g = grads.scope("decoder.blocks")
-        dx = decoder_stack_backward(dx, cache.blocks, g, self.decoder_block, run, dmemory)
+        dx = stack_backward(dx, cache.blocks, g, self.decoder_block, run, dmemory)
         self.embed_backward(dx, grads, "decoder", cache.embedding, run)
 
     def body_forward(self, params: Parameters, batch: Seq2SeqBatch, run: Run) -> tuple[Array, BodyCache]:
@@ -314,6 +308,7 @@ class Seq2Seq(EncoderDecoder):
         for layer in range(self.config.decoder_layers):
             p = params.scope(f"decoder.blocks.{layer}")
             append = partial(state.own.append, layer)
-            x = decoder_block_step(x, state.memory[layer], p, self.decoder_block, run, memory_mask, append)
+            kv = state.memory[layer]
+            x = block_step(x, p, self.decoder_block, run, append, memory=kv, memory_mask=memory_mask)
         logits, _ = self.output_forward(params, x[:, -1], run)
         return logits, dataclasses.replace(state, own=state.own.advanced(ids.shape[1]))

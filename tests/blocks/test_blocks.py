@@ -10,12 +10,10 @@ from minigpt.blocks import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
     BlockConfig,
+    Memory,
     block_backward,
     block_forward,
     block_specs,
-    decoder_block_backward,
-    decoder_block_forward,
-    decoder_block_specs,
     self_attention_forward,
     self_attention_specs,
 )
@@ -93,16 +91,16 @@ def test_block_gradients(name, implementation, elements):
 @pytest.mark.parametrize("name", POST)
 def test_decoder_block_gradients(name, implementation, elements):
     c, run = CONFIGS[name], Run(train=True, seed=1, step=2, ops=implementation)
-    params = random_tree(decoder_block_specs("block", c))
+    params = random_tree(block_specs("block", c, cross=True))
     x, memory, r = inputs((B, T, C), (B, S, C), (B, T, C))
-    masks = ops.Mask(causal=True), ops.Mask(key_padding=MEMORY)
+    seen = Memory(memory, ops.Mask(key_padding=MEMORY))
 
     def forward():
-        return decoder_block_forward(x, memory, params.scope("block"), c, run, 7, *masks)
+        return block_forward(x, params.scope("block"), c, run, 7, ops.Mask(causal=True), memory=seen)
 
     _, cache = forward()
     grads, dmemory = params.zeros_like(), np.full_like(memory, 0.5)
-    dx = decoder_block_backward(r, cache, grads.scope("block"), c, run, dmemory)
+    dx = block_backward(r, cache, grads.scope("block"), c, run, dmemory)
     arrays = {"x": x, "memory": memory, **params}
     gradients = {"x": dx, "memory": dmemory - 0.5, **grads}  # the memory's gradient is added to
     for check in check_gradients(lambda: float((forward()[0] * r).sum()), arrays, gradients, elements=elements):
@@ -124,8 +122,8 @@ def test_every_dropout_draw_has_its_own_site():
     block_forward(x, random_tree(block_specs("b", c)).scope("b"), c, run, 4, ops.NO_MASK)
     assert sorted(asked) == list(range(4, 4 + SITES_PER_BLOCK))
     asked.clear()
-    scope = random_tree(decoder_block_specs("b", c)).scope("b")
-    decoder_block_forward(x, memory, scope, c, run, 4, ops.NO_MASK, ops.NO_MASK)
+    scope = random_tree(block_specs("b", c, cross=True)).scope("b")
+    block_forward(x, scope, c, run, 4, ops.NO_MASK, memory=Memory(memory, ops.NO_MASK))
     assert sorted(asked) == list(range(4, 4 + SITES_PER_DECODER_BLOCK))
 
 
