@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from minigpt.ops import Rope
 
@@ -53,3 +54,9 @@ class BlockConfig:
         object.__setattr__(self, "head_width", self.head_width or self.width // self.heads)
         for name in ("qkv_bias", "out_bias"):
             object.__setattr__(self, name, self.bias if getattr(self, name) is None else getattr(self, name))
+
+    @classmethod
+    def of(cls, config: object, **others: Any) -> BlockConfig:
+        """The block of a model's configuration: settings of the same names are the same, unless `others` has them."""
+        same = {name: value for name, value in vars(config).items() if name in cls.__dataclass_fields__}
+        return cls(**same | others)

@@ -81,18 +81,7 @@ class BARTConfig:
         return self.init_std
 
     def block(self) -> BlockConfig:
-        return BlockConfig(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            norm_eps=self.norm_eps,
-            activation=self.activation,
-            dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            activation_dropout=self.activation_dropout,
-            init_std=self.init_std,
-            residual_std=self.init_std,
-        )
+        return BlockConfig.of(self, residual_std=self.init_std)
 
     def decoder_block(self) -> BlockConfig:
         heads, inner = self.decoder_heads or self.heads, self.decoder_feed_forward or self.feed_forward

@@ -102,17 +102,12 @@ class Bert(BertBody):
         run.ops.embedding_backward(dh, cache.gather, dx.reshape(-1, dx.shape[-1]))  # x at some places
         return dx
 
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        token_types: Array | None = None,
-    ) -> Array:
+    def scores_forward(
+        self, params: Parameters, ids: Array, run: Run, token_types: Array | None, key_padding: Array | None
+    ) -> tuple[Array, MaskedCache]:
         """Scores of every possible token at every position: (B, T) to (B, T, V)."""
         x, _ = self.body_forward(params, ids, run, token_types, key_padding)
-        return self.masked_forward(params, x, None, run)[0]
+        return self.masked_forward(params, x, None, run)
 
     def pair_logits(
         self,

@@ -25,7 +25,7 @@ from minigpt.blocks import (
     stack_backward,
     stack_forward,
 )
-from minigpt.blocks.run import Run
+from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
@@ -109,17 +109,7 @@ class BertConfig:
 
     def block(self) -> BlockConfig:
         """The blocks' part of the configuration."""
-        return BlockConfig(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            norm_eps=self.norm_eps,
-            activation=self.activation,
-            dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            init_std=self.init_std,
-            residual_std=self.init_std,
-        )
+        return BlockConfig.of(self, residual_std=self.init_std)
 
 
 class BodyCache(NamedTuple):
@@ -223,6 +213,23 @@ class BertBody(Specified):
             run.ops.embedding_backward(dx, cache.token_types, grads.into("token_types"))  # x + types
         dx = run.ops.position_backward(dx, cache.positions, grads.into("positions"))
         run.ops.embedding_backward(dx, cache.tokens, grads.into("tokens"))
+
+    def scores_forward(
+        self, params: Parameters, ids: Array, run: Run, token_types: Array | None, key_padding: Array | None
+    ) -> tuple[Array, object]:
+        """What the head says of token ids (B, T), and the cache."""
+        raise NotImplementedError
+
+    def logits(
+        self,
+        params: Parameters,
+        ids: Array,
+        run: Run = EVALUATION,
+        key_padding: Array | None = None,
+        token_types: Array | None = None,
+    ) -> Array:
+        """The scores alone (see `scores_forward`)."""
+        return self.scores_forward(params, ids, run, token_types, key_padding)[0]
 
     def pooler_forward(self, params: Parameters, x: Array, run: Run) -> tuple[Array, PoolerCache]:
         """tanh(W x₀ + b) of the state of [CLS], the first token: (B, T, C) to (B, C); or ReLU's."""

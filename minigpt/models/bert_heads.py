@@ -101,17 +101,6 @@ class BertClassifier(BertBody):
         self.pooler_backward(dh, dx, grads, cache.pooler, run)
         self.body_backward(dx, grads, cache.body, run)
 
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        token_types: Array | None = None,
-    ) -> Array:
-        """Scores of every class, (B, K)."""
-        return self.scores_forward(params, ids, run, token_types, key_padding)[0]
-
     def forward(
         self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
     ) -> tuple[float, ClassifierCache]:
@@ -138,35 +127,18 @@ class BertMultipleChoice(BertClassifier):
     def __init__(self, config: BertConfig):
         super().__init__(config, classes=1)
 
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        token_types: Array | None = None,
-    ) -> Array:
-        """Scores of the choices: (B, N, T) to (B, N)."""
-        rows = ids.reshape(-1, ids.shape[-1])  # (B·N, T)
-        return super().logits(params, rows, run, _as_rows(key_padding), _as_rows(token_types)).reshape(ids.shape[:2])
-
-    def forward(
-        self, params: Parameters, batch: ClassificationBatch, run: Run = EVALUATION
-    ) -> tuple[float, ClassifierCache]:
-        """Mean cross-entropy of the right choices, and the cache for `backward`."""
-        b, n, t = batch.inputs.shape
+    def scores_forward(
+        self, params: Parameters, ids: Array, run: Run, token_types: Array | None, key_padding: Array | None
+    ) -> tuple[Array, PooledCache]:
+        """Token ids (B, N, T) to scores (B, N)."""
+        b, n, t = ids.shape
         rows = dataclasses.replace(run, row=run.row * n)  # a row's dropout must not depend on the shard it is in
-        parts = _as_rows(batch.token_types), _as_rows(batch.key_padding)
-        scores, cache = self.scores_forward(params, batch.inputs.reshape(-1, t), rows, *parts)  # (B·N, 1)
-        loss, c_labels = label_loss_forward(scores.reshape(b, n), batch.labels, run)
-        return loss, ClassifierCache(cache, c_labels)
+        parts = _as_rows(token_types), _as_rows(key_padding)
+        scores, cache = super().scores_forward(params, ids.reshape(-1, t), rows, *parts)  # (B·N, 1)
+        return scores.reshape(b, n), cache
 
-    def backward(
-        self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
-    ) -> None:
-        """Add scale times the gradient of the loss to `grads`."""
-        dscores = label_loss_backward(scale, cache.labels, run)  # (B, N)
-        self.scores_backward(dscores.reshape(-1, 1), grads, cache.scores, run)
+    def scores_backward(self, dlogits: Array, grads: Parameters, cache: PooledCache, run: Run) -> None:
+        super().scores_backward(dlogits.reshape(-1, 1), grads, cache, run)
 
 
 def _as_rows(x: Array | None) -> Array | None:
@@ -196,28 +168,21 @@ class BertSpans(BertBody):
     def head_specs(self) -> list[ParameterSpec]:
         return self.linear_specs("span", self.config.width, 2)
 
-    def logits(
-        self,
-        params: Parameters,
-        ids: Array,
-        run: Run = EVALUATION,
-        key_padding: Array | None = None,
-        token_types: Array | None = None,
-    ) -> Array:
+    def scores_forward(
+        self, params: Parameters, ids: Array, run: Run, token_types: Array | None, key_padding: Array | None
+    ) -> tuple[Array, tuple[BodyCache, Cache]]:
         """Scores of each token as the first and as the last one of the answer: (B, T) to (B, T, 2)."""
-        x, _ = self.body_forward(params, ids, run, token_types, key_padding)
-        return linear_forward(x, params, "span", run)[0]
+        x, c_body = self.body_forward(params, ids, run, token_types, key_padding)
+        scores, c_linear = linear_forward(x, params, "span", run)
+        return scores, (c_body, c_linear)
 
     def forward(self, params: Parameters, batch: SpanBatch, run: Run = EVALUATION) -> tuple[float, SpanCache]:
         """Mean of the cross-entropies of the first and of the last token, and the cache for `backward`."""
-        x, c_body = self.body_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
-        logits, c_linear = linear_forward(x, params, "span", run)  # (B, T, 2)
-        start_loss, c_start = run.ops.cross_entropy_forward(
-            logits[..., 0], batch.starts, denominator=run.denominators.get("starts")
-        )
-        end_loss, c_end = run.ops.cross_entropy_forward(
-            logits[..., 1], batch.ends, denominator=run.denominators.get("ends")
-        )
+        read = batch.inputs, run, batch.token_types, batch.key_padding
+        logits, (c_body, c_linear) = self.scores_forward(params, *read)  # (B, T, 2)
+        starts, ends = (run.denominators.get(term) for term in ("starts", "ends"))
+        start_loss, c_start = run.ops.cross_entropy_forward(logits[..., 0], batch.starts, denominator=starts)
+        end_loss, c_end = run.ops.cross_entropy_forward(logits[..., 1], batch.ends, denominator=ends)
         best = logits.argmax(axis=1)  # (B, 2)
         right = int((best[:, 0] == batch.starts).sum()) + int((best[:, 1] == batch.ends).sum())
         correct = right, count_targets(batch.starts) + count_targets(batch.ends)

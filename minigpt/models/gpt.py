@@ -94,19 +94,12 @@ class GPTConfig:
 
     def block(self) -> BlockConfig:
         """The blocks' part of the configuration."""
-        return BlockConfig(
-            self.width,
-            self.heads,
-            self.feed_forward,
+        return BlockConfig.of(
+            self,
             pre_norm=self.norm == "pre",
-            norm_eps=self.norm_eps,
-            activation=self.activation,
-            bias=self.bias,
             qkv_bias=self.bias and self.qkv_bias,
             scale=None if self.scaled_scores else 1.0,
-            dropout=self.dropout,
             attention_dropout=self.dropout,
-            init_std=self.init_std,
             residual_std=self.init_std * self.residual_init_scale,
         )
 

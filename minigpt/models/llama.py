@@ -113,22 +113,15 @@ class LlamaConfig:
     def block(self) -> BlockConfig:
         """The blocks' part of the configuration."""
         residual_scale = 1.0 / math.sqrt(2 * self.layers) if self.scaled_residual_init else 1.0
-        return BlockConfig(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            kv_heads=self.kv_heads,
-            head_width=self.head_width,
+        return BlockConfig.of(
+            self,
             pre_norm=True,
             rms_norm=True,
-            norm_eps=self.norm_eps,
             activation="swiglu",
             bias=False,
             qkv_bias=self.attention_bias != "none",
             out_bias=self.attention_bias == "all",
-            attention_dropout=self.attention_dropout,
             rope=self.rope,
-            init_std=self.init_std,
             residual_std=self.init_std * residual_scale,
         )
 

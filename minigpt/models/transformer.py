@@ -71,18 +71,7 @@ class TransformerConfig:
         return 1.0 / math.sqrt(self.width)
 
     def block(self) -> BlockConfig:
-        return BlockConfig(
-            self.width,
-            self.heads,
-            self.feed_forward,
-            norm_eps=self.norm_eps,
-            activation=self.activation,
-            qkv_bias=self.attention_bias,
-            out_bias=self.attention_bias,
-            dropout=self.dropout,
-            attention_dropout=self.attention_dropout,
-            activation_dropout=self.activation_dropout,
-        )
+        return BlockConfig.of(self, qkv_bias=self.attention_bias, out_bias=self.attention_bias)
 
     def decoder_block(self) -> BlockConfig:
         return self.block()
