@@ -13,16 +13,16 @@ from minigpt.interop.tables import Table, their_shape
 from minigpt.interop.weight_files import StoredTensor
 
 
-def check_shapes(model: Any, table: Table, found: Mapping[str, StoredTensor]) -> None:
-    """Compare every shape with the model's before any memory is taken."""
+def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
+    """The parameters, copied tensor by tensor from the mapped files to where they belong.
+
+    Raises:
+        UserError: a shape is another one than the model's, before any memory is taken; or a value is not finite.
+    """
     shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
     for theirs, (ours, view) in table.items():
         if theirs in found:
             found[theirs].check_shape(their_shape(view(shapes[ours])))
-
-
-def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
-    """The parameters, copied tensor by tensor from the mapped files to where they belong."""
     if all(theirs in found for theirs in table):
         params = Parameters(model.specs, buffer(model.specs, dtype))
     else:

@@ -20,7 +20,7 @@ from minigpt.core.files import read_text
 from minigpt.core.limits import ARRAY_HEADER_BYTES, CONFIGURATION_BYTES, SIZE
 from minigpt.core.params import Parameters
 from minigpt.core.reading import open_regular, parse_json
-from minigpt.interop.filling import check_shapes, filled
+from minigpt.interop.filling import filled
 from minigpt.interop.hf import FAMILIES
 from minigpt.interop.hf.reading import match
 from minigpt.interop.weight_files import StoredTensor
@@ -44,9 +44,8 @@ def read_model(folder: Path, dtype: str | None = None) -> tuple[GPT, Parameters]
     layers = (len(shapes) - 2) // (2 * len(_BLOCK))
     model = GPT(GPTConfig(vocab_size, context, layers, width // _HEAD_WIDTH, width, norm="post", dropout=0.1))
     family = FAMILIES["openai-gpt"]
-    table = family.table(model)
+    table = family.rows(model)
     found = match(family, table, _cut(folder, _names(layers), shapes), folder)
-    check_shapes(model, table, found)
     return model, filled(model, table, found, dtype or "float32")
 
 

@@ -23,7 +23,7 @@ from minigpt.core.files import write_new
 from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
-from minigpt.interop.tables import Table, View, as_is, columns, transposed
+from minigpt.interop.tables import Table, View, as_is, columns, their_shape, transposed
 from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope
@@ -113,7 +113,7 @@ def _shape(rows: Table, name: str, tree: Any, c: LlamaConfig) -> tuple[int, ...]
     if name not in rows:
         return c.context, c.head_width // 2  # the rotation's tables
     ours, view = rows[name]
-    return view(tree[ours]).shape
+    return their_shape(view(tree[ours]))
 
 
 def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:

@@ -12,16 +12,16 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import check_shapes, filled
+from minigpt.interop.filling import filled
 from minigpt.interop.gguf.header import Header, TensorInfo
 from minigpt.interop.gguf.tables import TABLES
+from minigpt.interop.keys import Keys
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.ops.rope import Rope, RopeScaling, rope_frequencies
 
 PLAIN = {0: "F32", 1: "F16", 30: "BF16"}  # ggml's numbers of the types that are stored as they are
 QUANTIZED = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
-LARGEST = 2**24  # a size in a configuration
 SCALINGS = (RopeScaling(8.0), RopeScaling(32.0), RopeScaling(16.0))  # Llama 3.1, 3.2, 4: files have only the outcome
 FACTORS = "rope_freqs.weight"
 IGNORED = ("attn_rot_embd", "rope.freqs")  # tables of old files that can be computed
@@ -42,20 +42,21 @@ def read_model(header: Header, dtype: str | None = None) -> tuple[Any, Parameter
         raise UserError(
             f"{header.path}: general.architecture is {architecture!r}, but minigpt has only {', '.join(TABLES)}"
         )
-    settings = _Settings(header, architecture)
+    prefix = f"{architecture}."
+    keys = Keys({k.removeprefix(prefix): v for k, v in header.metadata.items() if k.startswith(prefix)}, header.path)
     try:
         biases = "qkv" if architecture == "qwen2" else "none"
-        model = GPT(_gpt2(settings)) if architecture == "gpt2" else Llama(_llama(settings, biases))
+        model = GPT(_gpt2(header, keys)) if architecture == "gpt2" else Llama(_llama(header, keys, biases))
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(header.path)) else f"{header.path}: {error}") from None
-    settings.finish()
+    if left := sorted(set(keys.unasked()) - HARMLESS):
+        raise UserError(f"{header.path} asks for what minigpt does not do: {', '.join(left)}")
     rows = TABLES[architecture](model.config)
     tensors = {name: _stored(header, name, info) for name, info in header.tensors.items() if not _computed(name)}
     if missing := [name for name in rows if name not in tensors]:
         raise UserError(f"{header.path} lacks {', '.join(missing[:3])}" + (" and more" if len(missing) > 3 else ""))
     if extra := [name for name in tensors if name not in rows]:
         raise UserError(f"{header.path} has tensors that no {architecture} here has: {', '.join(extra[:3])}")
-    check_shapes(model, rows, tensors)
     return model, filled(model, rows, tensors, dtype or "float32")
 
 
@@ -63,72 +64,44 @@ def _computed(name: str) -> bool:
     return name == FACTORS or any(part in name for part in IGNORED)
 
 
-class _Settings:
-    """The metadata of an architecture; each is asked for by its name and checked, and none may be left over."""
-
-    def __init__(self, header: Header, architecture: str):
-        self.header = header
-        prefix = f"{architecture}."
-        self.values = {k.removeprefix(prefix): v for k, v in header.metadata.items() if k.startswith(prefix)}
-        self.asked: set[str] = set()
-
-    def integer(self, name: str, default: int | None = None, *, most: int = LARGEST) -> int:
-        value = self._value(name, default)
-        if type(value) is not int or not 0 <= value <= most:
-            raise self.refusal(name, value, "it must be a whole number of a plausible size")
-        return value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        """A float32 in the file; the decimal number that it was made from, if that is short."""
-        value = self._value(name, default)
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise self.refusal(name, value, "it must be a number")
-        return float(str(np.float32(value)))
-
-    def fixed(self, name: str, *allowed: Any) -> None:
-        """Refuse any value but these; the first is the default."""
-        value = self._value(name, allowed[0])
-        if value not in allowed:
-            raise self.refusal(name, value, f"minigpt computes only {' or '.join(map(repr, allowed))}")
-
-    def finish(self) -> None:
-        if left := sorted(self.values.keys() - self.asked - HARMLESS):
-            raise UserError(f"{self.header.path} asks for what minigpt does not do: {', '.join(left)}")
-
-    def refusal(self, name: str, value: Any, why: str) -> UserError:
-        return UserError(f"{self.header.path}: {name} is {str(value)[:80]}, but {why}")
-
-    def _value(self, name: str, default: Any) -> Any:
-        self.asked.add(name)
-        if name not in self.values and default is None:
-            raise UserError(f"{self.header.path} has no {name}")
-        return self.values.get(name, default)
+def _number(keys: Keys, name: str, default: float | None = None) -> float:
+    """A float32 in the file; the decimal number that it was made from, if that is short."""
+    return float(str(np.float32(keys.number(name, default))))
 
 
-def _llama(s: _Settings, biases: str) -> LlamaConfig:
-    heads, width = s.integer("attention.head_count"), s.integer("embedding_length")
-    head_width = s.integer("attention.key_length", width // max(heads, 1))
+def _shape(header: Header, keys: Keys) -> dict[str, Any]:
+    """What GPT-2 and Llama both have; there are as many tokens as embeddings."""
+    if "token_embd.weight" not in header.tensors:
+        raise UserError(f"{header.path} lacks token_embd.weight")
+    return {
+        "vocab_size": header.tensors["token_embd.weight"].shape[0],
+        "context": keys.integer("context_length"),
+        "layers": keys.integer("block_count", most=LAYERS),
+        "heads": keys.integer("attention.head_count"),
+        "width": keys.integer("embedding_length"),
+        "feed_forward": keys.integer("feed_forward_length"),
+        "tied": "output.weight" not in header.tensors,
+    }
+
+
+def _llama(header: Header, keys: Keys, biases: str) -> LlamaConfig:
+    shape = _shape(header, keys)
+    head_width = keys.integer("attention.key_length", shape["width"] // shape["heads"])
     for name in ("attention.value_length", "rope.dimension_count"):
-        s.fixed(name, head_width)
-    s.fixed("expert_count", 0)
-    s.fixed("expert_used_count", 0)
-    s.fixed("rope.scaling.type", "none")
-    base = s.number("rope.freq_base", 10000.0)
+        keys.fixed(name, head_width)
+    keys.fixed("expert_count", 0)
+    keys.fixed("expert_used_count", 0)
+    keys.fixed("rope.scaling.type", "none")
+    base = _number(keys, "rope.freq_base", 10000.0)
     return LlamaConfig(
-        vocab_size=_vocab_size(s.header),
-        context=s.integer("context_length"),
-        layers=s.integer("block_count", most=LAYERS),
-        heads=heads,
-        width=width,
-        kv_heads=s.integer("attention.head_count_kv", heads),
+        **shape,
+        kv_heads=keys.integer("attention.head_count_kv", shape["heads"]),
         head_width=head_width,
-        feed_forward=s.integer("feed_forward_length"),
-        tied="output.weight" not in s.header.tensors,
-        norm_eps=s.number("attention.layer_norm_rms_epsilon"),
+        norm_eps=_number(keys, "attention.layer_norm_rms_epsilon"),
         rope_base=base,
         attention_bias=biases,
         scaled_residual_init=False,
-        **_scaling(s.header, base, head_width),
+        **_scaling(header, base, head_width),
     )
 
 
@@ -147,24 +120,8 @@ def _scaling(header: Header, base: float, head_width: int) -> dict[str, Any]:
     raise UserError(f"{header.path}: its {FACTORS} is no scaling of Llama 3.1's, 3.2's or 4's kind")
 
 
-def _gpt2(s: _Settings) -> GPTConfig:
-    return GPTConfig(
-        vocab_size=_vocab_size(s.header),
-        context=s.integer("context_length"),
-        layers=s.integer("block_count", most=LAYERS),
-        heads=s.integer("attention.head_count"),
-        width=s.integer("embedding_length"),
-        feed_forward=s.integer("feed_forward_length"),
-        tied="output.weight" not in s.header.tensors,
-        norm_eps=s.number("attention.layer_norm_epsilon"),
-    )
-
-
-def _vocab_size(header: Header) -> int:
-    """As many tokens as there are embeddings."""
-    if "token_embd.weight" not in header.tensors:
-        raise UserError(f"{header.path} lacks token_embd.weight")
-    return header.tensors["token_embd.weight"].shape[0]
+def _gpt2(header: Header, keys: Keys) -> GPTConfig:
+    return GPTConfig(**_shape(header, keys), norm_eps=_number(keys, "attention.layer_norm_epsilon"))
 
 
 def _stored(header: Header, name: str, info: TensorInfo) -> StoredTensor:

@@ -15,7 +15,7 @@ from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import choice, count, depth, number, rate
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
-from minigpt.models.bart import BART, BARTClassifier, BARTConfig, BARTQuestionAnswering
+from minigpt.models.bart import BARTConfig
 
 FIELDS = (
     count("vocab_size", "vocab_size"),
@@ -57,7 +57,7 @@ def table(model: Any) -> Table:
             rows |= _layer(f"model.{side}.layers.{layer}", f"{side}.blocks.{layer}", c.width)
             if side == "decoder":
                 rows |= _cross(f"model.{side}.layers.{layer}", f"{side}.blocks.{layer}", c.width)
-    return rows | _HEADS[type(model)]
+    return rows | HEADS
 
 
 def _layer(theirs: str, ours: str, width: int) -> Table:
@@ -80,11 +80,11 @@ def _as_row(x: Array) -> Array:
     return x[None]
 
 
-_HEADS: dict[type, Table] = {
-    BART: {"final_logits_bias": ("final_logits_bias", _as_row)},
-    BARTClassifier: linear("classification_head.dense", "head.dense")
-    | linear("classification_head.out_proj", "head.out"),
-    BARTQuestionAnswering: linear("qa_outputs", "head.spans"),
+HEADS: Table = {
+    "final_logits_bias": ("final_logits_bias", _as_row),
+    **linear("classification_head.dense", "head.dense"),
+    **linear("classification_head.out_proj", "head.out"),
+    **linear("qa_outputs", "head.spans"),
 }
 
 
@@ -109,15 +109,15 @@ def write_config(config: BARTConfig) -> dict[str, Any]:
     }
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration their classes cannot express, as ends of the sentence "the model has …"."""
-    return [] if config.norm_eps == 1e-5 else [f"norms with ε = {config.norm_eps}, not 1e-5"]
+def problems(config: Any) -> dict[str, Any]:
+    return {f"norms with ε = {config.norm_eps}, not 1e-5": config.norm_eps != 1e-5}
 
 
 FAMILY = Family(
     model_type="bart",
     config_class="BartConfig",
     architecture="BartForConditionalGeneration",
+    bare="BartModel",
     family="bart",
     read_config=read_config,
     write_config=write_config,

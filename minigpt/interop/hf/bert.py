@@ -41,19 +41,7 @@ def table(model: Any) -> Table:
     heads |= linear("cls.predictions.transform.dense", "masked.dense")
     heads |= norm("cls.predictions.transform.LayerNorm", "masked.norm")
     heads |= linear("cls.seq_relationship", "pairs")
-    heads |= linear("classifier", "classifier")
-    return bare(rows | existing(heads | linear("qa_outputs", "span"), model), model, PREFIX)
-
-
-def existing(heads: Table, model: Any) -> Table:
-    """The pooler and the heads, as far as the model has them."""
-    ours = {spec.name for spec in model.specs}
-    return {theirs: row for theirs, row in heads.items() if row[0] in ours}
-
-
-def bare(rows: Table, model: Any, prefix: str) -> Table:
-    """Without heads the class has no prefix."""
-    return {name.removeprefix(prefix): row for name, row in rows.items()} if model.config.headless else rows
+    return rows | heads | linear("classifier", "classifier") | linear("qa_outputs", "span")
 
 
 def encoder(c: Any, prefix: str) -> Table:
@@ -93,14 +81,15 @@ def read_shape(keys: Keys, heads: str, known: Iterable[Field]) -> dict[str, Any]
 
 
 def write_config(config: BertConfig) -> dict[str, Any]:
-    saved = "BertForPreTraining" if config.pairs else "BertForMaskedLM"
-    return {"architectures": ["BertModel" if config.headless else saved], **fields.written(config, FIELDS)}
+    other = {} if config.pairs or config.headless else {"architectures": ["BertForMaskedLM"]}
+    return {**other, **fields.written(config, FIELDS)}
 
 
 FAMILY = Family(
     model_type="bert",
     config_class="BertConfig",
     architecture="BertForPreTraining",
+    bare="BertModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,

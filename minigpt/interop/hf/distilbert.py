@@ -9,7 +9,7 @@ from typing import Any
 
 from minigpt.interop.hf import fields
 from minigpt.interop.hf.activations import ACTIVATIONS
-from minigpt.interop.hf.bert import bare, existing, read_shape
+from minigpt.interop.hf.bert import read_shape
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import choice, count, depth, number, rate
 from minigpt.interop.keys import Keys, words
@@ -48,7 +48,7 @@ def table(model: Any) -> Table:
     heads = linear("vocab_transform", "masked.dense") | norm("vocab_layer_norm", "masked.norm")
     heads["vocab_projector.bias"] = ("masked.bias", as_is)
     heads |= linear("pre_classifier", "pooler") | linear("classifier", "classifier") | linear("qa_outputs", "span")
-    return bare(rows | existing(heads, model), model, PREFIX)
+    return rows | heads
 
 
 def read_config(keys: Keys) -> BertConfig:
@@ -58,23 +58,21 @@ def read_config(keys: Keys) -> BertConfig:
 
 
 def write_config(config: BertConfig) -> dict[str, Any]:
-    named = {"architectures": ["DistilBertModel"]} if config.headless else {}
-    return {**named, **fields.written(config, FIELDS), "sinusoidal_pos_embds": False}
+    return {**fields.written(config, FIELDS), "sinusoidal_pos_embds": False}
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration `DistilBertForMaskedLM` cannot express, as ends of the sentence "the model has …"."""
-    found = {
+def problems(config: Any) -> dict[str, Any]:
+    return {
         "a pooler of its own": config.pairs,
         f"norms with ε = {config.norm_eps}, not {EPS}": config.norm_eps != EPS,
     }
-    return [problem for problem, is_there in found.items() if is_there]
 
 
 FAMILY = Family(
     model_type="distilbert",
     config_class="DistilBertConfig",
     architecture="DistilBertForMaskedLM",
+    bare="DistilBertModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,

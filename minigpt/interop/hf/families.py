@@ -25,7 +25,7 @@ def family_of(model: Any) -> Family:
     """
     for family in FAMILIES.values():
         if family.family == model.family and family.fits(model.config):
-            if problems := family.problems(model.config):
+            if problems := [problem for problem, has in family.problems(model.config).items() if has]:
                 words = " and ".join(problems)
                 raise UserError(f"Hugging Face's {family.architecture} cannot express this model: it has {words}")
             return family
@@ -40,4 +40,4 @@ def to_state_dict(model: Any, tree: Parameters) -> dict[str, Array]:
     Raises:
         UserError: that class cannot express the model.
     """
-    return their_tensors(family_of(model).table(model), tree)
+    return their_tensors(family_of(model).rows(model), tree)

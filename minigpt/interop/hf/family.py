@@ -18,12 +18,14 @@ class Family(NamedTuple):
         model_type: what config.json calls it.
         config_class: their class for it, which says what keys there are.
         family: our name, a key of `minigpt.train.families.FAMILIES`.
-        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view).
-        architecture: the class whose folders we read and write.
+        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view). It may name
+            more than the model has (see `rows`).
+        architecture: the class whose folders we read and write; `bare`: theirs without a head.
         read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.
         write_config: theirs of ours, without what all families share.
         fits: whether one of our configurations of that family is of this model_type ("gpt" is two of theirs).
-        problems: what of such a configuration their class cannot express, as ends of the sentence "the model has …".
+        problems: what their class cannot express, as ends of the sentence "the model has …", and whether such a
+            configuration has it.
         prefix: what names begin with in the table, and lack in files of the bare model.
         tied: further names of tensors that stand in the table once -> their name in the table.
         optional: their names that may be absent, which then are zeros.
@@ -39,10 +41,11 @@ class Family(NamedTuple):
     table: Callable[[Any], Table]
     config_class: str
     architecture: str
+    bare: str
     read_config: Callable[[Keys], Any]
     write_config: Callable[[Any], dict[str, Any]]
     fits: Callable[[Any], bool] = lambda config: True
-    problems: Callable[[Any], list[str]] = lambda config: []
+    problems: Callable[[Any], Mapping[str, Any]] = lambda config: {}
     prefix: str = ""
     tied: Mapping[str, str] = {}
     optional: frozenset[str] = frozenset()
@@ -51,6 +54,13 @@ class Family(NamedTuple):
     harmless: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = MappingProxyType({})
     signature: str = ""
+
+    def rows(self, model: Any) -> Table:
+        """The table's rows of what the model has; without a head, as the bare class names them."""
+        ours = {spec.name for spec in model.specs}
+        found = {theirs: row for theirs, row in self.table(model).items() if row[0] in ours}
+        headless = getattr(model.config, "headless", False)
+        return {theirs.removeprefix(self.prefix): row for theirs, row in found.items()} if headless else found
 
     def canonical(self, name: str, table: Table) -> str | None:
         """The name in the table (or among the tied ones) that `name` in a file stands for; None to ignore it.

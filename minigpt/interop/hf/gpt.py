@@ -13,6 +13,7 @@ from minigpt.models import GPTConfig
 
 PREFIX = "transformer."
 DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+OUTPUT: Table = {"lm_head.weight": ("output", transposed)}  # where it is not the embedding
 # Here, and only here, "gelu" is the tanh form.
 ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
 # The settings that GPT and GPT-2 name alike.
@@ -62,17 +63,7 @@ def table(model: Any) -> Table:
         f"{PREFIX}tokens_embed.weight": ("tokens", as_is),
         f"{PREFIX}positions_embed.weight": ("positions", as_is),
     }
-    return bare(embeddings | blocks(model.config) | output(model.config), model.config)
-
-
-def output(config: Any) -> Table:
-    """The output layer, where it is not the embedding."""
-    return {} if config.tied or config.headless else {"lm_head.weight": ("output", transposed)}
-
-
-def bare(rows: Table, config: Any) -> Table:
-    """Without a head the class has no prefix."""
-    return {name.removeprefix(PREFIX): row for name, row in rows.items()} if config.headless else rows
+    return embeddings | blocks(model.config) | OUTPUT
 
 
 def read_shape(
@@ -84,12 +75,9 @@ def read_shape(
     return shape | {"headless": headless, "dropout": keys.equal(*dropouts, default=rate)}
 
 
-def write_shape(
-    config: GPTConfig, fields: Iterable[Field], bare_class: str, dropouts: tuple[str, ...] = DROPOUTS
-) -> dict[str, Any]:
-    """`read_shape` backwards. Args: `bare_class`: their class without a head."""
-    named = {"architectures": [bare_class]} if config.headless else {}
-    return {**named, **written(config, fields), **dict.fromkeys(dropouts, config.dropout)}
+def write_shape(config: GPTConfig, fields: Iterable[Field], dropouts: tuple[str, ...] = DROPOUTS) -> dict[str, Any]:
+    """`read_shape` backwards."""
+    return {**written(config, fields), **dict.fromkeys(dropouts, config.dropout)}
 
 
 def read_config(keys: Keys) -> GPTConfig:
@@ -97,7 +85,7 @@ def read_config(keys: Keys) -> GPTConfig:
 
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
-    return write_shape(config, FIELDS, "OpenAIGPTModel")
+    return write_shape(config, FIELDS)
 
 
 def lacking(config: Any) -> dict[str, Any]:
@@ -109,22 +97,21 @@ def lacking(config: Any) -> dict[str, Any]:
     }
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration `OpenAIGPTLMHeadModel` cannot express, as ends of the sentence "the model has …"."""
-    found = lacking(config) | {
+def problems(config: Any) -> dict[str, Any]:
+    return lacking(config) | {
         "scores that are not scaled": not config.scaled_scores,
         f"the activation {config.activation}": config.activation not in ACTIVATIONS.values(),
         f"feed-forward layers {config.feed_forward} wide, not 4 times {config.width}": (
             config.feed_forward != 4 * config.width
         ),
     }
-    return [problem for problem, is_there in found.items() if is_there]
 
 
 FAMILY = Family(
     model_type="openai-gpt",
     config_class="OpenAIGPTConfig",
     architecture="OpenAIGPTLMHeadModel",
+    bare="OpenAIGPTModel",
     family="gpt",
     read_config=read_config,
     write_config=write_config,

@@ -10,12 +10,11 @@ from minigpt.interop.hf.fields import choice
 from minigpt.interop.hf.gpt import (
     ALIASES,
     HARMLESS,
+    OUTPUT,
     PREFIX,
     SHAPE,
-    bare,
     blocks,
     lacking,
-    output,
     read_shape,
     write_shape,
 )
@@ -31,8 +30,7 @@ def table(model: Any) -> Table:
         f"{PREFIX}wte.weight": ("tokens", as_is),
         f"{PREFIX}wpe.weight": ("positions", as_is),
     }
-    rows = outer | blocks(model.config) | norm(f"{PREFIX}ln_f", "final_norm") | output(model.config)
-    return bare(rows, model.config)
+    return outer | blocks(model.config) | norm(f"{PREFIX}ln_f", "final_norm") | OUTPUT
 
 
 def read_config(keys: Keys) -> GPTConfig:
@@ -44,24 +42,20 @@ def read_config(keys: Keys) -> GPTConfig:
 
 def write_config(config: GPTConfig) -> dict[str, Any]:
     inner = None if config.feed_forward == 4 * config.width else config.feed_forward
-    return {**write_shape(config, FIELDS, "GPT2Model"), "n_inner": inner}
-
-
-def problems(config: Any) -> list[str]:
-    """What of the configuration `GPT2LMHeadModel` cannot express, as ends of the sentence "the model has …"."""
-    return [problem for problem, is_there in lacking(config).items() if is_there]
+    return {**write_shape(config, FIELDS), "n_inner": inner}
 
 
 FAMILY = Family(
     model_type="gpt2",
     config_class="GPT2Config",
     architecture="GPT2LMHeadModel",
+    bare="GPT2Model",
     family="gpt",
     read_config=read_config,
     write_config=write_config,
     table=table,
     fits=lambda config: config.norm == "pre" and config.scaled_scores,
-    problems=problems,
+    problems=lacking,
     prefix=PREFIX,
     tied={"lm_head.weight": f"{PREFIX}wte.weight"},
     ignored=r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)",

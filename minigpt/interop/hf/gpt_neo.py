@@ -8,7 +8,7 @@ from minigpt.core.limits import LAYERS
 from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import choice, count, depth, flag, number
-from minigpt.interop.hf.gpt import HARMLESS, PREFIX, bare, output, read_shape, write_shape
+from minigpt.interop.hf.gpt import HARMLESS, OUTPUT, PREFIX, read_shape, write_shape
 from minigpt.interop.hf.windows import pattern, windowed
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, linear, norm
@@ -37,10 +37,10 @@ def table(model: Any) -> Table:
         theirs, ours = f"{PREFIX}h.{layer}", f"blocks.{layer}"
         rows |= norm(f"{theirs}.ln_1", f"{ours}.norm1") | norm(f"{theirs}.ln_2", f"{ours}.norm2")
         qkv = {f"{theirs}.attn.attention.{name}_proj": c.width for name in "qkv"}
-        rows |= fused(qkv, f"{ours}.attention.qkv", bias=False)
+        rows |= fused(qkv, f"{ours}.attention.qkv")
         rows |= linear(f"{theirs}.attn.attention.out_proj", f"{ours}.attention.out")
         rows |= linear(f"{theirs}.mlp.c_fc", f"{ours}.mlp.up") | linear(f"{theirs}.mlp.c_proj", f"{ours}.mlp.down")
-    return bare(rows | norm(f"{PREFIX}ln_f", "final_norm") | output(c), c)
+    return rows | norm(f"{PREFIX}ln_f", "final_norm") | OUTPUT
 
 
 def read_config(keys: Keys) -> GPTConfig:
@@ -77,7 +77,7 @@ def write_config(config: GPTConfig) -> dict[str, Any]:
     some = len(pattern(windowed(config)))
     some = some if config.layers % some == 0 else config.layers
     return {
-        **write_shape(config, FIELDS, "GPTNeoModel", DROPOUTS),
+        **write_shape(config, FIELDS, DROPOUTS),
         "intermediate_size": inner,
         "window_size": config.window or WINDOW,
         "attention_types": [[kinds[:some], config.layers // some]],
@@ -85,16 +85,15 @@ def write_config(config: GPTConfig) -> dict[str, Any]:
     }
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration `GPTNeoForCausalLM` cannot express, as ends of the sentence "the model has …"."""
-    found = {"no biases": not config.bias, "biases of queries, keys and values": config.bias and config.qkv_bias}
-    return [problem for problem, is_there in found.items() if is_there]
+def problems(config: Any) -> dict[str, Any]:
+    return {"no biases": not config.bias, "biases of queries, keys and values": config.bias and config.qkv_bias}
 
 
 FAMILY = Family(
     model_type="gpt_neo",
     config_class="GPTNeoConfig",
     architecture="GPTNeoForCausalLM",
+    bare="GPTNeoModel",
     family="gpt",
     read_config=read_config,
     write_config=write_config,

@@ -39,35 +39,28 @@ SCALING = {
 
 
 def table(model: Any) -> Table:
-    """The naming table (see `minigpt.interop.tables`); a tied output layer is not named."""
     c = model.config
-    names: Table = {f"{PREFIX}embed_tokens.weight": ("tokens", as_is)}
+    names: Table = {f"{PREFIX}embed_tokens.weight": ("tokens", as_is), "lm_head.weight": ("output", transposed)}
     for layer in range(c.layers):
         names |= _block(f"{PREFIX}layers.{layer}", f"blocks.{layer}", c)
-    names |= norm(f"{PREFIX}norm", "final_norm", bias=False)
-    if c.headless:  # the bare class has no prefix
-        return {name.removeprefix(PREFIX): row for name, row in names.items()}
-    return names if c.tied else names | {"lm_head.weight": ("output", transposed)}
+    return names | norm(f"{PREFIX}norm", "final_norm")
 
 
 def _block(theirs: str, ours: str, c: Any) -> Table:
     q, kv = c.heads * c.head_width, c.kv_heads * c.head_width
-    names = norm(f"{theirs}.input_layernorm", f"{ours}.norm1", bias=False)
-    attention = fused(
-        {f"{theirs}.self_attn.{n}_proj": w for n, w in (("q", q), ("k", kv), ("v", kv))},
-        f"{ours}.attention.qkv",
-        bias=c.attention_bias != "none",
-    )
+    names = norm(f"{theirs}.input_layernorm", f"{ours}.norm1")
+    qkv = {f"{theirs}.self_attn.{n}_proj": width for n, width in (("q", q), ("k", kv), ("v", kv))}
+    attention = fused(qkv, f"{ours}.attention.qkv")
     if c.rope_layout == "interleaved":
         for name, (source, columns) in attention.items():
             if "v_proj" not in name:
                 attention[name] = source, _halves_first(columns, c.head_width)
     names |= attention
-    names |= linear(f"{theirs}.self_attn.o_proj", f"{ours}.attention.out", bias=c.attention_bias == "all")
-    names |= norm(f"{theirs}.post_attention_layernorm", f"{ours}.norm2", bias=False)
+    names |= linear(f"{theirs}.self_attn.o_proj", f"{ours}.attention.out")
+    names |= norm(f"{theirs}.post_attention_layernorm", f"{ours}.norm2")
     gate_and_up = {f"{theirs}.mlp.{n}_proj": c.feed_forward for n in ("gate", "up")}
-    names |= fused(gate_and_up, f"{ours}.mlp.up", bias=False)
-    return names | linear(f"{theirs}.mlp.down_proj", f"{ours}.mlp.down", bias=False)
+    names |= fused(gate_and_up, f"{ours}.mlp.up")
+    return names | linear(f"{theirs}.mlp.down_proj", f"{ours}.mlp.down")
 
 
 def _halves_first(columns: View, head_width: int) -> View:
@@ -149,17 +142,12 @@ def write_config(config: LlamaConfig) -> dict[str, Any]:
     return {**write_shape(config), "attention_bias": config.attention_bias == "all", "mlp_bias": False}
 
 
-def write_shape(config: LlamaConfig, bare_class: str = "LlamaModel") -> dict[str, Any]:
-    """`read_shape` backwards. Args: `bare_class`: their class without a head.
-
-    Both spellings of the rotation, for transformers of any version.
-    """
+def write_shape(config: LlamaConfig) -> dict[str, Any]:
+    """`read_shape` backwards, with both spellings of the rotation, for transformers of any version."""
     scaling: dict[str, Any] = {"rope_type": "default"}
     if config.rope_factor > 1:
         scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
-    named = {"architectures": [bare_class]} if config.headless else {}
     return {
-        **named,
         **fields.written(config, FIELDS),
         "num_key_value_heads": config.kv_heads,
         "hidden_act": "silu",
@@ -173,6 +161,7 @@ FAMILY = Family(
     model_type="llama",
     config_class="LlamaConfig",
     architecture="LlamaForCausalLM",
+    bare="LlamaModel",
     family="llama",
     read_config=read_config,
     write_config=write_config,

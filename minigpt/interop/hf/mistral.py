@@ -20,22 +20,21 @@ def read_config(keys: Keys) -> LlamaConfig:
 
 
 def write_config(config: LlamaConfig) -> dict[str, Any]:
-    return {**llama.write_shape(config, "MistralModel"), "sliding_window": config.window}
+    return {**llama.write_shape(config), "sliding_window": config.window}
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration `MistralForCausalLM` cannot express, as ends of the sentence "the model has …"."""
-    found = {
+def problems(config: Any) -> dict[str, Any]:
+    return {
         "biases in attention": config.attention_bias != "none",
         f"a window of {config.window} tokens in some layers only": not all(windowed(config)),
     }
-    return [problem for problem, is_there in found.items() if is_there]
 
 
 FAMILY = llama.FAMILY._replace(
     model_type="mistral",
     config_class="MistralConfig",
     architecture="MistralForCausalLM",
+    bare="MistralModel",
     read_config=read_config,
     write_config=write_config,
     fits=lambda config: config.attention_bias != "qkv" and any(windowed(config)),

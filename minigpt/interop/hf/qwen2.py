@@ -33,7 +33,7 @@ def read_config(keys: Keys) -> LlamaConfig:
 def write_config(config: LlamaConfig) -> dict[str, Any]:
     windows = windowed(config)
     return {
-        **llama.write_shape(config, "Qwen2Model"),
+        **llama.write_shape(config),
         "use_sliding_window": any(windows),
         "sliding_window": config.window or None,
         **({"max_window_layers": windows.index(True)} if any(windows) else {}),
@@ -45,6 +45,7 @@ FAMILY = llama.FAMILY._replace(
     model_type="qwen2",
     config_class="Qwen2Config",
     architecture="Qwen2ForCausalLM",
+    bare="Qwen2Model",
     read_config=read_config,
     write_config=write_config,
     fits=lambda config: config.attention_bias == "qkv",

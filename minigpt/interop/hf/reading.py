@@ -10,7 +10,7 @@ from typing import Any
 
 from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import check_shapes, filled
+from minigpt.interop.filling import filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import Keys, listed, read_json
@@ -37,9 +37,8 @@ def read_model(
     """
     tensors = cache(lambda: open_folder(folder))
     family, model = read_config(folder / CONFIG, lambda: [*tensors(), *fresh])
-    table = family.table(model)
+    table = family.rows(model)
     found = match(family, table, tensors(), folder, skip=skip, fresh=fresh)
-    check_shapes(model, table, found)
     dtype = dtype or ("float64" if any(t.dtype == "F64" for t in found.values()) else "float32")
     return model, filled(model, table, found, dtype)
 

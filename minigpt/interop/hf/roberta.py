@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.interop.hf import fields
-from minigpt.interop.hf.bert import FIELDS, bare, encoder, existing, read_shape
+from minigpt.interop.hf.bert import FIELDS, encoder, read_shape
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, as_is, linear, norm
@@ -27,8 +27,7 @@ def table(model: Any) -> Table:
         heads |= linear("roberta.pooler.dense", "pooler") | linear("classifier", "classifier")
     else:
         heads |= linear("classifier.dense", "pooler") | linear("classifier.out_proj", "classifier")
-    heads |= linear("qa_outputs", "span")
-    return bare(encoder(model.config, PREFIX) | existing(heads, model), model, PREFIX)
+    return encoder(model.config, PREFIX) | heads | linear("qa_outputs", "span")
 
 
 def read_config(keys: Keys) -> BertConfig:
@@ -44,24 +43,22 @@ def read_config(keys: Keys) -> BertConfig:
 
 def write_config(config: BertConfig) -> dict[str, Any]:
     positions = {POSITIONS: config.context + config.pad + 1, "pad_token_id": config.pad}
-    saved = "RobertaModel" if config.headless else "RobertaForMaskedLM"
-    return {"architectures": [saved], **fields.written(config, FIELDS), **positions}
+    return {**fields.written(config, FIELDS), **positions}
 
 
-def problems(config: Any) -> list[str]:
-    """What of the configuration `RobertaForMaskedLM` cannot express, as ends of the sentence "the model has …"."""
-    found = {
+def problems(config: Any) -> dict[str, Any]:
+    return {
         "a head for sentence pairs": config.pairs and not config.headless,
         "no token types": not config.token_types,
         f"the activation {config.activation}": config.activation != "gelu_erf" and not config.headless,
     }
-    return [problem for problem, is_there in found.items() if is_there]
 
 
 FAMILY = Family(
     model_type="roberta",
     config_class="RobertaConfig",
     architecture="RobertaForMaskedLM",
+    bare="RobertaModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,

@@ -43,13 +43,13 @@ def write_model(
     family = family_of(model)
     ids = {**special_ids(tokenizer), **ids}
     config = {
-        "architectures": [family.architecture],
+        "architectures": [family.bare if getattr(model.config, "headless", False) else family.architecture],
         "model_type": family.model_type,
         **ids,
         **family.write_config(model.config),
         "dtype": str(params.flat.dtype),
     }
-    tensors = their_tensors(family.table(model), params)
+    tensors = their_tensors(family.rows(model), params)
     with new_folder(folder) as beside:
         write_atomically(beside / "config.json", json.dumps(config, indent=2) + "\n")
         write_generation(beside, {name: value for name, value in config.items() if name in NAMES}, settings)
