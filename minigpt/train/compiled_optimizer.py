@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minigpt.core.params import Parameters
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, OptimizerConfig, Part
 
 
 class CompiledAdamW(AdamW):
@@ -15,19 +15,7 @@ class CompiledAdamW(AdamW):
         super().__init__(params, config)
         self._loop = loop
 
-    def update(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        lr: float,
-        scale: float,
-        start: int,
-        stop: int,
-        at: int | None = None,
-    ) -> None:
-        """See `AdamW.update`; the gradient is not overwritten."""
-        c, at = self.config, start if at is None else at
-        p, g = (x.flat[start:stop] for x in (params, grads))
-        m, v = (x[at : at + stop - start] for x in (self.m, self.v))
-        decayed = min(max(self._decayed - start, 0), stop - start)
-        self._loop(p, g, m, v, decayed, c.beta1, c.beta2, *self._numbers(lr), scale)
+    def _update(self, part: Part, lr: float, scale: float) -> None:
+        """The gradient is not overwritten."""
+        c = self.config
+        self._loop(part.p, part.g, part.m, part.v, part.decayed, c.beta1, c.beta2, *self._numbers(lr), scale)

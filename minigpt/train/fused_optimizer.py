@@ -7,7 +7,7 @@ from minigpt.core.params import Parameters
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.layers import Layers
 from minigpt.kernels.optimizer import adamw
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, OptimizerConfig, Part
 
 
 class FusedAdamW(AdamW):
@@ -33,21 +33,8 @@ class FusedAdamW(AdamW):
         """See `AdamW.squared_norm`; CuPy's dot product would multiply into an array of that size first."""
         return Layers(self.emulation).squared_norm(grads.flat[start:stop])
 
-    def update(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        lr: float,
-        scale: float,
-        start: int,
-        stop: int,
-        at: int | None = None,
-    ) -> None:
-        """See `AdamW.update`; the gradient is not overwritten."""
-        if start == stop:
-            return
-        part, c, at = slice(start, stop), self.config, start if at is None else at
+    def _update(self, part: Part, lr: float, scale: float) -> None:
+        """The gradient is not overwritten."""
+        c = self.config
         numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, *self._numbers(lr))
-        p, g, m, v = params.flat[part], grads.flat[part], *(x[at : at + stop - start] for x in (self.m, self.v))
-        copy = None if self.copy is None else self.copy[part]
-        adamw(p, g, m, v, copy, max(self._decayed - start, 0), numbers, self.emulation)
+        adamw(part.p, part.g, part.m, part.v, part.copy, part.decayed, numbers, self.emulation)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,6 +53,22 @@ class OptimizerConfig:
 
 
 _CHUNK = 131072  # numbers at a time: short enough for the cache, long enough that two threads seldom meet in Python
+
+
+class Part(NamedTuple):
+    """Consecutive numbers of the flat buffer, with gradient and moments: what a worker updates.
+
+    Attributes:
+        decayed: so many of them, the first, weight decay applies to.
+        copy: None, or those of the first that are kept in 16 bits as well.
+    """
+
+    p: Array
+    g: Array
+    m: Array
+    v: Array
+    decayed: int
+    copy: Array | None
 
 
 class AdamW:
@@ -95,13 +112,20 @@ class AdamW:
         Args:
             at: where their moments begin in m and v; at `start`, unless only parts of the moments are kept here.
         """
-        c, xp, shift = self.config, array_module(params.flat), 0 if at is None else at - start
+        here, at = slice(start, stop), start if at is None else at
+        there = slice(at, at + stop - start)
+        copy = None if self.copy is None else self.copy[here]
+        decayed = min(max(self._decayed - start, 0), stop - start)
+        if start < stop:
+            part = Part(params.flat[here], grads.flat[here], self.m[there], self.v[there], decayed, copy)
+            self._update(part, lr, scale)
+
+    def _update(self, part: Part, lr: float, scale: float) -> None:
+        c, xp, size = self.config, array_module(part.p), len(part.p)
         rate, eps, keep = self._numbers(lr)
-        chunk = _CHUNK if xp is np else max(1, stop - start)  # on a GPU every chunk would be a dozen launches
-        for a in range(start, stop, chunk):
-            b = min(a + chunk, stop)
-            p, g = params.flat[a:b], grads.flat[a:b]
-            m, v = self.m[a + shift : b + shift], self.v[a + shift : b + shift]
+        chunk = _CHUNK if xp is np else size  # on a GPU every chunk would be a dozen launches
+        for a in range(0, size, chunk):
+            p, g, m, v = (x[a : a + chunk] for x in (part.p, part.g, part.m, part.v))
             scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
             if scale != 1.0:
                 g *= scale
@@ -115,8 +139,8 @@ class AdamW:
             root += eps
             step = xp.divide(m, root, out=scratch)
             step *= rate
-            if keep != 1.0 and self._decayed > a:
-                p[: self._decayed - a] *= keep
+            if keep != 1.0 and part.decayed > a:
+                p[: part.decayed - a] *= keep
             p -= step
 
     def whole(self, place: int) -> int:
