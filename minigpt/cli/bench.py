@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from minigpt.cli.bench_gpu_step import run_gpu_step
-from minigpt.cli.bench_ranks import run_ranks
+from minigpt import __version__
+from minigpt.blocks.mixed import low_dtype
 from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.distributed.join import join
 from minigpt.distributed.launch import launched
+from minigpt.lab.benchmark import report
 from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.decode import LONG_PROMPT, bench_decode, bench_reading
+from minigpt.lab.benchmark.events import ceilings_of, device_name
+from minigpt.lab.benchmark.gpu_step import bench_gpu_step
 from minigpt.lab.benchmark.profile import profile_step
+from minigpt.lab.benchmark.ranks import bench_ranks
 from minigpt.lab.benchmark.scaling import AXES, BASE, bench_scaling, described, scaling_figure
-from minigpt.lab.benchmark.shapes import SHAPES
+from minigpt.lab.benchmark.shapes import GPU_SHAPES, SHAPES
 from minigpt.lab.benchmark.step import bench_step
 
 
@@ -31,7 +35,7 @@ def check_torch() -> None:
 
 def run_step(args: argparse.Namespace) -> None:
     if args.ranks:
-        run_ranks(args)
+        _on_ranks(args)
         return
     if launched().rank:
         return  # without --ranks, one process does it
@@ -39,41 +43,58 @@ def run_step(args: argparse.Namespace) -> None:
     if any(name.startswith("torch") for name in args.against):
         check_torch()
     if backend == "cupy":
-        run_gpu_step(args)
+        _on_gpu(args)
         return
     names = args.shape or ["S", "M", "L"]
     if args.dtype != "float32" or not set(names) <= set(SHAPES):
         raise UserError(f"on a CPU a step is timed in float32, at shapes {', '.join(SHAPES)}")
     if args.profile:
-        _profile(args, names)
+        parts = {name: profile_step(name, repeats=args.repeats, clock=args.clock) for name in names}
+        show(args, {"shapes": parts}, "\n".join(report.profile(parts, args.repeats, args.clock)))
         return
     workers = args.workers or available_cores()
     load = load_average()
-    options = {
-        "rounds": args.repeats,
-        "workers": workers,
-        "backend": backend,
-        "against": args.against,
-        "clock": args.clock,
-    }
+    options = {"rounds": args.repeats, "workers": workers, "against": args.against, "clock": args.clock}
     with progress_bar(total=args.repeats * len(names), unit="round", leave=False) as bar:
-        results = {name: bench_step(name, progress=bar.update, **options) for name in names}
+        results = {name: bench_step(name, backend=backend, progress=bar.update, **options) for name in names}
     conditions = measured_conditions(load=load)
-    head = f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; {_clock(args)}"
-    lines = [conditions.sentence(), head, *(f"{name}: {_times(r)}" for name, r in results.items())]
+    head = f"{backend}, {workers} workers; step = forward + backward + AdamW, float32; {report.clock(args.clock)}"
+    lines = [conditions.sentence(), head, *(f"{name}: {report.times(r)}" for name, r in results.items())]
     values = {"shapes": results, "workers": workers, "backend": backend, "clock": args.clock}
     show(args, values | {"machine": conditions.values()}, "\n".join(lines))
 
 
-def _profile(args: argparse.Namespace, names: list[str]) -> None:
-    """Print where a step's time goes: one thread, with the rows that one of two workers would have."""
-    results = {name: profile_step(name, repeats=args.repeats, clock=args.clock) for name in names}
-    lines = []
-    for name, parts in results.items():
-        total, clock = sum(parts.values()), "processor" if args.clock == "cpu" else "wall"
-        lines.append(f"{name}: {total:.1f} ms in one thread, half the batch; {clock} time, medians of {args.repeats}")
-        lines += [f"   {operation:<28} {ms:9.3f} ms {100 * ms / total:6.1f}%" for operation, ms in parts.items()]
-    show(args, {"shapes": results}, "\n".join(lines))
+def _on_gpu(args: argparse.Namespace) -> None:
+    names = args.shape or ["G"]
+    if not set(names) <= set(GPU_SHAPES):
+        raise UserError(f"on a GPU a step is timed at shapes {', '.join(GPU_SHAPES)}")
+    low_dtype(args.dtype)
+    backend = get_backend("cupy")
+    ceilings = ceilings_of(backend, args.dtype)
+    options = {"repeats": args.repeats, "against": args.against, "ceilings": ceilings}
+    results = {}
+    with progress_bar(total=len(names), unit="shape", leave=False) as bar:
+        for name in names:
+            results[name] = bench_gpu_step(name, backend, args.dtype, **options)
+            bar.update()
+    device, measured = device_name(backend), {name: ceiling._asdict() for name, ceiling in ceilings.items()}
+    head = f"{device}, {args.dtype}; step = forward + backward + clipping + AdamW, medians"
+    text = "\n".join([head, *(f"{name}: {report.gpu_step(r)}" for name, r in results.items())])
+    show(args, {"shapes": results, "device": device, "dtype": args.dtype, "ceilings": measured}, text)
+
+
+def _on_ranks(args: argparse.Namespace) -> None:
+    """A step on ranks, the share of their exchange, what a rank holds."""
+    ranks = join(__version__)
+    if ranks.size == 1:
+        raise UserError("--ranks times several processes: mpiexec -n 2 minigpt bench step --ranks")
+    names = args.shape or ["S", "M"]
+    if args.against or args.profile or not set(names) <= set(SHAPES):
+        raise UserError(f"with --ranks a step is timed alone, at shapes {', '.join(SHAPES)}")
+    results = {name: bench_ranks(SHAPES[name], ranks, rounds=args.repeats) for name in names}
+    head = f"{ranks.size} ranks, a shard each; step = forward + backward + AdamW, float32; medians [quartiles]"
+    text = "\n".join([head, *(f"{name}: {report.ranks(r)}" for name, r in results.items())])
+    show(args, {"shapes": results, "ranks": ranks.size}, text)
 
 
 def run_decode(args: argparse.Namespace) -> None:
@@ -88,13 +109,9 @@ def run_decode(args: argparse.Namespace) -> None:
         results = {name: bench(name, progress=bar.update, **options) for name in names}
     conditions = measured_conditions(load=load)
     what = f"reading a prompt of {LONG_PROMPT} tokens" if args.prompt else "one text, KV cache; a token's time"
-    lines = [conditions.sentence(), f"{what}; float32, {workers} BLAS threads; {_clock(args)}"]
+    lines = [conditions.sentence(), f"{what}; float32, {workers} BLAS threads; {report.clock(args.clock)}"]
     for name, r in results.items():
-        lines.append(f"{name}: {_times(r)}")
-        if not args.prompt:
-            low, high = r["of_limit_interval"]
-            limit = f"{100 * r['of_limit']:.0f}% [{100 * low:.0f}, {100 * high:.0f}] of what reading the weights allows"
-            lines.append(f"   {limit} ({r['gb_per_second']:.1f} GB/s)")
+        lines += [f"{name}: {report.times(r)}", *([] if args.prompt else [report.of_limit(r)])]
     values = {"shapes": results, "workers": workers, "clock": args.clock, "machine": conditions.values()}
     show(args, values, "\n".join(lines))
 
@@ -115,30 +132,8 @@ def run_scaling(args: argparse.Namespace) -> None:
         records = bench_scaling(rounds=args.repeats, workers=workers, clock=args.clock, progress=bar.update)
     plot = str(save_figure(scaling_figure(records), args.out))
     conditions = measured_conditions(load=load)
-    step = "step = forward + backward + AdamW, float32"
-    head = f"{workers} workers; {step}; otherwise {described(BASE)}; {_clock(args)}"
-    lines = [conditions.sentence(), head]
-    for r in records:
-        low, high = r["interval"]
-        time = f"{r['us_per_token']:8.2f} µs per token [{low:.2f}, {high:.2f}]"
-        lines.append(f"{r['axis']:>8} {r['value']:5}  {r['operations']:<8}  {time}  {r['peak_mb'] or 0:7,.0f} MB")
+    step = f"step = forward + backward + AdamW, float32; otherwise {described(BASE)}"
+    head = f"{workers} workers; {step}; {report.clock(args.clock)}"
+    lines = [conditions.sentence(), head, *report.scaling(records)]
     values = {"records": records, "workers": workers, "plot": plot, "machine": conditions.values()}
     show(args, values, "\n".join([*lines, plot]))
-
-
-def _clock(args: argparse.Namespace) -> str:
-    return f"{'processor' if args.clock == 'cpu' else 'wall'} time, medians [95% interval]"
-
-
-def _times(r: dict[str, Any]) -> str:
-    low, high = r["ms_interval"]
-    lines = [f"{r['ms']:.1f} ms [{low:.1f}, {high:.1f}], {r['tokens_per_second']:,.0f} tokens/s"]
-    if r["peak_mb"]:
-        lines[0] += f", peak {r['peak_mb']:,.0f} MB"
-    lines[0] += f"; {r['rounds']} rounds, {r['dropped']} disturbed ones dropped"
-    for other, ratio in r["ratio"].items():
-        low, high = r["ratio_interval"][other]
-        what = {"gemm": "its own matrix products", "limit": "one product over the weights' bytes"}.get(other, other)
-        memory = f", memory {r['memory_ratio'][other]:.2f}x" if other in r["memory_ratio"] else ""
-        lines.append(f"   {ratio:.2f}x [{low:.2f}, {high:.2f}] {what} ({r['others_ms'][other]:.1f} ms){memory}")
-    return "\n".join(lines)

@@ -10,6 +10,7 @@ from minigpt.cli.bench import check_torch
 from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.progress import progress_bar
+from minigpt.lab.benchmark import report
 from minigpt.lab.benchmark.attention import DEFAULT_SHAPES, TORCH_BACKENDS, bench_shape, bench_torch, contestants
 from minigpt.lab.benchmark.events import ceilings_of, device_name
 
@@ -34,11 +35,9 @@ def run(args: argparse.Namespace) -> None:
                     rows[name] = bench_torch(backend, one, args.dtype, **settings, kernel=kernel)
             results[str(one)] = rows
             bar.update()
-    device, lines = device_name(backend) if on_gpu else "CPU", []
-    for name, ceiling in ceilings.items():
-        lines.append(f"{name} ceiling: {ceiling.flops / 1e12:.1f} TFLOP/s, {ceiling.bytes / 1e12:.2f} TB/s")
+    device, lines = device_name(backend) if on_gpu else "CPU", [report.ceiling(*found) for found in ceilings.items()]
     for shape, rows in results.items():
-        lines += [shape, *(f"  {name:<22} {_describe(row)}" for name, row in rows.items())]
+        lines += [shape, *(f"  {name:<22} {report.attention(row)}" for name, row in rows.items())]
     text = "\n".join([f"{device}, {args.dtype}; forward and backward, medians", *lines])
     measured = {name: ceiling._asdict() for name, ceiling in ceilings.items()}
     show(args, {"shapes": results, "device": device, "dtype": args.dtype, "ceilings": measured}, text)
@@ -46,15 +45,3 @@ def run(args: argparse.Namespace) -> None:
 
 def _named(name: str, only: list[str]) -> bool:
     return name.removesuffix(" (emulated)") in only
-
-
-def _describe(row: dict[str, Any]) -> str:
-    """The times of both passes, or why there are none."""
-    if "problem" in row:
-        return f"left out: {row['problem']}"
-    times = []
-    for one in (row["forward"], row["backward"]):
-        of = "".join(f", {100 * share:.0f}% of {name}" for name, share in one["of_floor"].items())
-        host = f" (host {one['host_ms']:.3f})" if one["host_ms"] else ""
-        times.append(f"{one['ms']:9.3f} ms{host} {one['flops_per_second'] / 1e12:7.3f} TFLOP/s{of}")
-    return "   ".join(times)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import sys
 
+from minigpt.cli.common import show
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
 from minigpt.core.progress import progress_bar
+from minigpt.lab.benchmark import report
 from minigpt.lab.benchmark.conditions import load_average, measured_conditions
 from minigpt.lab.benchmark.tokenizer import bench
 
@@ -28,20 +29,9 @@ def run(args: argparse.Namespace) -> int:
     conditions = measured_conditions(load=load_average())
     with progress_bar(total=args.repeats, unit="round", leave=False) as bar:
         result = bench(args.files, args.merges, args.repeats, rivals, args.vocab, args.clock, progress=bar.update)
-    if args.json:
-        print(json.dumps(result | {"clock": args.clock, "machine": conditions.values()}))
+    text = "\n".join([conditions.sentence(), *report.tokenizer(result, args.repeats, args.clock)])
+    show(args, result | {"clock": args.clock, "machine": conditions.values()}, text)
+    if args.json or all(result["same"].values()):
         return 0
-    print(conditions.sentence())
-    how = f"medians of {args.repeats} interleaved runs [95% interval], {args.clock} time"
-    print(f"{result['bytes'] / 1e6:.2f} MB, {result['merges']} merges, {how}")
-    for task, r in result["tasks"].items():
-        ratios = "".join(
-            f", {name} {s * 1e3:.0f} ms: {r['speed'][name]:.2f}x [{low:.2f}, {high:.2f}]"
-            for (name, s), (low, high) in zip(r["others"].items(), r["speed_interval"].values(), strict=True)
-        )
-        print(f"{task:12} {r['seconds'] * 1e3:7.0f} ms, {r['mb_per_second']:5.1f} MB/s{ratios}")
-    print("x: our speed over theirs; above 1 we are faster")
-    if not all(result["same"].values()):
-        print(f"the results differ: {result['same']}", file=sys.stderr)
-        return 1
-    return 0
+    print(f"the results differ: {result['same']}", file=sys.stderr)
+    return 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from minigpt.cli.common import out_path
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent
-from minigpt.lab.baselines import COUNTABLE, VIEWS, count_words, simplest, sklearn_modules
+from minigpt.lab.baselines import measured, sklearn_modules
 from minigpt.tasks import TASKS
-from minigpt.tasks.metrics import check_packages, evaluate_task
+from minigpt.tasks.metrics import check_packages
 from minigpt.tasks.world import MADE, Sizes, write
 
 
@@ -30,23 +29,9 @@ def run(args: argparse.Namespace) -> None:
     sizes, written = Sizes(args.train, args.dev, args.test), {}
     for name in names:
         folder = write(out / name, name, args.seed, sizes)
-        found = _baselines(name, folder) if args.baselines else {}
+        found = measured(name, folder) if args.baselines else {}
         written[name] = {"folder": str(folder), **({"baselines": found} if args.baselines else {})}
         if not args.json:
             print(f"{name:12} {folder}  " + "  ".join(f"{what} {value:.3f}" for what, value in found.items()))
     if args.json:
         print(json.dumps({"tasks": written}))
-
-
-def _baselines(name: str, folder: Path) -> dict[str, float]:
-    """On the test part: chance and classifiers that count words, or the simplest answers, by the headline metric."""
-    task, made = TASKS[name], MADE[name]
-    test = task.read(folder, "test")
-    chance = {"chance": 1 / (len(task.labels) or len(getattr(test[0], "options", getattr(test[0], "candidates", "?"))))}
-    if "train" not in made.parts:
-        return chance
-    train = task.read(folder, "train")
-    if task.kind in COUNTABLE:
-        return chance | {view: count_words(train, test, view) for view in VIEWS}
-    what, predictions = simplest(train, test)
-    return {f"{what} ({score.metric})": score.value for score in evaluate_task(task, predictions, test)}

@@ -18,11 +18,11 @@ from minigpt.core.progress import progress_bar
 from minigpt.distributed.join import join
 from minigpt.distributed.ranks import Ranks
 from minigpt.evaluate.scoring import check_causal
-from minigpt.evaluate.skill import Curve, skill_curves
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, needs_others, zero_shot
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
+from minigpt.lab import skill
 from minigpt.tasks.prompts import ASKED
 from minigpt.tasks.world import MADE
 from minigpt.train.integrity import checkpoint_paths
@@ -117,39 +117,10 @@ def _over_checkpoints(
     total = -(-len(checkpoint_paths(folder)) // ranks.size) * len(tasks)
     with progress_bar(total=total, unit="measurement", leave=False) as bar:
         how = {"backend": backend, "ranks": ranks, "on_done": lambda step, finding: bar.update()}
-        curves = skill_curves(folder, tasks, settings, **how)
+        curves = skill.skill_curves(folder, tasks, settings, **how)
     if not ranks.first:
         return
     plot.save_figure(plot.skill_figure(curves), path)
-    values = {"run": str(folder), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}}
-    meaning = "skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves)
-    show(args, values, f"{skill_table(curves)}\n{meaning}\n{path}")
-
-
-def constants(curve: Curve) -> str:
-    """What a curve's skill is made of: "sst2: accuracy, chance 0.500"."""
-    metric = curve.findings[-1].scores[0].metric
-    return f"{curve.task}: {metric}, chance {curve.findings[-1].chance:.3f}, best {100 if metric == 'bleu' else 1}"
-
-
-def skill_table(curves: list[Curve]) -> str:
-    """A line for each checkpoint, a column for each task's skill."""
-    widths = [max(len(curve.task), 6) for curve in curves]
-    head = "  ".join(["  step", *(curve.task.rjust(width) for curve, width in zip(curves, widths, strict=True))])
-    lines = [head]
-    for i, step in enumerate(curves[0].steps):
-        cells = [f"{curve.findings[i].skill:{width}.3f}" for curve, width in zip(curves, widths, strict=True)]
-        lines.append("  ".join([f"{step:6}", *cells]))
-    return "\n".join(lines)
-
-
-def curve_values(curve: Curve) -> dict[str, Any]:
-    last = curve.findings[-1]
-    return {
-        "metric": last.scores[0].metric,
-        "chance": last.chance,
-        "count": last.scores[0].count,
-        "steps": curve.steps,
-        "scores": [f.value for f in curve.findings],
-        "skill": [f.skill for f in curve.findings],
-    }
+    values = {"run": str(folder), "figure": str(path), "curves": {c.task: skill.curve_values(c) for c in curves}}
+    meaning = "skill = (score − chance)/(best − chance); " + "; ".join(skill.constants(c) for c in curves)
+    show(args, values, f"{skill.skill_table(curves)}\n{meaning}\n{path}")

@@ -17,9 +17,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from minigpt.core.errors import UserError
+from minigpt.tasks import TASKS
 from minigpt.tasks.examples import (
     Classification,
     Example,
@@ -31,6 +33,8 @@ from minigpt.tasks.examples import (
     Summary,
     Translation,
 )
+from minigpt.tasks.metrics import evaluate_task
+from minigpt.tasks.world import MADE
 
 # The features of a text and a second one ("" where there is none) as {name: number}.
 Features = Callable[[str, str], dict[str, float]]
@@ -141,3 +145,17 @@ def simplest(train: Sequence[Any], test: Sequence[Any]) -> tuple[str, list[Any]]
         case Translation():
             return "copy", [e.source for e in test]
     raise UserError("this task has classes or options; count words instead")
+
+
+def measured(name: str, folder: Path) -> dict[str, float]:
+    """On the test part: chance and classifiers that count words, or the simplest answers, by the headline metric."""
+    task, made = TASKS[name], MADE[name]
+    test = task.read(folder, "test")
+    chance = {"chance": 1 / (len(task.labels) or len(getattr(test[0], "options", getattr(test[0], "candidates", "?"))))}
+    if "train" not in made.parts:
+        return chance
+    train = task.read(folder, "train")
+    if task.kind in COUNTABLE:
+        return chance | {view: count_words(train, test, view) for view in VIEWS}
+    what, predictions = simplest(train, test)
+    return {f"{what} ({score.metric})": score.value for score in evaluate_task(task, predictions, test)}

@@ -241,7 +241,7 @@ def skill_figure(curves: Sequence[Any]) -> Figure:
     """Draw the skill of a run's checkpoints without training on any of the tasks, as GPT's figure 2 does.
 
     Args:
-        curves: of `minigpt.evaluate.skill`. Skill is (score − chance)/(best − chance). Steps are on a logarithmic axis,
+        curves: of `minigpt.lab.skill`. Skill is (score − chance)/(best − chance). Steps are on a logarithmic axis,
             on which the untrained model stands half a step from the left.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")

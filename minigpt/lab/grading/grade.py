@@ -35,6 +35,12 @@ class Row(NamedTuple):
     points: float | None
     possible: float
 
+    def values(self) -> dict[str, object]:
+        """As JSON has it."""
+        told = {"student": self.student, "exercise": self.exercise, "passed": self.outcome.passed}
+        told |= {"points": self.points, "of": self.possible, "mistake": self.outcome.mistake}
+        return told | {"message": self.outcome.message, "seconds": self.outcome.seconds}
+
 
 class Rules(NamedTuple):
     """How verdicts become points.

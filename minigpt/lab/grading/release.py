@@ -11,13 +11,13 @@ import ast
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import minigpt
 from minigpt.core.errors import UserError
-from minigpt.core.files import read_text
+from minigpt.core.files import read_text, write_atomically
 from minigpt.lab.exercises.texts import POINTS
 
 Cell = dict[str, Any]
@@ -54,6 +54,29 @@ def read_notebook(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is no notebook") from None
     return notebook
+
+
+def release(source: Path, folder: Path, names: Collection[str] = (), *, force: bool = False) -> list[str]:
+    """Write the notebooks of a folder, or those of these names, as students get them; the files' names.
+
+    Raises:
+        UserError: there is none of a name, or a file exists that is not to be replaced.
+    """
+    paths = sorted(source.glob("*.ipynb"))
+    known = [path.stem for path in paths]
+    if missing := [name for name in names if name not in known]:
+        raise UserError(f"there is no notebook {missing[0]} in {source}")
+    chosen = [path for path in paths if not names or path.stem in names]
+    if not chosen:
+        raise UserError(f"there are no notebooks in {source}")
+    there = [path.name for path in chosen if (folder / path.name).exists()]
+    if there and not force:
+        raise UserError(f"{folder / there[0]} exists; replace it with --force")
+    texts = {path.name: released(read_notebook(path)) for path in chosen}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, notebook in texts.items():
+        write_atomically(folder / name, json.dumps(notebook, ensure_ascii=False, indent=1) + "\n")
+    return list(texts)
 
 
 def released(notebook: Mapping[str, Any], points: Mapping[str, float] = POINTS) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
 from minigpt.distributed.ranks import ALONE, Ranks
@@ -55,3 +55,32 @@ def skill_curves(
     steps = [int(path.name.removeprefix("step-")) for path in paths]
     names = [data.task.name for data in tasks]
     return [Curve(name, steps, [every[step, name] for step in steps]) for name in names]
+
+
+def constants(curve: Curve) -> str:
+    """What a curve's skill is made of: "sst2: accuracy, chance 0.500"."""
+    metric = curve.findings[-1].scores[0].metric
+    return f"{curve.task}: {metric}, chance {curve.findings[-1].chance:.3f}, best {100 if metric == 'bleu' else 1}"
+
+
+def skill_table(curves: list[Curve]) -> str:
+    """A line for each checkpoint, a column for each task's skill."""
+    widths = [max(len(curve.task), 6) for curve in curves]
+    head = "  ".join(["  step", *(curve.task.rjust(width) for curve, width in zip(curves, widths, strict=True))])
+    lines = [head]
+    for i, step in enumerate(curves[0].steps):
+        cells = [f"{curve.findings[i].skill:{width}.3f}" for curve, width in zip(curves, widths, strict=True)]
+        lines.append("  ".join([f"{step:6}", *cells]))
+    return "\n".join(lines)
+
+
+def curve_values(curve: Curve) -> dict[str, Any]:
+    last = curve.findings[-1]
+    return {
+        "metric": last.scores[0].metric,
+        "chance": last.chance,
+        "count": last.scores[0].count,
+        "steps": curve.steps,
+        "scores": [f.value for f in curve.findings],
+        "skill": [f.skill for f in curve.findings],
+    }
