@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from minigpt.cli.common import only_text
 from minigpt.cli.sample import GIVEN
+from minigpt.cli.signals import stop_on_interrupt
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.terminal import for_stream
@@ -57,7 +57,7 @@ def _turn(
 ) -> list[Message]:
     """Let the model answer, and show it as it comes: the messages with the answer, or with as much as there was."""
     said = []
-    with _stop_on_interrupt() as stop:
+    with stop_on_interrupt() as stop:  # after the token at hand
         for piece in answer(loaded, template, messages, g, seed=(args.seed, len(messages)), stop=stop):
             said.append(piece)
             if not args.json:
@@ -91,20 +91,3 @@ def _lines() -> Iterator[str]:
         else:
             if line:
                 yield line
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C end the answer after the token at hand, and a second one the program."""
-    caught: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield lambda: bool(caught)
-    finally:
-        signal.signal(signal.SIGINT, before)

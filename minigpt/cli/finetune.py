@@ -14,8 +14,9 @@ import numpy as np
 from minigpt import __version__
 from minigpt.cli.abilities import FINE_TUNE
 from minigpt.cli.common import check_force, check_resume, only_text, out_path, show
+from minigpt.cli.signals import stop_on_signals
 from minigpt.cli.task_examples import find_task
-from minigpt.cli.train import announce, stop_on_signals
+from minigpt.cli.train import announce
 from minigpt.core.errors import UserError
 from minigpt.distributed.join import join
 from minigpt.distributed.ranks import Ranks

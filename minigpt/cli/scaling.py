@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minigpt import __version__
 from minigpt.cli.common import check_resume, only_text, out_path, show
-from minigpt.cli.train import stop_on_signals
+from minigpt.cli.signals import stop_on_signals
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.core.progress import progress_bar

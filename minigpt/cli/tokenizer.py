@@ -16,6 +16,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces, read_text
 from minigpt.core.progress import progress_bar
 from minigpt.core.terminal import for_stream
+from minigpt.lab.tokens import boundaries
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import tokenizer_path
 from minigpt.tokenizers.pretokens import line_blocks
@@ -26,7 +27,6 @@ OPTIONS = {  # of training, by kind; char and byte have none
     "gpt": ("special", "min_frequency"),
     "wordpiece": ("special", "min_frequency", "cased", "score"),
 }
-COLOURS = (44, 42, 45, 46, 43)  # backgrounds: neighbours must differ, and black letters be legible on each
 
 
 def run_train(args: argparse.Namespace) -> None:
@@ -145,7 +145,7 @@ def run_show(args: argparse.Namespace) -> None:
         return
     auto = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     colour = args.color == "always" or (args.color == "auto" and auto)
-    shown = _boundaries(tokenizer, text, ids, offsets, colour)
+    shown = boundaries(tokenizer, text, ids, offsets, colour)
     _print(f"{shown}\n{len(ids)} tokens, {len(text)} characters")
 
 
@@ -153,27 +153,6 @@ def _print(text: str) -> None:
     """In UTF-8, whatever the encoding of stdout is."""
     sys.stdout.buffer.write(f"{text}\n".encode())
     sys.stdout.flush()
-
-
-def _boundaries(tokenizer: Tokenizer, text: str, ids: list[int], offsets: list[tuple[int, int]], colour: bool) -> str:
-    """The text with its tokens told apart. A token without characters of its own shows its name instead."""
-    parts: list[str] = []
-    position = 0
-    for n, (i, (start, end)) in enumerate(zip(ids, offsets, strict=True)):
-        if start > position:  # characters that no token covers, such as white space in BERT
-            between = for_stream(text[position:start], sys.stdout)
-            parts.append(between if colour else between.replace("\n", "⏎\n"))
-        shared = n + 1 < len(ids) and offsets[n + 1][0] < end  # a part of a character that goes on in the next token
-        own = text[max(start, position) : end] if not shared else ""
-        label = for_stream(own or f"‹{tokenizer.token(i)}›", sys.stdout).replace("\n", "⏎\n")
-        parts.append(_painted(label, COLOURS[n % len(COLOURS)]) if colour else label + "|")
-        position = max(position, end if own or not shared else position)
-    return "".join(parts) + for_stream(text[position:], sys.stdout)
-
-
-def _painted(label: str, colour: int) -> str:
-    """Black letters on a coloured ground, which ends with the line so that it does not fill the terminal's width."""
-    return "\n".join(f"\x1b[30;{colour}m{line}\x1b[0m" if line else "" for line in label.split("\n"))
 
 
 def _text(args: argparse.Namespace) -> str:

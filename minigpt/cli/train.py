@@ -8,16 +8,13 @@ import dataclasses
 import json
 import os
 import shlex
-import signal
-import stat
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from minigpt import __version__
 from minigpt.cli.arguments.training import DEFAULT_PRESET
 from minigpt.cli.common import check_force, check_resume, only_text, out_path
+from minigpt.cli.signals import stop_on_signals
 from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import warn
@@ -36,7 +33,6 @@ from minigpt.train.settings import RunConfig
 from minigpt.train.trainer import Trainer
 
 _FEW = 8  # shards that small batches may be cut into as well, so that runs of several ranks can have them
-_HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 def run(args: argparse.Namespace) -> int:
@@ -166,44 +162,6 @@ def announce(trainer: Trainer, what: str) -> None:
         f"{c.workers} workers, {c.backend}",
         file=sys.stderr,
     )
-
-
-_STOPS = "\nfinishing this step, then saving (Ctrl-C again stops at once and keeps what was saved before)"
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C, a polite kill or a closed terminal end training after the step at hand; a second Ctrl-C at once."""
-    caught: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        if number == _HANGUP:
-            _let_go_of_terminal()
-        elif number in caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-        with contextlib.suppress(OSError):
-            print(_STOPS, file=sys.stderr)
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:  # nohup lets a run outlive its terminal
-        numbers.append(_HANGUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield lambda: bool(caught)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _let_go_of_terminal() -> None:
-    """It is gone: what is written to it from now on would be an error, and cost the steps since the last checkpoint."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        with contextlib.suppress(OSError):
-            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-                os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _draw_curves(run: Path) -> None:

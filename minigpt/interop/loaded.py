@@ -23,7 +23,7 @@ from minigpt.core.params import Parameters
 from minigpt.fast import team
 from minigpt.generate.embedding import embed_rows, encode_texts
 from minigpt.generate.settings import Generation, generation, is_setting
-from minigpt.interop.adapters import ADAPTERS, adapter_of, seq2seq
+from minigpt.interop.adapters import adapter_of, known_ids, seq2seq
 from minigpt.interop.hub import fetch, is_hub_name
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
@@ -197,7 +197,7 @@ class Loaded:
         Raises:
             UserError: one of them is not computed, or is a token that the model lacks.
         """
-        ids = self.ids or self._adapter.known_ids(self.model)
+        ids = self.ids or known_ids(self.model)
         found = generation(self.generation or {}, ids, given)
         for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id"):  # the model reads them
             if (getattr(found, name) or 0) >= self.model.config.vocab_size:
@@ -339,6 +339,4 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
     written_elsewhere = read_generation(run)
     if tokenizer is not None and written_elsewhere is None and config.family in OWN_TEMPLATES:
         tokenizer.template = OWN_TEMPLATES[config.family](config.model)
-    adapter = ADAPTERS.get(config.family)  # a family that is added to the trainer alone has none
-    ids = read_ids(run) or (adapter.known_ids(model) if adapter else {})
-    return Loaded(model, params, tokenizer, config, ids, written_elsewhere)
+    return Loaded(model, params, tokenizer, config, read_ids(run) or known_ids(model), written_elsewhere)

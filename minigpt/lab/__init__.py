@@ -3,6 +3,7 @@
 gradcheck, testing  every gradient against finite differences; checks for anybody's code
 exercises           checks of the notebooks' exercises
 inspect, plot       where attention looks; figures
+tokens              where a tokenizer cuts a text
 plan                what training would take, on paper
 skill               what each checkpoint of a run can do on tasks
 scaling             a family of sizes and the laws that their losses follow

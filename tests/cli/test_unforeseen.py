@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.cli import info as info_command
-from minigpt.cli import main
+from minigpt.cli import main, signals
 from minigpt.cli import train as train_command
 from minigpt.train import log as logs
 from minigpt.train.log import read_log, thinned_log
@@ -78,10 +78,10 @@ def test_a_library_that_cannot_be_loaded(failing, capsys, tmp_path):
 def test_a_closed_terminal_ends_training_after_the_step(monkeypatch, capsys):
     """Twice, and with a kill besides, as some systems do; nothing is written to it any more."""
     let_go = []
-    monkeypatch.setattr(train_command, "_let_go_of_terminal", lambda: let_go.append(1))
+    monkeypatch.setattr(signals, "_let_go_of_terminal", lambda: let_go.append(1))
     usual = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
     try:
-        with train_command.stop_on_signals() as should_stop:
+        with signals.stop_on_signals() as should_stop:
             assert not should_stop()
             for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
                 os.kill(os.getpid(), number)
@@ -89,7 +89,7 @@ def test_a_closed_terminal_ends_training_after_the_step(monkeypatch, capsys):
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGTERM)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-        with train_command.stop_on_signals() as should_stop:
+        with signals.stop_on_signals() as should_stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not should_stop()
     finally:
@@ -104,7 +104,7 @@ def test_letting_go_of_the_terminal(tmp_path):
         try:
             zero, file = os.open("/dev/zero", os.O_RDWR), os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
             os.dup2(zero, 0), os.dup2(file, 1), os.dup2(zero, 2)
-            train_command._let_go_of_terminal()
+            signals._let_go_of_terminal()
             os.write(1, b"kept")
             os._exit(0 if os.read(0, 1) == os.read(2, 1) == b"" else 1)
         finally:

@@ -7,7 +7,7 @@ An adapter is a module with
     depth(model)                        how many layers `hidden_states` can stop behind
     hidden_states(model, params, inputs, run, layer)   the states behind so many layers
     batch(model, inputs)                the batch for the model's `forward`, from the inputs and the labels
-    known_ids(model)                    the ids that its configuration names, under Hugging Face's names
+    IDS                                 what the ids that its configuration names are called by Hugging Face, and by us
     generate_ids(model, params, inputs, run, g, seed)   see `minigpt.interop.adapters.generation`; `g` is a `Generation`
                                                     and `inputs` has a row for each of the texts to be drawn
 
@@ -15,6 +15,7 @@ An adapter is a module with
 """
 
 from types import ModuleType
+from typing import Any
 
 from minigpt.core.errors import UserError
 from minigpt.interop.adapters import bert, causal, seq2seq
@@ -39,4 +40,10 @@ def adapter_of(family: str) -> ModuleType:
     return ADAPTERS[family]
 
 
-__all__ = ["ADAPTERS", "adapter_of"]
+def known_ids(model: Any) -> dict[str, Any]:
+    """The ids that a model's configuration itself names, under Hugging Face's names; none without an adapter."""
+    names = ADAPTERS[model.family].IDS if model.family in ADAPTERS else {}
+    return {theirs: getattr(model.config, ours) for theirs, ours in names.items()}
+
+
+__all__ = ["ADAPTERS", "adapter_of", "known_ids"]

@@ -21,6 +21,7 @@ from minigpt.interop.adapters.generation import key_padding
 from minigpt.ops import IGNORE
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "labels", "next_sentence_label")
+IDS: dict[str, str] = {}
 
 
 class PretrainingLogits(NamedTuple):
@@ -80,11 +81,6 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> BertBatch:
     targets = xp.take_along_axis(labels, places, axis=1).astype(np.int64)
     types = xp.zeros_like(ids) if types is None else types
     return BertBatch(ids, types, places, targets, None if pairs is None else pairs.reshape(-1), padding)
-
-
-def known_ids(model: Any) -> dict[str, Any]:
-    """The ids that a model's configuration itself names."""
-    return {}
 
 
 def generate_ids(

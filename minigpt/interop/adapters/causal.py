@@ -19,6 +19,7 @@ from minigpt.models import CausalHead
 from minigpt.ops import IGNORE
 
 INPUTS = ("input_ids", "attention_mask", "labels")
+IDS: dict[str, str] = {}
 
 
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:
@@ -46,11 +47,6 @@ def batch(model: Any, inputs: Mapping[str, Array]) -> Batch:
     targets = array_module(ids).full(ids.shape, IGNORE, dtype=np.int64)
     targets[:, :-1] = labels[:, 1:]
     return Batch(ids, targets, key_padding(inputs))
-
-
-def known_ids(model: Any) -> dict[str, Any]:
-    """The ids that a model's configuration itself names."""
-    return {}
 
 
 def generate_ids(

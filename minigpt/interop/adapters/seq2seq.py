@@ -20,6 +20,7 @@ from minigpt.generate.settings import Generation
 from minigpt.interop.adapters.generation import count_new, generate_rows, key_padding
 
 INPUTS = ("input_ids", "attention_mask", "decoder_input_ids", "labels")
+IDS = {"eos_token_id": "eos", "pad_token_id": "pad", "decoder_start_token_id": "start"}
 
 
 def batch(model: Any, inputs: Mapping[str, Array]) -> Seq2SeqBatch:
@@ -49,12 +50,6 @@ def hidden_states(model: Any, params: Parameters, inputs: Mapping[str, Array], r
 def logits(model: Any, params: Parameters, inputs: Mapping[str, Array], run: Run) -> Array:
     """Scores (B, T, V) of the next target token at every position of the decoder."""
     return model.logits(params, batch(model, inputs), run)
-
-
-def known_ids(model: Any) -> dict[str, Any]:
-    """The ids that a model's configuration itself names."""
-    c = model.config
-    return {"eos_token_id": c.eos, "pad_token_id": c.pad, "decoder_start_token_id": c.start}
 
 
 def generate_ids(

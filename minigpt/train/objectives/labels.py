@@ -63,14 +63,6 @@ class LabelObjective(TaskObjective):
         longest = max(len(s.ids) for s in sequences)
         return [Row(sequences, longest, any(s.cut for s in sequences))]
 
-    def text_fields(self, count: int) -> Sequence[str]:
-        known: list[Sequence[str]] = [("text",), ("text", "pair")]
-        if self.task.kind is MultipleChoice:
-            known = [("context", "options"), ("context", "question", "options")]
-        elif self.task.kind is Similarity:
-            known = [("text", "pair")]
-        return next((fields for fields in known if len(fields) == count), ())
-
     def labels(self, examples: Sequence[Any]) -> np.ndarray:
         known = [reference(example) for example in examples]
         if self.task.kind is Similarity:

@@ -95,9 +95,6 @@ class SpanObjective(TaskObjective):
             return dataclasses.replace(self.settings, threshold=float(margins.min()) - 1.0)
         return dataclasses.replace(self.settings, threshold=float(margins[order[best]]))
 
-    def text_fields(self, count: int) -> Sequence[str]:
-        return ("question", "context") if count == 2 else ()
-
     def shown(self, example: Span, prediction: str) -> str:
         right = " / ".join(dict.fromkeys(text for text, _ in example.answers)) or "no answer"
         return f"{example.context}\n{example.question} → {prediction or 'no answer'} ({right})"

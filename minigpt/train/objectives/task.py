@@ -25,7 +25,7 @@ from minigpt.core.settings import at_least, choice
 from minigpt.data.batch import pad_rows
 from minigpt.data.dataset import Dataset
 from minigpt.models.model import Model
-from minigpt.tasks import TASKS
+from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks import metrics as task_metrics
 from minigpt.tasks.inputs import Inputs, Told
 from minigpt.tokenizers import Tokenizer
@@ -39,7 +39,15 @@ _POOL = 16  # batches whose examples are sorted by length together, so that a ba
 _ROWS = 32  # of a batch of predictions
 _SHOWN = 3  # examples in a sample
 _WIDTH = 16  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
-# What a text cannot say of an example.
+# The fields of an example that texts fill, one after the other, and what texts cannot say of it.
+_FIELDS: dict[type, tuple[tuple[str, ...], ...]] = {
+    Classification: (("text",), ("text", "pair")),
+    Similarity: (("text", "pair"),),
+    MultipleChoice: (("context", "options"), ("context", "question", "options")),
+    Span: (("question", "context"),),
+    Summary: (("article",),),
+    Translation: (("source",),),
+}
 _UNSAID = {"question": "", "id": "", "answers": (), "impossible": False}
 
 
@@ -178,7 +186,8 @@ class TaskObjective(Objective):
         if isinstance(given, kind):
             return given
         texts = list(given) if isinstance(given, (tuple, list)) else [given]
-        said = dict(zip(self.text_fields(len(texts)), texts, strict=False))
+        known = next((fields for fields in _FIELDS[kind] if len(fields) == len(texts)), ())
+        said = dict(zip(known, texts, strict=False))
         options = said.get("options", ())
         several = options if isinstance(options, (tuple, list)) else [None]
         strings = [*(text for name, text in said.items() if name != "options"), *several]
@@ -190,10 +199,6 @@ class TaskObjective(Objective):
         if "options" in said and len(options) < 2:
             raise UserError(f"an example of {self.task.name} needs at least two options, not {len(options)}")
         return kind(**{name: said.get(name, _UNSAID.get(name)) for name in kind._fields})
-
-    def text_fields(self, count: int) -> Sequence[str]:
-        """The fields that so many texts fill; none if an example does not consist of so many."""
-        raise NotImplementedError
 
     def word(self, prediction: Any) -> Any:
         """A prediction as its user wants it."""

@@ -139,9 +139,6 @@ class TextObjective(TaskObjective):
         values, said = super().report(score, data._replace(examples=examples))
         return values | {"examples": len(data.examples), "written": len(examples)}, f"loss {score.loss:.4f}, {said}"
 
-    def text_fields(self, count: int) -> Sequence[str]:
-        return self.task.kind._fields[:1] if count == 1 else ()
-
     def shown(self, example: Any, prediction: str) -> str:
         source, target = _sides(example)
         return f"source:  {source}\nwritten: {prediction}\ntarget:  {target}"
