@@ -203,11 +203,11 @@ def test_sentencepiece_as_llama_cpp_has_it(llama_cpp, tmp_path):
     [
         ({"general.architecture": "mamba"}, "general.architecture is 'mamba'"),
         ({"llama.expert_count": 8}, "expert_count is 8"),
-        ({"llama.rope.scaling.type": "yarn"}, "rope.scaling.type is yarn"),
+        ({"llama.rope.scaling.type": "yarn"}, 'rope.scaling.type is "yarn"'),
         ({"llama.attention.sliding_window": 4}, "asks for what minigpt does not do: attention.sliding_window"),
         ({"llama.block_count": -1}, "block_count is -1"),
         ({"llama.rope.dimension_count": 4}, "rope.dimension_count is 4"),
-        ({"llama.context_length": None}, "has no context_length"),
+        ({"llama.context_length": None}, "the key context_length is missing"),
         ({"tokenizer.ggml.pre": "unheard-of"}, "tokenizer.ggml.pre is 'unheard-of'"),
         ({"tokenizer.ggml.model": "bert"}, "tokenizer.ggml.model is 'bert'"),
         ({"tokenizer.ggml.tokens": [1]}, "its tokenizer is damaged"),
