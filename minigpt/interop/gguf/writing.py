@@ -152,12 +152,8 @@ def _write_tokenizer(writer: Any, tokenizer: ByteBPE | SentencePieceBPE, ids: di
         writer.add_token_merges([" ".join(pair) for pair in tokenizer.merges])
     writer.add_add_bos_token(bool(tokenizer.template.single[0].ids))
     writer.add_add_eos_token(bool(tokenizer.template.single[-1].ids))
-    for name, add in (
-        ("bos_token_id", writer.add_bos_token_id),
-        ("eos_token_id", writer.add_eos_token_id),
-        ("pad_token_id", writer.add_pad_token_id),
-    ):
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         found = ids.get(name)
         first = found[0] if isinstance(found, list) and found else found  # the format has one of each
         if type(first) is int:
-            add(first)
+            getattr(writer, f"add_{name}")(first)

@@ -117,7 +117,6 @@ FAMILY = Family(
     model_type="bart",
     config_class="BartConfig",
     architecture="BartForConditionalGeneration",
-    bare="BartModel",
     family="bart",
     read_config=read_config,
     write_config=write_config,

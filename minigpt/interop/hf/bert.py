@@ -89,7 +89,6 @@ FAMILY = Family(
     model_type="bert",
     config_class="BertConfig",
     architecture="BertForPreTraining",
-    bare="BertModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,

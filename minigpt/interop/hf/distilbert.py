@@ -72,7 +72,6 @@ FAMILY = Family(
     model_type="distilbert",
     config_class="DistilBertConfig",
     architecture="DistilBertForMaskedLM",
-    bare="DistilBertModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,

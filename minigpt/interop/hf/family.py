@@ -20,7 +20,7 @@ class Family(NamedTuple):
         family: our name, a key of `minigpt.train.families.FAMILIES`.
         table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view). It may name
             more than the model has (see `rows`).
-        architecture: the class whose folders we read and write; `bare`: theirs without a head.
+        architecture: the class whose folders we read and write.
         read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.
         write_config: theirs of ours, without what all families share.
         fits: whether one of our configurations of that family is of this model_type ("gpt" is two of theirs).
@@ -41,7 +41,6 @@ class Family(NamedTuple):
     table: Callable[[Any], Table]
     config_class: str
     architecture: str
-    bare: str
     read_config: Callable[[Keys], Any]
     write_config: Callable[[Any], dict[str, Any]]
     fits: Callable[[Any], bool] = lambda config: True
@@ -54,6 +53,11 @@ class Family(NamedTuple):
     harmless: frozenset[str] = frozenset()
     aliases: Mapping[str, str] = MappingProxyType({})
     signature: str = ""
+
+    @property
+    def bare(self) -> str:
+        """Their class without a head."""
+        return f"{self.config_class.removesuffix('Config')}Model"
 
     def rows(self, model: Any) -> Table:
         """The table's rows of what the model has; without a head, as the bare class names them."""

@@ -111,7 +111,6 @@ FAMILY = Family(
     model_type="openai-gpt",
     config_class="OpenAIGPTConfig",
     architecture="OpenAIGPTLMHeadModel",
-    bare="OpenAIGPTModel",
     family="gpt",
     read_config=read_config,
     write_config=write_config,

@@ -49,7 +49,6 @@ FAMILY = Family(
     model_type="gpt2",
     config_class="GPT2Config",
     architecture="GPT2LMHeadModel",
-    bare="GPT2Model",
     family="gpt",
     read_config=read_config,
     write_config=write_config,

@@ -93,7 +93,6 @@ FAMILY = Family(
     model_type="gpt_neo",
     config_class="GPTNeoConfig",
     architecture="GPTNeoForCausalLM",
-    bare="GPTNeoModel",
     family="gpt",
     read_config=read_config,
     write_config=write_config,

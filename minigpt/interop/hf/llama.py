@@ -161,7 +161,6 @@ FAMILY = Family(
     model_type="llama",
     config_class="LlamaConfig",
     architecture="LlamaForCausalLM",
-    bare="LlamaModel",
     family="llama",
     read_config=read_config,
     write_config=write_config,

@@ -34,7 +34,6 @@ FAMILY = llama.FAMILY._replace(
     model_type="mistral",
     config_class="MistralConfig",
     architecture="MistralForCausalLM",
-    bare="MistralModel",
     read_config=read_config,
     write_config=write_config,
     fits=lambda config: config.attention_bias != "qkv" and any(windowed(config)),

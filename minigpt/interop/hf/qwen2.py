@@ -45,7 +45,6 @@ FAMILY = llama.FAMILY._replace(
     model_type="qwen2",
     config_class="Qwen2Config",
     architecture="Qwen2ForCausalLM",
-    bare="Qwen2Model",
     read_config=read_config,
     write_config=write_config,
     fits=lambda config: config.attention_bias == "qkv",

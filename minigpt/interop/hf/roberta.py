@@ -58,7 +58,6 @@ FAMILY = Family(
     model_type="roberta",
     config_class="RobertaConfig",
     architecture="RobertaForMaskedLM",
-    bare="RobertaModel",
     family="bert",
     read_config=read_config,
     write_config=write_config,
