@@ -18,7 +18,8 @@ from matplotlib.patches import Rectangle
 from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.data.ngram import ORDER
-from minigpt.train.log import thinned_log
+from minigpt.train.integrity import LOG
+from minigpt.train.log import parsed
 
 _TRAIN, _VALIDATION, _QUIET = "#2a6f97", "#c43c4f", "#64708a"  # as text they have a contrast of 4.5 with white
 
@@ -135,6 +136,20 @@ def _telling_range(*logs: Sequence[Mapping[str, Any]], beside: float | None = No
     low, high = min(shown, default=0.0), max(shown, default=1.0)
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin
+
+
+_FEW = 20_000  # lines with a training loss that a picture needs
+
+
+def thinned_log(run: Path) -> list[dict[str, Any]]:
+    """The log's lines for a picture: all that were evaluated, and of the training steps so many at equal distances."""
+    path = run / LOG
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        each = sum(1 for _ in file) // _FEW + 1
+        file.seek(0)
+        return list(parsed(line for n, line in enumerate(file) if n % each == 0 or b'"val_loss"' in line))
 
 
 def training_figure(run: Path, baseline: float | None = None) -> Figure:

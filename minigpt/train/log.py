@@ -20,7 +20,6 @@ from minigpt.train.integrity import GROWING, LOG, SAMPLES, Digest, Entry, digest
 
 TIMING = "timing.jsonl"
 _BLOCK = 1 << 16  # bytes read at a time from the end
-_FEW = 20_000  # lines with a training loss that a picture needs
 
 
 class RunLog:
@@ -111,18 +110,7 @@ def log_lines(run: Path, start: int = 0) -> Iterator[dict[str, Any]]:
     if (run / LOG).exists():
         with open(run / LOG, "rb") as file:
             file.seek(start)
-            yield from _parsed(file)
-
-
-def thinned_log(run: Path) -> list[dict[str, Any]]:
-    """The log's lines for a picture: all that were evaluated, and of the training steps so many at equal distances."""
-    path = run / LOG
-    if not path.exists():
-        return []
-    with open(path, "rb") as file:
-        each = sum(1 for _ in file) // _FEW + 1
-        file.seek(0)
-        return list(_parsed(line for n, line in enumerate(file) if n % each == 0 or b'"val_loss"' in line))
+            yield from parsed(file)
 
 
 def log_backwards(run: Path) -> Iterator[dict[str, Any]]:
@@ -135,9 +123,9 @@ def log_backwards(run: Path) -> Iterator[dict[str, Any]]:
             file.seek(start)
             block = file.read(end - start) + rest
         first, *lines = block.split(b"\n")
-        yield from _parsed(reversed(lines))
+        yield from parsed(reversed(lines))
         end, rest = start, first
-    yield from _parsed([rest])
+    yield from parsed([rest])
 
 
 def last_losses(run: Path, count: int) -> list[float]:
@@ -156,7 +144,7 @@ def last_evaluation(run: Path, step: int) -> dict[str, Any] | None:
     return None
 
 
-def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
     """What the lines say that have a step, and losses that are numbers."""
     for line in lines:
         try:

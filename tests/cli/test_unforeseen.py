@@ -11,8 +11,8 @@ import pytest
 from minigpt.cli import info as info_command
 from minigpt.cli import main, signals
 from minigpt.cli import train as train_command
-from minigpt.train import log as logs
-from minigpt.train.log import read_log, thinned_log
+from minigpt.lab import plot
+from minigpt.train.log import read_log
 
 from ..train.runs import arguments
 
@@ -124,11 +124,11 @@ def test_curves_that_cannot_be_drawn_cost_nothing(trained, tmp_path, monkeypatch
 
 
 def test_a_picture_of_a_long_log_has_all_evaluations_and_some_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(logs, "_FEW", 10)
+    monkeypatch.setattr(plot, "_FEW", 10)
     lines = [f'{{"step": {n}, "loss": {n}.5}}\n' for n in range(1, 96)]
     lines[40:40] = ['{"step": 41, "val_loss": 2.0}\n']
     (tmp_path / "log.jsonl").write_text("".join(lines))
-    found = thinned_log(tmp_path)
+    found = plot.thinned_log(tmp_path)
     assert [x["step"] for x in found if "val_loss" in x] == [41]
     assert [x["step"] for x in found if "loss" in x] == [1, 11, 21, 31, 50, 60, 70, 80, 90]
     assert len(read_log(tmp_path)) == 96
