@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, one_of
+from minigpt.core.settings import at_least, one_of, require
 from minigpt.data.batch import Rows, pad_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
@@ -113,10 +113,9 @@ class BertData:
 
     def __post_init__(self) -> None:
         one_of("objective.documents", self.documents, FORMS)
-        if not 0 <= self.short_probability <= 1:
-            raise UserError(f"objective.short_probability is {self.short_probability}; it must be from 0 to 1")
-        if not 0 < self.mask_probability < 1:
-            raise UserError(f"objective.mask_probability is {self.mask_probability}; it must be between 0 and 1")
+        short, mask = self.short_probability, self.mask_probability
+        require(0 <= short <= 1, f"objective.short_probability is {short}; it must be from 0 to 1")
+        require(0 < mask < 1, f"objective.mask_probability is {mask}; it must be between 0 and 1")
         at_least(1, "objective", self, "dupe_factor", "max_predictions")
 
 

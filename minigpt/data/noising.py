@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.tokenizers import Tokenizer
 
 _SMALLEST = 1e-7  # the table of span lengths ends with the first probability below it
@@ -61,10 +62,9 @@ class Noise:
 
     def __post_init__(self) -> None:
         for name in ("permute", "infill", "mask", "delete", "rotate", "random"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise UserError(f"objective.{name} is {getattr(self, name)}; it must be between 0 and 1")
-        if not 0.0 < self.span <= 20.0:
-            raise UserError(f"objective.span is {self.span}; it must be above 0 and at most 20")
+            value = getattr(self, name)
+            require(0.0 <= value <= 1.0, f"objective.{name} is {value}; it must be between 0 and 1")
+        require(0.0 < self.span <= 20.0, f"objective.span is {self.span}; it must be above 0 and at most 20")
 
 
 def noise_vocabulary(tokenizer: Tokenizer) -> NoiseVocabulary:

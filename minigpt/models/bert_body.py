@@ -29,7 +29,7 @@ from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.comparing import begin_comparing
 from minigpt.models.specified import Specified, check_vocabulary
 from minigpt.ops import Cache
@@ -86,8 +86,7 @@ class BertConfig:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         at_least(1, "model", self, "layers", "heads", "width", "feed_forward")
-        if self.context < 5:
-            raise UserError(f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
+        require(self.context >= 5, f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
         if self.token_types < 2 and self.pairs and not self.headless:
             raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
         choice("model.attention_init", self.attention_init, "normal", "comparing")
@@ -99,8 +98,7 @@ class BertConfig:
         multiple("model", self, "width", "heads")
         one_of("model.activation", self.activation, ops.ELEMENTWISE, "choose from")
         rates("model", self, "dropout", "attention_dropout")
-        if not (self.norm_eps > 0 and self.init_std > 0):
-            raise UserError("model.norm_eps and model.init_std must be positive")
+        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
 
     @property
     def pooler_is_new(self) -> bool:

@@ -32,7 +32,6 @@ from minigpt.blocks import (
 )
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array
-from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.core.settings import at_least, multiple, one_of, rates, require
@@ -102,8 +101,7 @@ def check_shape(c: StacksConfig) -> None:
     multiple("model", c, "width", "heads")
     one_of("model.activation", c.activation, ops.ELEMENTWISE, "choose from")
     rates("model", c, "dropout", "attention_dropout", "activation_dropout", "label_smoothing")
-    if not c.norm_eps > 0:
-        raise UserError(f"model.norm_eps is {c.norm_eps}; it must be positive")
+    require(c.norm_eps > 0, f"model.norm_eps is {c.norm_eps}; it must be positive")
 
 
 def check_ids(c: StacksConfig, *names: str) -> None:

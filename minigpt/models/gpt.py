@@ -16,9 +16,8 @@ from minigpt import ops
 from minigpt.blocks import BlockConfig
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, Backend, array_module
-from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops import Cache
 from minigpt.ops.sinusoid import sinusoid_table
@@ -82,8 +81,7 @@ class GPTConfig:
         choice("model.norm", self.norm, "pre", "post")
         one_of("model.activation", self.activation, ops.ACTIVATIONS, "choose from")
         rates("model", self, "dropout")
-        if not (self.norm_eps > 0 and self.init_std > 0):
-            raise UserError("model.norm_eps and model.init_std must be positive")
+        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
         check_ends(self)
         choice("model.positions_init", self.positions_init, "normal", "sinusoidal")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from minigpt import ops
 from minigpt.blocks import BlockConfig
 from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.decoder_only import DecoderOnly, check_ends
 from minigpt.ops.rope import LAYOUTS
 
@@ -99,8 +99,7 @@ class LlamaConfig:
             raise UserError(
                 "model.rope_base must be above 1, rope_factor at least 1, and rope_low between 0 and rope_high"
             )
-        if not (self.norm_eps > 0 and self.init_std > 0):
-            raise UserError("model.norm_eps and model.init_std must be positive")
+        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
         rates("model", self, "attention_dropout")
         choice("model.attention_bias", self.attention_bias, "none", "qkv", "all")
         check_ends(self)
