@@ -56,7 +56,7 @@ def block_step(
     memory: tuple[Array, Array] | None = None,
     memory_mask: ops.Mask = ops.NO_MASK,
 ) -> Array:
-    """`block_forward` for n new tokens (R, n, C); `memory` are its keys and values, made once."""
+    """`block_forward` for n new tokens (R, n, C); `memory` (post-norm blocks have one) are its keys and values."""
     attention, mlp = p.scope("attention"), p.scope("mlp")
     if c.pre_norm:
         h, _ = norm_forward(x, p, "norm1", c, run)

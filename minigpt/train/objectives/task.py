@@ -186,7 +186,7 @@ class TaskObjective(Objective):
         if isinstance(given, kind):
             return given
         texts = list(given) if isinstance(given, (tuple, list)) else [given]
-        known = next((fields for fields in _FIELDS[kind] if len(fields) == len(texts)), ())
+        known = next((fields for fields in _FIELDS.get(kind, ()) if len(fields) == len(texts)), ())
         said = dict(zip(known, texts, strict=False))
         options = said.get("options", ())
         several = options if isinstance(options, (tuple, list)) else [None]
