@@ -48,6 +48,7 @@ def values(rows: list[Row]) -> dict[str, Any]:
 def text(rows: list[Row]) -> str:
     found, wrong = values(rows), sum(not check.passed for _, check in rows)
     return (
-        f"\n{len(rows)} gradients, {wrong} wrong. Worst: {found['worst']:.1e} by element (allowed {ELEMENT_BOUND:.0e}), "
+        f"\n{len(rows)} gradients, {wrong} wrong. "
+        f"Worst: {found['worst']:.1e} by element (allowed {ELEMENT_BOUND:.0e}), "
         f"{found['worst_directional']:.1e} along a direction (allowed {DIRECTION_BOUND:.0e})."
     )
