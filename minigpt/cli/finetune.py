@@ -97,7 +97,7 @@ def _trained(trainer: Trainer) -> Outcome | None:
         result = train(trainer, should_stop)
     if result.sample is None:
         folder = shlex.quote(str(trainer.run))
-        print(f"stopped after step {result.steps}; go on with: minigpt finetune --resume {folder}", file=sys.stderr)
+        print(f"stopped after step {result.steps}; continue with: minigpt finetune --resume {folder}", file=sys.stderr)
         return None
     return conclude(trainer, time.perf_counter() - started)
 
@@ -114,7 +114,7 @@ def _resume(args: argparse.Namespace, ranks: Ranks) -> int:
         return 0
     trainer = open_run(args.resume, data=[args.data] if args.data else None, ranks=ranks)
     if not trainer.config.task:
-        raise UserError(f"{folder} is not a fine-tuned run; go on with it by minigpt train --resume {folder}")
+        raise UserError(f"{folder} is not a fine-tuned run; continue it with: minigpt train --resume {folder}")
     on_all_ranks(trainer, ranks)
     outcome = _trained(trainer)
     if outcome is None:

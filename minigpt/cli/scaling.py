@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         finished = train_family(folder, family, on_run=_announce, should_stop=should_stop, ranks=ranks)
     on_all_ranks(None, ranks)  # there is no more to train
     if not finished:
-        print(f"go on with: minigpt scaling --resume {shlex.quote(str(folder))}", file=sys.stderr)
+        print(f"continue with: minigpt scaling --resume {shlex.quote(str(folder))}", file=sys.stderr)
         return 130
     shots = results.SHOTS if args.shots is None and story_kind(family.data) is not None else args.shots or ()
     with progress_bar(unit="question", leave=False) as bar:

@@ -87,7 +87,7 @@ def _say(args: argparse.Namespace, result: Result) -> int:
     finished = result.sample is not None
     folder = shlex.quote(str(result.run))
     if not finished:
-        print(f"stopped after step {result.steps}; go on with: minigpt train --resume {folder}", file=sys.stderr)
+        print(f"stopped after step {result.steps}; continue with: minigpt train --resume {folder}", file=sys.stderr)
     if args.json:
         values = result._replace(run=str(result.run))._asdict()
         del values["sample"]

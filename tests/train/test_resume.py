@@ -72,7 +72,7 @@ def test_stopping_and_resuming_gives_the_same_bits(reference, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         stop_after(patch, step)
         assert train(text, tmp_path / "run", STEPS) == 130
-    assert f"go on with: minigpt train --resume {tmp_path / 'run'}" in capsys.readouterr().err
+    assert f"continue with: minigpt train --resume {tmp_path / 'run'}" in capsys.readouterr().err
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert_same(tmp_path / "run", run)
 
@@ -266,7 +266,7 @@ def test_ctrl_c_finishes_the_step_saves_and_says_how_to_go_on(reference, tmp_pat
     limit = int(int(whole.stderr.split()[-2]) * part)
     done = run_with_signal(number, limit, arguments(text, stopped, STEPS, train__checkpoint_every=0))
     assert done.returncode == 130 and "Traceback" not in done.stderr and done.stdout == ""
-    assert f"go on with: minigpt train --resume '{stopped}'" in done.stderr
+    assert f"continue with: minigpt train --resume '{stopped}'" in done.stderr
     saved = checkpoints.load_state(checkpoints.latest_checkpoint(stopped))["step"]
     assert 0 < saved < STEPS
     assert (stopped / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -88,7 +88,7 @@ class BertObjective(Objective):
         train: Documents = dataset.train
         guess = self._guesses(train, self.evaluation_batches(dataset.validation, 64))
         return (
-            f"{train.tokens:,} training tokens in {train.count:,} documents ({self.tokenizer.vocab_size} different), "
+            f"{train.tokens:,} training tokens in {train.count:,} documents ({self.tokenizer.vocab_size:,} distinct), "
             f"rows of {self.config.model.context}; guessing by frequency gives {_listed(guess)}"
         )
 

@@ -183,7 +183,7 @@ class CausalObjective(Objective):
         count = sum(_length(text) for text in dataset.train)
         mixed = f" of {len(dataset.train)} corpora" if len(dataset.train) > 1 else ""
         return (
-            f"{count:,} training tokens{mixed} ({self.tokenizer.vocab_size} different), "
+            f"{count:,} training tokens{mixed} ({self.tokenizer.vocab_size:,} distinct), "
             f"rows of {self.config.model.context}"
         )
 

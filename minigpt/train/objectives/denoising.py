@@ -99,7 +99,7 @@ class DenoisingObjective(WritingObjective):
     def about(self, dataset: Dataset) -> str:
         copying = self.copying(dataset.validation, self.config.train.eval_tokens)
         return (
-            f"{len(dataset.train):,} training tokens ({self.tokenizer.vocab_size} different), rows of "
+            f"{len(dataset.train):,} training tokens ({self.tokenizer.vocab_size:,} distinct), rows of "
             f"{self.length}, where copying the damaged text would come to accuracy {copying.accuracy:.4f} "
             f"and loss {copying.loss:.4f}"
         )

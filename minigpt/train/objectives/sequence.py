@@ -133,7 +133,7 @@ class SequenceObjective(WritingObjective):
             tokens = train.lengths().sum(axis=0)
             return f"{train.count:,} training pairs{left_out} of {tokens[0]:,} source and {tokens[1]:,} target tokens"
         return (
-            f"{len(train):,} training tokens ({self.tokenizer.vocab_size} different), sources and continuations of up "
+            f"{len(train):,} training tokens ({self.tokenizer.vocab_size:,} distinct), sources and continuations of up "
             f"to {context}"
         )
 
