@@ -7,7 +7,7 @@ for a single word. A test holds it to `merge_short`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -118,9 +118,13 @@ def merge_words(words: Sequence[bytes], table: PairTable) -> Stretches:
     return Stretches(np.concatenate(pieces), start, size)
 
 
-def _merge_columns(data: np.ndarray, lengths: np.ndarray, table: PairTable):
-    """Merge the words in the columns of the (edge, n) bytes. Of those that are finished, in every round: their
-    numbers, their symbols and their lengths.
+def _merge_columns(
+    data: np.ndarray, lengths: np.ndarray, table: PairTable
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Merge the words in the columns of the (edge, n) bytes.
+
+    Yields:
+        after each round, of the words that are finished: their numbers, their symbols (edge, …) and their lengths.
     """
     rows = np.arange(len(data), dtype=np.int32)[:, None]
     beyond = rows >= lengths

@@ -1,7 +1,7 @@
 """Operations that follow one another as one loop: what the second would read again is still at hand.
 
 They have the names and signatures of those in `minigpt.kernels.fused`; models ask for them by name (see
-`minigpt.blocks.layers`).
+`minigpt.blocks.layers`). But a residual sum is worked out at once: no norm has to read it from a far memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _dropout_add(x: np.ndarray, residual: np.ndarray, multiplier: np.ndarray, bi
             x[i, j] = residual[i, j] + multiplier[i, j] * y
 
 
-def _bias_dropout_add(
+def _sum(
     x: np.ndarray, bias: np.ndarray | None, residual: np.ndarray | None, rate: float, key: DropoutKey | None
 ) -> tuple[np.ndarray, DropoutCache]:
     """residual + dropout(x + bias), written over x (contiguous), for a backward pass through `dropout_backward`."""
@@ -118,6 +118,6 @@ def _bias_activation_backward(dy: np.ndarray, cache: DerivativeCache, dbias: np.
 FUSED: dict[str, Any] = {
     "bias_gelu_tanh": (partial(_bias_activation, loop=gelu_tanh), _bias_activation_backward),
     "bias_gelu_erf": (partial(_bias_activation, loop=gelu_erf), _bias_activation_backward),
-    "bias_dropout_add": _bias_dropout_add,
+    "sum": _sum,
     "norm_backward_add": _norm_backward_add,
 }
