@@ -140,14 +140,15 @@ class MPIRanks(Ranks):
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts = [b - a for a, b in itertools.pairwise(edges)]
         own = counts[self.rank]
-        parts = np.empty((sources, own), host.dtype)
-        sent = (counts if self.rank < sources else [0] * self.size, [a - edges[0] for a in edges[:-1]])
-        received = [own if rank < sources else 0 for rank in range(self.size)]
-        places = [own * min(rank, sources - 1) for rank in range(self.size)]
-        request = self._large.Ialltoallv([host, sent], [parts, (received, places)])
+        parts, pieces = np.empty((sources, own), host.dtype), np.split(host, np.cumsum(counts[:-1]))
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        requests = [self._large.Irecv(parts[rank], rank) for rank in others if rank < sources]
+        if self.rank < sources:
+            parts[self.rank] = pieces[self.rank]
+            requests += [self._large.Isend(pieces[rank], rank) for rank in others]
         self._call = None
         self._took(*started)
-        return _Parts(self, request, doing, host, parts, flat)
+        return _Parts(self, _Messages(self._mpi, requests), doing, host, parts, flat)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
         self._call = time.monotonic(), doing
@@ -210,6 +211,16 @@ class MPIRanks(Ranks):
         who = f"rank {min(others)}" if len(others) == 1 else f"the ranks {', '.join(map(str, sorted(others)))}"
         said = f"{who} did not finish {doing}" if others else f"all ranks wait, and nothing comes, in {doing}"
         return f"{said} within {self.patience:g} seconds (MINIGPT_RANK_TIMEOUT), so the run ends at its last checkpoint"
+
+
+class _Messages:
+    """Messages as one request. MPICH's own call for all of them, `Ialltoallv`, takes 100 times as long."""
+
+    def __init__(self, mpi: Any, requests: list[Any]):
+        self._mpi, self._requests = mpi, requests
+
+    def Test(self) -> bool:
+        return self._mpi.Request.Testall(self._requests)
 
 
 class _Parts:
