@@ -20,9 +20,8 @@ def mma_defines(file, dtype, d, variant):
 
 ARCHITECTURES = ("80", "86", "89", "90", "100", "120")
 # 65,536 registers: with blocks of 256 threads, 128 registers are two blocks to a multiprocessor, 255 one.
-_REGISTERS = {"activation": 72} | dict.fromkeys(
-    ("norm", "columns", "dropout", "cross_entropy", "adamw", "embedding"), 64
-)
+# GELU's backward pass with erf works x + b out again: two builds on one architecture each take more for it.
+MORE = {("activation-bfloat16", "120"): (72, 16), ("activation-float64", "90"): (128, 192)}
 BUILDS = {
     "naive": ("naive.cu", {}, 64, 0),
     "tiled": ("tiled.cu", {}, 128, 16),
@@ -39,9 +38,9 @@ BUILDS = {
         if not variant or (dtype != "float16" and (file, variant) != ("forward", "-atomic"))
     },
     **{
-        # float64 serves gradient checks, not speed; GELU with erf takes 69 registers on sm_120, to work x + b out again
-        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, *((128, 192) if dtype == "float64" else (_REGISTERS[file], 16)))
-        for file in _REGISTERS
+        # float64 serves gradient checks, not speed
+        f"{file}-{dtype}": (f"{file}.cu", {define: 1}, *((128, 128) if dtype == "float64" else (64, 16)))
+        for file in ("norm", "activation", "columns", "dropout", "cross_entropy", "adamw", "embedding")
         for dtype, define in FUSED_ELEMENTS.items()
     },
     # rows of 8,192 and 16,384 features, and of an odd number of them
@@ -86,6 +85,7 @@ def architectures(build):
 @pytest.mark.parametrize(("build", "architecture"), [(b, a) for b in BUILDS for a in architectures(b)])
 def test_compiles_within_its_budget(build, architecture):
     file, defines, registers, spills = BUILDS[build]
+    registers, spills = MORE.get((build, architecture), (registers, spills))
     usage = compiled(file, architecture, defines)
     assert sorted(usage) == sorted(kernel_names(read_source(file)))
     fits = [used <= registers and spilled <= spills and shared <= 48 * 1024 for used, spilled, shared in usage.values()]
