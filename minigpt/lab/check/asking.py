@@ -21,7 +21,7 @@ COARSE_STEP = 2e-2  # for a forward pass that rounds to float32
 MOST_CASES = 5
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """Runs for one process, and the arrays that they name."""
 
@@ -39,7 +39,7 @@ class Job:
         return {"pair": self.pair, "runs": self.runs, "budget": self.budget}
 
 
-@dataclass
+@dataclass(eq=False)  # it holds arrays: one is another only if it is the same object
 class Measured:
     """What the learner's code gave for one case.
 

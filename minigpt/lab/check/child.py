@@ -28,6 +28,7 @@ FORBIDDEN = {
     "subprocess.Popen",
     "pty.spawn",
 }
+LARGEST = 60 * 2**20  # bytes of all results: the file that they go into may have 64 MB
 STEPS = (-2.0, -1.0, 1.0, 2.0)
 
 
@@ -211,9 +212,12 @@ class Answers:
     """Arrays by number, and a description that names them."""
 
     def __init__(self):
-        self.arrays = {}
+        self.arrays, self.left = {}, LARGEST
 
     def add(self, value):
+        self.left -= getattr(value, "nbytes", 0)  # before it is copied, so that a large answer costs no time
+        if self.left < 0:
+            raise MemoryError("the results are too large together")
         name = f"a{len(self.arrays)}"
         self.arrays[name] = number_array(value)
         return name

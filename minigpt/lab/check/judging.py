@@ -64,6 +64,11 @@ class Verdict:
     def wrong(self) -> list[Gradient]:
         return [g for g in self.gradients if g.problem]
 
+    @property
+    def forward_wrong(self) -> bool:
+        bound = SINGLE_BOUND if self.single else FORWARD_BOUND
+        return self.forward_error is not None and not self.forward_error <= bound
+
 
 def judge(pair: Pair, source: str, claimed: str | None = None, limits: Limits | None = None) -> Verdict:
     """Check one pair of a file.
@@ -355,12 +360,10 @@ def _finish(verdict: Verdict, bound: float) -> None:
         verdict.notes.append(f"{', '.join(changed)} is changed in place: whoever uses it afterwards gets other numbers")
     if verdict.single:
         verdict.notes.append(f"computed in float32, so judged with a bound of {SINGLE_BOUND:g}")
-    forward_bound = SINGLE_BOUND if verdict.single else FORWARD_BOUND
-    forward_wrong = verdict.forward_error is not None and not verdict.forward_error <= forward_bound
     if not any(verdict.truths) or not any(
         np.abs(t).max(initial=0.0) > 0 for truth in verdict.truths for t in truth.values()
     ):
         verdict.reason = "the result depends on none of the inputs"
-        verdict.status = WRONG if forward_wrong else UNJUDGED
+        verdict.status = WRONG if verdict.forward_wrong else UNJUDGED
         return
-    verdict.status = WRONG if verdict.wrong or forward_wrong or verdict.reason else RIGHT
+    verdict.status = WRONG if verdict.wrong or verdict.forward_wrong or verdict.reason else RIGHT

@@ -27,7 +27,7 @@ _LOOKED_AT = 4  # wrong parameters, element by element
 _LIMITS = Limits(cpu=40, wall=240.0)
 
 
-@dataclass
+@dataclass(eq=False)
 class ParameterVerdict:
     """One parameter: |⟨g, u⟩ − n| relative to the gradient's size, along a random direction of its own."""
 

@@ -48,12 +48,12 @@ class Explanation(NamedTuple):
 
 
 def explain(verdict: Verdict, source: str, limits: Limits | None = None) -> Explanation | None:
-    """Name what is wrong with a pair that was found wrong."""
+    """Name what is wrong with a pair that was found wrong; None where the reason says all, as with an error raised."""
     wrong = verdict.wrong
+    if not wrong and not verdict.forward_wrong:
+        return None
     if not wrong:
-        return (
-            _made(verdict, "forward", "forward does not compute what its name says", ()) if verdict.operation else None
-        )
+        return _made(verdict, "forward", "forward does not compute what its name says", ())
     found = _by_problem(verdict)
     roles = [g.role for g in wrong if g.problem == "values"]
     if found is None and verdict.operation is not None and verdict.operation.reference is not None:

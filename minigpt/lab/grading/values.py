@@ -15,26 +15,33 @@ class Strange:
     """Stands for a result of a kind that no exercise asks for."""
 
 
-def encode(value, arrays):
-    """A description of a value; arrays go into `arrays`, and what is of another kind leaves its kind's name alone."""
+def encode(value, arrays, budget=None):
+    """A description of a value; arrays go into `arrays`, and what is of another kind leaves its kind's name alone.
+
+    Args:
+        budget: a list of the one number of bytes that all arrays may take together. It is asked before an array is
+            copied, so that a large answer costs no time.
+    Raises:
+        MemoryError: the arrays are beyond the budget.
+    """
     if type(value) in PLAIN:
         return {"plain": value}
     if value is ...:
         return {"dots": True}
     if isinstance(value, (np.ndarray, np.generic)):
-        array = np.array(value)
-        if array.dtype.kind not in "fiub":
-            return {"strange": f"array of {array.dtype.name}"}
+        if value.dtype.kind not in "fiub":
+            return {"strange": f"array of {value.dtype.name}"}
+        array = np.array(value if budget is None else spent(value, budget, MemoryError))
         name = f"a{len(arrays)}"
         arrays[name] = array
         return {"array" if isinstance(value, np.ndarray) else "scalar": name}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {"record": [encode(item, arrays) for item in value], "fields": list(value._fields)}
+        return {"record": [encode(item, arrays, budget) for item in value], "fields": list(value._fields)}
     if isinstance(value, dict):
-        return {"dict": [[encode(key, arrays), encode(item, arrays)] for key, item in value.items()]}
+        return {"dict": [[encode(key, arrays, budget), encode(item, arrays, budget)] for key, item in value.items()]}
     for kind, of in MANY.items():
         if isinstance(value, of):
-            return {kind: [encode(item, arrays) for item in value]}
+            return {kind: [encode(item, arrays, budget) for item in value]}
     return {"strange": type(value).__name__}
 
 
@@ -71,9 +78,9 @@ def decode(told, arrays, budget=None):
     return MANY[kind](items)
 
 
-def spent(array, budget):
+def spent(array, budget, error=ValueError):
     """The array, and its bytes taken off the budget: one array may be named many times."""
     budget[0] -= array.nbytes
     if budget[0] < 0:
-        raise ValueError("the arrays of an answer are too large together")
+        raise error("the arrays of an answer are too large together")
     return array

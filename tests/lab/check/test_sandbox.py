@@ -58,6 +58,23 @@ def test_a_file_that_ends_or_forges_is_not_judged():
     assert verdict.status == "not judged" and verdict.reason
 
 
+@pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: a process that gives no answer")
+@pytest.mark.parametrize("result", ["np.ones(2**25)", "[np.ones(2**22)] * 10**4"])
+def test_results_of_gigabytes_are_refused_before_they_are_copied(result):
+    """What is slow to copy would end now by its size, now by the clock."""
+    verdict = check_source(PAIR.replace("dy * (x > 0)", result), limits=SHORT).pairs[0]
+    assert verdict.status != "right" and "MemoryError: the results are too large together" in verdict.reason
+
+
+@pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: a reason is said")
+@pytest.mark.parametrize("condition", ["True", "x.ndim > 1"])
+def test_an_error_in_backward_is_said_and_nothing_else_is_named(condition):
+    wrong = PAIR.replace("return dy * (x > 0)", f"if {condition}: raise ValueError('no')\n    return dy * (x > 0)")
+    verdict = check_source(wrong, limits=SHORT).pairs[0]
+    assert verdict.status == "wrong" and verdict.reason == "line 6: backward raised ValueError: no"
+    assert verdict.explanation is None
+
+
 @pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: the same of one attack")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_gets_a_good_verdict_or_stays(name):

@@ -48,6 +48,8 @@ def test_malice_costs_its_author_the_point(attack):
     found = verdicts("05-attention/1", malicious(attack))
     assert not any(v.passed for v in found)
     assert len({v.mistake for v in found}) == 1 and found[0].mistake and found[0].share == 0.0, found
+    if attack == "an answer of gigabytes":  # its size decides, not how fast this machine copies
+        assert {v.mistake for v in found} == {"raises MemoryError"} and max(v.seconds for v in found) < SHORT.cpu / 2
     exercise, source = styled("einsum")
     assert judge(exercise, find_exercise(exercise), notebook(source, exercise), SEEDS[0], SHORT).passed
 
