@@ -6,6 +6,7 @@ block it is: with it, the same few functions are those of GPT, BERT, BART, Llama
 """
 
 from minigpt.blocks.attention import (
+    Memory,
     memory_kv_forward,
     self_attention_backward,
     self_attention_forward,
@@ -14,10 +15,12 @@ from minigpt.blocks.attention import (
 from minigpt.blocks.block import (
     SITES_PER_BLOCK,
     SITES_PER_DECODER_BLOCK,
-    Memory,
+    StackCache,
     block_backward,
     block_forward,
     block_specs,
+    stack_backward,
+    stack_forward,
 )
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.layers import (
@@ -27,11 +30,6 @@ from minigpt.blocks.layers import (
     norm_backward,
     norm_forward,
     norm_specs,
-)
-from minigpt.blocks.stack import (
-    StackCache,
-    stack_backward,
-    stack_forward,
 )
 from minigpt.blocks.step import block_step
 

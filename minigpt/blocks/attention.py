@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.blocks.config import BlockConfig
-from minigpt.blocks.layers import linear_backward, linear_dropout_forward, linear_forward, linear_specs
+from minigpt.blocks.layers import linear_backward, linear_forward, linear_specs
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, Mask
-from minigpt.ops.operations import Sum
 
 
 def self_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -52,37 +51,6 @@ def qkv_forward(
     return (q, k, v), QKVCache(c_linear, c_rope)
 
 
-def qkv_backward(dqkv: Array, cache: QKVCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """dqkv (B, T, (H+2G)·D), whose views dq and dk are turned back in place, to dx (B, T, C)."""
-    if c.rope is not None:
-        dqk, _ = split_heads(dqkv, c.heads + c.kv_heads, c.kv_heads)
-        run.ops.rope_backward(dqk, cache.rope, out=dqk)
-    return linear_backward(dqkv, cache.linear, g, "qkv", run)
-
-
-class AttentionResults(NamedTuple):
-    """What it takes to go on after attention, without computing it again."""
-
-    y: Array  # (B, T, H, D)
-    results: Cache  # see `ops.attention_results`
-
-
-def _attention(
-    q: Array,
-    k: Array,
-    v: Array,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    mask: Mask,
-    kept: AttentionResults | None,
-) -> tuple[Array, Cache]:
-    if kept is not None:
-        return kept.y, run.ops.attention_cache(q, k, v, kept.results)
-    rate, key = c.attention_dropout, run.dropout_key(site)
-    return run.ops.attention_forward(q, k, v, mask=mask, scale=c.scale, dropout=rate, key=key)
-
-
 class SelfAttentionCache(NamedTuple):
     qkv: QKVCache
     attention: Cache
@@ -91,28 +59,15 @@ class SelfAttentionCache(NamedTuple):
 
 
 def self_attention_forward(
-    x: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    mask: Mask,
-    positions: int | Array = 0,
-    kept: AttentionResults | None = None,
-    onto: Array | None = None,
-) -> tuple[Array | Sum, SelfAttentionCache]:
-    """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C).
-
-    Args:
-        onto: what the result is added to, (B, T, C).
-        kept: attention's results of an earlier pass over the same x; attention itself is not computed again then.
-    """
-    b, t, _ = x.shape
+    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, mask: Mask, positions: int | Array = 0
+) -> tuple[Array, SelfAttentionCache]:
+    """q, k and v, attention, and the output projection: (B, T, C) to (B, T, C)."""
     (q, k, v), c_qkv = qkv_forward(x, p, c, run, positions)
-    y, c_attention = _attention(q, k, v, c, run, site, mask, kept)
-    y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
-    total, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
-    return total, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
+    rate, key = c.attention_dropout, run.dropout_key(site)
+    y, c_attention = run.ops.attention_forward(q, k, v, mask=mask, scale=c.scale, dropout=rate, key=key)
+    y, c_out = linear_forward(y.reshape(*x.shape[:2], c.heads * c.head_width), p, "out", run)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    return y, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout)
 
 
 def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: BlockConfig, run: Run) -> Array:
@@ -122,14 +77,10 @@ def self_attention_backward(dy: Array, cache: SelfAttentionCache, g: Scope, c: B
     dqkv = run.ops.empty((b, t, (c.heads + 2 * c.kv_heads) * c.head_width), like=dy)
     dq, dk, dv = split_heads(dqkv, c.heads, c.kv_heads, c.kv_heads)  # side by side in one array
     run.ops.attention_backward(dy.reshape(b, t, c.heads, c.head_width), cache.attention, out=(dq, dk, dv))
-    return qkv_backward(dqkv, cache.qkv, g, c, run)
-
-
-def attention_results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> AttentionResults:
-    """What is dear in the cache of a pass: attention's output, which is the input of `out`, and what belongs to it."""
-    y = cache.out.x
-    heads = y.reshape(*y.shape[:-1], c.heads, c.head_width)
-    return AttentionResults(heads, run.ops.attention_results(cache.attention))
+    if c.rope is not None:
+        dqk, _ = split_heads(dqkv, c.heads + c.kv_heads, c.kv_heads)
+        run.ops.rope_backward(dqk, cache.qkv.rope, out=dqk)  # turned back in place
+    return linear_backward(dqkv, cache.qkv.linear, g, "qkv", run)
 
 
 def cross_attention_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
@@ -149,9 +100,11 @@ def memory_kv_forward(memory: Array, p: Scope, c: BlockConfig, run: Run) -> tupl
     return (k, v), cache
 
 
-def memory_kv_backward(dkv: Array, cache: Cache, g: Scope, run: Run) -> Array:
-    """dkv (B, S, 2G·D) to the gradient of the memory (B, S, C)."""
-    return linear_backward(dkv, cache, g, "kv", run)
+class Memory(NamedTuple):
+    """What a decoder's blocks look at besides the sequence: an encoder's output, the same for all of them."""
+
+    states: Array  # (B, S, C)
+    mask: Mask  # of cross-attention: the memory's padding
 
 
 class CrossAttentionCache(NamedTuple):
@@ -163,29 +116,17 @@ class CrossAttentionCache(NamedTuple):
 
 
 def cross_attention_forward(
-    x: Array,
-    memory: Array,
-    p: Scope,
-    c: BlockConfig,
-    run: Run,
-    site: int,
-    mask: Mask,
-    kept: AttentionResults | None = None,
-    onto: Array | None = None,
-) -> tuple[Array | Sum, CrossAttentionCache]:
-    """Every position of x (B, T, C) looks at all of the memory (B, S, C) that the mask allows: (B, T, C).
-
-    Args:
-        onto: what the result is added to, (B, T, C).
-        kept: see `self_attention_forward`.
-    """
+    x: Array, memory: Memory, p: Scope, c: BlockConfig, run: Run, site: int
+) -> tuple[Array, CrossAttentionCache]:
+    """Every position of x (B, T, C) looks at all of the memory (B, S, C) that its mask allows: (B, T, C)."""
     b, t, _ = x.shape
     q, c_q = linear_forward(x, p, "q", run)  # (B, T, H·D)
-    (k, v), c_kv = memory_kv_forward(memory, p, c, run)
-    y, c_attention = _attention(q.reshape(b, t, c.heads, c.head_width), k, v, c, run, site, mask, kept)
-    y, key = y.reshape(b, t, c.heads * c.head_width), run.dropout_key(site + 1)
-    total, c_out, c_dropout = linear_dropout_forward(y, p, "out", c.dropout, key, run, onto)
-    return total, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
+    (k, v), c_kv = memory_kv_forward(memory.states, p, c, run)
+    q, rate, key = q.reshape(b, t, c.heads, c.head_width), c.attention_dropout, run.dropout_key(site)
+    y, c_attention = run.ops.attention_forward(q, k, v, mask=memory.mask, scale=c.scale, dropout=rate, key=key)
+    y, c_out = linear_forward(y.reshape(b, t, c.heads * c.head_width), p, "out", run)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site + 1))
+    return y, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout)
 
 
 def cross_attention_backward(
@@ -200,5 +141,5 @@ def cross_attention_backward(
     dk, dv = split_heads(dkv, c.kv_heads, c.kv_heads)  # side by side in one array
     heads = (b, t, c.heads, c.head_width)
     run.ops.attention_backward(dy.reshape(heads), cache.attention, out=(dq.reshape(heads), dk, dv))
-    dmemory += memory_kv_backward(dkv, cache.kv, g, run)
+    dmemory += linear_backward(dkv, cache.kv, g, "kv", run)  # (B, S, 2G·D) to (B, S, C)
     return linear_backward(dq, cache.q, g, "q", run)

@@ -1,18 +1,24 @@
-"""The Transformer block: attention and a feed-forward layer, each with a residual connection and a norm.
+"""The Transformer block, attention and a feed-forward layer, each with a residual connection and a norm; and a stack.
 
 Pre-norm (GPT-2, Llama): x + f(norm(x)). Post-norm (the first Transformer, GPT, BERT, BART): norm(x + f(x)). f is
-attention, in a decoder with an encoder then attention to the encoder's output, and last the feed-forward layer. Such an
-f with its norm and residual connection is a sub-layer, as in the Transformer's paper. Cross-attention, to an encoder's
-output, is in the blocks that are given that memory.
+attention, in a decoder with an encoder then attention to the encoder's output, and last the feed-forward layer. Models
+with an encoder and a decoder are post-norm.
+
+This is the block to read. What fused operations, long rows and little memory ask for stands beside it, in
+`minigpt.blocks.fused` and `minigpt.blocks.recompute`; `stack_forward` chooses, once for all blocks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from minigpt.blocks import recompute, stack
 from minigpt.blocks.attention import (
-    AttentionResults,
     CrossAttentionCache,
+    Memory,
     SelfAttentionCache,
     cross_attention_backward,
     cross_attention_forward,
@@ -27,37 +33,17 @@ from minigpt.blocks.layers import (
     mlp_backward,
     mlp_forward,
     mlp_specs,
-    norm_add_backward,
     norm_backward,
+    norm_forward,
     norm_specs,
-    settled,
-    sum_norm_forward,
 )
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, Mask
-from minigpt.ops.operations import Sum
 
 SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
-SITES_PER_DECODER_BLOCK = 6  # these, and cross-attention's probabilities and output
-
-
-class Memory(NamedTuple):
-    """What a decoder's blocks look at besides the sequence: an encoder's output, the same for all of them."""
-
-    states: Array  # (B, S, C)
-    mask: Mask  # of cross-attention: the memory's padding
-
-
-def sites(memory: Memory | None) -> int:
-    """How many dropout sites a block has."""
-    return SITES_PER_BLOCK if memory is None else SITES_PER_DECODER_BLOCK
-
-
-def mlp_site(site: int, memory: Memory | None) -> int:
-    """The feed-forward layer's first site, in a block that begins at `site`: it has the last two."""
-    return site + sites(memory) - 2
+SITES_PER_DECODER_BLOCK = 6  # between these, cross-attention's probabilities and output
 
 
 def block_specs(name: str, c: BlockConfig, *, cross: bool = False) -> list[ParameterSpec]:
@@ -72,29 +58,20 @@ def block_specs(name: str, c: BlockConfig, *, cross: bool = False) -> list[Param
     ]
 
 
-class AttentionSublayerCache(NamedTuple):
-    norm: Cache
+class BlockCache(NamedTuple):
+    norm1: Cache
     attention: SelfAttentionCache
-
-
-class CrossSublayerCache(NamedTuple):
-    norm: Cache
-    attention: CrossAttentionCache
-
-
-class MLPSublayerCache(NamedTuple):
-    norm: Cache
+    norm_cross: Cache
+    cross: CrossAttentionCache | None
+    norm2: Cache
     mlp: MLPCache
 
 
-class BlockCache(NamedTuple):
-    attention: AttentionSublayerCache
-    cross: CrossSublayerCache | None
-    mlp: MLPSublayerCache
+StackCache = list[BlockCache] | stack.Caches
 
 
 def block_forward(
-    x: Array | Sum,
+    x: Array,
     p: Scope,
     c: BlockConfig,
     run: Run,
@@ -102,108 +79,92 @@ def block_forward(
     mask: Mask,
     positions: int | Array = 0,
     memory: Memory | None = None,
-) -> tuple[Array | Sum, BlockCache]:
-    """x (B, T, C) looks at itself, then at the memory if there is one, then goes through the feed-forward layer.
+) -> tuple[Array, BlockCache]:
+    """(B, T, C) to (B, T, C).
 
     Args:
-        x: what the block before gave. A pre-norm block ends in a sum, which the next norm may work out (see `Sum`).
-        site: the number of the block's first dropout site; it has SITES_PER_BLOCK, or SITES_PER_DECODER_BLOCK.
-        mask: of self-attention.
+        site: the number of the block's first dropout site.
         positions: see `qkv_forward`.
+        memory: what a decoder's block looks at between attention and the feed-forward layer.
     """
-    x, c_attention = attention_sublayer_forward(x, p, c, run, site, mask, positions)
-    c_cross = None
+    attention, mlp = p.scope("attention"), p.scope("mlp")
+    if c.pre_norm:
+        h, c_norm1 = norm_forward(x, p, "norm1", c, run)
+        h, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions)
+        x = run.ops.add(x, h)  # x + attention(norm1(x))
+        h, c_norm2 = norm_forward(x, p, "norm2", c, run)
+        h, c_mlp = mlp_forward(h, mlp, c, run, site + 2)
+        return run.ops.add(x, h), BlockCache(c_norm1, c_attention, None, None, c_norm2, c_mlp)  # x + mlp(norm2(x))
+    c_norm_cross = c_cross = None
+    h, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions)
+    x, c_norm1 = norm_forward(run.ops.add(x, h), p, "norm1", c, run)  # norm1(x + attention(x))
     if memory is not None:
-        x, c_cross = cross_sublayer_forward(x, memory, p, c, run, site + 2)
-    x, c_mlp = mlp_sublayer_forward(x, p, c, run, mlp_site(site, memory))
-    return x, BlockCache(c_attention, c_cross, c_mlp)
+        site += 2
+        h, c_cross = cross_attention_forward(x, memory, p.scope("cross"), c, run, site)
+        x, c_norm_cross = norm_forward(run.ops.add(x, h), p, "norm_cross", c, run)  # norm_cross(x + cross(x, memory))
+    h, c_mlp = mlp_forward(x, mlp, c, run, site + 2)
+    x, c_norm2 = norm_forward(run.ops.add(x, h), p, "norm2", c, run)  # norm2(x + mlp(x))
+    return x, BlockCache(c_norm1, c_attention, c_norm_cross, c_cross, c_norm2, c_mlp)
 
 
 def block_backward(
     dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
 ) -> Array:
-    """The same from the last to the first; the memory's gradient is added into `dmemory` (B, S, C)."""
-    dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
+    """The same from the last to the first; at a sum the gradient flows into both summands.
+
+    The memory's gradient is added into `dmemory` (B, S, C).
+    """
+    attention, mlp = g.scope("attention"), g.scope("mlp")
+    if c.pre_norm:
+        dh = mlp_backward(dx, cache.mlp, mlp, c, run)
+        dx = run.ops.add(dx, norm_backward(dh, cache.norm2, g, "norm2", c, run))  # x + mlp(norm2(x))
+        dh = self_attention_backward(dx, cache.attention, attention, c, run)
+        return run.ops.add(dx, norm_backward(dh, cache.norm1, g, "norm1", c, run))  # x + attention(norm1(x))
+    dx = norm_backward(dx, cache.norm2, g, "norm2", c, run)
+    dx = run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))  # norm2(x + mlp(x))
     if cache.cross is not None:
         assert dmemory is not None  # of a block that has a memory
-        dx = cross_sublayer_backward(dx, cache.cross, g, c, run, dmemory)
-    return attention_sublayer_backward(dx, cache.attention, g, c, run)
+        dx = norm_backward(dx, cache.norm_cross, g, "norm_cross", c, run)
+        dx = run.ops.add(dx, cross_attention_backward(dx, cache.cross, g.scope("cross"), c, run, dmemory))
+    dx = norm_backward(dx, cache.norm1, g, "norm1", c, run)
+    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))  # norm1(x + attention(x))
 
 
-def attention_sublayer_forward(
-    x: Array | Sum,
+def stack_forward(
+    x: Array,
     p: Scope,
     c: BlockConfig,
     run: Run,
     site: int,
-    mask: Mask,
+    masks: Sequence[Mask],
     positions: int | Array = 0,
-    kept: AttentionResults | None = None,
-) -> tuple[Array | Sum, AttentionSublayerCache]:
-    """x + attention(norm1(x)), or norm1(x + attention(x)).
+    memory: Memory | None = None,
+) -> tuple[Array, StackCache]:
+    """Blocks 0, 1, … of the scope, as many as there are masks: (B, T, C) to (B, T, C).
 
-    Args:
-        kept: see `self_attention_forward`.
+    Args: see `block_forward`.
     """
-    attention = p.scope("attention")
-    if c.pre_norm:
-        x, h, c_norm = sum_norm_forward(x, p, "norm1", c, run)
-        y, c_attention = self_attention_forward(h, attention, c, run, site, mask, positions, kept, onto=x)
-    else:
-        x = settled(x, run)
-        y, c_attention = self_attention_forward(x, attention, c, run, site, mask, positions, kept, onto=x)
-        _, y, c_norm = sum_norm_forward(y, p, "norm1", c, run)
-    return y, AttentionSublayerCache(c_norm, c_attention)
+    sites = SITES_PER_BLOCK if memory is None else SITES_PER_DECODER_BLOCK
+    places = range(site, site + sites * len(masks), sites)
+    # unasked on the CPU only, where products of a tile are as quick as of all positions
+    little = run.recompute or (isinstance(x, np.ndarray) and x.shape[1] >= recompute.LONG)
+    if little or run.ops.FUSED:
+        return stack.stack_forward(x, p, c, run, places, masks, positions, memory, little)
+    caches = []
+    for layer, mask in enumerate(masks):
+        x, cache = block_forward(x, p.scope(str(layer)), c, run, places[layer], mask, positions, memory)
+        caches.append(cache)
+    return x, caches
 
 
-def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """At the sum x + attention(…) the gradient flows into both summands."""
-    attention = g.scope("attention")
-    if c.pre_norm:
-        dh = self_attention_backward(dx, cache.attention, attention, c, run)
-        return norm_add_backward(dx, dh, cache.norm, g, "norm1", c, run)
-    dx = norm_backward(dx, cache.norm, g, "norm1", c, run)
-    return run.ops.add(dx, self_attention_backward(dx, cache.attention, attention, c, run))
-
-
-def mlp_sublayer_forward(
-    x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int
-) -> tuple[Array | Sum, MLPSublayerCache]:
-    """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
-    mlp = p.scope("mlp")
-    if c.pre_norm:
-        x, h, c_norm = sum_norm_forward(x, p, "norm2", c, run)
-        y, c_mlp = mlp_forward(h, mlp, c, run, site, onto=x)
-    else:
-        x = settled(x, run)
-        y, c_mlp = mlp_forward(x, mlp, c, run, site, onto=x)
-        _, y, c_norm = sum_norm_forward(y, p, "norm2", c, run)
-    return y, MLPSublayerCache(c_norm, c_mlp)
-
-
-def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
-    """At the sum x + mlp(…) the gradient flows into both summands."""
-    mlp = g.scope("mlp")
-    if c.pre_norm:
-        dh = mlp_backward(dx, cache.mlp, mlp, c, run)
-        return norm_add_backward(dx, dh, cache.norm, g, "norm2", c, run)
-    dx = norm_backward(dx, cache.norm, g, "norm2", c, run)
-    return run.ops.add(dx, mlp_backward(dx, cache.mlp, mlp, c, run))
-
-
-def cross_sublayer_forward(
-    x: Array | Sum, memory: Memory, p: Scope, c: BlockConfig, run: Run, site: int, kept: AttentionResults | None = None
-) -> tuple[Array, CrossSublayerCache]:
-    """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm."""
-    cross, states, mask = p.scope("cross"), *memory
-    x = settled(x, run)
-    y, c_cross = cross_attention_forward(x, states, cross, c, run, site, mask, kept, onto=x)
-    _, y, c_norm = sum_norm_forward(y, p, "norm_cross", c, run)
-    return y, CrossSublayerCache(c_norm, c_cross)
-
-
-def cross_sublayer_backward(
-    dx: Array, cache: CrossSublayerCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
+def stack_backward(
+    dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
 ) -> Array:
-    dx = norm_backward(dx, cache.norm, g, "norm_cross", c, run)
-    return run.ops.add(dx, cross_attention_backward(dx, cache.attention, g.scope("cross"), c, run, dmemory))
+    """Return the gradient of x; every layer adds the memory's into `dmemory` (B, S, C)."""
+    if isinstance(caches, stack.Caches):
+        return stack.stack_backward(dx, caches, g, c, run, dmemory)
+    for layer in reversed(range(len(caches))):
+        scope = g.scope(str(layer))
+        dx = block_backward(dx, caches[layer], scope, c, run, dmemory)
+        scope.done()
+    return dx

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
-from minigpt.ops import Cache, DropoutKey
-from minigpt.ops.operations import Sum
+from minigpt.ops import Cache
 
 
 def linear_specs(name: str, inputs: int, outputs: int, *, std: float, bias: bool) -> list[ParameterSpec]:
@@ -38,46 +37,11 @@ def norm_forward(x: Array, p: Scope, name: str, c: BlockConfig, run: Run) -> tup
     return run.ops.layernorm_forward(x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
 
 
-def sum_norm_forward(x: Array | Sum, p: Scope, name: str, c: BlockConfig, run: Run) -> tuple[Array, Array, Cache]:
-    """A residual sum x, norm(x), and the norm's cache."""
-    if not isinstance(x, Sum):
-        return x, *norm_forward(x, p, name, c, run)
-    if c.rms_norm:
-        return run.ops.FUSED["rmsnorm_sum"](x, p[f"{name}.gain"], eps=c.norm_eps)
-    return run.ops.FUSED["layernorm_sum"](x, p[f"{name}.gain"], p.get(f"{name}.bias"), eps=c.norm_eps)
-
-
-def settled(x: Array | Sum, run: Run) -> Array:
-    """A residual sum as an array, for whoever reads it without a norm."""
-    return run.ops.FUSED["settled_sum"](x) if isinstance(x, Sum) else x
-
-
-def norm_add_backward(dx: Array, dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
-    """dx plus the norm's gradient: x went into the norm, and past it into the residual sum."""
-    if fused := run.ops.FUSED.get("norm_backward_add"):
-        dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
-        return fused(dy, cache, g.into(f"{name}.gain"), dbias, dx)
-    return run.ops.add(dx, norm_backward(dy, cache, g, name, c, run))
-
-
 def norm_backward(dy: Array, cache: Cache, g: Scope, name: str, c: BlockConfig, run: Run) -> Array:
     if c.rms_norm:
         return run.ops.rmsnorm_backward(dy, cache, g.into(f"{name}.gain"))
     dbias = g.into(f"{name}.bias") if f"{name}.bias" in g else None
     return run.ops.layernorm_backward(dy, cache, g.into(f"{name}.gain"), dbias)
-
-
-def linear_dropout_forward(
-    x: Array, p: Scope, name: str, rate: float, key: DropoutKey | None, run: Run, onto: Array | None
-) -> tuple[Array | Sum, Cache, Cache]:
-    """onto + dropout(x W + b): what ends a sub-layer. The caches are those of the linear layer and of dropout."""
-    if fused := run.ops.FUSED.get("sum"):
-        y, c_linear = run.ops.linear_forward(x, p[f"{name}.weight"])
-        total, c_dropout = fused(y, p.get(f"{name}.bias"), onto, rate, key)
-        return total, c_linear, c_dropout
-    y, c_linear = linear_forward(x, p, name, run)
-    y, c_dropout = run.ops.dropout_forward(y, rate, key)
-    return y if onto is None else run.ops.add(onto, y), c_linear, c_dropout
 
 
 class MLPCache(NamedTuple):
@@ -97,35 +61,21 @@ def mlp_specs(name: str, c: BlockConfig) -> list[ParameterSpec]:
     ]
 
 
-def mlp_forward(
-    x: Array, p: Scope, c: BlockConfig, run: Run, site: int, onto: Array | None = None
-) -> tuple[Array | Sum, MLPCache]:
-    """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C), added to `onto`."""
-    if fused := _biased_activation(c, run):
-        h, c_up = run.ops.linear_forward(x, p["up.weight"])
-        h, c_activation = fused[0](h, p["up.bias"])
-    else:
-        activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
-        h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
-        h, c_activation = activation_forward(h)  # (B, T, F)
+def mlp_forward(x: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> tuple[Array, MLPCache]:
+    """Two linear layers with the activation between them: (B, T, C) to (B, T, F) to (B, T, C)."""
+    activation_forward, _ = run.ops.ACTIVATIONS[c.activation]
+    h, c_up = linear_forward(x, p, "up", run)  # (B, T, F); SwiGLU: [gate | up], (B, T, 2F)
+    h, c_activation = activation_forward(h)  # (B, T, F)
     h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
-    total, c_down, c_dropout = linear_dropout_forward(h, p, "down", c.dropout, run.dropout_key(site), run, onto)
-    return total, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
+    y, c_down = linear_forward(h, p, "down", run)  # (B, T, C)
+    y, c_dropout = run.ops.dropout_forward(y, c.dropout, run.dropout_key(site))
+    return y, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout)
 
 
 def mlp_backward(dy: Array, cache: MLPCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dy = run.ops.dropout_backward(dy, cache.dropout)
     dh = linear_backward(dy, cache.down, g, "down", run)
     dh = run.ops.dropout_backward(dh, cache.activation_dropout)
-    if fused := _biased_activation(c, run):
-        dh = fused[1](dh, cache.activation, g.into("up.bias"))
-        dweight, first = g.claim("up.weight")
-        return run.ops.linear_backward(dh, cache.up, dweight, None, first=first)
-    _, activation_backward = run.ops.ACTIVATIONS[c.activation]
     dh = activation_backward(dh, cache.activation)
     return linear_backward(dh, cache.up, g, "up", run)
-
-
-def _biased_activation(c: BlockConfig, run: Run) -> Any:
-    """The activation's forward and backward pass together with the bias before it, where these are one."""
-    return run.ops.FUSED.get(f"bias_{c.activation}") if c.bias else None

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from minigpt import ops
 from minigpt.blocks.attention import qkv_forward
 from minigpt.blocks.config import BlockConfig
-from minigpt.blocks.layers import linear_forward, mlp_forward, norm_forward, settled, sum_norm_forward
+from minigpt.blocks.fused import mlp_sublayer_forward, settled
+from minigpt.blocks.layers import linear_forward, norm_forward
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
@@ -57,15 +58,14 @@ def block_step(
     memory_mask: ops.Mask = ops.NO_MASK,
 ) -> Array:
     """`block_forward` for n new tokens (R, n, C); `memory` (post-norm blocks have one) are its keys and values."""
-    attention, mlp = p.scope("attention"), p.scope("mlp")
+    attention = p.scope("attention")
     if c.pre_norm:
         h, _ = norm_forward(x, p, "norm1", c, run)
         x = run.ops.add(x, self_attention_step(h, attention, c, run, append, mask, positions))
-        h, _ = norm_forward(x, p, "norm2", c, run)
-        return settled(mlp_forward(h, mlp, c, run, 0, onto=x)[0], run)
-    a = self_attention_step(x, attention, c, run, append, mask, positions)
-    x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
+    else:
+        a = self_attention_step(x, attention, c, run, append, mask, positions)
+        x, _ = norm_forward(run.ops.add(x, a), p, "norm1", c, run)
     if memory is not None:
         a = cross_attention_step(x, memory, p.scope("cross"), c, run, memory_mask)
         x, _ = norm_forward(run.ops.add(x, a), p, "norm_cross", c, run)
-    return sum_norm_forward(mlp_forward(x, mlp, c, run, 0, onto=x)[0], p, "norm2", c, run)[1]
+    return settled(mlp_sublayer_forward(x, p, c, run, 0)[0], run)
