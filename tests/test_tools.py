@@ -80,7 +80,8 @@ def test_the_functions_of_a_step_are_counted_without_its_evaluation():
     assert {"attention_forward", "attention_backward"} <= set(loop["minigpt/ops/attention.py"])
     assert {"attention_forward", "attention_backward"} <= set(trainer["minigpt/fast/attention.py"])
     assert "window_batches" not in loop["minigpt/data/dataset.py"]
-    assert "minigpt/ops/attention.py" not in trainer and "Trainer._train_step" in trainer["minigpt/train/trainer.py"]
+    assert "minigpt/ops/attention.py" not in trainer and "Stepper.make" in trainer["minigpt/train/stepper.py"]
+    assert "AdamW.__init__" not in loop["minigpt/train/optimizer.py"]
     assert sum(map(len, loop.values())) < sum(map(len, trainer.values()))
 
 

@@ -3,8 +3,13 @@
     python tools/calls.py               # the counts, for the loop to read and for the trainer
     python tools/calls.py --list        # and which functions, by file
 
-The step is serial (one worker), of a GPT with one layer and dropout. Evaluation is left out, and so are functions of
-other packages, and comprehensions, which are functions in some versions of Python only.
+The step is serial (one worker), of a GPT with one layer and dropout, from the batch that is drawn to the parameters
+that are updated. Left out are
+
+    what is made once before the first step (gradients, the optimizer's moments) or found out in it and remembered
+        (masks, the number of cores): a step is made first that is not counted
+    evaluation, which `train` of the loop begins and ends with, and in the trainer what tells of the step: log, progress
+    functions of other packages, and comprehensions, which are functions in some versions of Python only
 """
 
 from __future__ import annotations
@@ -19,12 +24,13 @@ from types import CodeType, FrameType
 import numpy as np
 
 from minigpt.core.backend import get_backend
+from minigpt.core.params import Parameters
 from minigpt.models import GPT, GPTConfig
 from minigpt.tokenizers import ByteTokenizer
 from minigpt.train import loop
 from minigpt.train.families import make_objective
 from minigpt.train.objectives.causal import CausalConfig, CausalData
-from minigpt.train.optimizer import OptimizerConfig
+from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.schedule import ScheduleConfig
 from minigpt.train.settings import RunConfig, TrainConfig
 from minigpt.train.trainer import Trainer
@@ -39,12 +45,13 @@ Step = Callable[[], object]
 class Tracer:
     """Notes which functions of the package are entered, except inside those that are left out."""
 
-    def __init__(self, left_out: Callable[..., object] | None = None):
+    def __init__(self, *left_out: Callable[..., object]):
         self.entered: set[CodeType] = set()
-        self._left_out = left_out.__code__ if left_out is not None else None
-        self._inside = False  # of what is left out
+        self._left_out = {function.__code__ for function in left_out}
+        self._inside: FrameType | None = None  # of what is left out
 
     def trace(self, step: Step) -> None:
+        step()
         sys.setprofile(self._note)
         try:
             step()
@@ -53,9 +60,12 @@ class Tracer:
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        if code is self._left_out:
-            self._inside = event != "return"
-        elif event == "call" and not self._inside and code.co_name not in COMPREHENSIONS and PACKAGE in parents(code):
+        if self._inside is not None:
+            if frame is self._inside and event == "return":
+                self._inside = None
+        elif event == "call" and code in self._left_out:
+            self._inside = frame
+        elif event == "call" and code.co_name not in COMPREHENSIONS and PACKAGE in parents(code):
             self.entered.add(code)
 
     def by_file(self) -> dict[str, list[str]]:
@@ -74,15 +84,15 @@ def parents(code: CodeType) -> list[Path]:
 
 def loop_step() -> Tracer:
     """A step of `minigpt.train.loop`, with plain operations."""
-    params, tracer = MODEL.init(seed=0), Tracer(left_out=loop.evaluate)
+    params, tracer = MODEL.init(seed=0), Tracer(loop.evaluate, Parameters.zeros_like, AdamW.__init__)
     settings = {"steps": 1, "rows": 4, "optimizer": OptimizerConfig(), "schedule": ScheduleConfig()}
     tracer.trace(lambda: loop.train(MODEL, params, TOKENS, TOKENS, **settings))
     return tracer
 
 
 def trainer_step(operations: str) -> Tracer:
-    """A step of `minigpt.train.trainer`."""
-    train = TrainConfig(steps=1, batch=4, workers=1, operations=operations)
+    """A step as `minigpt.train.trainer` makes it (see `minigpt.train.stepper`)."""
+    train = TrainConfig(steps=2, batch=4, workers=1, operations=operations)
     config = RunConfig(model=MODEL.config, objective=CausalConfig(), train=train)
     objective = make_objective(config, ByteTokenizer())
     data = CausalData([TOKENS], [TOKENS], "")
@@ -91,7 +101,7 @@ def trainer_step(operations: str) -> Tracer:
         trainer = Trainer(Path(folder), config, MODEL, objective, data, get_backend("numpy"))
         trainer.start()
         with trainer.session() as session:
-            tracer.trace(lambda: trainer._train_step(session))
+            tracer.trace(lambda: session.stepper.make(trainer.state))
     return tracer
 
 

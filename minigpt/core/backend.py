@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol, TypeGuard
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -43,10 +43,6 @@ class _OnGpu(Protocol):
     def get(self) -> np.ndarray: ...
 
 
-def _is_cupy(x: Array) -> TypeGuard[_OnGpu]:
-    return type(x).__module__.partition(".")[0] == "cupy"
-
-
 def _load_cupy() -> ModuleType:
     import cupy
 
@@ -59,7 +55,7 @@ def array_module(*arrays: Array | None) -> ModuleType:
     Raises:
         TypeError: arrays of both kinds are mixed, which would mean a hidden copy between CPU and GPU.
     """
-    on_gpu = [_is_cupy(x) for x in arrays if x is not None]
+    on_gpu = [type(x).__module__.partition(".")[0] == "cupy" for x in arrays if x is not None]
     if not any(on_gpu):
         return np
     if not all(on_gpu):
@@ -80,7 +76,7 @@ class Backend:
 
     def to_host(self, x: Array) -> np.ndarray:
         """Return `x` as a NumPy array."""
-        return x.get() if _is_cupy(x) else np.asarray(x)
+        return np.asarray(x) if array_module(x) is np else cast(_OnGpu, x).get()
 
     def synchronize(self) -> None:
         """Wait until the device has done everything that was asked of it; nothing to do for NumPy."""

@@ -7,7 +7,9 @@ optimizer step one pass over memory, a checkpoint one write. Tensors that weight
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -147,17 +149,14 @@ class Gradients(Parameters):
 
     def __init__(self, specs: Iterable[ParameterSpec], flat: Array):
         super().__init__(specs, flat)
+        matrices = list(itertools.takewhile(operator.attrgetter("decays"), self.specs))
+        self._matrices, self._vectors = [spec.name for spec in matrices], sum(spec.size for spec in matrices)
         self.clear()
 
     def clear(self) -> None:
         """Start anew: every gradient counts as zero. Vectors behind the matrices are small: they are, at once."""
-        start = 0
-        for spec in self.specs:
-            if not spec.decays:
-                break
-            self._unwritten.add(spec.name)
-            start += spec.size
-        self.flat[start:] = 0
+        self._unwritten.update(self._matrices)
+        self.flat[self._vectors :] = 0
 
     def complete(self, prefix: str = "") -> None:
         """Make the flat buffer, or the tensors under a prefix, valid: set to zero what nothing was written to."""

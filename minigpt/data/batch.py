@@ -41,24 +41,7 @@ class AnyBatch(Protocol):
         ...
 
 
-BatchT = TypeVar("BatchT")
 AnyBatchT = TypeVar("AnyBatchT", bound=AnyBatch)
-
-
-def take_rows(batch: BatchT, start: int, stop: int) -> BatchT:
-    """The rows start … stop − 1 of every array of a batch; what is None stays so."""
-    arrays: Any = batch  # a NamedTuple, which no type describes
-    taken: BatchT = arrays._make(None if x is None else x[start:stop] for x in arrays)
-    return taken
-
-
-def split_rows(batch: AnyBatchT, shards: int) -> list[tuple[int, AnyBatchT]]:
-    """Cut a batch into `shards` parts whose rows differ by at most one, each with its first row's number.
-
-    With fewer rows than shards, the parts that would be empty are left out.
-    """
-    edges = [batch.row_count * i // shards for i in range(shards + 1)]
-    return [(a, batch.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
 
 class _HasInputs(Protocol):
@@ -72,10 +55,18 @@ class Rows:
     __slots__ = ()
 
     def rows(self, start: int, stop: int) -> Self:
-        return take_rows(self, start, stop)
+        """The rows start … stop − 1 of every array; what is None stays so."""
+        arrays: Any = self  # a NamedTuple, which no type describes
+        taken: Self = arrays._make(None if x is None else x[start:stop] for x in arrays)
+        return taken
 
     def split(self: AnyBatchT, shards: int) -> list[tuple[int, AnyBatchT]]:
-        return split_rows(self, shards)
+        """Cut into `shards` parts whose rows differ by at most one, each with its first row's number.
+
+        With fewer rows than shards, the parts that would be empty are left out.
+        """
+        edges = [self.row_count * i // shards for i in range(shards + 1)]
+        return [(a, self.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
     @property
     def row_count(self: _HasInputs) -> int:

@@ -39,20 +39,16 @@ class DropoutCache(NamedTuple):
     multiplier: Array | None  # 0 or 1/(1 − rate) for every entry; None when nothing was dropped
 
 
-def _mix(z: int) -> int:
-    """SplitMix64's output function on a Python integer."""
-    z = ((z ^ (z >> 30)) * MIX_1) & _MASK64
-    z = ((z ^ (z >> 27)) * MIX_2) & _MASK64
-    return z ^ (z >> 31)
-
-
 def dropout_states(key: DropoutKey, rows: Iterable[int]) -> list[int]:
-    """Where the generators of these rows of a batch start."""
+    """Where the generators of these rows of a batch start: SplitMix64 takes in one part of the name after the other."""
     states = []
     for row in rows:
         state = 0
         for part in (key.seed, key.step, key.site, key.row + row):
-            state = _mix((state + part + 1) * GOLDEN & _MASK64)
+            z = (state + part + 1) * GOLDEN & _MASK64
+            z = ((z ^ (z >> 30)) * MIX_1) & _MASK64
+            z = ((z ^ (z >> 27)) * MIX_2) & _MASK64
+            state = z ^ (z >> 31)
         states.append(state)
     return states
 
@@ -62,31 +58,25 @@ def drop_threshold(rate: float) -> int:
     return min(round(rate * 2**32), 2**32 - 1)
 
 
-def _multipliers(states: Array, first: int, count: int, rate: float, dtype: DTypeLike) -> Array:
-    """0 or 1/(1 − rate) for each of the entries first … first + count − 1 of the rows, (B, count); 32 bits decide."""
-    xp = array_module(states)
+def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
+    """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
+    xp = array_module(x)
+    count = x[0].size if len(x) else 0  # of a row's entries
+    first = key.position * (count // x.shape[1]) if key.position else 0
+    states = xp.asarray(dropout_states(key, range(len(x))), dtype=xp.uint64)  # (B,)
     counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
     z = states[:, None] + counters * xp.uint64(GOLDEN)  # SplitMix64 on every counter, modulo 2^64
     z = (z ^ (z >> xp.uint64(30))) * xp.uint64(MIX_1)
     z = (z ^ (z >> xp.uint64(27))) * xp.uint64(MIX_2)
     z = z ^ (z >> xp.uint64(31))
-    draws = z.view(xp.uint32)[:, first % 2 : first % 2 + count]
-    return (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=dtype)
-
-
-def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
-    """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
-    xp = array_module(x)
-    batch, entries = x.shape[0], x[0].size if len(x) else 0
-    states = xp.asarray(dropout_states(key, range(batch)), dtype=xp.uint64)  # (B,)
-    first = key.position * (entries // x.shape[1]) if key.position else 0
-    return _multipliers(states, first, entries, rate, x.dtype).reshape(x.shape)
+    draws = z.view(xp.uint32)[:, first % 2 : first % 2 + count]  # (B, count): 32 bits decide
+    kept = (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=x.dtype)
+    return kept.reshape(x.shape)
 
 
 def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int, dtype: DTypeLike) -> np.ndarray:
     """The part of `dropout_multiplier` for entries first … first + count − 1 of one row, (count,), on the CPU."""
-    states = np.asarray(dropout_states(key, [row]), dtype=np.uint64)
-    return _multipliers(states, first, count, rate, dtype)[0]
+    return dropout_multiplier(np.empty((1, count), dtype), rate, key._replace(row=key.row + row, position=first))[0]
 
 
 def dropout_forward(

@@ -60,7 +60,7 @@ def cross_entropy_forward(
     if xp is np and not ((y >= 0) & (y < z.shape[1]) | ~valid).all():
         raise ValueError(f"a target is outside the vocabulary of {z.shape[1]} tokens")
     if denominator is None:
-        denominator = max(count_targets(targets), 1)
+        denominator = max(int(valid.sum()), 1)
     y = xp.where(valid, y, 0)
     shifted = z - z.max(axis=-1, keepdims=True)  # the maximum cancels; nothing overflows
     target_logit = shifted[xp.arange(len(y)), y]  # (N,)

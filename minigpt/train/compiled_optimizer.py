@@ -15,7 +15,7 @@ class CompiledAdamW(AdamW):
         super().__init__(params, config)
         self._loop = loop
 
-    def _update(self, part: Part, lr: float, scale: float) -> None:
+    def _update(self, part: Part, scale: float, rate: float, eps: float, keep: float) -> None:
         """The gradient is not overwritten."""
         c = self.config
-        self._loop(part.p, part.g, part.m, part.v, part.decayed, c.beta1, c.beta2, *self._numbers(lr), scale)
+        self._loop(part.p, part.g, part.m, part.v, part.decayed, c.beta1, c.beta2, rate, eps, keep, scale)

@@ -33,8 +33,8 @@ class FusedAdamW(AdamW):
         """See `AdamW.squared_norm`; CuPy's dot product would multiply into an array of that size first."""
         return Layers(self.emulation).squared_norm(grads.flat[start:stop])
 
-    def _update(self, part: Part, lr: float, scale: float) -> None:
+    def _update(self, part: Part, scale: float, rate: float, eps: float, keep: float) -> None:
         """The gradient is not overwritten."""
         c = self.config
-        numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, *self._numbers(lr))
+        numbers = (scale, c.beta1, 1.0 - c.beta1, c.beta2, 1.0 - c.beta2, rate, eps, keep)
         adamw(part.p, part.g, part.m, part.v, part.copy, part.decayed, numbers, self.emulation)

@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.core import workspace
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
 from minigpt.core.settings import one_of, require
@@ -112,21 +111,30 @@ class AdamW:
         Args:
             at: where their moments begin in m and v; at `start`, unless only parts of the moments are kept here.
         """
+        if start >= stop:
+            return
+        c = self.config
+        c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
+        rate = lr if c.variant == "bert" else lr * math.sqrt(c2) / c1
+        # η (m/c₁)/(√(v/c₂) + ε) is η′ m/(√v + ε √c₂): what sets adamw apart is only how large ε is at first
+        eps = c.eps * math.sqrt(c2) if c.variant == "adamw" else c.eps
+        # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
+        keep = 1.0 - (rate if c.variant == "openai" else lr) * c.weight_decay
         here, at = slice(start, stop), start if at is None else at
         there = slice(at, at + stop - start)
         copy = None if self.copy is None else self.copy[here]
         decayed = min(max(self._decayed - start, 0), stop - start)
-        if start < stop:
-            part = Part(params.flat[here], grads.flat[here], self.m[there], self.v[there], decayed, copy)
-            self._update(part, lr, scale)
+        part = Part(params.flat[here], grads.flat[here], self.m[there], self.v[there], decayed, copy)
+        self._update(part, scale, rate, eps, keep)
 
-    def _update(self, part: Part, lr: float, scale: float) -> None:
+    def _update(self, part: Part, scale: float, rate: float, eps: float, keep: float) -> None:
+        """p ← keep p − rate m/(√v + eps), with the gradient times `scale`; keep is for decayed parameters only."""
         c, xp, size = self.config, array_module(part.p), len(part.p)
-        rate, eps, keep = self._numbers(lr)
         chunk = _CHUNK if xp is np else size  # on a GPU every chunk would be a dozen launches
+        memory = xp.empty_like(part.p[:chunk])
         for a in range(0, size, chunk):
             p, g, m, v = (x[a : a + chunk] for x in (part.p, part.g, part.m, part.v))
-            scratch = workspace.empty(p.shape, p.dtype) if xp is np else xp.empty_like(p)
+            scratch = memory[: len(p)]
             if scale != 1.0:
                 g *= scale
             m *= c.beta1
@@ -150,17 +158,6 @@ class AdamW:
     def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
         """Σ g² of the numbers start … stop − 1 of the gradient."""
         return squared_norm(grads.flat, start, stop)
-
-    def _numbers(self, lr: float) -> tuple[float, float, float]:
-        """What tells the variants apart in p ← keep p − rate m/(√v + eps); keep is for decayed parameters only."""
-        c = self.config
-        c1, c2 = 1.0 - c.beta1**self.updates, 1.0 - c.beta2**self.updates
-        rate = lr if c.variant == "bert" else lr * math.sqrt(c2) / c1
-        # η (m/c₁)/(√(v/c₂) + ε) is η′ m/(√v + ε √c₂): what sets adamw apart is only how large ε is at first
-        eps = c.eps * math.sqrt(c2) if c.variant == "adamw" else c.eps
-        # One factor serves all four: taking the decay off first, or together with the step, is the same p − …
-        keep = 1.0 - (rate if c.variant == "openai" else lr) * c.weight_decay
-        return rate, eps, keep
 
 
 def global_norm(grads: Parameters) -> float:

@@ -50,10 +50,14 @@ class Stepper:
         Raises:
             UserError: the loss or the gradient is not finite.
         """
-        seed, batches = self.config.train.seed, self._batches(state)
+        c, first, batches = self.config.train, state.rows, list[AnyBatch]()
+        for part, rows in enumerate(passes(step_rows(c, state.tokens), c.batch)):
+            place = {"seed": c.seed, "step": state.step, "part": part, "first_row": first}
+            batches.append(self.objective.batch(self.data, rows, **place))
+            first += rows
         tokens, scale = sum(batch.token_count for batch in batches), state.loss_scale.value
         measures: Measures = {}
-        loss, _ = self.workers.loss_and_grads(batches, seed=seed, step=state.step, measures=measures, scale=scale)
+        loss, _ = self.workers.loss_and_grads(batches, seed=c.seed, step=state.step, measures=measures, scale=scale)
         norm = self.workers.norm() / scale
         if not math.isfinite(loss):
             raise not_finite(self.run, state.step, "the loss", loss)
@@ -62,14 +66,6 @@ class Stepper:
         state.rows += sum(batch.row_count for batch in batches)
         state.tokens += tokens
         return StepDone(loss, update, means(measures), tokens)
-
-    def _batches(self, state: TrainingState) -> list[AnyBatch]:
-        c, batches, first = self.config.train, [], state.rows
-        for part, rows in enumerate(passes(step_rows(c, state.tokens), c.batch)):
-            place = {"seed": c.seed, "step": state.step, "part": part, "first_row": first}
-            batches.append(self.objective.batch(self.data, rows, **place))
-            first += rows
-        return batches
 
     def _update(self, state: TrainingState, norm: float, tokens: int) -> dict[str, float | bool]:
         """Update the parameters, and return what the log should say of it.

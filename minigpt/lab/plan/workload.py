@@ -166,8 +166,7 @@ Description = tuple[tuple[Stack, ...], tuple[Output, ...], int]
 def _causal(config: RunConfig, model: Any) -> Description:
     c = config.model
     masks: dict[Mask, int] = {}
-    for layer in range(c.layers):
-        mask = model.mask(layer, None)
+    for mask in model.masks:
         masks[mask] = masks.get(mask, 0) + 1
     stack = Stack(
         c.layers,

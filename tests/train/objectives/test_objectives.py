@@ -15,7 +15,7 @@ from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.core.measures import add_measures, means
 from minigpt.core.params import ParameterSpec, initialize
-from minigpt.data.batch import Batch, split_rows
+from minigpt.data.batch import Batch, Rows
 from minigpt.interop.loaded import load
 from minigpt.lab.plan.workload import workload
 from minigpt.models import GPT, GPTConfig
@@ -47,7 +47,7 @@ class CountingBatch(NamedTuple):
         return CountingBatch(self.letters[a:b], self.share[a:b], None if self.labelled is None else self.labelled[a:b])
 
     def split(self, n):
-        return split_rows(self, n)
+        return Rows.split(self, n)
 
     @property
     def row_count(self):
@@ -198,9 +198,9 @@ def test_sums_and_counts_not_means_of_means():
 
 def test_rows_are_shared_out_evenly():
     batch = random_rows(7)
-    parts = split_rows(batch, 3)
+    parts = batch.split(3)
     assert [(first, part.row_count) for first, part in parts] == [(0, 2), (2, 2), (4, 3)]
-    assert [first for first, _ in split_rows(random_rows(2), 4)] == [0, 1]
+    assert [first for first, _ in random_rows(2).split(4)] == [0, 1]
     ids = np.arange(12).reshape(4, 3)
     assert Batch(ids, ids).token_count == 12 and Batch(ids, ids).row_count == 4
 
