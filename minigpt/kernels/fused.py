@@ -3,7 +3,7 @@
 `Operations()` works on CuPy arrays; `Operations(emulation=Emulation())` on NumPy arrays, through the emulator and the
 same lines. LayerNorm, RMSNorm, GELU, dropout, cross-entropy, biases and the embedding's gradient are kernels; what is a
 matrix product or a single array operation anyway is the plain version, and so is what no kernel was written for.
-`FUSED` has what a model asks for where two operations follow one another (see `minigpt.blocks.layers`).
+`FUSED` has what a model asks for where two operations follow one another (see `minigpt.blocks.fused`).
 
 Arrays are float64, float32, bfloat16 or float16. Gains, biases and gradients of parameters are float64 for float64
 arrays and float32 for all others.

@@ -4,8 +4,6 @@ These are the reference. `y, cache = name_forward(…)` returns the result and e
 `name_backward(dy, cache, …)` returns activation gradients and adds into parameter gradients.
 """
 
-from typing import Any
-
 from minigpt.ops._common import add, empty
 from minigpt.ops.activation import (
     gelu_erf_backward,
@@ -47,12 +45,12 @@ from minigpt.ops.losses import (
     squared_error_forward,
 )
 from minigpt.ops.norm import layernorm_backward, layernorm_forward, rmsnorm_backward, rmsnorm_forward
-from minigpt.ops.operations import Activation, Cache, Operations
+from minigpt.ops.operations import Activation, Cache, Fused, Operations
 from minigpt.ops.rope import Rope, RopeScaling, rope_backward, rope_forward
 from minigpt.ops.sinusoid import sinusoid_table
 from minigpt.ops.softmax import softmax_backward, softmax_forward
 
-FUSED: dict[str, Any] = {}  # operations in a row that are one; here each is by itself (see `minigpt.kernels`)
+FUSED: Fused = {}  # operations in a row that are one; here each is by itself (see `minigpt.kernels`)
 ACTIVATIONS: dict[str, Activation] = {
     "relu": (relu_forward, relu_backward),
     "gelu_tanh": (gelu_tanh_forward, gelu_tanh_backward),

@@ -31,6 +31,7 @@ class ActivationBackward(Protocol):
 
 
 Activation = tuple[ActivationForward, ActivationBackward]
+Fused = Mapping[str, Any]  # functions by name, or pairs of them
 
 
 class Sum(NamedTuple):
@@ -49,8 +50,8 @@ class Operations(Protocol):
     def ACTIVATIONS(self) -> Mapping[str, Activation]: ...
 
     @property
-    def FUSED(self) -> Mapping[str, Any]:
-        """Operations that follow one another and are one here; `minigpt.blocks.layers` asks for them by name."""
+    def FUSED(self) -> Fused:
+        """Operations that follow one another and are one here; `minigpt.blocks.fused` asks for them by name."""
 
     def add(self, x: Array, y: Array, /) -> Array: ...
 

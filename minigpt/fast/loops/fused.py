@@ -1,7 +1,7 @@
 """Operations that follow one another as one loop: what the second would read again is still at hand.
 
-They have the names and signatures of those in `minigpt.kernels.fused`; models ask for them by name (see
-`minigpt.blocks.layers`). But a residual sum is worked out at once: no norm has to read it from a far memory.
+They have the names and signatures of those in `minigpt.kernels.fused`; blocks ask for them by name (see
+`minigpt.blocks.fused`). But a residual sum is worked out at once: no norm has to read it from a far memory.
 """
 
 from __future__ import annotations
