@@ -92,7 +92,7 @@ class DecoderOnly(Specified):
 
     Attributes:
         first_site: the number of the first block's first dropout site.
-        masks: of each layer: all are causal, those with a window are banded too.
+        windows: how many tokens back each layer sees (see `window_of`).
     """
 
     family: str
@@ -102,7 +102,7 @@ class DecoderOnly(Specified):
         check_vocabulary(config.vocab_size)
         self.config = config
         self.block = config.block()
-        self.masks = [ops.Mask(causal=True, window=window_of(config, layer)) for layer in range(config.layers)]
+        self.windows = [window_of(config, layer) for layer in range(config.layers)]
         self.specs = decayed_first([*self.body_specs(), *self.output_specs()])
 
     def embedding_specs(self) -> list[ParameterSpec]:
@@ -119,6 +119,10 @@ class DecoderOnly(Specified):
         """The output layer's own matrix, where it has one."""
         c = self.config
         return [] if c.tied or c.headless else [ParameterSpec("output", (c.width, c.vocab_size), c.init_std)]
+
+    def mask(self, layer: int, key_padding: Array | None) -> ops.Mask:
+        """Every layer is causal; those with a window are banded too."""
+        return ops.Mask(causal=True, window=self.windows[layer], key_padding=key_padding)
 
     def output_weight(self, params: Parameters) -> Array:
         """The output layer's matrix (C, V); a tied one is a view of the embedding.
@@ -165,7 +169,7 @@ class DecoderOnly(Specified):
         """
         if ids.shape[1] > self.config.context:
             raise ValueError(f"{ids.shape[1]} positions do not fit the model's context of {self.config.context} tokens")
-        masks = [mask._replace(key_padding=key_padding) for mask in self.masks[:layers]]
+        masks = [self.mask(layer, key_padding) for layer in range(self.config.layers)[:layers]]
         x, c_embedding = self.embed_forward(params, ids, run, positions)  # (B, T, C)
         x, c_blocks = stack_forward(x, params.scope("blocks"), self.block, run, self.first_site, masks, positions)
         c_final = None
@@ -241,9 +245,10 @@ class DecoderOnly(Specified):
         run, tokens = state.run, ids.shape[1]
         positions = state.next_positions(tokens)
         x, _ = self.embed_forward(params, ids, run, positions)  # (R, n, C)
-        for layer, mask in enumerate(self.masks):
+        for layer in range(self.config.layers):
             p, append = params.scope(f"blocks.{layer}"), partial(state.own.append, layer)
-            x = block_step(x, p, self.block, run, append, state.masked(mask, tokens), positions)
+            mask = state.masked(self.mask(layer, None), tokens)
+            x = block_step(x, p, self.block, run, append, mask, positions)
         x = x[:, -1]
         if self.block.pre_norm:
             x, _ = norm_forward(x, params, "final_norm", self.block, run)

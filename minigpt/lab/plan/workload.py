@@ -166,7 +166,8 @@ Description = tuple[tuple[Stack, ...], tuple[Output, ...], int]
 def _causal(config: RunConfig, model: Any) -> Description:
     c = config.model
     masks: dict[Mask, int] = {}
-    for mask in model.masks:
+    for layer in range(c.layers):
+        mask = model.mask(layer, None)
         masks[mask] = masks.get(mask, 0) + 1
     stack = Stack(
         c.layers,
