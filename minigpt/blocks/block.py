@@ -118,6 +118,7 @@ def block_backward(
     if c.pre_norm:
         dh = mlp_backward(dx, cache.mlp, mlp, c, run)
         dx = run.ops.add(dx, norm_backward(dh, cache.norm2, g, "norm2", c, run))  # x + mlp(norm2(x))
+        del dh  # before attention takes memory
         dh = self_attention_backward(dx, cache.attention, attention, c, run)
         return run.ops.add(dx, norm_backward(dh, cache.norm1, g, "norm1", c, run))  # x + attention(norm1(x))
     dx = norm_backward(dx, cache.norm2, g, "norm2", c, run)

@@ -66,9 +66,11 @@ def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     states = xp.asarray(dropout_states(key, range(len(x))), dtype=xp.uint64)  # (B,)
     counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
     z = states[:, None] + counters * xp.uint64(GOLDEN)  # SplitMix64 on every counter, modulo 2^64
-    z = (z ^ (z >> xp.uint64(30))) * xp.uint64(MIX_1)
-    z = (z ^ (z >> xp.uint64(27))) * xp.uint64(MIX_2)
-    z = z ^ (z >> xp.uint64(31))
+    z ^= z >> xp.uint64(30)
+    z *= xp.uint64(MIX_1)
+    z ^= z >> xp.uint64(27)
+    z *= xp.uint64(MIX_2)
+    z ^= z >> xp.uint64(31)
     draws = z.view(xp.uint32)[:, first % 2 : first % 2 + count]  # (B, count): 32 bits decide
     kept = (draws >= xp.uint32(drop_threshold(rate))) * xp.asarray(1.0 / (1.0 - rate), dtype=x.dtype)
     return kept.reshape(x.shape)
