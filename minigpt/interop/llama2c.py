@@ -23,7 +23,7 @@ from minigpt.core.files import write_new
 from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
-from minigpt.interop.tables import Table, View, as_is, columns, their_shape, transposed
+from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, their_shape, transposed
 from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope
@@ -38,6 +38,7 @@ _BASE, _EPS = 10000.0, 1e-5  # of the rotation and the norms; llama2.c has them 
 # Its program begins every text with id 1 and stops where the model says it again; id 2, </s>, it goes on after.
 IDS = {"bos_token_id": 1, "eos_token_id": 1}
 SETTINGS = {"top_k": 0}  # it draws from all tokens
+_LAYER = ("norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w3", "w2")  # w1 is the gate, w3 up, w2 down
 _ORDERS = (
     ("tokens", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w2", "w3", "final_norm", "cos", "sin", "output"),
     ("norm1", "norm2", "final_norm", "tokens", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "output"),
@@ -56,24 +57,10 @@ def interleaved(view: View, head_width: int) -> View:
 
 def table(c: LlamaConfig) -> Table:
     """Their tensors, which have no names in the file, as views of ours."""
-    q, kv, f = c.heads * c.head_width, c.kv_heads * c.head_width, c.feed_forward
-    turn = interleaved if c.rope_layout == "half" else lambda view, head_width: view
-    layer: Table = {
-        "norm1": ("norm1.gain", as_is),
-        "wq": ("attention.qkv.weight", turn(columns(0, q), c.head_width)),
-        "wk": ("attention.qkv.weight", turn(columns(q, q + kv), c.head_width)),
-        "wv": ("attention.qkv.weight", columns(q + kv, q + 2 * kv)),
-        "wo": ("attention.out.weight", transposed),
-        "norm2": ("norm2.gain", as_is),
-        "w1": ("mlp.up.weight", columns(0, f)),  # the gate
-        "w2": ("mlp.down.weight", transposed),
-        "w3": ("mlp.up.weight", columns(f, 2 * f)),
-    }
+    layer = llama_layer(c, _LAYER, interleaved if c.rope_layout == "half" else None)
     rows: Table = {"tokens": ("tokens", as_is), "final_norm": ("final_norm.gain", as_is)}
     rows |= {} if c.tied else {"output": ("output", transposed)}
-    return rows | {
-        f"{kind}.{i}": (f"blocks.{i}.{ours}", view) for kind, (ours, view) in layer.items() for i in range(c.layers)
-    }
+    return rows | layers(layer, "layers", c.layers)
 
 
 def _order(c: LlamaConfig, version: int) -> Iterator[str]:
@@ -84,7 +71,7 @@ def _order(c: LlamaConfig, version: int) -> Iterator[str]:
         elif kind == "output":
             yield from () if c.tied else (kind,)
         else:
-            yield from (f"{kind}.{i}" for i in range(c.layers))
+            yield from (f"layers.{i}.{kind}.weight" for i in range(c.layers))
 
 
 def read_model(path: Path, dtype: str | None = None) -> tuple[Llama, Parameters]:

@@ -8,7 +8,8 @@ of the parameters, so the same table names them too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from minigpt.core.backend import Array
 
@@ -50,6 +51,32 @@ def norm(theirs: str, ours: str, *, bias: bool = True) -> Table:
     """The rows of one norm: its gain, which they call weight, and its bias."""
     rows: Table = {f"{theirs}.weight": (f"{ours}.gain", as_is)}
     return rows | {f"{theirs}.bias": (f"{ours}.bias", as_is)} if bias else rows
+
+
+def layers(rows: Table, theirs: str, count: int, ours: str = "blocks") -> Table:
+    """The rows of one layer, for each of `count` of them: behind `theirs` and `ours`, and the layer's number."""
+    return {
+        f"{theirs}.{n}.{name}": (f"{ours}.{n}.{own}", view) for n in range(count) for name, (own, view) in rows.items()
+    }
+
+
+def llama_layer(c: Any, theirs: Sequence[str], turn: Callable[[View, int], View] | None = None) -> Table:
+    """The rows of one layer of a Llama, wherever it comes from.
+
+    Args:
+        theirs: their names of norm, q, k, v and output, and of norm, gate, up and down.
+        turn: what becomes of the views of q and k, given the width of a head, where pairs lie otherwise in theirs.
+    """
+    norm1, q, k, v, out, norm2, gate, up, down = theirs
+    width, kv_width = c.heads * c.head_width, c.kv_heads * c.head_width
+    qkv = fused({q: width, k: kv_width, v: kv_width}, "attention.qkv", bias=c.attention_bias != "none")
+    if turn:
+        qkv |= {
+            name: (ours, turn(view, c.head_width)) for name, (ours, view) in qkv.items() if not name.startswith(f"{v}.")
+        }
+    rows = norm(norm1, "norm1", bias=False) | qkv | linear(out, "attention.out", bias=c.attention_bias == "all")
+    rows |= norm(norm2, "norm2", bias=False) | fused({gate: c.feed_forward, up: c.feed_forward}, "mlp.up", bias=False)
+    return rows | linear(down, "mlp.down", bias=False)
 
 
 def their_shape(view: Array) -> tuple[int, ...]:

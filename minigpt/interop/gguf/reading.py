@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
 from minigpt.interop.gguf.header import Header, TensorInfo
-from minigpt.interop.gguf.tables import TABLES
+from minigpt.interop.gguf.tables import SHAPE, TABLES
+from minigpt.interop.hf import fields
 from minigpt.interop.keys import Keys
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
@@ -75,11 +75,7 @@ def _shape(header: Header, keys: Keys) -> dict[str, Any]:
         raise UserError(f"{header.path} lacks token_embd.weight")
     return {
         "vocab_size": header.tensors["token_embd.weight"].shape[0],
-        "context": keys.integer("context_length"),
-        "layers": keys.integer("block_count", most=LAYERS),
-        "heads": keys.integer("attention.head_count"),
-        "width": keys.integer("embedding_length"),
-        "feed_forward": keys.integer("feed_forward_length"),
+        **fields.read(keys, SHAPE),
         "tied": "output.weight" not in header.tensors,
     }
 

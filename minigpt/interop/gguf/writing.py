@@ -13,8 +13,9 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, write_new
 from minigpt.core.params import Parameters
 from minigpt.interop.gguf.reading import FACTORS
-from minigpt.interop.gguf.tables import TABLES
+from minigpt.interop.gguf.tables import SHAPE, TABLES
 from minigpt.interop.gguf.tokenizer import QWEN2_PATTERN
+from minigpt.interop.hf.fields import written
 from minigpt.interop.tables import their_tensors
 from minigpt.ops.rope import Rope, rope_frequencies
 from minigpt.tokenizers import ByteBPE, SentencePieceBPE, Tokenizer
@@ -56,22 +57,16 @@ def write_model(
         beside = Path(folder) / path.name
         writer = GGUFWriter(beside, architecture)
         writer.add_file_type(1 if dtype == "float16" else 0)
-        _write_shape(writer, c)
-        rows = TABLES[architecture](c)
-        tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
-        for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
-            tensors[bias] = np.zeros(len(tensors[bias.replace(".bias", ".weight")]), np.float32)
-        if architecture != "gpt2":
-            tensors |= _llama_settings(writer, c)
-        else:
-            writer.add_layer_norm_eps(c.norm_eps)
+        for name, value in _settings(c, architecture).items():
+            write = writer.add_float32 if isinstance(value, float) else writer.add_uint32
+            write(f"{architecture}.{name}", value)
         if tokenizer is None:
             writer.add_tokenizer_model("none")
         else:
             _write_tokenizer(writer, tokenizer, ids)
         if chat is not None:
             writer.add_chat_template(chat)
-        for name, tensor in tensors.items():
+        for name, tensor in _tensors(c, params, architecture).items():
             stored = dtype if tensor.ndim > 1 and name != "position_embd.weight" else "float32"
             writer.add_tensor(name, np.ascontiguousarray(tensor, stored))
         writer.write_header_to_file()
@@ -80,15 +75,6 @@ def write_model(
         writer.close()
         with beside.open("rb") as file:
             write_new(path, iter(partial(file.read, 1 << 20), b""))
-
-
-def _write_shape(writer: Any, c: Any) -> None:
-    """What both architectures have."""
-    writer.add_context_length(c.context)
-    writer.add_embedding_length(c.width)
-    writer.add_block_count(c.layers)
-    writer.add_feed_forward_length(c.feed_forward)
-    writer.add_head_count(c.heads)
 
 
 def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
@@ -119,19 +105,32 @@ def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
     return [problem for problem, is_there in found.items() if is_there]
 
 
-def _llama_settings(writer: Any, c: Any) -> dict[str, np.ndarray]:
-    """What only a Llama has; the tensor of a scaled rotation, if it is one."""
-    writer.add_head_count_kv(c.kv_heads)
-    writer.add_key_length(c.head_width)
-    writer.add_value_length(c.head_width)
-    writer.add_layer_norm_rms_eps(c.norm_eps)
-    writer.add_rope_freq_base(c.rope_base)
-    writer.add_rope_dimension_count(c.head_width)
-    writer.add_vocab_size(c.vocab_size)
-    if c.rope_factor == 1:
-        return {}
-    plain = rope_frequencies(c.head_width, Rope(c.rope_base))
-    return {FACTORS: (plain / rope_frequencies(c.head_width, c.rope)).astype(np.float32)}
+def _settings(c: Any, architecture: str) -> dict[str, Any]:
+    """What the file says of the model."""
+    shape = written(c, SHAPE)
+    if architecture == "gpt2":
+        return shape | {"attention.layer_norm_epsilon": float(c.norm_eps)}
+    return shape | {
+        "attention.head_count_kv": c.kv_heads,
+        "attention.key_length": c.head_width,
+        "attention.value_length": c.head_width,
+        "attention.layer_norm_rms_epsilon": float(c.norm_eps),
+        "rope.freq_base": float(c.rope_base),
+        "rope.dimension_count": c.head_width,
+        "vocab_size": c.vocab_size,
+    }
+
+
+def _tensors(c: Any, params: Parameters, architecture: str) -> dict[str, np.ndarray]:
+    """What lies in the file, under its names; a scaled rotation is a tensor, too."""
+    rows = TABLES[architecture](c)
+    tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
+    for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
+        tensors[bias] = np.zeros(len(tensors[bias.replace(".bias", ".weight")]), np.float32)
+    if architecture != "gpt2" and c.rope_factor > 1:
+        plain = rope_frequencies(c.head_width, Rope(c.rope_base))
+        tensors[FACTORS] = (plain / rope_frequencies(c.head_width, c.rope)).astype(np.float32)
+    return tensors
 
 
 def _write_tokenizer(writer: Any, tokenizer: ByteBPE | SentencePieceBPE, ids: dict[str, Any]) -> None:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+from minigpt.interop.hf.fields import Field, read, written
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
-class Family(NamedTuple):
-    """One `model_type`, as data and pure functions.
+
+class Family:
+    """One `model_type`: a class that says of itself only what differs from here, or from the family that it is like.
 
     Attributes:
         model_type: what config.json calls it.
         config_class: their class for it, which says what keys there are.
-        family: our name, a key of `minigpt.train.families.FAMILIES`.
-        table: the naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view). It may name
-            more than the model has (see `rows`).
         architecture: the class whose folders we read and write.
-        read_config: our configuration of theirs; it asks for every key that it understands, `fixed` ones included.
-        write_config: theirs of ours, without what all families share.
-        fits: whether one of our configurations of that family is of this model_type ("gpt" is two of theirs).
-        problems: what their class cannot express, as ends of the sentence "the model has …", and whether such a
-            configuration has it.
+        family: our name, a key of `minigpt.train.families.FAMILIES`.
+        config: our configuration of it.
+        fields: the settings that both configurations have.
+        fixed: keys that must have one of these values where they are there, since we compute nothing else.
+        constants: settings of ours that all its models have.
         prefix: what names begin with in the table, and lack in files of the bare model.
         tied: further names of tensors that stand in the table once -> their name in the table.
         optional: their names that may be absent, which then are zeros.
@@ -37,22 +37,51 @@ class Family(NamedTuple):
     """
 
     model_type: str
-    family: str
-    table: Callable[[Any], Table]
     config_class: str
     architecture: str
-    read_config: Callable[[Keys], Any]
-    write_config: Callable[[Any], dict[str, Any]]
-    fits: Callable[[Any], bool] = lambda config: True
-    problems: Callable[[Any], Mapping[str, Any]] = lambda config: {}
+    family: str
+    config: Any
+    fields: tuple[Field, ...]
+    fixed: Mapping[str, tuple[Any, ...]] = NOTHING
+    constants: Mapping[str, Any] = NOTHING
     prefix: str = ""
-    tied: Mapping[str, str] = {}
+    tied: Mapping[str, str] = NOTHING
     optional: frozenset[str] = frozenset()
     ignored: str = r"(?!)"
-    renamed: Mapping[str, str] = {}
+    renamed: Mapping[str, str] = NOTHING
     harmless: frozenset[str] = frozenset()
-    aliases: Mapping[str, str] = MappingProxyType({})
+    aliases: Mapping[str, str] = NOTHING
     signature: str = ""
+
+    def table(self, model: Any) -> Table:
+        """The naming table of a model (see `minigpt.interop.tables`): their name -> (our name, view). It may name more
+        than the model has (see `rows`).
+        """
+        raise NotImplementedError
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        """Our settings, of their configuration; every key that has an effect is asked for."""
+        for name, values in self.fixed.items():
+            keys.fixed(name, *values)
+        return read(keys, self.fields)
+
+    def read_config(self, keys: Keys) -> Any:
+        """Our configuration, of theirs."""
+        return self.config(**{**self.constants, **self.read(keys)})
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        """Theirs, of ours, without what all families share."""
+        return written(config, self.fields)
+
+    def fits(self, config: Any) -> bool:
+        """Whether one of our configurations of that family is of this model_type ("gpt" is three of theirs)."""
+        return True
+
+    def problems(self, config: Any) -> dict[str, Any]:
+        """What their class cannot express, as ends of the sentence "the model has …", and whether such a configuration
+        has it.
+        """
+        return {}
 
     @property
     def bare(self) -> str:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.fields import Field, choice, count, depth, flag, number, read, written
+from minigpt.interop.hf.fields import choice, count, depth, flag, number
 from minigpt.interop.keys import Keys, words
-from minigpt.interop.tables import Table, as_is, linear, norm, transposed
+from minigpt.interop.tables import Table, as_is, layers, linear, norm, transposed
 from minigpt.models import GPTConfig
 
 PREFIX = "transformer."
-DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 OUTPUT: Table = {"lm_head.weight": ("output", transposed)}  # where it is not the embedding
 # Here, and only here, "gelu" is the tanh form.
 ACTIVATIONS = {"gelu": "gelu_tanh", "relu": "relu", "silu": "silu", "swish": "silu"}
-# The settings that GPT and GPT-2 name alike.
+# The settings, and the tensors of a block, that GPT and GPT-2 name alike.
 SHAPE = (
     count("vocab_size", "vocab_size"),
     count("context", "n_positions"),
@@ -27,13 +25,9 @@ SHAPE = (
     number("norm_eps", "layer_norm_epsilon", 1e-5),
     number("init_std", "initializer_range", 0.02),
 )
-FIELDS = (*SHAPE, choice("activation", "afn", ACTIVATIONS, "gelu"))
-ALIASES = {
-    "n_embd": "hidden_size",
-    "n_positions": "max_position_embeddings",
-    "n_head": "num_attention_heads",
-    "n_layer": "num_hidden_layers",
-}
+BLOCK = norm("ln_1", "norm1") | linear("attn.c_attn", "attention.qkv", as_is)
+BLOCK |= linear("attn.c_proj", "attention.out", as_is) | norm("ln_2", "norm2")
+BLOCK |= linear("mlp.c_fc", "mlp.up", as_is) | linear("mlp.c_proj", "mlp.down", as_is)
 # How heads that are not language models pool their states (the classes with such heads have tensors that we refuse),
 # old names of the context and the tokenizer, and "is_decoder", which says nothing of a model that is always causal.
 HARMLESS = words(
@@ -44,48 +38,55 @@ HARMLESS = words(
 )
 
 
-def blocks(config: Any) -> Table:
-    """The blocks, which GPT and GPT-2 name alike."""
-    table: Table = {}
-    for layer in range(config.layers):
-        theirs, ours = f"{PREFIX}h.{layer}", f"blocks.{layer}"
-        table |= norm(f"{theirs}.ln_1", f"{ours}.norm1")
-        table |= linear(f"{theirs}.attn.c_attn", f"{ours}.attention.qkv", as_is)
-        table |= linear(f"{theirs}.attn.c_proj", f"{ours}.attention.out", as_is)
-        table |= norm(f"{theirs}.ln_2", f"{ours}.norm2")
-        table |= linear(f"{theirs}.mlp.c_fc", f"{ours}.mlp.up", as_is)
-        table |= linear(f"{theirs}.mlp.c_proj", f"{ours}.mlp.down", as_is)
-    return table
+class GPTFamily(Family):
+    """What is here of `dropouts` and their `rate`, where the file has none, holds for all GPTs."""
 
-
-def table(model: Any) -> Table:
-    embeddings: Table = {
-        f"{PREFIX}tokens_embed.weight": ("tokens", as_is),
-        f"{PREFIX}positions_embed.weight": ("positions", as_is),
+    model_type = "openai-gpt"
+    config_class = "OpenAIGPTConfig"
+    architecture = "OpenAIGPTLMHeadModel"
+    family = "gpt"
+    config = GPTConfig
+    fields = (*SHAPE, choice("activation", "afn", ACTIVATIONS, "gelu"))
+    dropouts = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+    rate = 0.1
+    constants = {"norm": "post", "scaled_residual_init": False}
+    prefix = PREFIX
+    tied = {"lm_head.weight": f"{PREFIX}tokens_embed.weight"}
+    ignored = r"(transformer\.)?(position_ids|h\.\d+\.attn\.bias)"
+    harmless = HARMLESS
+    aliases = {
+        "n_embd": "hidden_size",
+        "n_positions": "max_position_embeddings",
+        "n_head": "num_attention_heads",
+        "n_layer": "num_hidden_layers",
     }
-    return embeddings | blocks(model.config) | OUTPUT
 
+    def table(self, model: Any) -> Table:
+        embeddings: Table = {
+            f"{PREFIX}tokens_embed.weight": ("tokens", as_is),
+            f"{PREFIX}positions_embed.weight": ("positions", as_is),
+        }
+        return embeddings | layers(BLOCK, f"{PREFIX}h", model.config.layers) | OUTPUT
 
-def read_shape(
-    keys: Keys, fields: Iterable[Field], dropouts: tuple[str, ...] = DROPOUTS, rate: float = 0.1
-) -> dict[str, Any]:
-    """These settings, and what all GPTs share besides. Args: `rate`: of the dropouts, where the file has none."""
-    shape = read(keys, fields)
-    headless = not shape["tied"] and not keys.stores(beginning="lm_head")
-    return shape | {"headless": headless, "dropout": keys.equal(*dropouts, default=rate)}
+    def read(self, keys: Keys) -> dict[str, Any]:
+        shape = super().read(keys)
+        headless = not shape["tied"] and not keys.stores(beginning="lm_head")
+        return shape | {"headless": headless, "dropout": keys.equal(*self.dropouts, default=self.rate)}
 
+    def write_config(self, config: Any) -> dict[str, Any]:
+        return super().write_config(config) | dict.fromkeys(self.dropouts, config.dropout)
 
-def write_shape(config: GPTConfig, fields: Iterable[Field], dropouts: tuple[str, ...] = DROPOUTS) -> dict[str, Any]:
-    """`read_shape` backwards."""
-    return {**written(config, fields), **dict.fromkeys(dropouts, config.dropout)}
+    def fits(self, config: Any) -> bool:
+        return config.norm == "post"
 
-
-def read_config(keys: Keys) -> GPTConfig:
-    return GPTConfig(**read_shape(keys, FIELDS), norm="post", scaled_residual_init=False)
-
-
-def write_config(config: GPTConfig) -> dict[str, Any]:
-    return write_shape(config, FIELDS)
+    def problems(self, config: Any) -> dict[str, Any]:
+        return lacking(config) | {
+            "scores that are not scaled": not config.scaled_scores,
+            f"the activation {config.activation}": config.activation not in ACTIVATIONS.values(),
+            f"feed-forward layers {config.feed_forward} wide, not 4 times {config.width}": (
+                config.feed_forward != 4 * config.width
+            ),
+        }
 
 
 def lacking(config: Any) -> dict[str, Any]:
@@ -97,29 +98,4 @@ def lacking(config: Any) -> dict[str, Any]:
     }
 
 
-def problems(config: Any) -> dict[str, Any]:
-    return lacking(config) | {
-        "scores that are not scaled": not config.scaled_scores,
-        f"the activation {config.activation}": config.activation not in ACTIVATIONS.values(),
-        f"feed-forward layers {config.feed_forward} wide, not 4 times {config.width}": (
-            config.feed_forward != 4 * config.width
-        ),
-    }
-
-
-FAMILY = Family(
-    model_type="openai-gpt",
-    config_class="OpenAIGPTConfig",
-    architecture="OpenAIGPTLMHeadModel",
-    family="gpt",
-    read_config=read_config,
-    write_config=write_config,
-    table=table,
-    fits=lambda config: config.norm == "post",
-    problems=problems,
-    prefix=PREFIX,
-    tied={"lm_head.weight": f"{PREFIX}tokens_embed.weight"},
-    ignored=r"(transformer\.)?(position_ids|h\.\d+\.attn\.bias)",
-    harmless=HARMLESS,
-    aliases=ALIASES,
-)
+FAMILY = GPTFamily()

@@ -6,53 +6,72 @@ from typing import Any
 
 from minigpt.core.limits import LAYERS
 from minigpt.interop.hf.activations import ACTIVATIONS
-from minigpt.interop.hf.family import Family
+from minigpt.interop.hf.family import NOTHING
 from minigpt.interop.hf.fields import choice, count, depth, flag, number
-from minigpt.interop.hf.gpt import HARMLESS, OUTPUT, PREFIX, read_shape, write_shape
+from minigpt.interop.hf.gpt import HARMLESS, OUTPUT, PREFIX
+from minigpt.interop.hf.gpt2 import EMBEDDINGS, GPT2Family
 from minigpt.interop.hf.windows import pattern, windowed
 from minigpt.interop.keys import Keys
-from minigpt.interop.tables import Table, as_is, fused, linear, norm
-from minigpt.models import GPTConfig
+from minigpt.interop.tables import Table, fused, layers, linear, norm
 
-DROPOUTS = ("resid_dropout", "embed_dropout", "attention_dropout")
 KINDS = ("global", "local")  # the second has the window
 WINDOW = 256  # where the file says nothing
-FIELDS = (
-    count("vocab_size", "vocab_size"),
-    count("context", "max_position_embeddings"),
-    depth("layers", "num_layers"),
-    count("heads", "num_heads"),
-    count("width", "hidden_size"),
-    flag("tied", "tie_word_embeddings", True),
-    number("norm_eps", "layer_norm_epsilon", 1e-5),
-    number("init_std", "initializer_range", 0.02),
-    choice("activation", "activation_function", ACTIVATIONS, "gelu_new"),
-)
 
 
-def table(model: Any) -> Table:
-    c = model.config
-    rows: Table = {f"{PREFIX}wte.weight": ("tokens", as_is), f"{PREFIX}wpe.weight": ("positions", as_is)}
-    for layer in range(c.layers):
-        theirs, ours = f"{PREFIX}h.{layer}", f"blocks.{layer}"
-        rows |= norm(f"{theirs}.ln_1", f"{ours}.norm1") | norm(f"{theirs}.ln_2", f"{ours}.norm2")
-        qkv = {f"{theirs}.attn.attention.{name}_proj": c.width for name in "qkv"}
-        rows |= fused(qkv, f"{ours}.attention.qkv")
-        rows |= linear(f"{theirs}.attn.attention.out_proj", f"{ours}.attention.out")
-        rows |= linear(f"{theirs}.mlp.c_fc", f"{ours}.mlp.up") | linear(f"{theirs}.mlp.c_proj", f"{ours}.mlp.down")
-    return rows | norm(f"{PREFIX}ln_f", "final_norm") | OUTPUT
+class GPTNeoFamily(GPT2Family):
+    """Like GPT-2, except for this."""
 
-
-def read_config(keys: Keys) -> GPTConfig:
-    shape = read_shape(keys, FIELDS, DROPOUTS, 0.0)
-    return GPTConfig(
-        **shape,
-        feed_forward=keys.integer("intermediate_size", 4 * shape["width"], null=True),
-        window=keys.integer("window_size", WINDOW),
-        window_layers=_window_layers(keys, shape["layers"]),
-        qkv_bias=False,
-        scaled_scores=False,
+    model_type = "gpt_neo"
+    config_class = "GPTNeoConfig"
+    architecture = "GPTNeoForCausalLM"
+    fields = (
+        count("vocab_size", "vocab_size"),
+        count("context", "max_position_embeddings"),
+        depth("layers", "num_layers"),
+        count("heads", "num_heads"),
+        count("width", "hidden_size"),
+        flag("tied", "tie_word_embeddings", True),
+        number("norm_eps", "layer_norm_epsilon", 1e-5),
+        number("init_std", "initializer_range", 0.02),
+        choice("activation", "activation_function", ACTIVATIONS, "gelu_new"),
     )
+    fixed = NOTHING
+    constants = {"qkv_bias": False, "scaled_scores": False}
+    dropouts = ("resid_dropout", "embed_dropout", "attention_dropout")
+    rate = 0.0
+    inner = "intermediate_size"
+    ignored = r"(transformer\.)?h\.\d+\.attn\.attention\.(bias|masked_bias)"
+    harmless = HARMLESS
+    aliases = {"num_heads": "num_attention_heads", "num_layers": "num_hidden_layers"}
+
+    def table(self, model: Any) -> Table:
+        c = model.config
+        block = norm("ln_1", "norm1") | norm("ln_2", "norm2")
+        block |= fused({f"attn.attention.{name}_proj": c.width for name in "qkv"}, "attention.qkv")
+        block |= linear("attn.attention.out_proj", "attention.out")
+        block |= linear("mlp.c_fc", "mlp.up") | linear("mlp.c_proj", "mlp.down")
+        return EMBEDDINGS | layers(block, f"{PREFIX}h", c.layers) | norm(f"{PREFIX}ln_f", "final_norm") | OUTPUT
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        shape = super().read(keys)
+        windows = _window_layers(keys, shape["layers"])
+        return shape | {"window": keys.integer("window_size", WINDOW), "window_layers": windows}
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        kinds = [KINDS[has] for has in windowed(config)]
+        some = len(pattern(windowed(config)))
+        some = some if config.layers % some == 0 else config.layers
+        return super().write_config(config) | {
+            "window_size": config.window or WINDOW,
+            "attention_types": [[kinds[:some], config.layers // some]],
+            "attention_layers": kinds,
+        }
+
+    def fits(self, config: Any) -> bool:
+        return config.norm == "pre" and not config.scaled_scores
+
+    def problems(self, config: Any) -> dict[str, Any]:
+        return {"no biases": not config.bias, "biases of queries, keys and values": config.bias and config.qkv_bias}
 
 
 def _window_layers(keys: Keys, layers: int) -> str:
@@ -71,37 +90,4 @@ def _window_layers(keys: Keys, layers: int) -> str:
     return pattern([kind == KINDS[1] for kind in kinds])
 
 
-def write_config(config: GPTConfig) -> dict[str, Any]:
-    inner = None if config.feed_forward == 4 * config.width else config.feed_forward
-    kinds = [KINDS[has] for has in windowed(config)]
-    some = len(pattern(windowed(config)))
-    some = some if config.layers % some == 0 else config.layers
-    return {
-        **write_shape(config, FIELDS, DROPOUTS),
-        "intermediate_size": inner,
-        "window_size": config.window or WINDOW,
-        "attention_types": [[kinds[:some], config.layers // some]],
-        "attention_layers": kinds,
-    }
-
-
-def problems(config: Any) -> dict[str, Any]:
-    return {"no biases": not config.bias, "biases of queries, keys and values": config.bias and config.qkv_bias}
-
-
-FAMILY = Family(
-    model_type="gpt_neo",
-    config_class="GPTNeoConfig",
-    architecture="GPTNeoForCausalLM",
-    family="gpt",
-    read_config=read_config,
-    write_config=write_config,
-    table=table,
-    fits=lambda config: config.norm == "pre" and not config.scaled_scores,
-    problems=problems,
-    prefix=PREFIX,
-    tied={"lm_head.weight": f"{PREFIX}wte.weight"},
-    ignored=r"(transformer\.)?h\.\d+\.attn\.attention\.(bias|masked_bias)",
-    harmless=HARMLESS,
-    aliases={"num_heads": "num_attention_heads", "num_layers": "num_hidden_layers"},
-)
+FAMILY = GPTNeoFamily()

@@ -5,29 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from minigpt.core.backend import Array
-from minigpt.interop.hf import fields
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import count, depth, flag, number, rate
 from minigpt.interop.hf.windows import windowed
 from minigpt.interop.keys import Keys, words
-from minigpt.interop.tables import Table, View, as_is, fused, linear, norm, transposed
+from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, norm, transposed
 from minigpt.models.llama import LlamaConfig
 
 PREFIX = "model."
 CONTEXT = 2048  # where the file says nothing
-FIELDS = (
-    count("vocab_size", "vocab_size"),
-    count("context", "max_position_embeddings", CONTEXT),
-    depth("layers", "num_hidden_layers"),
-    count("heads", "num_attention_heads"),
-    count("width", "hidden_size"),
-    count("head_width", "head_dim", 0, least=0, null=True),
-    count("feed_forward", "intermediate_size"),
-    flag("tied", "tie_word_embeddings", False),
-    rate("attention_dropout", "attention_dropout", 0, null=True),
-    number("norm_eps", "rms_norm_eps", 1e-6),
-    number("init_std", "initializer_range", 0.02),
-)
 BASE = 10000.0  # of the rotation, where the file says nothing
 # Llama 3.1's scaling of the rotation: what it is called there, and in our configuration.
 SCALING = {
@@ -36,31 +22,86 @@ SCALING = {
     "high_freq_factor": "rope_high",
     "original_max_position_embeddings": "rope_context",
 }
+LAYER = (
+    *("input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"),
+    *("post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"),
+)
 
 
-def table(model: Any) -> Table:
-    c = model.config
-    names: Table = {f"{PREFIX}embed_tokens.weight": ("tokens", as_is), "lm_head.weight": ("output", transposed)}
-    for layer in range(c.layers):
-        names |= _block(f"{PREFIX}layers.{layer}", f"blocks.{layer}", c)
-    return names | norm(f"{PREFIX}norm", "final_norm")
+class LlamaLike(Family):
+    """What all of Llama's descendants share; `kv_heads` are those of a file without such a key, 0 as many as heads."""
+
+    family = "llama"
+    config = LlamaConfig
+    fields = (
+        count("vocab_size", "vocab_size"),
+        count("context", "max_position_embeddings", CONTEXT),
+        depth("layers", "num_hidden_layers"),
+        count("heads", "num_attention_heads"),
+        count("width", "hidden_size"),
+        count("head_width", "head_dim", 0, least=0, null=True),
+        count("feed_forward", "intermediate_size"),
+        flag("tied", "tie_word_embeddings", False),
+        rate("attention_dropout", "attention_dropout", 0, null=True),
+        number("norm_eps", "rms_norm_eps", 1e-6),
+        number("init_std", "initializer_range", 0.02),
+    )
+    fixed = {"partial_rotary_factor": (1, None)}
+    constants = {"scaled_residual_init": False}
+    kv_heads = 0
+    prefix = PREFIX
+    tied = {"lm_head.weight": f"{PREFIX}embed_tokens.weight"}
+    ignored = r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
+    harmless = words("is_decoder original_max_position_embeddings pretraining_tp")
+
+    def table(self, model: Any) -> Table:
+        c = model.config
+        outer: Table = {f"{PREFIX}embed_tokens.weight": ("tokens", as_is), "lm_head.weight": ("output", transposed)}
+        layer = llama_layer(c, LAYER, _halves_first if c.rope_layout == "interleaved" else None)
+        return outer | layers(layer, f"{PREFIX}layers", c.layers) | norm(f"{PREFIX}norm", "final_norm")
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
+        shape = super().read(keys)
+        groups = shape["heads"] if keys.holds("num_key_value_heads") or not self.kv_heads else self.kv_heads
+        return {
+            **shape,
+            "kv_heads": keys.integer("num_key_value_heads", groups, null=True),
+            "headless": not shape["tied"] and not keys.stores(beginning="lm_head"),
+            **_read_rope(keys),
+        }
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        """With both spellings of the rotation, for transformers of any version."""
+        scaling: dict[str, Any] = {"rope_type": "default"}
+        if config.rope_factor > 1:
+            scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
+        return {
+            **super().write_config(config),
+            "num_key_value_heads": config.kv_heads,
+            "hidden_act": "silu",
+            "rope_parameters": {**scaling, "rope_theta": config.rope_base},
+            "rope_theta": config.rope_base,
+            "rope_scaling": scaling if config.rope_factor > 1 else None,
+        }
 
 
-def _block(theirs: str, ours: str, c: Any) -> Table:
-    q, kv = c.heads * c.head_width, c.kv_heads * c.head_width
-    names = norm(f"{theirs}.input_layernorm", f"{ours}.norm1")
-    qkv = {f"{theirs}.self_attn.{n}_proj": width for n, width in (("q", q), ("k", kv), ("v", kv))}
-    attention = fused(qkv, f"{ours}.attention.qkv")
-    if c.rope_layout == "interleaved":
-        for name, (source, columns) in attention.items():
-            if "v_proj" not in name:
-                attention[name] = source, _halves_first(columns, c.head_width)
-    names |= attention
-    names |= linear(f"{theirs}.self_attn.o_proj", f"{ours}.attention.out")
-    names |= norm(f"{theirs}.post_attention_layernorm", f"{ours}.norm2")
-    gate_and_up = {f"{theirs}.mlp.{n}_proj": c.feed_forward for n in ("gate", "up")}
-    names |= fused(gate_and_up, f"{ours}.mlp.up")
-    return names | linear(f"{theirs}.mlp.down_proj", f"{ours}.mlp.down")
+class LlamaFamily(LlamaLike):
+    """Llama itself, whose attention may have biases."""
+
+    model_type = "llama"
+    config_class = "LlamaConfig"
+    architecture = "LlamaForCausalLM"
+    fixed = LlamaLike.fixed | {"mlp_bias": (False, None), "attention_bias": (True, False, None)}
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        return super().read(keys) | {"attention_bias": "all" if keys.get("attention_bias") else "none"}
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        return super().write_config(config) | {"attention_bias": config.attention_bias == "all", "mlp_bias": False}
+
+    def fits(self, config: Any) -> bool:
+        return config.attention_bias != "qkv" and not any(windowed(config))
 
 
 def _halves_first(columns: View, head_width: int) -> View:
@@ -75,27 +116,6 @@ def _halves_first(columns: View, head_width: int) -> View:
         return rows.reshape(-1, head_width // 2, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
     return view
-
-
-def read_config(keys: Keys) -> LlamaConfig:
-    keys.fixed("mlp_bias", False, None)
-    keys.fixed("attention_bias", True, False, None)
-    return LlamaConfig(**read_shape(keys), attention_bias="all" if keys.get("attention_bias") else "none")
-
-
-def read_shape(keys: Keys, *, kv_heads: int = 0) -> dict[str, Any]:
-    """What all of Llama's descendants share. Args: `kv_heads`: without such a key; 0 is as many as heads."""
-    keys.choice("hidden_act", {"silu": "swiglu", "swish": "swiglu"}, "silu")
-    keys.fixed("partial_rotary_factor", 1, None)
-    shape = fields.read(keys, FIELDS)
-    groups = shape["heads"] if keys.holds("num_key_value_heads") or not kv_heads else kv_heads
-    return {
-        **shape,
-        "kv_heads": keys.integer("num_key_value_heads", groups, null=True),
-        "headless": not shape["tied"] and not keys.stores(beginning="lm_head"),
-        "scaled_residual_init": False,
-        **_read_rope(keys),
-    }
 
 
 def _read_rope(keys: Keys) -> dict[str, Any]:
@@ -138,36 +158,4 @@ def _old_context(keys: Keys, inner: Keys, name: str) -> int:
     return keys.integer(name, inside)
 
 
-def write_config(config: LlamaConfig) -> dict[str, Any]:
-    return {**write_shape(config), "attention_bias": config.attention_bias == "all", "mlp_bias": False}
-
-
-def write_shape(config: LlamaConfig) -> dict[str, Any]:
-    """`read_shape` backwards, with both spellings of the rotation, for transformers of any version."""
-    scaling: dict[str, Any] = {"rope_type": "default"}
-    if config.rope_factor > 1:
-        scaling = {"rope_type": "llama3", **{theirs: getattr(config, ours) for theirs, ours in SCALING.items()}}
-    return {
-        **fields.written(config, FIELDS),
-        "num_key_value_heads": config.kv_heads,
-        "hidden_act": "silu",
-        "rope_parameters": {**scaling, "rope_theta": config.rope_base},
-        "rope_theta": config.rope_base,
-        "rope_scaling": scaling if config.rope_factor > 1 else None,
-    }
-
-
-FAMILY = Family(
-    model_type="llama",
-    config_class="LlamaConfig",
-    architecture="LlamaForCausalLM",
-    family="llama",
-    read_config=read_config,
-    write_config=write_config,
-    table=table,
-    fits=lambda config: config.attention_bias != "qkv" and not any(windowed(config)),
-    prefix=PREFIX,
-    tied={"lm_head.weight": f"{PREFIX}embed_tokens.weight"},
-    ignored=r"(model\.)?layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
-    harmless=words("is_decoder original_max_position_embeddings pretraining_tp"),
-)
+FAMILY = LlamaFamily()
