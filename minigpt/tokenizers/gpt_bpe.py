@@ -13,7 +13,7 @@ from minigpt.tokenizers.base import check_ids
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.json_parts import bpe_model, document
 from minigpt.tokenizers.learn_merges import learn_merges
-from minigpt.tokenizers.merge import Merges, merge_word
+from minigpt.tokenizers.pipeline.bpe import BPE, BPEOptions
 from minigpt.tokenizers.streaming import regroup
 from minigpt.tokenizers.word_tokenizer import WordTokenizer
 
@@ -33,7 +33,7 @@ class GPTBPE(WordTokenizer):
         unknown: the token for what the vocabulary lacks.
 
     Raises:
-        UserError: the vocabulary lacks the unknown token.
+        UserError: the vocabulary lacks the unknown token or one that a merge names.
     """
 
     kind = "gpt"
@@ -49,13 +49,12 @@ class GPTBPE(WordTokenizer):
     ):
         super().__init__(vocab, special_tokens or {}, words or GPTWords(), unknown, "a vocabulary of GPT's BPE")
         self.merges = [tuple(m) for m in merges]
-        self._symbols, self._strings = self._number_symbols()
-        self._merges = Merges((self._symbols[a], self._symbols[b], self._symbols[a + b]) for a, b in self.merges)
-
-    def _number_symbols(self) -> tuple[dict[str, int], list[str]]:
-        """Numbers for every string that can occur while a word is merged, in the vocabulary or not."""
-        names = list(dict.fromkeys([*self.vocab, *(s for a, b in self.merges for s in (a, b, a + b))]))
-        return {s: n for n, s in enumerate(names)}, names
+        try:
+            self.model = BPE(self.vocab, self.merges, BPEOptions(unk_token=unknown, end_of_word_suffix=END))
+        except KeyError as error:
+            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
+        except ValueError as error:
+            raise UserError(f"the vocabulary cannot be that of GPT's BPE: {error}") from None
 
     @classmethod
     def train(
@@ -90,24 +89,13 @@ class GPTBPE(WordTokenizer):
                 f"and without {END}, need at least {len(tokens)}"
             )
         ids = {s: i for i, s in enumerate(tokens)}
-        symbols = {"".join(chr(ids[s]) for s in _characters(w)): n for w, n in counts.items()}
+        symbols = {"".join(chr(ids[s]) for s in (*w[:-1], w[-1] + END)): n for w, n in counts.items()}
         learned = learn_merges(symbols, tokens, vocab_size, min_frequency=min_frequency, progress=progress)
         return cls(
             *learned.strings(),
             special_tokens={name: ids[name] for name in special_tokens},
             words=words,
         )
-
-    def _pieces(self, word: str) -> list[tuple[int, int]]:
-        """The (id, number of characters) of a word's tokens."""
-        table, characters = self._symbols, _characters(word)
-        # A character that no token or merge knows gets a number for this word only, a negative one.
-        symbols = [table.get(c, -1 - n) for n, c in enumerate(characters)]
-        unknown, ids = self.vocab[self.unknown], []
-        for symbol in merge_word(symbols, self._merges):
-            string = self._strings[symbol] if symbol >= 0 else characters[-1 - symbol]
-            ids.append((self.vocab.get(string, unknown), len(string.removesuffix(END))))
-        return ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words of `ids` with a space after each, none at the end."""
@@ -133,7 +121,3 @@ class GPTBPE(WordTokenizer):
             pre_tokenizer=pre_tokenizer,
             decoder={"type": "BPEDecoder", "suffix": END},
         )
-
-
-def _characters(word: str) -> list[str]:
-    return [*word[:-1], word[-1] + END]

@@ -9,15 +9,19 @@ from minigpt.tokenizers.base import Offsets, Tokenizer, utf8
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.gpt_words import GPTWords
+from minigpt.tokenizers.pipeline.bpe import Token
+from minigpt.tokenizers.pipeline.tokenizer import Model
 from minigpt.tokenizers.special import SpecialTokens
 
 
 class WordTokenizer(Tokenizer):
-    """A vocabulary (string -> id), and what cuts a text into the words that a subclass's `_pieces` cuts further.
+    """A vocabulary (string -> id), and what cuts a text into the words that a subclass's `model` makes tokens of.
 
     Raises:
         UserError: the vocabulary lacks the unknown token, which `what` it is needs.
     """
+
+    model: Model
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class WordTokenizer(Tokenizer):
         self.vocab, self.words, self.unknown = dict(vocab), words, unknown
         self.special = SpecialTokens.of(special_tokens)
         self.name_ids(self.vocab)
-        self._cache, self._cuts = Cache(self._word_ids), Cache(self._pieces)
+        self._cache, self._tokens = Cache(self._word_ids), Cache(self._word_tokens)
 
     def _encode(self, text: str) -> list[int]:
         if not text.isascii():
@@ -48,19 +52,16 @@ class WordTokenizer(Tokenizer):
         ids: list[int] = []
         offsets: Offsets = []
         for word in self.words.stretches(text):
-            position = 0
-            for i, length in self._cuts[word.text]:
-                ids.append(i)
-                offsets.append(word.span(position, position + length))
-                position += length
+            tokens = self._tokens[word.text]
+            ids += [i for i, _, _ in tokens]
+            offsets += word.spans_of(tokens)
         return ids, offsets
 
     def _word_ids(self, word: str) -> list[int]:
-        return [i for i, _ in self._pieces(word)]
+        return [i for i, _, _ in self.model.tokens(word)]
 
-    def _pieces(self, word: str) -> list[tuple[int, int]]:
-        """The (id, number of characters) of a word's tokens."""
-        raise NotImplementedError
+    def _word_tokens(self, word: str) -> list[Token]:
+        return self.model.tokens(word)
 
     def last_cut(self, text: str) -> int:
         """No token reaches from one word into the next."""

@@ -59,7 +59,7 @@ def _latest_first(word: str, merges: Sequence[tuple[str, str]]) -> list[str]:
 
 def _longest_pieces(word: str, vocabulary: Collection[str]) -> list[str]:
     names = [*vocabulary, "[UNK]"]
-    return [names[i] for i, _ in WordPiece({name: i for i, name in enumerate(names)})._pieces(word)]
+    return [names[i] for i, _, _ in WordPiece({name: i for i, name in enumerate(names)}).model.tokens(word)]
 
 
 _PIECES = frozenset(["un", "##aff", "##able", "##a", "##b", "a", "b", "ab", "abc", "##cd", "##c", "##d", "u", "##n"])

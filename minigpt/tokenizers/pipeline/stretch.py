@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Span = tuple[int, int]
@@ -41,6 +41,13 @@ class Stretch:
         """The original characters behind text[start:end], which is not empty."""
         spans = self.spans or []
         return spans[start][0], spans[end - 1][1]
+
+    def spans_of(self, tokens: Iterable[tuple[int, int, int]]) -> list[Span]:
+        """The original characters of tokens (id, start, end), whose places are counted in bytes of the text."""
+        if self.text.isascii():
+            return [self.span(start, end) for _, start, end in tokens]
+        which = [n for n, c in enumerate(self.text) for _ in c.encode("utf-8")]
+        return [self.span(which[start], which[end - 1] + 1) for _, start, end in tokens]
 
     def prepend(self, prefix: str) -> Stretch:
         """With `prefix` in front, which stands for the first character. Nothing is put in front of nothing."""

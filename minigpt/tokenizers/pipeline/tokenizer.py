@@ -99,7 +99,7 @@ class Pipeline(Tokenizer):
             for word in cut_all(self.cutters, part):
                 tokens = self.model.tokens(word.text)
                 ids += [i for i, _, _ in tokens]
-                offsets += _spans(word, tokens)
+                offsets += word.spans_of(tokens)
         return ids, offsets, added
 
     def _parts_of(
@@ -157,11 +157,3 @@ def _part_of(special: SpecialTokens, names: Mapping[str, str]) -> SpecialTokens:
     for name, other in names.items():
         tokens.setdefault(other, replace(special.tokens[name], content=other))
     return SpecialTokens(tokens.values())
-
-
-def _spans(word: Stretch, tokens: list[Token]) -> Offsets:
-    """The original characters of a word's tokens, whose places are counted in its bytes."""
-    if word.text.isascii():
-        return [word.span(a, b) for _, a, b in tokens]
-    which = [n for n, c in enumerate(word.text) for _ in c.encode("utf-8")]
-    return [word.span(which[a], which[b - 1] + 1) for _, a, b in tokens]

@@ -36,29 +36,22 @@ class WordPieces:
         self._next = {s[len(prefix) :]: i for s, i in vocab.items() if s.startswith(prefix)}
         self._longest = max(map(len, vocab), default=0)
 
-    def pieces(self, word: str) -> list[tuple[int, int]]:
-        """The (id, number of characters) of the pieces of a word."""
-        unknown = [(self.unknown, len(word))]
+    def tokens(self, word: str) -> list[Token]:
+        """The tokens of a word."""
         if len(word) > self.longest_word:
-            return unknown
-        pieces: list[tuple[int, int]] = []
-        start, table = 0, self.vocab
+            return self._unknown(word)
+        found: list[Token] = []
+        start, place, table = 0, 0, self.vocab
         while start < len(word):
             for end in range(min(len(word), start + self._longest), start, -1):
                 if (i := table.get(word[start:end])) is not None:
                     break
             else:
-                return unknown
-            pieces.append((i, end - start))
-            start, table = end, self._next
-        return pieces
-
-    def tokens(self, word: str) -> list[Token]:
-        """The tokens of a word."""
-        found: list[Token] = []
-        start = position = 0
-        for i, length in self.pieces(word):
-            end = position + len(word[start : start + length].encode("utf-8"))
-            found.append((i, position, end))
-            start, position = start + length, end
+                return self._unknown(word)
+            after = place + len(word[start:end].encode("utf-8"))
+            found.append((i, place, after))
+            start, place, table = end, after, self._next
         return found
+
+    def _unknown(self, word: str) -> list[Token]:
+        return [(self.unknown, 0, len(word.encode("utf-8")))]
