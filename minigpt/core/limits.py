@@ -11,7 +11,6 @@ CONFIGURATION_BYTES = 64 << 20  # config.json, a preset, a checkpoint's state: t
 VOCABULARY_BYTES = 1 << 30  # a tokenizer: the largest published have 40 MB
 DOCUMENT_BYTES = 4 << 30  # a task's file that is one JSON or XML document: SQuAD's has 42 MB
 HEADER_BYTES = 100_000_000  # of a safetensors file, as in the safetensors library
-ARRAY_HEADER_BYTES = 10_000  # of a .npy file, as in NumPy
 
 # Numbers in configurations.
 LAYERS = 10_000  # of a model

@@ -7,17 +7,18 @@ the number of heads, follows from their width, which is 64.
 
 from __future__ import annotations
 
-import ast
 import math
 import os
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+import numpy.lib.format as npy
 
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_text
-from minigpt.core.limits import ARRAY_HEADER_BYTES, CONFIGURATION_BYTES, SIZE
+from minigpt.core.limits import CONFIGURATION_BYTES, SIZE
 from minigpt.core.params import Parameters
 from minigpt.core.reading import open_regular, parse_json
 from minigpt.interop.filling import filled
@@ -89,31 +90,16 @@ def _cut(folder: Path, names: list[str], shapes: list[list[int]]) -> dict[str, S
 
 
 def _open(path: Path) -> np.ndarray:
-    """A flat array of float32 in NumPy's format: a magic string, a version, a header's length, a dictionary as Python
-    writes one, and the numbers, which are mapped.
-    """
+    """A flat array of float32 in NumPy's format, whose numbers are mapped."""
     with open_regular(path) as file:
-        start = file.read(8)
-        length = int.from_bytes(file.read(2 if start[6:7] == b"\x01" else 4), "little")
-        header = file.read(min(length, ARRAY_HEADER_BYTES))
+        try:
+            read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except (ValueError, SyntaxError, TypeError, TokenError, MemoryError, RecursionError):
+            raise UserError(f"{path} is damaged, or not an array of NumPy: its header cannot be read") from None
         offset, size = file.tell(), os.fstat(file.fileno()).st_size
-    if start[:6] != b"\x93NUMPY" or len(header) < length:
-        raise UserError(f"{path} is damaged, or not an array of NumPy")
-    kind, shape = _described(path, header)
-    if kind != "<f4" or len(shape) != 1:
-        raise UserError(f"{path} is not a flat array of float32, but one of {kind} and shape {shape}")
+    if dtype != np.dtype("<f4") or len(shape) != 1:
+        raise UserError(f"{path} is not a flat array of float32, but one of {dtype.str} and shape {shape}")
     if size != offset + 4 * shape[0]:
         raise UserError(f"{path} is damaged: it should have {shape[0]} numbers after its header")
     return np.memmap(path, "<f4", mode="r", offset=offset, shape=shape) if shape[0] else np.empty(0, "<f4")
-
-
-def _described(path: Path, header: bytes) -> tuple[str, tuple[int, ...]]:
-    """The type and the shape that a header names."""
-    try:
-        values = ast.literal_eval(header.decode("utf-8").strip())
-        kind, shape = str(values["descr"]), tuple(values["shape"])
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise UserError(f"{path} is damaged, or not an array of NumPy: its header cannot be read") from None
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise UserError(f"{path} is damaged: its header gives the shape {shape}")
-    return kind, shape
