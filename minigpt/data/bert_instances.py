@@ -11,6 +11,7 @@ Unlike there, examples are shuffled within a pass and not over all of them: each
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -151,24 +152,22 @@ def _packed(
         start = end
 
 
+@dataclass(eq=False)
 class Stream:
     """Examples without end: pass after pass, the first `dupe_factor` passes again and again.
 
     Only the lengths of the passes and the pass in use are kept; a jump elsewhere makes what it needs.
     """
 
-    def __init__(
-        self,
-        documents: Documents,
-        *,
-        context: int,
-        pairs: bool,
-        short_probability: float,
-        dupe_factor: int,
-        seed: int,
-    ):
-        self.documents, self.context, self.pairs = documents, context, pairs
-        self.short_probability, self.dupe_factor, self.seed = short_probability, dupe_factor, seed
+    documents: Documents
+    _: KW_ONLY
+    context: int
+    pairs: bool
+    short_probability: float
+    dupe_factor: int
+    seed: int
+
+    def __post_init__(self) -> None:
         self._lengths: list[int] = []
         self._number, self._examples = -1, np.empty((0, 5), dtype=np.int64)
 

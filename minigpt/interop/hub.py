@@ -19,21 +19,9 @@ from minigpt.interop.weight_files import INDEX, SINGLE, read_index
 from minigpt.train.run_folder import Ability, find_run, is_run
 
 SMALL = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "dict.txt",
-    "*.tiktoken",
-    "chat_template.jinja",
-    INDEX,
+    *("config.json", "generation_config.json", INDEX, "chat_template.jinja"),
+    *("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt"),
+    *("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "dict.txt", "*.tiktoken"),
 )
 _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -49,19 +49,17 @@ class StoredTensor(NamedTuple):
             UserError: the dtype is not a floating-point one that we read.
         """
         if self.unpack is not None:
-            packed = self.data.reshape(*self.shape[:-1], -1)
-            rows = max(1, _BLOCK // max(1, math.prod(self.shape[1:])))
-            for start in range(0, len(packed), rows):
-                block = packed[start : start + rows]
-                yield start, self.unpack(block).reshape(len(block), *self.shape[1:])
-            return
-        if self.dtype not in _FLOATS:
+            stored = self.data.reshape(*self.shape[:-1], -1)
+        elif self.dtype in _FLOATS:
+            stored = self.data.view(_FLOATS[self.dtype]).reshape(self.shape or (1,))
+        else:
             raise UserError(f"{self.file}: {self.name} is stored as {self.dtype}; only {', '.join(_FLOATS)} are read")
-        stored = self.data.view(_FLOATS[self.dtype]).reshape(self.shape or (1,))
-        rows = max(1, _BLOCK // max(1, math.prod(stored.shape[1:])))
+        rows = max(1, _BLOCK // max(1, math.prod(self.shape[1:])))
         for start in range(0, len(stored), rows):
             block = stored[start : start + rows]
-            if self.dtype == "BF16":
+            if self.unpack is not None:
+                block = self.unpack(block).reshape(len(block), *self.shape[1:])
+            elif self.dtype == "BF16":
                 block = (block.astype(np.uint32) << 16).view(np.float32)
             yield start, block
 

@@ -81,7 +81,7 @@ class BertWords:
 
     def stretches(self, text: str) -> list[Stretch]:
         """The same words, whose characters know where in `text` they came from."""
-        stretch = self.normalizer.aligned(Stretch.of(text))
+        stretch = self.normalizer.apply(Stretch.of(text))
         return [stretch.slice(*match.span()) for match in self._word.finditer(stretch.text)]
 
     def last_cut(self, text: str) -> int:

@@ -87,9 +87,9 @@ class GPTWords:
             raise UserError("offsets cannot be given with ftfy, which does not say what it changed")
         if self._bert:
             return self._bert.stretches(text)
-        stretch = _STANDARDISE.aligned(Stretch.of(text))
+        stretch = _STANDARDISE.apply(Stretch.of(text))
         words = (stretch.slice(*match.span()) for match in self._word.finditer(stretch.text))
-        return [normalizers.LOWER_IN_CONTEXT.aligned(word) for word in words]
+        return [normalizers.LOWER_IN_CONTEXT.apply(word) for word in words]
 
     def to_json(self) -> tuple[dict, dict]:
         """The normalizer and the pre-tokenizer of a tokenizer.json; ftfy has no counterpart there."""

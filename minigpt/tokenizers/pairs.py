@@ -1,39 +1,24 @@
 """One sentence, or a pair, with the special tokens and type ids that BERT, BART and GPT put around it.
 
-bert      [CLS] a [SEP]           [CLS] a [SEP] b [SEP]             types 0 for the first part, 1 for the second
-bart      <s> a </s>              <s> a </s> b </s>                 as in fairseq, whose GLUE recipe uses one separator
-bart-hf   <s> a </s>              <s> a </s></s> b </s>             as in Hugging Face's BART and RoBERTa
-gpt       _start_ a _classify_    _start_ a _delimiter_ b _classify_
-
-`encode_pair` follows such a layout; `encode_text` does what the tokenizer's own template says, as transformers does
-with the same files.
+`encode_pair` follows one of the `LAYOUTS`; `encode_text` does what the tokenizer's own template says, as transformers
+does with the same files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import Offsets, Tokenizer
 from minigpt.tokenizers.template import Part
 
-
-@dataclass(frozen=True)
-class Layout:
-    """Which special tokens stand before, between and after the parts, and whether the parts have type ids."""
-
-    start: str
-    between: tuple[str, ...]
-    end: str
-    types: bool = False
-
-
+# Of one text and of two: A and B, between special tokens; behind a colon stands the type id where it is not 0.
 LAYOUTS = {
-    "bert": Layout("[CLS]", ("[SEP]",), "[SEP]", types=True),
-    "bart": Layout("<s>", ("</s>",), "</s>"),
-    "bart-hf": Layout("<s>", ("</s>", "</s>"), "</s>"),
-    "gpt": Layout("_start_", ("_delimiter_",), "_classify_"),
+    "bert": ("[CLS] A [SEP]", "[CLS] A [SEP] B:1 [SEP]:1"),
+    "bart": ("<s> A </s>", "<s> A </s> B </s>"),  # as in fairseq, whose GLUE recipe uses one separator
+    "bart-hf": ("<s> A </s>", "<s> A </s> </s> B </s>"),  # as in Hugging Face's BART and RoBERTa
+    "gpt": ("_start_ A _classify_", "_start_ A _delimiter_ B _classify_"),
 }
 
 
@@ -70,23 +55,23 @@ def encode_pair(
     """
     if layout not in LAYOUTS:
         raise UserError(f"unknown layout {layout!r}: choose one of {', '.join(LAYOUTS)}")
-    form = LAYOUTS[layout]
     texts = [first] if second is None else [first, second]
+    template = list(_parts_of(layout, tokenizer, len(texts)))
     parts = [list(zip(*tokenizer.encode_with_offsets(t), strict=True)) for t in texts]
     if max_length is not None:
-        _truncate(parts, max_length - 2 - (len(form.between) if second is not None else 0))
+        _truncate(parts, max_length - sum(len(part.ids) for part in template))
     encoded = [([i for i, _ in part], [span for _, span in part]) for part in parts]
-    return _laid_out(_parts_of(form, layout, tokenizer, len(parts)), encoded)
+    return _laid_out(template, encoded)
 
 
-def _parts_of(form: Layout, layout: str, tokenizer: Tokenizer, texts: int) -> list[Part]:
+def _parts_of(layout: str, tokenizer: Tokenizer, texts: int) -> Iterator[Part]:
     """A layout of one text or two as the parts of a template."""
-    second = int(form.types and texts == 2)
-    parts = [Part(ids=(_special_id(tokenizer, form.start, layout),)), Part("A")]
-    if texts == 2:
-        parts += [Part(ids=(_special_id(tokenizer, name, layout),)) for name in form.between]
-        parts.append(Part("B", type_id=second))
-    return [*parts, Part(ids=(_special_id(tokenizer, form.end, layout),), type_id=second)]
+    for word in LAYOUTS[layout][texts - 1].split(" "):
+        name, _, type_id = word.partition(":")
+        if name in ("A", "B"):
+            yield Part(name, type_id=int(type_id or 0))
+        else:
+            yield Part(ids=(_special_id(tokenizer, name, layout),), type_id=int(type_id or 0))
 
 
 def encode_text(tokenizer: Tokenizer, first: str, second: str | None = None) -> Encoded:

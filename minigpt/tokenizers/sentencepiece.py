@@ -14,24 +14,14 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import groupby
 
+from minigpt.tokenizers import sentencepiece_vocabulary as kinds
 from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, last_match, utf8
 from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.json_parts import added_tokens, bpe_model, document, replace
 from minigpt.tokenizers.sentencepiece_merge import merge_by_score
 from minigpt.tokenizers.sentencepiece_normalizer import SentencePieceNormalizer
 from minigpt.tokenizers.sentencepiece_unigram import BestPieces
-from minigpt.tokenizers.sentencepiece_vocabulary import (
-    BYTE,
-    CONTROL,
-    NORMAL,
-    SPACE,
-    UNIGRAM,
-    UNKNOWN,
-    UNUSED,
-    USER_DEFINED,
-    SentencePieceVocabulary,
-    check_vocabulary,
-)
+from minigpt.tokenizers.sentencepiece_vocabulary import SPACE, UNIGRAM, SentencePieceVocabulary, check_vocabulary
 from minigpt.tokenizers.special import AddedToken, SpecialTokens
 
 _BEFORE_SPACE = re.compile("(?<=[!-~])(?= )")  # after ASCII: characters that no normalization makes a space
@@ -56,12 +46,13 @@ class SentencePiece(Tokenizer):
         self.vocabulary = vocabulary
         pieces, types = vocabulary.pieces, vocabulary.types
         self.vocab_size = len(pieces)
-        self.special = SpecialTokens.of({p: i for i, p in enumerate(pieces) if types[i] in (CONTROL, UNKNOWN)})
-        self.unknown = next((i for i, t in enumerate(types) if t == UNKNOWN), 0)
-        ordinary = {i: p for i, p in enumerate(pieces) if types[i] in (NORMAL, USER_DEFINED, UNUSED)}
+        special = (kinds.CONTROL, kinds.UNKNOWN)
+        self.special = SpecialTokens.of({p: i for i, p in enumerate(pieces) if types[i] in special})
+        self.unknown = next((i for i, t in enumerate(types) if t == kinds.UNKNOWN), 0)
+        ordinary = {i: p for i, p in enumerate(pieces) if types[i] in (kinds.NORMAL, kinds.USER_DEFINED, kinds.UNUSED)}
         self._ids = {p: i for i, p in reversed(ordinary.items())}  # of several with one text, the first
         self._spaced = {i for i, p in ordinary.items() if p.startswith(SPACE)}
-        self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == BYTE}
+        self._byte_ids = {int(p[3:5], 16): i for i, p in enumerate(pieces) if types[i] == kinds.BYTE}
         self.has_bytes = len(self._byte_ids) == 256
         self._bytes = {i: bytes([b]) for b, i in self._byte_ids.items()}
         self._normalizer = SentencePieceNormalizer(vocabulary)
@@ -75,14 +66,12 @@ class SentencePiece(Tokenizer):
         prepared, spans = self._normalizer.aligned(text)
         ids: list[int] = []
         offsets: Offsets = []
-        position = shared = 0
+        start = end = 0
         for i, length in self._pieces(prepared):
+            if length:  # else it is a further byte of the character before
+                start, end = end, end + length
             ids.append(i)
-            if i in self._bytes and not length:  # a further byte of the character before
-                offsets.append(spans[shared])
-                continue
-            offsets.append((spans[position][0], spans[position + length - 1][1]))
-            shared, position = position, position + length
+            offsets.append((spans[start][0], spans[end - 1][1]))
         return ids, offsets
 
     def _pieces(self, text: str) -> list[tuple[int, int]]:
@@ -137,9 +126,9 @@ class SentencePiece(Tokenizer):
     @cached_property
     def _shown(self) -> list[str]:
         """What the ids stand for where they are decoded."""
-        surface = {CONTROL: "", UNKNOWN: self.vocabulary.unknown_surface}
-        kinds = zip(self.vocabulary.pieces, self.vocabulary.types, strict=True)
-        return [surface.get(kind, piece).replace(SPACE, " ") for piece, kind in kinds]
+        surface = {kinds.CONTROL: "", kinds.UNKNOWN: self.vocabulary.unknown_surface}
+        pieces = zip(self.vocabulary.pieces, self.vocabulary.types, strict=True)
+        return [surface.get(kind, piece).replace(SPACE, " ") for piece, kind in pieces]
 
     @cached_property
     def _lengths(self) -> list[int]:
@@ -162,7 +151,7 @@ class SentencePiece(Tokenizer):
             normalizer={"type": "Sequence", "normalizers": _preparing(vocabulary)},
             decoder={"type": "Sequence", "decoders": decoders},
         )
-        users = [i for i, kind in enumerate(vocabulary.types) if kind == USER_DEFINED]
+        users = [i for i, kind in enumerate(vocabulary.types) if kind == kinds.USER_DEFINED]
         data["added_tokens"] += added_tokens(AddedToken(i, vocabulary.pieces[i], special=False) for i in users)
         return data
 
@@ -174,8 +163,8 @@ class SentencePieceBPE(SentencePiece):
         super().__init__(vocabulary)
         types = vocabulary.types
         self.scores = {p: vocabulary.scores[i] for p, i in self._ids.items()}
-        self._unused = {p for p, i in self._ids.items() if types[i] == UNUSED}
-        users = sorted((p for p, i in self._ids.items() if types[i] == USER_DEFINED), key=len, reverse=True)
+        self._unused = {p for p, i in self._ids.items() if types[i] == kinds.UNUSED}
+        users = sorted((p for p, i in self._ids.items() if types[i] == kinds.USER_DEFINED), key=len, reverse=True)
         self._frozen = re.compile(f"({'|'.join(map(re.escape, users))})") if users else None
         self._across_words = any(re.search(f"[^{SPACE}]{SPACE}", p) for p in self._ids)
         self._words = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")

@@ -12,7 +12,7 @@ from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import check_ids
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.json_parts import document
-from minigpt.tokenizers.pipeline import decoders
+from minigpt.tokenizers.pipeline.decoders import word_piece
 from minigpt.tokenizers.pipeline.words import WordPieces
 from minigpt.tokenizers.template import bert_template
 from minigpt.tokenizers.word_tokenizer import WordTokenizer
@@ -57,7 +57,6 @@ class WordPiece(WordTokenizer):
             self.template = bert_template(self.special.ids["[CLS]"], self.special.ids["[SEP]"])
         self.prefix, self.cleanup = prefix, cleanup
         self.longest_word = LONGEST_WORD[self.words.rule] if longest_word is None else longest_word
-        self._decoder = decoders.WordPiece(prefix, cleanup)
         self.model = WordPieces(self.vocab, unknown, prefix, self.longest_word)
 
     @classmethod
@@ -94,7 +93,7 @@ class WordPiece(WordTokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words of `ids`, joined by spaces, pieces with ## glued on; the spacing of the text is lost."""
         tokens = [self._names.get(i, self.unknown) for i in check_ids(ids, self.vocab_size)]
-        return "".join(self._decoder.decode(tokens))
+        return "".join(word_piece(tokens, self.prefix, self.cleanup))
 
     def to_json(self) -> dict:
         """A WordPiece. BertNormalizer is the "hf" rule; a file with the "google" rule says so under "minigpt"."""

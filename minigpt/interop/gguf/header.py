@@ -23,19 +23,7 @@ VERSIONS = (2, 3)
 ALIGNMENT = 32  # bytes, where the metadata say nothing
 STRING, ARRAY = 8, 9
 # Types of values, as NumPy calls them.
-NUMBERS = {
-    0: "<u1",
-    1: "<i1",
-    2: "<u2",
-    3: "<i2",
-    4: "<u4",
-    5: "<i4",
-    6: "<f4",
-    7: "?",
-    10: "<u8",
-    11: "<i8",
-    12: "<f8",
-}
+NUMBERS = dict(enumerate(("<u1", "<i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?"))) | {10: "<u8", 11: "<i8", 12: "<f8"}
 MOST_AXES = 4
 
 

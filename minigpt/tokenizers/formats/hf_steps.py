@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import regex
@@ -41,7 +42,8 @@ def read_decoder(part: Part | None) -> decoders.Decoder | None:
     """The decoder of a file, perhaps none."""
     if part is None:
         return None
-    return decoders.Sequence([_made(p, DECODERS, "decoder") for p in steps(part, "decoders")])
+    made = [_made(p, DECODERS, "decoder") for p in steps(part, "decoders")]
+    return partial(decoders.one_by_one, steps=made)
 
 
 def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Model:
@@ -236,12 +238,18 @@ CUTTERS: dict[str, Callable[[Part], list[cutting.Cutter]]] = {
 }
 
 DECODERS: dict[str, Callable[[Part], decoders.Decoder]] = {
-    "ByteLevel": lambda part: decoders.ByteLevel(),
-    "Metaspace": lambda part: decoders.Metaspace(_character(part, "replacement"), scheme_of(part)),
-    "WordPiece": lambda part: decoders.WordPiece(_text(part, "prefix"), _flag(part, "cleanup")),
-    "BPEDecoder": lambda part: decoders.BPEDecoder(_text(part, "suffix")),
-    "ByteFallback": lambda part: decoders.ByteFallback(),
-    "Fuse": lambda part: decoders.Fuse(),
-    "Strip": lambda part: decoders.Strip(_character(part, "content"), _number(part, "start"), _number(part, "stop")),
-    "Replace": lambda part: decoders.Normalize(_replace(part)),
+    "ByteLevel": lambda part: decoders.byte_level,
+    "Metaspace": lambda part: partial(
+        decoders.metaspace, replacement=_character(part, "replacement"), scheme=scheme_of(part)
+    ),
+    "WordPiece": lambda part: partial(
+        decoders.word_piece, prefix=_text(part, "prefix"), cleanup=_flag(part, "cleanup")
+    ),
+    "BPEDecoder": lambda part: partial(decoders.bpe, suffix=_text(part, "suffix")),
+    "ByteFallback": lambda part: decoders.byte_fallback,
+    "Fuse": lambda part: decoders.fuse,
+    "Strip": lambda part: partial(
+        decoders.strip, content=_character(part, "content"), start=_number(part, "start"), stop=_number(part, "stop")
+    ),
+    "Replace": lambda part: partial(decoders.normalize, step=_replace(part)),
 }

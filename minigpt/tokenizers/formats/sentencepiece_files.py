@@ -14,25 +14,16 @@ from pathlib import Path
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes
 from minigpt.core.limits import VOCABULARY_BYTES
-from minigpt.tokenizers.sentencepiece_vocabulary import (
-    BPE,
-    BYTE,
-    CONTROL,
-    NORMAL,
-    SPACE,
-    UNIGRAM,
-    UNKNOWN,
-    SentencePieceVocabulary,
-    check_vocabulary,
-    is_byte,
-)
+from minigpt.tokenizers import sentencepiece_vocabulary as kinds
+from minigpt.tokenizers.sentencepiece_vocabulary import BPE, SPACE, UNIGRAM, SentencePieceVocabulary, is_byte
 
 
 def read_model(path: str | Path) -> SentencePieceVocabulary:
     """Read a SentencePiece `.model`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, or is neither a BPE nor a unigram model.
+        UserError: the file cannot be read, is no such model, or is neither a BPE nor a unigram model. What it says of
+            its pieces is not checked yet: `check_vocabulary` does.
     """
     data = read_bytes(path, VOCABULARY_BYTES)
     try:
@@ -48,10 +39,6 @@ def read_model(path: str | Path) -> SentencePieceVocabulary:
     vocabulary.model = BPE if kind == 2 else UNIGRAM
     if trainer.get(24):
         raise UserError(f"{path} puts white space at the end of words: only models with it in front can be read")
-    try:
-        check_vocabulary(vocabulary)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
     return vocabulary
 
 
@@ -64,7 +51,7 @@ def _parse_model(data: bytes) -> tuple[SentencePieceVocabulary, dict]:
             piece = dict(_fields(value))
             vocabulary.pieces.append(piece[1].decode("utf-8"))
             vocabulary.scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
-            vocabulary.types.append(piece.get(3, NORMAL))
+            vocabulary.types.append(piece.get(3, kinds.NORMAL))
         elif tag == 2:
             trainer = dict(_fields(value))
         elif tag == 3:
@@ -150,8 +137,8 @@ def read_tokenizer_bin(path: str | Path) -> SentencePieceVocabulary:
 
 def _type_by_name(i: int, piece: str) -> int:
     if i < 3:
-        return (UNKNOWN, CONTROL, CONTROL)[i]
-    return BYTE if is_byte(piece) else NORMAL
+        return (kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL)[i]
+    return kinds.BYTE if is_byte(piece) else kinds.NORMAL
 
 
 def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:

@@ -12,7 +12,7 @@ from typing import Protocol
 import regex
 
 from minigpt.tokenizers.oniguruma import pieces
-from minigpt.tokenizers.pipeline.normalizers import PerCharacter, mapped_bytes, normalize
+from minigpt.tokenizers.pipeline.normalizers import PerCharacter, mapped_bytes
 from minigpt.tokenizers.pipeline.stretch import Stretch
 
 PUNCTUATION = r"\p{P}$+<=>^`|~"  # in brackets; ASCII's symbols count too
@@ -125,7 +125,7 @@ class ToBytes:
     """Byte-level BPE's last step: the UTF-8 bytes of a word, written as visible characters."""
 
     def cut(self, stretch: Stretch) -> list[Stretch]:
-        return [normalize(_BYTES, stretch)]
+        return [_BYTES.apply(stretch)]
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """What a tokenizer may do to a text before it cuts it: the normalizers of tokenizer.json.
 
-Each is done in two ways, which tests hold to each other: `text`, fast, and `aligned`, where every character keeps track
-of the original ones. Source: Hugging Face's tokenizers 0.23, whose results they give.
+Where characters know which original ones they stand for, they keep track of them; where they do not, which is much
+faster, most steps take a shorter way, and tests hold the two to each other. Source: Hugging Face's tokenizers 0.23,
+whose results they give.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
 
 import regex
 
@@ -18,22 +18,26 @@ from minigpt.core.errors import UserError
 from minigpt.core.limits import GROWN_CHARACTERS, GROWTH
 from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.oniguruma import pieces
-from minigpt.tokenizers.pipeline.stretch import Stretch
+from minigpt.tokenizers.pipeline.stretch import Span, Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
 
 _SPACES = regex.compile(r"\A\s+")
 _LAST_SPACES = regex.compile(r"\s+\Z")
 
 
-class Normalizer(Protocol):
+class Normalizer:
     """A step that changes a text."""
 
-    def text(self, text: str) -> str: ...
+    def apply(self, stretch: Stretch) -> Stretch:
+        """The stretch after the step; its characters keep their origins, if they know them."""
+        raise NotImplementedError
 
-    def aligned(self, stretch: Stretch) -> Stretch: ...
+    def text(self, text: str) -> str:
+        """The same of a text alone."""
+        return self.apply(Stretch(text)).text
 
 
-class PerCharacter:
+class PerCharacter(Normalizer):
     """A step that replaces each character by any number of others, whatever stands around it.
 
     Args:
@@ -45,25 +49,19 @@ class PerCharacter:
         self.change = lru_cache(maxsize=1 << 16)(change)
         self.ascii = ascii
 
-    def text(self, text: str) -> str:
-        return self.ascii(text) if self.ascii and text.isascii() else "".join(map(self.change, text))
-
-    def aligned(self, stretch: Stretch) -> Stretch:
+    def apply(self, stretch: Stretch) -> Stretch:
         if self.ascii and stretch.text.isascii():
             return Stretch(self.ascii(stretch.text), stretch.start, stretch.spans)
-        parts = [self.change(c) for c in stretch.text]
-        spans = [span for span, part in zip(stretch.spans or [], parts, strict=True) for _ in part]
+        parts = list(map(self.change, stretch.text))
+        spans = stretch.spans and [span for span, part in zip(stretch.spans, parts, strict=True) for _ in part]
         return Stretch("".join(parts), stretch.start, spans)
 
 
 class LowerInContext(PerCharacter):
     """Python's lower case, which knows one context rule (a final Σ is ς) that keeps the length."""
 
-    def text(self, text: str) -> str:
-        return text.lower()
-
-    def aligned(self, stretch: Stretch) -> Stretch:
-        return Stretch(stretch.text.lower(), stretch.start, super().aligned(stretch).spans)
+    def apply(self, stretch: Stretch) -> Stretch:
+        return Stretch(stretch.text.lower(), stretch.start, stretch.spans and super().apply(stretch).spans)
 
 
 LOWER_IN_CONTEXT = LowerInContext(str.lower, str.lower)
@@ -90,15 +88,14 @@ def mapped_bytes(c: str) -> str:
 
 
 @dataclass
-class UnicodeForm:
+class UnicodeForm(Normalizer):
     """One of Unicode's normal forms: NFC, NFD, NFKC, NFKD."""
 
     form: str
 
-    def text(self, text: str) -> str:
-        return unicodedata.normalize(self.form, text)
-
-    def aligned(self, stretch: Stretch) -> Stretch:
+    def apply(self, stretch: Stretch) -> Stretch:
+        if stretch.spans is None:
+            return Stretch(unicodedata.normalize(self.form, stretch.text), stretch.start)
         if unicodedata.is_normalized(self.form, stretch.text):
             return stretch
         characters = decomposed(stretch.text, "NFKD" if "K" in self.form else "NFD")
@@ -106,42 +103,33 @@ class UnicodeForm:
 
 
 @dataclass
-class Strip:
+class Strip(Normalizer):
     """Without white space at the ends."""
 
     left: bool = True
     right: bool = True
 
-    def _ends(self, text: str) -> tuple[int, int]:
+    def apply(self, stretch: Stretch) -> Stretch:
+        text = stretch.text
         before = _SPACES.search(text) if self.left else None
         after = _LAST_SPACES.search(text) if self.right else None
         start = before.end() if before else 0
-        return start, max(start, after.start() if after else len(text))
-
-    def text(self, text: str) -> str:
-        start, end = self._ends(text)
-        return text[start:end]
-
-    def aligned(self, stretch: Stretch) -> Stretch:
-        start, end = self._ends(stretch.text)
-        return Stretch(stretch.text[start:end], stretch.start, (stretch.spans or [])[start:end])
+        end = max(start, after.start() if after else len(text))
+        return Stretch(text[start:end], stretch.start, stretch.spans and stretch.spans[start:end])
 
 
 @dataclass
-class Prepend:
+class Prepend(Normalizer):
     """A prefix in front of every text that is not empty."""
 
     prefix: str
 
-    def text(self, text: str) -> str:
-        return self.prefix + text if text else text
-
-    def aligned(self, stretch: Stretch) -> Stretch:
+    def apply(self, stretch: Stretch) -> Stretch:
         return stretch.prepend(self.prefix)
 
 
 @dataclass
-class Replace:
+class Replace(Normalizer):
     """Every match of a pattern becomes `content`.
 
     Attributes:
@@ -154,31 +142,24 @@ class Replace:
     literal: str | None = None
     whole: bool = False
 
-    def text(self, text: str) -> str:
-        if self.literal:
+    def apply(self, stretch: Stretch) -> Stretch:
+        text, old = stretch.text, stretch.spans
+        if self.literal and old is None:
             self._check_growth(text, text.count(self.literal))
-            return text.replace(self.literal, self.content)
+            return Stretch(text.replace(self.literal, self.content), stretch.start)
         found = pieces(self.pattern, text)
         self._check_growth(text, sum(match for *_, match in found))
-        return "".join([self.content if match else text[start:end] for start, end, match in found])
-
-    def aligned(self, stretch: Stretch) -> Stretch:
-        text, old = stretch.text, stretch.spans or []
-        parts: list[str] = []
-        spans: list[tuple[int, int]] = []
-        found = pieces(self.pattern, text)
-        self._check_growth(text, sum(match for *_, match in found))
+        new = "".join([self.content if match else text[start:end] for start, end, match in found])
+        if old is None:
+            return Stretch(new, stretch.start)
+        spans: list[Span] = []
         for start, end, match in found:
-            if not match:
-                parts.append(text[start:end])
+            if match:
+                span = old[end - 1] if end else (stretch.start, stretch.start)
+                spans += [stretch.span(start, end) if self.whole else span] * len(self.content)
+            else:
                 spans += old[start:end]
-                continue
-            span = old[end - 1] if end else (stretch.start, stretch.start)
-            if self.whole:
-                span = stretch.span(start, end)
-            parts.append(self.content)
-            spans += [span] * len(self.content)
-        return Stretch("".join(parts), stretch.start, spans)
+        return Stretch(new, stretch.start, spans)
 
     def _check_growth(self, text: str, count: int) -> None:
         """Before memory is taken: several such steps, each of which makes a text longer, fill any."""
@@ -187,33 +168,15 @@ class Replace:
 
 
 @dataclass
-class Sequence:
+class Sequence(Normalizer):
     """One step after the other."""
 
     steps: list[Normalizer] = field(default_factory=list)
 
-    def text(self, text: str) -> str:
-        most = GROWTH * len(text) + GROWN_CHARACTERS
-        for step in self.steps:
-            text = step.text(text)
-            _check_length(text, most)
-        return text
-
-    def aligned(self, stretch: Stretch) -> Stretch:
+    def apply(self, stretch: Stretch) -> Stretch:
         most = GROWTH * len(stretch.text) + GROWN_CHARACTERS
         for step in self.steps:
-            stretch = step.aligned(stretch)
-            _check_length(stretch.text, most)
+            stretch = step.apply(stretch)
+            if len(stretch.text) > most:
+                raise UserError(f"the tokenizer's normalizer makes a text of more than {most} characters")
         return stretch
-
-
-def _check_length(text: str, most: int) -> None:
-    if len(text) > most:
-        raise UserError(f"the tokenizer's normalizer makes a text of more than {most} characters")
-
-
-def normalize(step: Normalizer, stretch: Stretch) -> Stretch:
-    """A step, done in the way that the stretch asks for."""
-    if stretch.spans is None:
-        return Stretch(step.text(stretch.text), stretch.start)
-    return step.aligned(stretch)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import regex
 
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
+from minigpt.tokenizers.pipeline.normalizers import Normalizer
 from minigpt.tokenizers.pipeline.stretch import Stretch
 
 _GRAPHEME = regex.compile(r"\X")
 
 
-class Precompiled:
+class Precompiled(Normalizer):
     """The map that `data` holds.
 
     Raises:
@@ -24,10 +25,11 @@ class Precompiled:
     def __init__(self, data: bytes):
         self._map = CharsMap(data)
 
-    def text(self, text: str) -> str:
-        return "".join([part if new is None else new for part, new in self._parts(text)])
-
-    def aligned(self, stretch: Stretch) -> Stretch:
+    def apply(self, stretch: Stretch) -> Stretch:
+        if stretch.spans is None:
+            return Stretch(
+                "".join([part if new is None else new for part, new in self._parts(stretch.text)]), stretch.start
+            )
         characters: list[tuple[str, int]] = []
         replaced = False
         for part, new in self._parts(stretch.text):

@@ -18,7 +18,7 @@ from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.pipeline.bpe import Token
 from minigpt.tokenizers.pipeline.cutting import Cutter, Metaspace, ToBytes, cut_all
 from minigpt.tokenizers.pipeline.decoders import Decoder
-from minigpt.tokenizers.pipeline.normalizers import Normalizer, normalize
+from minigpt.tokenizers.pipeline.normalizers import Normalizer
 from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.special import AddedToken, Names, SpecialTokens
 
@@ -116,7 +116,7 @@ class Pipeline(Tokenizer):
             if special is not None:
                 yield special, start, end
                 continue
-            stretch = normalize(self.normalizer, Stretch.of(text, start, end, aligned=aligned))
+            stretch = self.normalizer.apply(Stretch.of(text, start, end, aligned=aligned))
             for a, b, found in self._late.split(stretch.text, late_allowed, late_forbidden):
                 part = stretch.slice(a, b)
                 if found is None:
@@ -139,7 +139,7 @@ class Pipeline(Tokenizer):
         tokens = [names[i] for i in check_ids(ids, self.vocab_size) if i in names and i not in self._quiet]
         if self.decoder is None:
             return " ".join(tokens)
-        return "".join(self.decoder.decode(tokens))
+        return "".join(self.decoder(tokens))
 
     def byte_count(self, ids: Iterable[int]) -> int:
         """How many bytes the ids stand for, each alone: also where a character is spelled by its bytes."""
