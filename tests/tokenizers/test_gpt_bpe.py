@@ -86,6 +86,10 @@ def test_what_cannot_be_made_is_one_sentence():
         tokenizers.train("gpt", iter([SAMPLE]), 10)
     with pytest.raises(UserError, match="needs the token <unk>"):
         GPTBPE({"a": 0}, [])
+    with pytest.raises(UserError, match="the merges need the token 'ab</w>', which the vocabulary lacks"):
+        GPTBPE({"<unk>": 0, "a": 1, "b</w>": 2}, [("a", "b</w>")])
+    with pytest.raises(UserError, match="cannot be that of GPT's BPE: its merge <unk> 'a' joins"):
+        GPTBPE({"<unk>": 0, "a": 1, "<unk>a": 2}, [("<unk>", "a")])
     with pytest.raises(ValueError, match="unknown rule 'spacy'"):
         GPTWords("spacy")
 

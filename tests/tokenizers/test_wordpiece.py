@@ -75,6 +75,8 @@ def test_offsets_belong_to_the_ids_and_go_forward(rule, text):
 def test_decoding_joins_the_pieces():
     assert TOKENIZER.decode(TOKENIZER.encode("unaffable,  able!")) == "unaffable , able !"
     assert TOKENIZER.decode([2, 9, 3]) == "[CLS] able [SEP]"
+    marks = WordPiece({"[UNK]": 0, "a": 1, "##": 2, "##b": 3})
+    assert [marks.decode(ids) for ids in ([1, 2, 3, 2], [2, 3])] == ["ab", "##b"]  # as tokenizers 0.23.3
 
 
 def test_training_makes_the_documented_order():

@@ -51,7 +51,8 @@ class PerCharacter(Normalizer):
 
     def apply(self, stretch: Stretch) -> Stretch:
         if self.ascii and stretch.text.isascii():
-            return Stretch(self.ascii(stretch.text), stretch.start, stretch.spans)
+            text = self.ascii(stretch.text)
+            return stretch if text is stretch.text else Stretch(text, stretch.start, stretch.spans)
         parts = list(map(self.change, stretch.text))
         spans = stretch.spans and [span for span, part in zip(stretch.spans, parts, strict=True) for _ in part]
         return Stretch("".join(parts), stretch.start, spans)
@@ -94,10 +95,10 @@ class UnicodeForm(Normalizer):
     form: str
 
     def apply(self, stretch: Stretch) -> Stretch:
+        if stretch.text.isascii() or (stretch.spans and unicodedata.is_normalized(self.form, stretch.text)):
+            return stretch
         if stretch.spans is None:
             return Stretch(unicodedata.normalize(self.form, stretch.text), stretch.start)
-        if unicodedata.is_normalized(self.form, stretch.text):
-            return stretch
         characters = decomposed(stretch.text, "NFKD" if "K" in self.form else "NFD")
         return stretch.changed(composed(characters) if self.form.endswith("C") else characters)
 
