@@ -54,7 +54,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tie_encoder_decoder": (False, None),
     "tie_last_hidden_states": (True, None),
 }
-_SHOWN = 12  # names in a warning
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -192,9 +191,9 @@ class Keys:
         return value
 
 
-def listed(names: Collection[str]) -> str:
-    """Names of keys for a message: on one line, whatever characters they have, and not too many."""
-    shown = [json.dumps(name[:60])[1:-1] for name in list(names)[:_SHOWN]]
+def listed(names: Collection[str], most: int = 12) -> str:
+    """Names for a message: on one line, whatever characters they have, and not too many."""
+    shown = [json.dumps(name[:60])[1:-1] for name in list(names)[:most]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 

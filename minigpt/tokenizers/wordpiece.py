@@ -93,7 +93,7 @@ class WordPiece(WordTokenizer):
     def decode(self, ids: Iterable[int]) -> str:
         """Return the words of `ids`, joined by spaces, pieces with ## glued on; the spacing of the text is lost."""
         tokens = [self._names.get(i, self.unknown) for i in check_ids(ids, self.vocab_size)]
-        return "".join(word_piece(tokens, self.prefix, self.cleanup))
+        return "".join(word_piece(self.prefix, self.cleanup, tokens))
 
     def to_json(self) -> dict:
         """A WordPiece. BertNormalizer is the "hf" rule; a file with the "google" rule says so under "minigpt"."""

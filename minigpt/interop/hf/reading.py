@@ -98,8 +98,8 @@ def match(
     unexpected = [found[name].name for name in found if name not in table]
     missing = [n for n in table if n not in found and n not in family.optional and not n.startswith(tuple(fresh))]
     if missing or unexpected:
-        words = [f"it lacks {_some(missing)}"] * bool(missing)
-        words += [f"it has {_some(unexpected)}, for which the model has no place"] * bool(unexpected)
+        words = [f"it lacks {listed(missing, 3)}"] * bool(missing)
+        words += [f"it has {listed(unexpected, 3)}, for which the model has no place"] * bool(unexpected)
         raise UserError(f"{folder} does not fit {family.architecture}: {' and '.join(words)}")
     return found
 
@@ -115,8 +115,3 @@ def _untie(family: Family, table: Table, found: dict[str, StoredTensor]) -> None
             raise UserError(
                 f"{tensor.file}: {tensor.name} differs from {other.name}, but the model has one tensor for both"
             )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -42,8 +42,7 @@ def read_decoder(part: Part | None) -> decoders.Decoder | None:
     """The decoder of a file, perhaps none."""
     if part is None:
         return None
-    made = [_made(p, DECODERS, "decoder") for p in steps(part, "decoders")]
-    return partial(decoders.one_by_one, steps=made)
+    return partial(decoders.one_by_one, [_made(p, DECODERS, "decoder") for p in steps(part, "decoders")])
 
 
 def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Model:
@@ -239,17 +238,13 @@ CUTTERS: dict[str, Callable[[Part], list[cutting.Cutter]]] = {
 
 DECODERS: dict[str, Callable[[Part], decoders.Decoder]] = {
     "ByteLevel": lambda part: decoders.byte_level,
-    "Metaspace": lambda part: partial(
-        decoders.metaspace, replacement=_character(part, "replacement"), scheme=scheme_of(part)
-    ),
-    "WordPiece": lambda part: partial(
-        decoders.word_piece, prefix=_text(part, "prefix"), cleanup=_flag(part, "cleanup")
-    ),
-    "BPEDecoder": lambda part: partial(decoders.bpe, suffix=_text(part, "suffix")),
+    "Metaspace": lambda part: partial(decoders.metaspace, _character(part, "replacement"), scheme_of(part)),
+    "WordPiece": lambda part: partial(decoders.word_piece, _text(part, "prefix"), _flag(part, "cleanup")),
+    "BPEDecoder": lambda part: partial(decoders.bpe, _text(part, "suffix")),
     "ByteFallback": lambda part: decoders.byte_fallback,
     "Fuse": lambda part: decoders.fuse,
     "Strip": lambda part: partial(
-        decoders.strip, content=_character(part, "content"), start=_number(part, "start"), stop=_number(part, "stop")
+        decoders.strip, _character(part, "content"), _number(part, "start"), _number(part, "stop")
     ),
-    "Replace": lambda part: partial(decoders.normalize, step=_replace(part)),
+    "Replace": lambda part: partial(decoders.normalize, _replace(part)),
 }

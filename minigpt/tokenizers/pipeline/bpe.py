@@ -7,7 +7,7 @@ then the tokens after it report the place where they would be without it, as in 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from minigpt.tokenizers.cache import Cache
@@ -80,29 +80,35 @@ class BPE:
         return found
 
     def _merged(self, word: str) -> list[Token]:
-        symbols = self._symbols(word)
-        lengths = iter(symbols)
+        ids, sizes = self._symbols(word)
         found: list[Token] = []
         end = 0
-        for i in merge_word([i for i, _ in symbols], self._merges):
-            start = end
-            if i in self._single:
-                end += next(lengths)[1]
-            else:
-                while end < start + self._lengths[i]:
-                    end += next(lengths)[1]
+        for i in merge_word(ids, self._merges):
+            start, end = end, end + (next(sizes) if i in self._single else self._lengths[i])
             found.append((i, start, end))
         return found
 
-    def _symbols(self, word: str) -> list[tuple[int, int]]:
-        """What the merging begins with: (id, number of bytes) of each character."""
+    def _symbols(self, word: str) -> tuple[list[int], Iterator[int]]:
+        """What the merging begins with: the ids of the characters, and how many bytes of the word each of them that is
+        a byte or unknown stands for.
+        """
+        names = list(word)
+        if self.options.continuing_subword_prefix:
+            names[1:] = [self.options.continuing_subword_prefix + c for c in names[1:]]
+        if names:
+            names[-1] += self.options.end_of_word_suffix
+        ids = list(map(self.vocab.get, names))
+        if None not in ids and self._single.isdisjoint(ids):
+            return ids, iter(())
+        symbols = self._with_unknown(word, ids)
+        return [i for i, _ in symbols], iter([size for i, size in symbols if i in self._single])
+
+    def _with_unknown(self, word: str, ids: list[int | None]) -> list[tuple[int, int]]:
+        """The (id, number of bytes) of each character, where some are not in the vocabulary."""
         symbols: list[tuple[int, int]] = []
         unknown = 0  # bytes of the unknown token that is not written yet
-        prefix, suffix = self.options.continuing_subword_prefix, self.options.end_of_word_suffix
-        for n, c in enumerate(word):
+        for c, i in zip(word, ids, strict=True):
             length = len(c.encode("utf-8"))
-            name = (prefix if n else "") + c + (suffix if n == len(word) - 1 else "")
-            i = self.vocab.get(name)
             if i is not None:
                 if unknown:
                     symbols.append((self.unknown, unknown))

@@ -1,5 +1,5 @@
-"""From tokens back to a text: the decoders of tokenizer.json. Each makes new strings of the tokens' strings, and at the
-end all of them are joined.
+"""From tokens back to a text: the decoders of tokenizer.json. Each makes new strings of the tokens' strings, which
+come after its settings, and at the end all of them are joined.
 
 Source: Hugging Face's tokenizers 0.23, whose results they give.
 """
@@ -24,13 +24,13 @@ def byte_level(tokens: list[str]) -> list[str]:
     return [data.decode("utf-8", errors="replace")]
 
 
-def metaspace(tokens: list[str], replacement: str, scheme: str) -> list[str]:
+def metaspace(replacement: str, scheme: str, tokens: list[str]) -> list[str]:
     """The visible character back to spaces; in the first token it vanishes if one may have been put in front."""
     gone = "" if scheme != "never" else " "
     return [t.replace(replacement, " " if n else gone) for n, t in enumerate(tokens)]
 
 
-def word_piece(tokens: list[str], prefix: str, cleanup: bool) -> list[str]:
+def word_piece(prefix: str, cleanup: bool, tokens: list[str]) -> list[str]:
     """Words with spaces between them; pieces that begin with the prefix continue the word before."""
     first, others = tokens[:1], tokens[1:]
     others = [t.removeprefix(prefix) if t.startswith(prefix) else f" {t}" for t in others]
@@ -49,7 +49,7 @@ def clean_up(text: str) -> str:
     return text
 
 
-def bpe(tokens: list[str], suffix: str) -> list[str]:
+def bpe(suffix: str, tokens: list[str]) -> list[str]:
     """The mark at the end of a word becomes a space, at the very end nothing."""
     last = len(tokens) - 1
     return [t.replace(suffix, "" if n == last else " ") for n, t in enumerate(tokens)]
@@ -80,7 +80,7 @@ def fuse(tokens: list[str]) -> list[str]:
     return ["".join(tokens)]
 
 
-def strip(tokens: list[str], content: str, start: int, stop: int) -> list[str]:
+def strip(content: str, start: int, stop: int, tokens: list[str]) -> list[str]:
     """Without up to `start` characters `content` at the beginning of each string, and up to `stop` at its end."""
     return [_stripped(t, content, start, stop) for t in tokens]
 
@@ -94,12 +94,12 @@ def _stripped(token: str, content: str, most: int, most_at_end: int) -> str:
     return token[start:end]
 
 
-def normalize(tokens: list[str], step: Normalizer) -> list[str]:
+def normalize(step: Normalizer, tokens: list[str]) -> list[str]:
     """What a normalizer does, to each string."""
     return [step.text(t) for t in tokens]
 
 
-def one_by_one(tokens: list[str], steps: Iterable[Decoder]) -> list[str]:
+def one_by_one(steps: Iterable[Decoder], tokens: list[str]) -> list[str]:
     """One step after the other."""
     for step in steps:
         tokens = step(tokens)

@@ -41,14 +41,14 @@ class WordPieces:
         if len(word) > self.longest_word:
             return self._unknown(word)
         found: list[Token] = []
-        start, place, table = 0, 0, self.vocab
+        start, place, table, ascii = 0, 0, self.vocab, word.isascii()
         while start < len(word):
             for end in range(min(len(word), start + self._longest), start, -1):
                 if (i := table.get(word[start:end])) is not None:
                     break
             else:
                 return self._unknown(word)
-            after = place + len(word[start:end].encode("utf-8"))
+            after = end if ascii else place + len(word[start:end].encode("utf-8"))
             found.append((i, place, after))
             start, place, table = end, after, self._next
         return found
