@@ -39,7 +39,7 @@ HARMLESS = words(
 
 
 class GPTFamily(Family):
-    """What is here of `dropouts` and their `rate`, where the file has none, holds for all GPTs."""
+    """The GPT of 2018, whose rates of dropout have the names `dropouts` and, where the file has none, are `rate`."""
 
     model_type = "openai-gpt"
     config_class = "OpenAIGPTConfig"

@@ -11,7 +11,6 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Mapping
 from pathlib import Path
 
 from minigpt.core.errors import UserError
@@ -76,12 +75,13 @@ def read_merges(path: str | Path) -> list[tuple[str, str]]:
     return merges
 
 
-def check_merges(vocab: Mapping[str, int], merges: list[tuple[str, str]], vocab_path, merges_path) -> None:
-    """Raise if the two files do not belong together."""
-    for a, b in merges:
-        for token in (a, b, a + b):
-            if token not in vocab:
-                raise UserError(f"{merges_path} does not fit {vocab_path}: it needs the token {token!r}")
+def _read_pair(vocab_path: str | Path, merges_path: str | Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """A vocabulary and merges, if the two files belong together."""
+    vocab, merges = read_vocab_json(vocab_path), read_merges(merges_path)
+    for token in (token for a, b in merges for token in (a, b, a + b)):
+        if token not in vocab:
+            raise UserError(f"{merges_path} does not fit {vocab_path}: it needs the token {token!r}")
+    return vocab, merges
 
 
 def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | None = None) -> Tokenizer:
@@ -95,10 +95,14 @@ def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | No
     Raises:
         UserError: a file is damaged, the two do not belong together, or GPT-2's pattern cannot be the right one.
     """
-    vocab, merges = read_vocab_json(vocab_path), read_merges(merges_path)
-    check_merges(vocab, merges, vocab_path, merges_path)
+    vocab, merges = _read_pair(vocab_path, merges_path)
     if any(token.endswith("</w>") for token in vocab):
-        return _gpt_or_clip(vocab, vocab_path, merges_path)
+        if UNKNOWN not in vocab:
+            raise UserError(
+                f"{vocab_path} is a vocabulary of words that end in </w> but lacks {UNKNOWN}, so it is not GPT's: "
+                "save the tokenizer as tokenizer.json, which says how text is cut"
+            )
+        return read_gpt1(vocab_path, merges_path, rule="hf")
     special = {name: vocab[name] for name in SPECIAL_NAMES if name in vocab}
     absorb_left = [name for name in ("<mask>",) if name in special]
     whole_words = made_by_training(GPT2_ORDER, merges)
@@ -110,15 +114,6 @@ def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | No
         absorb_left=absorb_left,
         whole_words=whole_words,
     )
-
-
-def _gpt_or_clip(vocab: dict[str, int], vocab_path: str | Path, merges_path: str | Path) -> GPTBPE:
-    if UNKNOWN not in vocab:
-        raise UserError(
-            f"{vocab_path} is a vocabulary of words that end in </w> but lacks {UNKNOWN}, so it is not GPT's: "
-            "save the tokenizer as tokenizer.json, which says how text is cut"
-        )
-    return read_gpt1(vocab_path, merges_path, rule="hf")
 
 
 def _pattern(path: str | Path, merges: list[tuple[str, str]], pattern: str | None) -> str:
@@ -146,8 +141,7 @@ SPECIAL_NAMES = (END_OF_TEXT, "<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 def read_gpt1(vocab_path: str | Path, merges_path: str | Path, rule: str = "gpt") -> GPTBPE:
     """encoder_bpe_40000.json + vocab_40000.bpe, and the three tokens that fine-tuning appends to them."""
-    vocab, merges = read_vocab_json(vocab_path), read_merges(merges_path)
-    check_merges(vocab, merges, vocab_path, merges_path)
+    vocab, merges = _read_pair(vocab_path, merges_path)
     if UNKNOWN not in vocab:
         raise UserError(f"{vocab_path} is not a vocabulary of GPT: it lacks the token {UNKNOWN}")
     special = {name: len(vocab) + n for n, name in enumerate(GPT_SPECIAL)}
