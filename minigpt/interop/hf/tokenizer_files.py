@@ -9,6 +9,7 @@ from minigpt import tokenizers
 from minigpt.core.files import write_atomically
 from minigpt.interop.hf.special_files import folder_template
 from minigpt.tokenizers import GPTBPE, Tokenizer
+from minigpt.tokenizers.special import SpecialTokens
 
 # What tokenizers call the tokens of each role, the likeliest name first.
 ROLES = {
@@ -30,22 +31,13 @@ def read_tokenizer(folder: Path, vocab_size: int, model_type: str = "") -> Token
     """
     if tokenizers.find_file(folder) is None:
         return None
-    tokenizer = without_new_tokens(tokenizers.load(folder), vocab_size)
+    tokenizer = tokenizers.load(folder)
+    if isinstance(tokenizer, GPTBPE):  # fine-tuning appends tokens, for which the model may have no embeddings yet
+        tokenizer.special = SpecialTokens(t for t in tokenizer.special.tokens.values() if t.id < vocab_size)
+        tokenizer.name_ids(tokenizer.vocab)
     if model_type:
         tokenizer.template = folder_template(folder, tokenizer, model_type)
     return tokenizer
-
-
-def without_new_tokens(tokenizer: Tokenizer, vocab_size: int) -> Tokenizer:
-    """GPT's tokenizer without the tokens that fine-tuning appends, where the model has no embeddings for them yet."""
-    if not isinstance(tokenizer, GPTBPE):
-        return tokenizer
-    known = {name: i for name, i in tokenizer.special_tokens.items() if i < vocab_size}
-    fitting = GPTBPE(
-        tokenizer.vocab, tokenizer.merges, special_tokens=known, words=tokenizer.words, unknown=tokenizer.unknown
-    )
-    fitting.template = tokenizer.template
-    return fitting
 
 
 def roles(tokenizer: Tokenizer | None) -> dict[str, str]:

@@ -59,11 +59,9 @@ def _vocab(vocab: dict | list) -> dict[str, int]:
         vocab = {entry[0]: i for i, entry in enumerate(vocab)}
         if not all(isinstance(piece, str) for piece in vocab):
             raise ValueError("its vocabulary should be a list of pieces and their scores")
-        check_utf8("".join(vocab))
-        return vocab
-    if not isinstance(vocab, dict) or not vocab or not all(map(is_id, vocab.values())):
+    elif not isinstance(vocab, dict) or not vocab or not all(map(is_id, vocab.values())):
         raise ValueError(f"its vocabulary should map every token to its id, a whole number below {TOKEN_ID}")
-    if len(set(vocab.values())) != len(vocab):
+    elif len(set(vocab.values())) != len(vocab):
         raise ValueError("two of its tokens have the same id")
     check_utf8("".join(vocab))
     return vocab
