@@ -96,10 +96,7 @@ def _python_reference() -> Path:
             "name another text with --data"
         ) from None
     text = "\n\n".join(topics[name].strip() for name in sorted(topics)) + "\n"
-    path = (
-        cache_folder()
-        / f"{PYTHON_REFERENCE}-{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}.txt"
-    )
+    path = cache_folder() / f"{PYTHON_REFERENCE}-{'.'.join(map(str, sys.version_info[:3]))}.txt"
     content = text.encode("utf-8")
     return path if path.is_file() and path.read_bytes() == content else _keep(path, content)
 

@@ -125,7 +125,7 @@ def _tensors(c: Any, params: Parameters, architecture: str) -> dict[str, np.ndar
     """What lies in the file, under its names; a scaled rotation is a tensor, too."""
     rows = TABLES[architecture](c)
     tensors = their_tensors({theirs: row for theirs, row in rows.items() if row[0] in params}, params)
-    for bias in rows.keys() - tensors.keys():  # a model without biases is one with zeros
+    for bias in [name for name in rows if name not in tensors]:  # a model without biases is one with zeros
         tensors[bias] = np.zeros(len(tensors[bias.replace(".bias", ".weight")]), np.float32)
     if architecture != "gpt2" and c.rope_factor > 1:
         plain = rope_frequencies(c.head_width, Rope(c.rope_base))

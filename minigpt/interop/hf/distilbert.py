@@ -53,9 +53,10 @@ class DistilBertFamily(BertLike):
             f"{PREFIX}embeddings.position_embeddings.weight": ("positions", as_is),
             **norm(f"{PREFIX}embeddings.LayerNorm", "embedding_norm"),
             **layers(layer, f"{PREFIX}transformer.layer", model.config.layers),
+            **linear("vocab_transform", "masked.dense"),
+            **norm("vocab_layer_norm", "masked.norm"),
             "vocab_projector.bias": ("masked.bias", as_is),
         }
-        rows |= linear("vocab_transform", "masked.dense") | norm("vocab_layer_norm", "masked.norm")
         return (
             rows
             | linear("pre_classifier", "pooler")
