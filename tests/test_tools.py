@@ -45,6 +45,7 @@ def test_lines_of_code_are_those_without_comments_and_docstrings():
     lines = tool("lines")
     assert lines.code_lines(SOURCE) == 8 and lines.code_lines("") == 0 and lines.code_lines('"""Only this."""\n') == 0
     assert lines.folder_of(lines.PACKAGE / "data/storyworld/text.py") == "data/storyworld"
+    assert lines.folder_of(lines.PACKAGE / "tasks/world/cloze.py") == "tasks/world"
     assert lines.folder_of(lines.PACKAGE / "data/batch.py") == "data"
     assert lines.folder_of(lines.PACKAGE / "__main__.py") == ""
 

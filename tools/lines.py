@@ -3,8 +3,9 @@
     python tools/lines.py                            # of the package
     python tools/lines.py minigpt/train/loop.py      # of some files or folders
 
-Only Python is counted; kernels are not. The story world, which is text more than code, and `minigpt/lab`, which looks
-on from outside, are counted by themselves.
+Only Python is counted; kernels are not. The story world (its texts in `data/storyworld`, and the tasks that are made of
+them in `tasks/world`), which is text more than code, and `minigpt/lab`, which looks on from outside, are counted by
+themselves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "minigpt"
-APART = ("data/storyworld", "lab")  # folders of the package that the total leaves out
+APART = ("data/storyworld", "tasks/world", "lab")  # folders of the package that the total leaves out
 NO_CODE = {
     tokenize.ENCODING,
     tokenize.COMMENT,
@@ -77,7 +78,7 @@ def main() -> None:
         left_out = sum(counts[folder] for folder in APART)
     for name, count in sorted(counts.items(), key=lambda item: -item[1]):
         print(f"{count:7,}  {name or '(no folder)'}")
-    print(f"{sum(counts.values()) - left_out:7,}  in all" + (f", without {' and '.join(APART)}" if left_out else ""))
+    print(f"{sum(counts.values()) - left_out:7,}  in all" + (f", without {', '.join(APART)}" if left_out else ""))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.task_data import TaskData, draw
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import Loaded, load
-from minigpt.tasks.labels import Labelled
 from minigpt.tasks.prompts import SHOWN
+from minigpt.tasks.world.labels import Labelled
 
 
 def run(args: argparse.Namespace) -> None:

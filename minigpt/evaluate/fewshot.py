@@ -21,8 +21,8 @@ from minigpt.evaluate.zeroshot import LINE_TOKENS, answer_of, default_rule, firs
 from minigpt.interop.loaded import Loaded
 from minigpt.tasks import Classification, LastWord, MultipleChoice, Pronoun, Span, Summary
 from minigpt.tasks import prompts as ask
-from minigpt.tasks.labels import Labelled
 from minigpt.tasks.metrics import Score, evaluate, evaluate_task
+from minigpt.tasks.world.labels import Labelled
 
 _OF_OPTIONS = (Classification, MultipleChoice, Pronoun, Labelled)
 

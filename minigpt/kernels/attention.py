@@ -19,6 +19,7 @@ from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import MAX_GRID, Module, check_array, module, struct
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
+from minigpt.ops.operations import Heads
 
 _THREADS = 256  # in a block of every kernel here
 
@@ -42,6 +43,11 @@ class Call(NamedTuple):
         """B, T, S, H, G, D."""
         (b, t, h, d), (s, g) = self.q.shape, self.k.shape[1:3]
         return b, t, s, h, g, d
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """What kernels that go through all of the call are told first."""
+        return self.problem, *strided(self.q), *strided(self.k), *strided(self.v), self.padding, self.states
 
 
 def view(x: Array) -> np.ndarray:
@@ -84,8 +90,8 @@ def prepare(
     dropout: float,
     key: DropoutKey | None,
     *,
-    dtype: Any = np.float32,
-    align: int = 1,
+    dtype: Any,
+    align: int,
 ) -> Call:
     """Check the arrays of a call and fill in its struct Problem.
 
@@ -110,24 +116,77 @@ def prepare(
     return Call(q, k, v, padding, states, problem)
 
 
-def results(call: Call, out: tuple[Array, Array, Array] | None, *, align: int = 1) -> tuple[Array, Array, Array]:
-    """dq, dk and dv, as given or newly allocated."""
-    arrays = tuple(call.xp.empty(x.shape, x.dtype) for x in (call.q, call.k, call.v)) if out is None else out
-    for name, x, like in zip(("dq", "dk", "dv"), arrays, (call.q, call.k, call.v), strict=True):
-        check_array(name, x, call.xp, like.dtype, like.shape, align=align)
-    return arrays
+class Rung:
+    """What every rung has in common: the signatures of `minigpt.ops.attention`, and that arrays are checked.
 
+    A subclass launches its kernels, forward and backward.
 
-def output(call: Call, out: Array | None, *, align: int = 1) -> Array:
-    """The array that O goes to, as given or newly allocated."""
-    y = call.xp.empty(call.q.shape, call.q.dtype) if out is None else out
-    check_array("out", y, call.xp, call.q.dtype, call.q.shape, align=align)
-    return y
+    Attributes:
+        emulation: None on a GPU; how to emulate for NumPy arrays.
+        reads: bytes of an array that its kernels read at a time.
+        writes: numbers of a result that they write at a time.
+    """
 
+    reads, writes = 4, 1
 
-def only_float32(dtype: str) -> str | None:
-    """Why the fp32 rungs cannot take this dtype, or None."""
-    return None if dtype == "float32" else f"it computes in float32, not in {dtype}"
+    def __init__(self, *, emulation: Emulation | None = None):
+        self.emulation = emulation
+
+    @staticmethod
+    def problem(dtype: str, head_width: int) -> str | None:
+        """Say in one sentence why this rung cannot serve such heads, or return None if it can: here, any in float32."""
+        return None if dtype == "float32" else f"it computes in float32, not in {dtype}"
+
+    def attention_forward(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        *,
+        mask: Mask = NO_MASK,
+        scale: float | None = None,
+        dropout: float = 0.0,
+        key: DropoutKey | None = None,
+        out: Array | None = None,
+    ) -> tuple[Array, Any]:
+        """See `minigpt.ops.attention_forward`.
+
+        Raises:
+            TypeError, ValueError: arrays are of another dtype, or not aligned to what a kernel reads at a time.
+            UserError: the rung does not take such heads.
+        """
+        dtype = self._dtype(q, scale)
+        call = prepare(q, k, v, mask, scale, dropout, key, dtype=dtype, align=self.reads // q.itemsize)
+        y = call.xp.empty(q.shape, q.dtype) if out is None else out
+        check_array("out", y, call.xp, q.dtype, q.shape, align=self.writes)
+        return y, self._forward(call, y)
+
+    def attention_backward(self, dy: Array, cache: Any, *, out: Heads | None = None) -> Heads:
+        """See `minigpt.ops.attention_backward`."""
+        call: Call = cache.call
+        dy, inputs = self._gradient(dy, call), (call.q, call.k, call.v)
+        dq, dk, dv = (call.xp.empty(x.shape, x.dtype) for x in inputs) if out is None else out
+        for name, x, like in zip(("dq", "dk", "dv"), (dq, dk, dv), inputs, strict=True):
+            check_array(name, x, call.xp, like.dtype, like.shape, align=self.writes)
+        self._backward(dy, cache, dq, dk, dv)
+        return dq, dk, dv
+
+    def _dtype(self, q: Array, scale: float | None) -> Any:
+        """What arrays must be."""
+        return np.float32
+
+    def _gradient(self, dy: Array, call: Call) -> Array:
+        """dy as the kernels can read it."""
+        check_array("dy", dy, call.xp, call.q.dtype, call.q.shape, align=self.reads // dy.itemsize)
+        return dy
+
+    def _forward(self, call: Call, y: Array) -> Any:
+        """Fill y; what the backward pass needs, `call` among it."""
+        raise NotImplementedError
+
+    def _backward(self, dy: Array, cache: Any, dq: Array, dk: Array, dv: Array) -> None:
+        """Fill dq, dk and dv."""
+        raise NotImplementedError
 
 
 class ScoresCache(NamedTuple):
@@ -135,7 +194,7 @@ class ScoresCache(NamedTuple):
     probabilities: Array  # (B, H, T, S)
 
 
-class _WithScores:
+class _WithScores(Rung):
     """What rungs 1 and 2 share: the same kernels under another name, with T × S probabilities in memory; any D."""
 
     name: str  # of the file, and in front of the kernels' names
@@ -143,14 +202,6 @@ class _WithScores:
     rows: int  # rows that a block takes in the softmax
     block: tuple[int, ...]
     shared: int  # bytes of shared memory that a product takes
-
-    def __init__(self, *, emulation: Emulation | None = None):
-        self.emulation = emulation
-
-    @staticmethod
-    def problem(dtype: str, head_width: int) -> str | None:
-        """Say in one sentence why this rung cannot serve such heads, or return None if it can."""
-        return only_float32(dtype)
 
     def _launcher(self, call: Call) -> Any:
         compiled = module(f"{self.name}.cu", {}, call.xp, self.emulation)
@@ -168,45 +219,26 @@ class _WithScores:
 
         return launch, launch_rows
 
-    def attention_forward(
-        self,
-        q: Array,
-        k: Array,
-        v: Array,
-        *,
-        mask: Mask = NO_MASK,
-        scale: float | None = None,
-        dropout: float = 0.0,
-        key: DropoutKey | None = None,
-        out: Array | None = None,
-    ) -> tuple[Array, ScoresCache]:
-        """See `minigpt.ops.attention_forward`."""
-        call = prepare(q, k, v, mask, scale, dropout, key)
+    def _forward(self, call: Call, y: Array) -> ScoresCache:
         launch, launch_rows = self._launcher(call)
         b, t, s, h, _, d = call.sizes
-        y = output(call, out)
-        p = call.xp.empty((b, h, t, s), q.dtype)
-        launch("scores", t, s, b * h, *strided(q), *strided(k), call.padding, p)
+        p = call.xp.empty((b, h, t, s), y.dtype)
+        launch("scores", t, s, b * h, *strided(call.q), *strided(call.k), call.padding, p)
         launch_rows("softmax", p)
-        launch("output", t, d, b * h, p, *strided(v), call.states, *strided(y))
-        return y, ScoresCache(call, p)
+        launch("output", t, d, b * h, p, *strided(call.v), call.states, *strided(y))
+        return ScoresCache(call, p)
 
-    def attention_backward(
-        self, dy: Array, cache: ScoresCache, *, out: tuple[Array, Array, Array] | None = None
-    ) -> tuple[Array, Array, Array]:
-        """See `minigpt.ops.attention_backward`, whose lines these are."""
+    def _backward(self, dy: Array, cache: ScoresCache, dq: Array, dk: Array, dv: Array) -> None:
+        """The lines of `minigpt.ops.attention_backward`."""
         call, p = cache
         launch, launch_rows = self._launcher(call)
         b, t, s, h, g, d = call.sizes
-        check_array("dy", dy, call.xp, call.q.dtype, call.q.shape)
-        dq, dk, dv = results(call, out)
         dz = call.xp.empty(p.shape, p.dtype)
         launch("dv", s, d, b * g, p, *strided(dy), call.states, *strided(dv))
         launch("dprobabilities", t, s, b * h, *strided(dy), *strided(call.v), call.states, dz)
         launch_rows("softmax_backward", p, dz)
         launch("dq", t, d, b * h, dz, *strided(call.k), *strided(dq))
         launch("dk", s, d, b * g, dz, *strided(call.q), *strided(dk))
-        return dq, dk, dv
 
 
 class Naive(_WithScores):
@@ -224,10 +256,10 @@ class Tiled(_WithScores):
 class FlashCache(NamedTuple):
     call: Call
     y: Array  # (B, T, H, D)
-    lse: Array  # (B, H, T), log of the sum of the exponentials of a query's scores
+    lse: Array  # (B, H, T) float32: log of the sum of the exponentials of a query's scores, +∞ where there are none
 
 
-class Flash:
+class Flash(Rung):
     """Rung 3, flash.cu: online softmax, no T × S scores in memory; fp32, D a multiple of 8 up to 128.
 
     Args:
@@ -235,15 +267,17 @@ class Flash:
         tile: queries and keys in a tile (a multiple of 16); by default what fits the shared memory of every GPU.
     """
 
+    reads = 16
+
     def __init__(self, *, emulation: Emulation | None = None, deterministic: bool = True, tile: int | None = None):
-        self.emulation, self.deterministic, self.tile = emulation, deterministic, tile
+        super().__init__(emulation=emulation)
+        self.deterministic, self.tile = deterministic, tile
 
     @staticmethod
     def problem(dtype: str, head_width: int) -> str | None:
-        """Say in one sentence why this rung cannot serve such heads, or return None if it can."""
         if head_width % 8 or not 8 <= head_width <= 128:
             return f"it takes heads of 8 to 128 numbers, in multiples of 8, not of {head_width}"
-        return only_float32(dtype)
+        return Rung.problem(dtype, head_width)
 
     def _launcher(self, call: Call) -> tuple[Module, int, int]:
         """The compiled source, the height of a tile, and the bytes of a (tile, D) tile in shared memory."""
@@ -254,47 +288,23 @@ class Flash:
         compiled = module("flash.cu", {"HEAD_DIM": d, "BR": tile, "BC": tile}, call.xp, self.emulation)
         return compiled, tile, 4 * tile * (-(-d // 16) * 16 + 4)
 
-    def attention_forward(
-        self,
-        q: Array,
-        k: Array,
-        v: Array,
-        *,
-        mask: Mask = NO_MASK,
-        scale: float | None = None,
-        dropout: float = 0.0,
-        key: DropoutKey | None = None,
-        out: Array | None = None,
-    ) -> tuple[Array, FlashCache]:
-        """See `minigpt.ops.attention_forward`."""
-        call = prepare(q, k, v, mask, scale, dropout, key, align=4)
+    def _forward(self, call: Call, y: Array) -> FlashCache:
         compiled, tile, size = self._launcher(call)
         b, t, _, h, _, _ = call.sizes
-        y, lse = output(call, out), call.xp.empty((b, h, t), q.dtype)
-        inputs = (call.problem, *strided(q), *strided(k), *strided(v), call.padding, call.states)
-        compiled.launch(
-            "flash_forward",
-            (-(-t // tile), b * h),
-            (_THREADS,),
-            (*inputs, *strided(y), lse),
-            shared_mem=3 * size + 4 * tile * (tile + 4),
-        )
-        return y, FlashCache(call, y, lse)
+        lse = call.xp.empty((b, h, t), y.dtype)
+        args, shared = (*call.inputs, *strided(y), lse), 3 * size + 4 * tile * (tile + 4)
+        compiled.launch("flash_forward", (-(-t // tile), b * h), (_THREADS,), args, shared_mem=shared)
+        return FlashCache(call, y, lse)
 
-    def attention_backward(
-        self, dy: Array, cache: FlashCache, *, out: tuple[Array, Array, Array] | None = None
-    ) -> tuple[Array, Array, Array]:
-        """See `minigpt.ops.attention_backward`; the probabilities are computed again, tile by tile."""
+    def _backward(self, dy: Array, cache: FlashCache, dq: Array, dk: Array, dv: Array) -> None:
+        """The probabilities are computed again, tile by tile."""
         call, y, lse = cache
         compiled, tile, size = self._launcher(call)
         b, t, s, h, g, _ = call.sizes
-        check_array("dy", dy, call.xp, call.q.dtype, call.q.shape, align=4)
-        dq, dk, dv = results(call, out)
         delta = call.xp.empty(lse.shape, lse.dtype)
         grid = (-(-t // (_THREADS // 32)), b * h)
         compiled.launch("flash_delta", grid, (_THREADS,), (call.problem, *strided(y), *strided(dy), delta))
-        inputs = (call.problem, *strided(call.q), *strided(call.k), *strided(call.v), call.padding, call.states)
-        inputs += (*strided(dy), lse, delta)
+        inputs = (*call.inputs, *strided(dy), lse, delta)
         shared = 4 * size + 4 * tile * (tile + 4)
         if not self.deterministic:
             dq[...] = 0
@@ -304,4 +314,3 @@ class Flash:
         if self.deterministic:
             args = (*inputs, *strided(dq))
             compiled.launch("flash_backward_queries", (-(-t // tile), b * h), (_THREADS,), args, shared_mem=shared)
-        return dq, dk, dv

@@ -1,9 +1,10 @@
 """The operations of `minigpt.ops` by fused kernels: same names, same signatures, held to the same table.
 
-`Operations()` works on CuPy arrays; `Operations(emulation=Emulation())` on NumPy arrays, through the emulator and the
-same lines. LayerNorm, RMSNorm, GELU, dropout, cross-entropy, biases and the embedding's gradient are kernels; what is a
-matrix product or a single array operation anyway is the plain version, and so is what no kernel was written for.
-`FUSED` has what a model asks for where two operations follow one another (see `minigpt.blocks.fused`).
+`operations_table()` works on CuPy arrays; `operations_table(emulation=Emulation())` on NumPy arrays, through the
+emulator and the same lines. LayerNorm, RMSNorm, GELU, dropout, cross-entropy, biases and the embedding's gradient are
+kernels; what is a matrix product or a single array operation anyway is the plain version, and so is what no kernel was
+written for. `FUSED` has what a model asks for where two operations follow one another (see
+`minigpt.blocks.fused`).
 
 Arrays are float64, float32, bfloat16 or float16. Gains, biases and gradients of parameters are float64 for float64
 arrays and float32 for all others.
@@ -39,27 +40,6 @@ class CrossEntropyCache(NamedTuple):
     weights: Array | None  # (N,)
 
 
-NATIVE = (  # what takes 16-bit arrays as they are
-    "layernorm_forward",
-    "layernorm_backward",
-    "rmsnorm_forward",
-    "rmsnorm_backward",
-    "gelu_tanh_forward",
-    "gelu_tanh_backward",
-    "gelu_erf_forward",
-    "gelu_erf_backward",
-    "cross_entropy_forward",
-    "cross_entropy_backward",
-    "embedding_backward",
-    "position_forward",
-    "position_backward",
-    "linear_forward",
-    "linear_backward",
-    "dropout_forward",
-    "dropout_backward",
-)
-
-
 class Operations(Layers):
     """The fused operations.
 
@@ -76,10 +56,6 @@ class Operations(Layers):
             "gelu_tanh": (self.gelu_tanh_forward, self.gelu_tanh_backward),
             "gelu_erf": (self.gelu_erf_forward, self.gelu_erf_backward),
         }
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything that no kernel was written for is the plain operation."""
-        return getattr(ops, name)
 
     # ---- the two ends of a language model ---------------------------------------------------------------------------
 
@@ -160,13 +136,15 @@ class Operations(Layers):
         return deliver(dy, out)
 
 
+_KERNELS = [name for name in dir(Operations) if name[0] != "_" and name.endswith(("_forward", "_backward"))]
+NATIVE = (*_KERNELS, "position_forward")  # what takes 16-bit arrays as they are
+
+
 def operations_table(*, emulation: Emulation | None = None, in_place_loss: bool = False) -> SimpleNamespace:
     """All operations by name, like the module `minigpt.ops`: the fused ones, and the plain ones for the rest."""
     fused = Operations(emulation=emulation, in_place_loss=in_place_loss)
-    names = {name: getattr(ops, name) for name in ops.__all__ if name not in ("ACTIVATIONS", "FUSED")}
-    return SimpleNamespace(
-        **names | {name: getattr(fused, name) for name in NATIVE}, ACTIVATIONS=fused.ACTIVATIONS, FUSED=fused.FUSED
-    )
+    plain = {name: getattr(ops, name) for name in ops.__all__}
+    return SimpleNamespace(**plain | {name: getattr(fused, name) for name in (*_KERNELS, "ACTIVATIONS", "FUSED")})
 
 
 def _whole(x: Array) -> int:

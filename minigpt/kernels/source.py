@@ -9,7 +9,7 @@ import re
 from importlib import resources
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$')
-_KERNEL = re.compile(r"__global__\s+(?:void\s+)?(?:__launch_bounds__\([^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(")
+KERNEL = re.compile(r"__global__\s+(?:void\s+)?(?:__launch_bounds__\([^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(")
 
 
 def read_source(file: str) -> str:
@@ -36,13 +36,6 @@ def read_source(file: str) -> str:
     return "\n".join(expand(file)) + "\n"
 
 
-def parameter_names(source: str, kernel: str) -> list[str]:
-    """What a kernel calls its parameters, in their order."""
-    found = next(match for match in _KERNEL.finditer(source) if match[1] == kernel)
-    inside = source[found.end() : source.index(")", found.end())]
-    return [parameter.split()[-1].lstrip("*&") for parameter in inside.split(",") if parameter.strip()]
-
-
 def kernel_names(source: str) -> list[str]:
     """The kernels that a source defines (each must be `extern "C"`, so that it can be found by its name)."""
-    return _KERNEL.findall(source)
+    return KERNEL.findall(source)

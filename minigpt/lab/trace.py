@@ -12,15 +12,21 @@ A phase is the time between two barriers (`__syncthreads`); within one, the thre
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from minigpt.core.errors import UserError
+from minigpt.kernels.emulator import EmulatedKernel, three
+from minigpt.kernels.source import KERNEL
 
 SHARED = "shared memory"
 _COLOURS = "cividis"  # from dark to light, for colour-blind readers too
+_FIELDS = {"address": "u8", "step": "u4", "block": "u4", "thread": "u2", "phase": "u2", "size": "u1", "write": "u1"}
+_ACCESS = np.dtype(list(_FIELDS.items()), align=True)  # struct Access of trace_on_cpu.h
 
 
 class Launch(NamedTuple):
@@ -88,6 +94,10 @@ class Trace:
     def __init__(self) -> None:
         self.launches: list[Launch] = []
 
+    def watched(self, kernel: EmulatedKernel, library: ctypes.CDLL, source: str) -> _TracedKernel:
+        """The kernel, of this library and source, which tells of every access from now on."""
+        return _TracedKernel(kernel, library, parameter_names(source, kernel.name), self)
+
     def add(
         self,
         kernel: str,
@@ -123,6 +133,45 @@ class Trace:
         result["count"] = np.maximum(accesses["size"][known] // sizes[result["array"] + 1], 1)
         shapes = {name: x.shape for name, x in arrays.items()}
         self.launches.append(Launch(kernel, tuple(grid), tuple(block), shapes, result))
+
+
+class _TracedKernel:
+    """A kernel whose every access to memory goes to a trace."""
+
+    def __init__(self, kernel: EmulatedKernel, library: ctypes.CDLL, parameters: list[str], trace: Trace):
+        self.kernel, self.parameters, self.trace = kernel, parameters, trace
+        self._library = library
+        library.coc_trace_length.restype = ctypes.c_size_t
+        library.coc_trace_data.restype = ctypes.c_void_p
+        library.coc_shared_address.restype = ctypes.c_uint64
+
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        return self.kernel.max_dynamic_shared_size_bytes
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        self.kernel.max_dynamic_shared_size_bytes = size
+
+    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
+        self._library.coc_trace_start()
+        self.kernel(grid, block, args, shared_mem=shared_mem)
+        size = self._library.coc_trace_length() * _ACCESS.itemsize
+        raw = ctypes.string_at(self._library.coc_trace_data(), size) if size else b""
+        arrays = {
+            name: value
+            for name, value, kind in zip(self.parameters, args, self.kernel.signature, strict=True)
+            if "*" in kind and value is not None
+        }
+        shared = (self._library.coc_shared_address(), shared_mem)
+        self.trace.add(self.kernel.name, three(grid), three(block), arrays, shared, np.frombuffer(raw, _ACCESS))
+
+
+def parameter_names(source: str, kernel: str) -> list[str]:
+    """What a kernel calls its parameters, in their order."""
+    found = next(match for match in KERNEL.finditer(source) if match[1] == kernel)
+    inside = source[found.end() : source.index(")", found.end())]
+    return [parameter.split()[-1].lstrip("*&") for parameter in inside.split(",") if parameter.strip()]
 
 
 def _elements(x: np.ndarray, address: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

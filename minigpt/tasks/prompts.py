@@ -25,8 +25,8 @@ from minigpt.tasks.examples import (
     Summary,
     Translation,
 )
-from minigpt.tasks.labels import LABELS, LABELS8, Labelled
 from minigpt.tasks.registry import TASKS, Task
+from minigpt.tasks.world.labels import LABELS, LABELS8, Labelled
 
 Option = tuple[str, str]
 Options = tuple[Option, ...]

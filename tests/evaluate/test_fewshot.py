@@ -6,7 +6,7 @@ from minigpt.core.errors import UserError
 from minigpt.evaluate.fewshot import DoesNotFit, few_shot
 from minigpt.evaluate.task_data import TaskData
 from minigpt.tasks import TASKS, Classification, LastWord, Similarity, Span, Summary, Translation
-from minigpt.tasks.labels import LABELS, Labelled
+from minigpt.tasks.world.labels import LABELS, Labelled
 
 from .scripted import SURE, continued, scripted
 

@@ -22,7 +22,7 @@ from tests.tiers import some
 from .fused_checks import DTYPES, NAMES, SPECS, WIDTHS, check
 
 KERNELS = ("layernorm", "rmsnorm", "gelu", "cross-entropy", "embedding")
-CASES = {c.name: c for c in operation_cases(Operations(emulation=Emulation())) if c.name.startswith(KERNELS)}
+CASES = {c.name: c for c in operation_cases(operations_table(emulation=Emulation())) if c.name.startswith(KERNELS)}
 
 
 FEW = ["layernorm"]

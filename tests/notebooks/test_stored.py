@@ -172,7 +172,7 @@ RUN = {  # a function, and the notebooks that run it, as their texts say
     ("tokenizers.wordpiece_train", "learn_pieces"): {"01-text-to-tokens"},
     ("ops.rope", "rope_forward"): {"02-embeddings-and-positions", "16-llama"},
     ("ops.norm", "rmsnorm_backward"): {"04-layer-norm", "16-llama"},
-    ("kernels.mma", "attention_forward"): {"09-cuda"},
+    ("kernels.attention", "attention_forward"): {"09-cuda"},
     ("data.masking", "mask_tokens"): {"13-bert"},
     ("data.noising", "add_noise"): {"14-bart"},
     ("evaluate.fewshot", "few_shot"): {"15-gpt3"},

@@ -6,7 +6,7 @@ import pytest
 
 from minigpt.data import storyworld
 from minigpt.data.storyworld import lists
-from minigpt.tasks.labels import LABELS8, LINES, SIZES, read_labels
+from minigpt.tasks.world.labels import LABELS8, LINES, SIZES, read_labels
 
 
 @pytest.mark.slow("the other tests of this file, on fewer lines")

@@ -25,22 +25,10 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator.libraries import compiled_folder, is_whole, keep
-from minigpt.kernels.source import kernel_names, parameter_names
+from minigpt.kernels.source import kernel_names
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")
 SANITIZERS = {"address": ("address", "undefined"), "thread": ("thread",)}
-ACCESS = np.dtype(  # struct Access of trace_on_cpu.h
-    [
-        ("address", "u8"),
-        ("step", "u4"),
-        ("block", "u4"),
-        ("thread", "u2"),
-        ("phase", "u2"),
-        ("size", "u1"),
-        ("write", "u1"),
-    ],
-    align=True,
-)
 SHARED_LIMIT = 227 * 1024  # bytes of shared memory that a block can have on any GPU so far
 _HEADERS = ("fibers.h", "cuda_on_cpu.h", "ptx_on_cpu.h", "trace_on_cpu.h")
 
@@ -55,7 +43,7 @@ class Emulation:
         sanitizer: "address" (with undefined behaviour) or "thread"; the process must have been started with
             `sanitizer_environment`. None compiles without.
         debug: compile without optimisation and with what a debugger needs.
-        trace: a `minigpt.lab.trace.Trace` that receives every access to memory.
+        trace: a `minigpt.lab.trace.Trace`, whose `watched` kernels tell it every access to memory.
     """
 
     order: str = "ascending"
@@ -135,11 +123,9 @@ class EmulatedModule:
         self._code, self._emulation = code, emulation
         self._library = ctypes.CDLL(str(_build(code, tuple(options), emulation)))
 
-    def get_function(self, name: str) -> EmulatedKernel:
-        kernel = EmulatedKernel(self._library, name, self._emulation)
-        if self._emulation.trace is None:
-            return kernel
-        return TracedKernel(kernel, self._library, parameter_names(self._code, name), self._emulation.trace)
+    def get_function(self, name: str) -> Any:
+        kernel, trace = EmulatedKernel(self._library, name, self._emulation), self._emulation.trace
+        return kernel if trace is None else trace.watched(kernel, self._library, self._code)
 
 
 class EmulatedKernel:
@@ -170,7 +156,7 @@ class EmulatedKernel:
             )
         cells = [self._cell(i, a, kind) for i, (a, kind) in enumerate(zip(args, self.signature, strict=True))]
         pointers = (ctypes.c_void_p * len(cells))(*map(ctypes.addressof, cells))
-        grid3, block3 = _three(grid), _three(block)
+        grid3, block3 = three(grid), three(block)
         if not 0 < block3[0] * block3[1] * block3[2] <= 1024 or 0 in grid3 or max(grid3[1:]) > 65535:
             raise ValueError(f"{self.name}: no GPU takes a grid of {tuple(grid)} blocks of {tuple(block)} threads")
         numbers = ctypes.c_uint * 3
@@ -205,39 +191,8 @@ class EmulatedKernel:
             raise ValueError(f"{self.name}: argument {i} is written to, but the array is read-only")
 
 
-class TracedKernel:
-    """A kernel whose every access to memory goes to a trace."""
-
-    def __init__(self, kernel: EmulatedKernel, library: ctypes.CDLL, parameters: list[str], trace: Any):
-        self.kernel, self.parameters, self.trace = kernel, parameters, trace
-        self._library = library
-        library.coc_trace_length.restype = ctypes.c_size_t
-        library.coc_trace_data.restype = ctypes.c_void_p
-        library.coc_shared_address.restype = ctypes.c_uint64
-
-    @property
-    def max_dynamic_shared_size_bytes(self) -> int:
-        return self.kernel.max_dynamic_shared_size_bytes
-
-    @max_dynamic_shared_size_bytes.setter
-    def max_dynamic_shared_size_bytes(self, size: int) -> None:
-        self.kernel.max_dynamic_shared_size_bytes = size
-
-    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
-        self._library.coc_trace_start()
-        self.kernel(grid, block, args, shared_mem=shared_mem)
-        size = self._library.coc_trace_length() * ACCESS.itemsize
-        raw = ctypes.string_at(self._library.coc_trace_data(), size) if size else b""
-        arrays = {
-            name: value
-            for name, value, kind in zip(self.parameters, args, self.kernel.signature, strict=True)
-            if "*" in kind and value is not None
-        }
-        shared = (self._library.coc_shared_address(), shared_mem)
-        self.trace.add(self.kernel.name, _three(grid), _three(block), arrays, shared, np.frombuffer(raw, ACCESS))
-
-
-def _three(size: Sequence[int]) -> list[int]:
+def three(size: Sequence[int]) -> list[int]:
+    """The extent of a grid or a block along all three axes."""
     return [int(n) for n in (*size, 1, 1)[:3]]
 
 

@@ -32,7 +32,7 @@ from minigpt.lab.scaling.laws import (
     interval,
     prediction_interval,
 )
-from minigpt.tasks.labels import LABELS
+from minigpt.tasks.world.labels import LABELS
 from minigpt.train.log import read_log
 from minigpt.train.run_folder import load_config
 
