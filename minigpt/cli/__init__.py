@@ -49,7 +49,7 @@ def _add_command(commands: Any, name: str, command: Command | Group, module: str
             _add_command(kinds, kind, one, module=f"{name}_{kind}")
     else:
         parser.flag("--json", "print one JSON object on stdout and nothing else there")
-        parser.set_defaults(run=command.run or f"{module}.run", takes_ranks=command.ranks)
+        parser.set_defaults(run=command.run or f"{module}.run", takes_ranks=command.ranks, parser=parser)
         _function(f"arguments.{command.takes}")(parser)
 
 

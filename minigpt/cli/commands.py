@@ -61,8 +61,10 @@ BENCH = Group(
         "scaling": Command(
             "plot how time and memory of a step grow with the model", "benchmarks.scaling", "bench.run_scaling"
         ),
-        "tokenizer": Command("time training and encoding of byte-level BPE", "benchmarks.tokenizer"),
-        "attention": Command("time attention kernel by kernel", "benchmarks.attention"),
+        "tokenizer": Command(
+            "time training and encoding of byte-level BPE", "benchmarks.tokenizer", "bench.run_tokenizer"
+        ),
+        "attention": Command("time attention kernel by kernel", "benchmarks.attention", "bench.run_attention"),
     },
 )
 EXERCISES = Group(

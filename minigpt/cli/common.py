@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,12 @@ def out_path(text: str) -> Path:
 def figure_path(text: str, *, force: bool) -> Path:
     """The path in --out of a picture that is about to be drawn (see `new_path`)."""
     return new_path(text, (".png",), "PNG", force=force)
+
+
+def figure_out(args: argparse.Namespace) -> Path | None:
+    """The same where a picture is made only if --out is given; --force needs it."""
+    check_force(args, "picture")
+    return None if args.out is None else figure_path(args.out, force=args.force)
 
 
 def page_path(text: str, *, force: bool) -> Path:
@@ -57,16 +62,15 @@ def check_force(args: argparse.Namespace, what: str) -> None:
         raise UserError(f"--force replaces the {what} in --out; name it with --out")
 
 
-def check_resume(given: Mapping[str, Any], what: str, besides: str = "") -> None:
+def check_resume(args: argparse.Namespace, what: str, *besides: str) -> None:
     """Raise UserError for arguments that make another run than the one that is to go on.
 
     Args:
-        given: the values of the arguments that may not be given, by name; those that were not are false or None.
         besides: what may be given.
     """
-    for name, value in given.items():
-        if not (value is None or value is False or value == []):
-            only = f" (only {besides})" if besides else ""
+    only = f" (only {', '.join(besides)})" if besides else ""
+    for name in args.parser.given(args).values():
+        if name not in ("--resume", "--json", *besides):
             raise UserError(f"--resume goes on with a {what} as it is; {name} cannot be given with it{only}")
 
 

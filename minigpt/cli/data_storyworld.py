@@ -13,6 +13,7 @@ from minigpt.core.files import check_absent, write_atomically
 from minigpt.core.progress import progress_bar
 from minigpt.data import storyworld
 from minigpt.data.storyworld import Document
+from minigpt.data.storyworld.measure import entropy_table
 
 _SHOWN = 5  # documents where nothing else is said
 
@@ -69,10 +70,4 @@ def _entropy(args: argparse.Namespace) -> None:
         raise UserError("--entropy is of all kinds; --out, --split and --kind are for documents")
     found = storyworld.entropy(args.samples, args.seed)
     rows = {name: one._asdict() | {"nats_per_character": one.nats_per_character} for name, one in found.items()}
-    columns = ("share", 6), ("nats per document", 18), ("mean of -log p", 20), ("characters", 11), ("per each", 9)
-    lines = [" ".join([f"{'kind':12}", *(f"{title:>{width}}" for title, width in columns)])]
-    for name, one in found.items():
-        mean = f"{one.sampled:.3f} ± {one.error:.3f}"
-        numbers = f"{one.share:6.1%} {one.nats:18.4f} {mean:>20} {one.characters:11.1f} {one.nats_per_character:9.4f}"
-        lines.append(f"{name:12} {numbers}")
-    show(args, {"entropy": rows}, "\n".join(lines))
+    show(args, {"entropy": rows}, entropy_table(found))

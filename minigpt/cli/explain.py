@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _kernels(args: argparse.Namespace, out: Path) -> None:
     """The page of flash attention's kernel, for which no model is needed."""
-    given = {name: getattr(args, name) for name in ("run_folder", "prompt", "target", "layers", "heads", "replay")}
-    if names := [name.replace("run_folder", "RUN") for name, value in given.items() if value]:
+    given = args.parser.given(args).values()
+    if names := [name for name in given if name not in ("--kernels", "--out", "--force", "--json")]:
         raise UserError(f"--kernels shows a kernel on numbers of its own, and has no use for {', '.join(names)}")
     from minigpt.lab.explain.kernel_page import explain_kernels
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.cli.abilities import CONTINUE
-from minigpt.cli.common import check_force, figure_path, show
+from minigpt.cli.common import figure_out, show
 from minigpt.cli.task_examples import described, find_task, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
@@ -22,8 +22,7 @@ from minigpt.tasks.world.labels import Labelled
 
 
 def run(args: argparse.Namespace) -> None:
-    check_force(args, "picture")
-    path = None if args.out is None else figure_path(args.out, force=args.force)
+    path = figure_out(args)
     backend = get_backend(args.backend).name
     folders = [find_model(args.run_folder, CONTINUE), *map(find_model, args.beside)]
     for folder in folders:

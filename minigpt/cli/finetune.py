@@ -48,8 +48,7 @@ def _fresh(args: argparse.Namespace, ranks: Ranks) -> int:
         raise UserError("--from-scratch takes no pretrained weights; --fresh and --skip mean nothing with it")
     name = f"{folder.name}-{args.task}" + ("-from-scratch" if args.from_scratch else "")
     outs = _outs(args, [folder, request.folder])
-    options = {"from_scratch": args.from_scratch, "force": args.force, "fresh": args.fresh, "skip": args.skip}
-    options["ranks"] = ranks
+    options = {name: getattr(args, name) for name in ("from_scratch", "force", "fresh", "skip")} | {"ranks": ranks}
     outcomes = []
     for seed, out in enumerate(outs, args.seed):
         trainer, start = prepare(source, request._replace(seed=seed), out, name, **options)
@@ -103,10 +102,7 @@ def _trained(trainer: Trainer) -> Outcome | None:
 
 
 def _resume(args: argparse.Namespace, ranks: Ranks) -> int:
-    given = {"RUN": args.run_folder, "--task": args.task, "--epochs": args.epochs, "--out": args.out}
-    given |= {"--examples": args.examples or None, "--set": args.settings, "--force": args.force}
-    given |= {"--from-scratch": args.from_scratch, "--seeds": None if args.seeds == 1 else args.seeds}
-    check_resume(given, "run", "--data")
+    check_resume(args, "run", "--data")
     folder = Path(args.resume)
     if (done := concluded(find_run(args.resume))) is not None:
         print(f"{folder} is finished, after step {done['steps']}; its numbers:", file=sys.stderr)
@@ -128,7 +124,8 @@ def _say(args: argparse.Namespace, outcomes: list[Outcome], task: str) -> None:
     metric = TASKS[task].metrics[0]
     parts = [part for part in ("dev", "test") if getattr(outcomes[0], part) is not None]
     values = {part: [getattr(outcome, part)[metric] for outcome in outcomes] for part in parts}
-    means = {part: {"mean": float(np.mean(x)), "std": _spread(x)} for part, x in values.items()}
+    spread = {part: float(np.std(x, ddof=1)) if len(x) > 1 else 0.0 for part, x in values.items()}  # of single runs
+    means = {part: {"mean": float(np.mean(x)), "std": spread[part]} for part, x in values.items()}
     runs, lines = [], []
     for o in outcomes:
         numbers = {"dev": o.dev, "test": o.test, "best_step": o.best, "seconds": round(o.seconds, 1)}
@@ -139,8 +136,3 @@ def _say(args: argparse.Namespace, outcomes: list[Outcome], task: str) -> None:
         for part, x in means.items():
             lines.append(f"{part}: {metric} {x['mean']:.3f} ± {x['std']:.3f} over {len(outcomes)} seeds")
     show(args, {"task": task, "metric": metric, **means, "runs": runs}, "\n".join(lines))
-
-
-def _spread(values: list[float]) -> float:
-    """The standard deviation of single runs."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

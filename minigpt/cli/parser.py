@@ -20,6 +20,12 @@ class Parser(argparse.ArgumentParser):
         """Show command lines under the help."""
         self.epilog = "\n  ".join(["Example:", *lines])
 
+    def given(self, args: argparse.Namespace) -> dict[str, str]:
+        """The arguments that are not as by default: by their place in `args`, what they are called on the line."""
+        known = {action.dest: action for action in self._actions if action.dest in vars(args)}
+        said = {dest: action for dest, action in known.items() if getattr(args, dest) != action.default}
+        return {dest: (action.option_strings or [str(action.metavar)])[0] for dest, action in said.items()}
+
     def value(self, name: str, metavar: str, help: str, **how: Any) -> None:
         """Something with a value: a text, unless a `type` or `nargs` in `how` says otherwise."""
         self.add_argument(name, metavar=metavar, help=help, **how)

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from minigpt.cli.arguments.training import PRECISIONS
-from minigpt.cli.common import figure_path, show
+from minigpt.cli.common import figure_out, show
 from minigpt.core.errors import UserError
 from minigpt.core.settings import build_section
 from minigpt.lab.plan import find_gpu, make_plan, report
@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     given = values.pop("cluster", {})
     if (given or args.out or args.force) and args.simulate is None:
         raise UserError("[cluster], --out and --force are for a simulation; say on how many ranks with --simulate N")
-    path = figure_path(args.out, force=args.force) if args.out else None
+    path = figure_out(args)
     config = configuration.build_config(values)
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=vocabulary(config)))
     plan = make_plan(

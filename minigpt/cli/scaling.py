@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,12 +11,9 @@ from minigpt import __version__
 from minigpt.cli.common import check_resume, only_text, out_path, show
 from minigpt.cli.signals import stop_on_signals
 from minigpt.core.errors import UserError
-from minigpt.core.files import write_atomically
-from minigpt.core.progress import progress_bar
 from minigpt.data.corpora import DEFAULT
-from minigpt.data.text import resolve_sources
 from minigpt.distributed.join import join
-from minigpt.lab.scaling import SIZES, Family, measure, open_family, results, start_family, train_family
+from minigpt.lab.scaling import SIZES, Family, open_family, start_family, train_family
 from minigpt.lab.scaling.family import CONTEXT, Member, story_kind
 from minigpt.lab.scaling.laws import solver
 from minigpt.train.opening import follow, on_all_ranks
@@ -39,17 +35,9 @@ def run(args: argparse.Namespace) -> int:
     if not finished:
         print(f"continue with: minigpt scaling --resume {shlex.quote(str(folder))}", file=sys.stderr)
         return 130
-    shots = results.SHOTS if args.shots is None and story_kind(family.data) is not None else args.shots or ()
-    with progress_bar(unit="question", leave=False) as bar:
-        found = measure(folder, family, shots=shots, questions=args.questions, on_shots=lambda m, k: bar.update())
-    values = results.values(found)
-    write_atomically(folder / "results.json", json.dumps(values, indent=1) + "\n")
-    from minigpt.lab.plot import save_figure  # matplotlib takes a second to import
-    from minigpt.lab.scaling.figure import scaling_figure
+    from minigpt.lab.scaling.figure import concluded  # matplotlib takes a second to import
 
-    figure = save_figure(scaling_figure(found), folder / "scaling.png")
-    text = f"{results.text(found)}\n{folder / 'results.json'}, {figure}"
-    show(args, {"family": str(folder), "figure": str(figure)} | values, text)
+    show(args, *concluded(folder, family, args.shots, args.questions))
     return 0
 
 
@@ -66,22 +54,14 @@ def _announce(member: Member) -> None:
 def _fresh(args: argparse.Namespace) -> tuple[Path, Family]:
     out = None if args.out is None else out_path(args.out)
     data = only_text("--data", DEFAULT if args.data is None else args.data)
-    sizes = tuple(args.sizes or SIZES)
-    if len({s.layers * s.width**2 for s in sizes}) < 3:
-        raise UserError("a law needs at least three --sizes, and four if the largest is to be predicted")
-    if story_kind(data) is None:
-        resolve_sources([data])  # fails here, with one sentence, if there is no such text
-        data = str(Path(data).resolve()) if Path(data).exists() else data
     if args.shots and story_kind(data) is None:
         raise UserError(f"--shots asks about lists of the story world; it needs --data {DEFAULT}")
     folder = out or next_run("scaling")
     how = {"tokens": args.tokens or TOKENS, "seeds": args.seeds or 1, "context": args.context or CONTEXT}
-    return folder, start_family(folder, sizes=sizes, data=data, **how)
+    return folder, start_family(folder, sizes=tuple(args.sizes or SIZES), data=data, **how)
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Path, Family]:
-    given = {"--sizes": args.sizes, "--data": args.data, "--tokens": args.tokens, "--out": args.out}
-    given |= {"--seeds": args.seeds, "--context": args.context}
-    check_resume(given, "family")
+    check_resume(args, "family", "--shots", "--questions")
     folder = Path(only_text("--resume", args.resume))
     return folder, open_family(folder)

@@ -23,9 +23,9 @@ from minigpt.tokenizers.pretokens import line_blocks
 
 SPECIAL = {"allowed": {"allowed": "all"}, "forbidden": {"forbidden": "all"}, "ignored": {}}
 OPTIONS = {  # of training, by kind; char and byte have none
-    "bpe": ("special", "min_frequency", "pattern"),
-    "gpt": ("special", "min_frequency"),
-    "wordpiece": ("special", "min_frequency", "cased", "score"),
+    "bpe": ("vocab_size", "special", "min_frequency", "pattern"),
+    "gpt": ("vocab_size", "special", "min_frequency"),
+    "wordpiece": ("vocab_size", "special", "min_frequency", "cased", "score"),
 }
 
 
@@ -64,10 +64,9 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     for text in (args.pattern, *args.special):
         if text is not None and not only_text("--pattern or --special", text):
             raise UserError("--pattern and --special must not be empty")
-    for name in ("vocab_size", *OPTIONS["bpe"], *OPTIONS["wordpiece"]):
-        allowed = ("vocab_size", *OPTIONS[args.kind]) if args.kind in OPTIONS else ()
-        if getattr(args, name) not in (None, [], False) and name not in allowed:
-            raise UserError(f"--{name.replace('_', '-')} means nothing for a {args.kind} tokenizer")
+    for dest, name in args.parser.given(args).items():
+        if dest not in OPTIONS.get(args.kind, ()) and any(dest in options for options in OPTIONS.values()):
+            raise UserError(f"{name} means nothing for a {args.kind} tokenizer")
     values = {"special_tokens": args.special, "min_frequency": args.min_frequency, "pattern": args.pattern}
     values |= {"lower": False if args.cased else None, "score": args.score}
     if args.special and args.kind == "wordpiece":

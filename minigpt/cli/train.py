@@ -64,14 +64,7 @@ def _draw(run: Path) -> None:
 def _opened(args: argparse.Namespace, ranks: Ranks) -> Trainer | None:
     """The trainer of a new run, or of the one to go on with; None if that is finished, which is said."""
     if args.resume is not None:
-        given = {"--out": args.out, "--force": args.force, "--seed": args.seed, "--set": args.settings}
-        given |= {
-            "--tokenizer": args.tokenizer,
-            "--backend": args.backend,
-            "--optimizer": args.optimizer,
-            "a preset": args.preset,
-        }
-        check_resume(given, "run", "--steps, --data")
+        check_resume(args, "run", "--steps", "--data")
         done = None if args.data else finished_result(find_run(args.resume), args.steps)
         if done is not None:
             longer = f"minigpt train --resume {shlex.quote(str(done.run))} --steps {2 * done.steps}"

@@ -5,27 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from minigpt import __version__
 from minigpt.cli.abilities import CONTINUE
-from minigpt.cli.common import check_force, figure_path, show
+from minigpt.cli.common import figure_out, show
 from minigpt.cli.task_examples import described, find_task, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
 from minigpt.distributed.join import join
-from minigpt.distributed.ranks import Ranks
 from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, needs_others, zero_shot
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
-from minigpt.lab import skill
 from minigpt.tasks.prompts import ASKED
 from minigpt.tasks.world import MADE
-from minigpt.train.integrity import checkpoint_paths
 from minigpt.train.run_folder import find_run
 
 
@@ -35,15 +31,18 @@ def run(args: argparse.Namespace) -> None:
         return  # of one checkpoint rank 0 has all to do
     if args.out is not None and not args.checkpoints:
         raise UserError("--out is where --checkpoints draws; give both")
-    check_force(args, "picture")
-    path = None if args.out is None or not ranks.first else figure_path(args.out, force=args.force)
+    path = figure_out(args) if ranks.first else None
     settings, backend = Settings(args.rule, args.seed), get_backend(args.backend).name
     folder = (find_run if args.checkpoints else find_model)(args.run_folder, CONTINUE)
     loaded = load(folder, backend=backend)
     check_causal(loaded)
     tasks = read_tasks(args)
     if args.checkpoints:
-        _over_checkpoints(args, folder, path or folder / "zeroshot.png", tasks, settings, backend, ranks)
+        from minigpt.lab import skill  # matplotlib takes a second to import
+
+        found = skill.drawn_curves(folder, path or folder / "zeroshot.png", tasks, settings, backend, ranks)
+        if ranks.first:
+            show(args, *found)
         return
     findings = []
     with progress_bar(unit="text", leave=False) as bar:
@@ -98,29 +97,3 @@ def finding_values(finding: Finding) -> dict[str, Any]:
         "beside": finding.beside,
         "how": finding.how,
     }
-
-
-# Over the checkpoints of a run.
-
-
-def _over_checkpoints(
-    args: argparse.Namespace,
-    folder: Path,
-    path: Path,
-    tasks: list[TaskData],
-    settings: Settings,
-    backend: str,
-    ranks: Ranks,
-) -> None:
-    from minigpt.lab import plot  # matplotlib takes a second to import
-
-    total = -(-len(checkpoint_paths(folder)) // ranks.size) * len(tasks)
-    with progress_bar(total=total, unit="measurement", leave=False) as bar:
-        how = {"backend": backend, "ranks": ranks, "on_done": lambda step, finding: bar.update()}
-        curves = skill.skill_curves(folder, tasks, settings, **how)
-    if not ranks.first:
-        return
-    plot.save_figure(plot.skill_figure(curves), path)
-    values = {"run": str(folder), "figure": str(path), "curves": {c.task: skill.curve_values(c) for c in curves}}
-    meaning = "skill = (score − chance)/(best − chance); " + "; ".join(skill.constants(c) for c in curves)
-    show(args, values, f"{skill.skill_table(curves)}\n{meaning}\n{path}")

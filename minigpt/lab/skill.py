@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
+from minigpt.core.progress import progress_bar
 from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import Finding, Settings, zero_shot
 from minigpt.interop.loaded import load
+from minigpt.lab import plot
 from minigpt.train.integrity import checkpoint_paths
 
 
@@ -55,6 +57,21 @@ def skill_curves(
     steps = [int(path.name.removeprefix("step-")) for path in paths]
     names = [data.task.name for data in tasks]
     return [Curve(name, steps, [every[step, name] for step in steps]) for name in names]
+
+
+def drawn_curves(
+    run: Path, path: Path, tasks: Sequence[TaskData], settings: Settings, backend: str, ranks: Ranks
+) -> tuple[dict[str, Any], str]:
+    """`skill_curves` with a progress bar, drawn into a picture by rank 0: values and text."""
+    total = -(-len(checkpoint_paths(run)) // ranks.size) * len(tasks)
+    with progress_bar(total=total, unit="measurement", leave=False) as bar:
+        how: dict[str, Any] = {"backend": backend, "ranks": ranks, "on_done": lambda step, finding: bar.update()}
+        curves = skill_curves(run, tasks, settings, **how)
+    if ranks.first:
+        plot.save_figure(plot.skill_figure(curves), path)
+    values = {"run": str(run), "figure": str(path), "curves": {c.task: curve_values(c) for c in curves}}
+    meaning = "skill = (score − chance)/(best − chance); " + "; ".join(constants(c) for c in curves)
+    return values, f"{skill_table(curves)}\n{meaning}\n{path}"
 
 
 def constants(curve: Curve) -> str:

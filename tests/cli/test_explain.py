@@ -78,7 +78,7 @@ def test_mistakes_are_one_sentence(tmp_path, error):
     assert "--replay needs several" in error(*ask, "--out", "page.html", "--replay")
     assert "--target has 2 tokens" in error(*ask, "--target", "dog cat", "--out", "page.html")
     assert "needs --prompt TEXT, or --kernels" in error("explain", BERT, "--out", "page.html")
-    assert "has no use for RUN, prompt" in error(*ask, "--kernels", "--out", "page.html")
+    assert "has no use for RUN, --prompt" in error(*ask, "--kernels", "--out", "page.html")
     assert not (tmp_path / "page.html").exists() and (tmp_path / "there.html").read_text() == "mine"
 
 

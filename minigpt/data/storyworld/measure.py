@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from minigpt.data.storyworld import engine
@@ -55,3 +56,14 @@ def _all(found: dict[str, Entropy]) -> Entropy:
     error = math.sqrt(math.fsum((one.share * one.error) ** 2 for one in found.values()))
     characters = math.fsum(one.share * one.characters for one in found.values())
     return Entropy(1.0, which + sums["nats"], which + sums["sampled"], error, characters)
+
+
+def entropy_table(found: Mapping[str, Entropy]) -> str:
+    """A line for each kind: closed form beside the mean of −log p."""
+    columns = ("share", 6), ("nats per document", 18), ("mean of -log p", 20), ("characters", 11), ("per each", 9)
+    lines = [" ".join([f"{'kind':12}", *(f"{title:>{width}}" for title, width in columns)])]
+    for name, one in found.items():
+        mean = f"{one.sampled:.3f} ± {one.error:.3f}"
+        numbers = f"{one.share:6.1%} {one.nats:18.4f} {mean:>20} {one.characters:11.1f} {one.nats_per_character:9.4f}"
+        lines.append(f"{name:12} {numbers}")
+    return "\n".join(lines)

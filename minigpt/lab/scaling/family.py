@@ -35,6 +35,7 @@ from minigpt.data.corpora import DEFAULT
 from minigpt.data.dataset import make_tokenizer, text_files
 from minigpt.data.packing import Packed
 from minigpt.data.storyworld.documents import share
+from minigpt.data.text import resolve_sources
 from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.lab.plan import parameter_groups
 from minigpt.tokenizers import Tokenizer
@@ -131,9 +132,13 @@ def start_family(
     """
     if len(set(sizes)) != len(sizes):
         raise UserError("the same size is given twice in --sizes")
+    if len({size.layers * size.width**2 for size in sizes}) < 3:
+        raise UserError("a law needs at least three --sizes, and four if the largest is to be predicted")
+    fraction, kind = 0.1, story_kind(data)
+    if kind is None:
+        resolve_sources([data])  # fails here, with one sentence, if there is no such text
+        data = str(Path(data).resolve()) if Path(data).exists() else data
     with new_folder(folder) as beside:
-        fraction = 0.1
-        kind = story_kind(data)
         if kind is not None:
             length = sum(len(d.text) for d in itertools.islice(storyworld.stream(0, None, kind or None), 200)) / 200
             documents = math.ceil(1.05 * tokens * _CHARACTERS / length)

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from minigpt.core.files import write_atomically
+from minigpt.core.progress import progress_bar
+from minigpt.lab.plot import save_figure
+from minigpt.lab.scaling import results
+from minigpt.lab.scaling.family import Family, story_kind
 from minigpt.lab.scaling.results import Results
 
 _HELD, _LAW = "#c43c4f", "#2e4057"
+
+
+def concluded(folder: Path, family: Family, shots: Sequence[int] | None, questions: int) -> tuple[dict[str, Any], str]:
+    """Measure a family that is trained, and keep numbers and picture in its folder; the values, and text.
+
+    Args:
+        shots, questions: see `results.measure`; None takes the usual numbers of examples where there are any.
+    """
+    if shots is None:
+        shots = () if story_kind(family.data) is None else results.SHOTS
+    with progress_bar(unit="question", leave=False) as bar:
+        found = results.measure(folder, family, shots=shots, questions=questions, on_shots=lambda m, k: bar.update())
+    values = results.values(found)
+    write_atomically(folder / "results.json", json.dumps(values, indent=1) + "\n")
+    figure = save_figure(scaling_figure(found), folder / "scaling.png")
+    text = f"{results.text(found)}\n{folder / 'results.json'}, {figure}"
+    return {"family": str(folder), "figure": str(figure)} | values, text
 
 
 def scaling_figure(r: Results) -> Figure:
