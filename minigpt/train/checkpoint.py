@@ -213,7 +213,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         if state.get("best") is not None:
             step, value, since = state["best"]
             counts, _ = [*counts, step, since], float(value)
-        if not all(type(n) is int and n >= 0 for n in counts) or f"step-{state['step']}" != checkpoint.name:
+        if not all(type(n) is int and 0 <= n < 1 << 62 for n in counts) or f"step-{state['step']}" != checkpoint.name:
             raise ValueError(f"its numbers {counts} cannot be right")
         return state
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -16,14 +16,10 @@ from minigpt.core.errors import UserError
 from minigpt.core.limits import CONFIGURATION_BYTES
 from minigpt.core.reading import open_regular, unreadable
 from minigpt.core.settings import build_section, parse_value, unknown
-from minigpt.models import GPTConfig
 from minigpt.tasks import TASKS
 from minigpt.train.families import FAMILIES, objective_class
-from minigpt.train.objectives.causal import CausalConfig
-from minigpt.train.optimizer import OptimizerConfig
 from minigpt.train.presets import preset_names
-from minigpt.train.schedule import ScheduleConfig
-from minigpt.train.settings import DataConfig, RunConfig, SampleConfig, TrainConfig
+from minigpt.train.settings import RunConfig
 
 
 def read_preset(name: str) -> dict[str, Any]:
@@ -71,7 +67,7 @@ def build_config(values: Mapping[str, Any]) -> RunConfig:
     task = values.get("task", "")
     if task and task not in TASKS:
         raise UserError(unknown("task", str(task), TASKS))
-    sections = _sections() | {"model": FAMILIES[family].config, "objective": objective_class(family, task).Config}
+    sections = _sections(family, task)
     built = {}
     for name, content in values.items():
         if name in ("family", "task"):
@@ -95,13 +91,8 @@ def config_to_toml(config: RunConfig) -> str:
     return tomli_w.dumps(values)
 
 
-def _sections() -> dict[str, type]:
-    return {
-        "model": GPTConfig,
-        "objective": CausalConfig,
-        "data": DataConfig,
-        "train": TrainConfig,
-        "optimizer": OptimizerConfig,
-        "schedule": ScheduleConfig,
-        "sample": SampleConfig,
-    }
+def _sections(family: str = "gpt", task: str = "") -> dict[str, Any]:
+    """The class of each section of a configuration; two of them are the family's own."""
+    made = {field.name: field.default_factory for field in dataclasses.fields(RunConfig)}
+    shared = {name: cls for name, cls in made.items() if cls is not dataclasses.MISSING}
+    return shared | {"model": FAMILIES[family].config, "objective": objective_class(family, task).Config}

@@ -113,11 +113,12 @@ def checkpoint_paths(run: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-class _Damage(Exception):
-    """A file of a checkpoint, or of its run, and what is wrong with it, in brackets."""
+class _Seen(NamedTuple):
+    """A file that a checkpoint's list names, or the list itself: its digest if it is good, else what is wrong."""
 
-    def __init__(self, path: Path, problem: str):
-        self.path, self.problem = path, problem
+    path: Path
+    digest: Digest | None
+    problem: str = ""
 
 
 def check(checkpoint: Path, *names: str) -> dict[str, Digest]:
@@ -128,32 +129,23 @@ def check(checkpoint: Path, *names: str) -> dict[str, Digest]:
     Raises:
         UserError: one is damaged; the sentence names the newest checkpoint that is not.
     """
-    try:
-        return {name: _compared(checkpoint, name, entry) for name, entry in _entries(checkpoint, names)}
-    except _Damage as damage:
-        raise damaged(checkpoint, damage.path, damage.problem) from None
+    found = {}
+    for path, digest, problem in _seen(checkpoint, names):
+        if digest is None:
+            raise damaged(checkpoint, path, problem)
+        found[path.name] = digest
+    return found
 
 
 def is_listed(checkpoint: Path) -> bool:
     """Whether there is a list, good or damaged."""
-    try:
-        return bool(_entries(checkpoint, ()))
-    except _Damage:
-        return True
+    return (checkpoint / LIST).exists() or _says_listed(checkpoint)
 
 
 def problems(checkpoint: Path) -> list[str]:
     """All that is wrong with a checkpoint and with what resuming from it needs, in words."""
-    found = []
-    try:
-        for name, entry in _entries(checkpoint, ()):
-            try:
-                _compared(checkpoint, name, entry)
-            except _Damage as damage:
-                found.append(f"{damage.path} is damaged ({damage.problem})")
-    except _Damage as damage:
-        found.append(f"{damage.path} is damaged ({damage.problem})")
-    return found
+    seen = _seen(checkpoint, ())
+    return [f"{path} is damaged ({problem})" for path, digest, problem in seen if digest is None]
 
 
 def damaged(checkpoint: Path, path: Path, problem: str) -> UserError:
@@ -172,18 +164,22 @@ def damaged(checkpoint: Path, path: Path, problem: str) -> UserError:
     return UserError(f"the {own}file {path} is damaged ({problem}); {way}")
 
 
-def _entries(checkpoint: Path, names: Collection[str]) -> list[tuple[str, Entry]]:
+def _seen(checkpoint: Path, names: Collection[str]) -> Iterator[_Seen]:
+    """Compare the files that the list names, one after the other; all of them, or some."""
     path = checkpoint / LIST
     try:
-        entries = unsealed(path)["files"]
-        listed = [(Path(name).name, Entry(int(size), str(sha256))) for name, (size, sha256) in entries.items()]
-        return [(name, entry) for name, entry in listed if not names or name in names]
+        listed = unsealed(path)["files"].items()
+        entries = {Path(name).name: Entry(int(size), str(sha256)) for name, (size, sha256) in listed}
     except FileNotFoundError:
         if _says_listed(checkpoint):
-            raise _Damage(path, "it is missing") from None
-        return []
+            yield _Seen(path, None, "it is missing")
+        return
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _Damage(path, str(error)) from None
+        yield _Seen(path, None, str(error))
+        return
+    for name, entry in entries.items():
+        if not names or name in names:
+            yield _compared(checkpoint, name, entry)
 
 
 def _says_listed(checkpoint: Path) -> bool:
@@ -194,20 +190,19 @@ def _says_listed(checkpoint: Path) -> bool:
         return False
 
 
-def _compared(checkpoint: Path, name: str, entry: Entry) -> Digest:
-    """The digest of a file, which is what the list says."""
+def _compared(checkpoint: Path, name: str, entry: Entry) -> _Seen:
     path = (checkpoint.parent.parent if name in (*FIXED, *GROWING) else checkpoint) / name
     try:
         digest = digest_of(path, entry.bytes if name in GROWING else None)
     except OSError as error:
-        raise _Damage(path, f"it cannot be read: {error.strerror}") from None
+        return _Seen(path, None, f"it cannot be read: {error.strerror}")
     if digest.entry() == entry or (name == CONFIG and has_seal(path.read_bytes())):
-        return digest
+        return _Seen(path, digest)
     if not path.exists():
-        raise _Damage(path, "it is missing")
+        return _Seen(path, None, "it is missing")
     if name == CONFIG:
         seal = with_seal(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n").rpartition("\n")[2]
-        raise _Damage(path, f"it is not what was saved; if you changed it yourself, end it with the line {seal}")
+        return _Seen(path, None, f"it is not what was saved; if you changed it yourself, end it with the line {seal}")
     if digest.bytes != entry.bytes:
-        raise _Damage(path, f"it has {digest.bytes} bytes where {entry.bytes} were saved")
-    raise _Damage(path, "its SHA-256 is not the one that was saved")
+        return _Seen(path, None, f"it has {digest.bytes} bytes where {entry.bytes} were saved")
+    return _Seen(path, None, "its SHA-256 is not the one that was saved")

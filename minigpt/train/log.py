@@ -80,24 +80,14 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def last_sample(run: Path, step: int) -> str | None:
-    """The text that was written after this step, if it is the last one in the samples, and whole."""
-    path, head, size = run / SAMPLES, f"--- step {step} ---\n", _BLOCK
-    while True:
-        samples = _end(path, size).decode("utf-8", errors="replace")
-        at = samples.rfind(head)
-        if at >= 0 or size >= _size(path):
-            return samples[at + len(head) : -2] if at >= 0 and samples.endswith("\n\n") else None
-        size *= 4
-
-
-def _end(path: Path, size: int) -> bytes:
-    """The last `size` bytes of a file."""
-    if not path.exists():
-        return b""
-    with open(path, "rb") as file:
-        file.seek(max(0, _size(path) - size))
-        return file.read()
+def last_sample(run: Path, step: int, start: int) -> str | None:
+    """The text that was written after this step, if it is all that stands from byte `start` of the samples on."""
+    if not (run / SAMPLES).exists():
+        return None
+    with open(run / SAMPLES, "rb") as file:
+        file.seek(start)
+        samples, head = file.read().decode("utf-8", errors="replace"), f"--- step {step} ---\n"
+    return samples[len(head) : -2] if samples.startswith(head) and samples.endswith("\n\n") else None
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from minigpt.core import disk
 from minigpt.core.files import write_atomically
 from minigpt.core.progress import write_line
 from minigpt.train.checkpoint import load_state
-from minigpt.train.integrity import Entry, check, checkpoint_paths, digest_of, is_listed, sealed, unsealed
+from minigpt.train.integrity import SAMPLES, Entry, check, checkpoint_paths, digest_of, is_listed, sealed, unsealed
 from minigpt.train.log import RunLog, last_evaluation, last_losses, last_sample
 from minigpt.train.loss import Score
 from minigpt.train.objectives.landmarks import Landmarks
@@ -94,12 +94,12 @@ def finished_result(run: Path, steps: int | None = None) -> Result | None:
         steps: how many are asked for now, where it is not left to the run's configuration.
     """
     last, checkpoints = load_config(run).train.steps, checkpoint_paths(run)
-    if steps not in (None, last) or not checkpoints or load_state(checkpoints[-1])["step"] != last:
+    if steps not in (None, last) or not checkpoints or (kept := load_state(checkpoints[-1]))["step"] != last:
         return None
     check(checkpoints[-1])
     if is_listed(checkpoints[-1]) and ended_at(run) != last:
         return None  # what was logged after the last step may be damaged: it is done again
-    evaluated, text = last_evaluation(run, last), last_sample(run, last)
+    evaluated, text = last_evaluation(run, last), last_sample(run, last, kept["positions"][SAMPLES])
     return result_of(run, last, evaluated, text) if evaluated and text is not None else None
 
 

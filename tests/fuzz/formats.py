@@ -133,10 +133,11 @@ def use_run(folder: Path, name: str) -> None:
     m = minigpt.load(folder)
     checkpoint = checkpoint_paths(folder)[-1]
     state = load_state(checkpoint)
+    step, start = state["step"], state["positions"]["samples.txt"]
     optimizer = AdamW(m.params, m.config.optimizer)
     refusing(
         lambda: m.generate("A", max_new_tokens=2),
-        lambda: (read_log(folder), last_sample(folder, state["step"]), best_so_far(folder, "loss")),
+        lambda: (read_log(folder), last_sample(folder, step, start), best_so_far(folder, "loss")),
         lambda: restore_optimizer(checkpoint, optimizer, state["updates"], backend=get_backend("numpy")),
     )
 

@@ -111,13 +111,12 @@ def test_the_log_is_read_from_its_end(tmp_path, monkeypatch):
     assert log.last_losses(tmp_path / "none", 3) == [] and log.last_evaluation(tmp_path / "none", 1) is None
 
 
-def test_the_last_sample_is_read_from_the_end(tmp_path, monkeypatch):
-    (tmp_path / "samples.txt").write_text("--- step 5 ---\nlong ago\n\n--- step 12 ---\nthé end\n\n", encoding="utf-8")
-    for block in (1, 3, 30, 1000):
-        monkeypatch.setattr(log, "_BLOCK", block)
-        assert log.last_sample(tmp_path, 12) == "thé end"
-        assert log.last_sample(tmp_path, 2) is None
-    assert log.last_sample(tmp_path / "none", 12) is None
+def test_the_last_sample_is_read_from_where_the_checkpoint_was_made(tmp_path):
+    before = "--- step 5 ---\nlong ago\n\n"
+    (tmp_path / "samples.txt").write_text(f"{before}--- step 12 ---\nthé end\n\n", encoding="utf-8")
+    assert log.last_sample(tmp_path, 12, len(before)) == "thé end"
+    assert log.last_sample(tmp_path, 2, len(before)) is None and log.last_sample(tmp_path, 12, 0) is None
+    assert log.last_sample(tmp_path, 12, 1000) is None and log.last_sample(tmp_path / "none", 12, 0) is None
 
 
 @pytest.mark.exhaustive  # two minutes and a gigabyte of disk; what is read is counted at a small size above
