@@ -8,6 +8,8 @@ from __future__ import annotations
 import codecs
 import contextlib
 import fnmatch
+import functools
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -98,6 +100,8 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> Path:
     """Write a file beside `path` and rename it into place: no reader ever sees half of it, whatever happens.
 
+    A process that is killed meanwhile leaves a hidden file, which `remove_stale` removes.
+
     Raises:
         UserError: the folder does not exist or cannot be written to (nothing half-written is left behind).
     """
@@ -159,7 +163,33 @@ def new_folder(path: str | Path, *, what: str = "folder") -> Iterator[Path]:
 
 def unique(path: Path, why: str) -> Path:
     """A hidden name beside `path` that nobody else takes, on this machine or on another one that sees the folder."""
-    return path.with_name(f".{path.name}.{why}-{secrets.token_hex(6)}")
+    return path.with_name(f".{path.name}.{why}-{_numbering()}-{os.getpid()}-{secrets.token_hex(6)}")
+
+
+@functools.cache
+def _numbering() -> str:
+    """Names what numbers this process: a machine since it was started, or a container; "" where Linux does not say."""
+    try:
+        told = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii") + os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder, of those alone that are known to be dead.
+
+    That are those whose number would be taken if they lived. What another machine left, another container, or this
+    machine before it was started anew, stays: from here nobody can tell whether it is still being written.
+    """
+    for path in matching(folder, f".*.unfinished-{_numbering()}-*") if _numbering() else []:
+        try:
+            os.kill(int(path.name.rsplit("-", 2)[1]), 0)  # asks, and does nothing
+        except ProcessLookupError:
+            with contextlib.suppress(OSError):
+                disk.remove_tree(path) if path.is_dir() else disk.remove(path)
+        except (OSError, ValueError, OverflowError):
+            continue  # it is another user's, or no name of ours
 
 
 def make_folders(path: Path) -> None:

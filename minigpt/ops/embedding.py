@@ -54,7 +54,7 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
     """dE_v = s Σ_{n: id_n = v} dy_n, added to `dtable` (V, C). Ids carry no gradient.
 
     A plain `dtable[ids] += dy` would keep only one of several equal ids. On a CPU the sums run in one fixed order, so
-    the result is the same bits every time; on a GPU a large table is summed with atomics, in no fixed order.
+    the result is bit for bit the same every time; on a GPU a large table is summed with atomics, in no fixed order.
     """
     xp = array_module(dy, dtable)
     ids, dy = cache.ids.reshape(-1), rows(dy)  # (N,), (N, C)

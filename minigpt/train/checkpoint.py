@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from minigpt.core import disk
 from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folders
+from minigpt.core.files import make_folders, remove_stale
 from minigpt.core.params import Parameters, buffer
 from minigpt.core.reading import parse_json
 from minigpt.core.tensor_file import file_pieces
@@ -149,6 +149,7 @@ def remove_leftovers(run: Path) -> None:
     """Delete what a killed process left unfinished."""
     for path in (run / FOLDER).glob(".step-*"):
         disk.remove_tree(path)
+    remove_stale(run)
 
 
 def latest_checkpoint(run: Path) -> Path:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from minigpt import tokenizers
 from minigpt.core import disk
 from minigpt.core.errors import UserError
-from minigpt.core.files import make_folders, unique, write_atomically
+from minigpt.core.files import make_folders, remove_stale, unique, write_atomically
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import TOKENIZER_FILE
 from minigpt.train.config import build_config, config_to_toml, read_toml
@@ -85,6 +85,7 @@ def create_run(
     unfinished = unique(out or parent / Path(preset).stem, "unfinished")
     try:
         make_folders(parent)
+        remove_stale(parent)
         disk.make(unfinished)
         fill_run(unfinished, config, tokenizer, first_checkpoint)
         if out and force and is_run(out):
@@ -176,6 +177,8 @@ def find_run(name: str | None, ability: Ability | None = None) -> Path:
         if is_run(path):
             return path
     if not any(path.exists() for path in places):
+        if Path(name).is_absolute() or name.startswith(".") or Path(name).parts[:1] == RUNS.parts:
+            raise UserError(f"there is nothing at {name}; give a run's folder, or its name in {RUNS}/")
         raise UserError(f"there is no {name}, neither here nor in {RUNS}/")
     raise UserError(f"{name} is not a run folder (one that `minigpt train` made, with {CONFIG} and checkpoints)")
 

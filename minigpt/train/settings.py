@@ -50,7 +50,7 @@ class TrainConfig:
             seen until it is full after `ramp_tokens`; 0 begins with the full batch.
         workers: how many take a shard of the batch each; 0 means one for each core.
         processes: workers are processes on Linux (on NumPy arrays, without mixed precision), which is faster and gives
-            the same bits, or else threads. Without it they are threads everywhere, which a debugger can follow.
+            identical weights, or else threads. Without it they are threads everywhere, which a debugger can follow.
         operations: "plain" (minigpt/ops, to read), "fast" (minigpt/fast, NumPy only), "compiled" (minigpt/fast/loops,
             NumPy only, with Numba), "kernels" (minigpt/kernels), or "auto": on a GPU "kernels", on NumPy "compiled"
             where Numba is installed, or else "fast".

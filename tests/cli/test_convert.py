@@ -162,7 +162,7 @@ def test_damaged_configurations(refused, source):
     config.unlink()
     assert f"{source} is no model that minigpt reads: neither a run, nor a Hugging Face folder" in refused()
     shutil.rmtree(source)
-    assert f"there is no {source}, neither here nor in" in refused()
+    assert f"there is nothing at {source}; give a run's folder" in refused()
 
 
 def test_damaged_weight_files(refused, source):

@@ -121,7 +121,8 @@ def test_a_file_in_the_way_and_an_unwritable_place(error, trained, tmp_path):
 
 
 def test_resume_takes_the_run_as_it_is(error, run, tmp_path):
-    assert f"there is no {tmp_path / 'nothing'}, neither" in error("train", "--resume", tmp_path / "nothing")
+    for place in (tmp_path / "nothing", "runs/nothing", "./nothing"):
+        assert f"there is nothing at {place}; give a run's folder" in error("train", "--resume", place)
     assert f"{tmp_path} is not a run folder" in error("train", "--resume", tmp_path)
     for extra in (["--seed", "0"], ["--set", "train.batch=2"], ["--force"], ["--out", "x"], ["tiny"]):
         assert "--resume goes on with a run as it is" in error("train", "--resume", run, *extra)

@@ -2,6 +2,7 @@
 that all of them together do no pass and no update twice."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from minigpt import fast
 from minigpt.data.batch import Batch
 from minigpt.distributed import buckets
 from minigpt.distributed.buckets import cut
+from minigpt.distributed.ranks import MPIRanks
 from minigpt.lab.plan.flops import row_flops
 from minigpt.lab.plan.workload import workload
 from minigpt.models import GPT, GPTConfig
@@ -21,6 +23,7 @@ from minigpt.train.ranked import Ranked
 from minigpt.train.workers import Trained
 
 from .side_by_side import SideBySide, side_by_side
+from .wires import MPI, Board, Wire
 
 SHAPE = GPTConfig(vocab_size=20, context=8, layers=4, heads=2, width=32)
 SHARDS, PASSES = 4, 2
@@ -70,15 +73,24 @@ class Updates(AdamW):
 def step(one, overlap):
     """One step of 8 rows in two batches; what was counted."""
     model = Backward(SHAPE)
-    params = model.init(seed=0)
-    ranks, trained = Counted(one, model), Trained(model, params, Updates(params, OptimizerConfig()), Passes(fast))
-    made = Ranked(trained, ranks, SHARDS, overlap=overlap)
+    ranks = Counted(one, model)
+    trained, made = ready(ranks, model, overlap)
     ranks.gathered.clear()  # of handing round the moments
+    take(made)
+    return ranks, trained, made.buckets
+
+
+def ready(ranks, model, overlap):
+    params = model.init(seed=0)
+    trained = Trained(model, params, Updates(params, OptimizerConfig()), Passes(fast))
+    return trained, Ranked(trained, ranks, SHARDS, overlap=overlap)
+
+
+def take(made):
     batches = [Batch(*np.random.default_rng(part).integers(0, 20, (2, 4, 8))) for part in range(PASSES)]
     made.loss_and_grads(batches, seed=1, step=0)
     made.norm()
     made.update(1e-2)
-    return ranks, trained, made.buckets
 
 
 @pytest.fixture
@@ -112,6 +124,34 @@ def test_all_but_the_first_layers_is_sent_before_the_backward_pass_ends(small):
     inner = [bucket for bucket in cuts if bucket.start >= tables and bucket.stop <= params.decayed]
     assert [place for place, _ in ranks.early] == [(bucket.start, bucket.stop) for bucket in inner]
     assert sum(b - a for (a, b), _ in ranks.early) > 0.8 * params.flat.size
+
+
+def test_a_step_makes_no_other_calls_of_mpi(small, monkeypatch):
+    """Messages and gathers that return at once: one collective more can take a hundred times as long as all of them."""
+    monkeypatch.setattr(MPIRanks, "_watch", lambda self: None)
+    board = Board()
+
+    def one(rank):
+        ranks = MPIRanks(Wire(rank, 2, board), MPI, patience=60.0)
+        trained, made = ready(ranks, Backward(SHAPE), overlap=True)
+        ranks._control.calls.clear(), ranks._large.calls.clear()  # the moments were handed round
+        board.barrier.wait()
+        take(made)
+        return ranks, trained, len(made.buckets)
+
+    with ThreadPoolExecutor(2) as pool:
+        every = list(pool.map(one, range(2)))
+    for ranks, _, buckets_ in every:
+        assert ranks._large.calls == dict.fromkeys(("Isend", "Irecv", "Iallgatherv"), buckets_) and buckets_ > 3
+        assert ranks._control.calls["Iallgather"] == 2  # losses and measures; the norm's sums
+        assert ranks._control.calls.keys() <= {"Iallgather", "Iallgatherv"}  # the second where they are long
+    by_copies = side_by_side(2, lambda one: step(one, True))
+    assert np.array_equal(every[0][1].params.flat, by_copies[0][1].params.flat)
+
+
+def test_another_collective_would_be_noticed():
+    with pytest.raises(AssertionError, match="calls Ialltoallv of MPI"):
+        Wire(0, 2, Board()).Ialltoallv([], [])
 
 
 @pytest.mark.parametrize("ranks, share", [(2, 0.05), (4, 0.10)])

@@ -2,7 +2,7 @@
 
 A loop holds no lock of the interpreter, so the team's threads and a training run's threads run loops side by side;
 Numba starts no threads of its own. What is compiled depends on the processor (how many numbers it takes at a time), so
-sums, whose order depends on it, have the same bits on one machine only.
+sums, whose order depends on it, are bit for bit the same on one machine only.
 """
 
 from __future__ import annotations

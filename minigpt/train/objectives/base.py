@@ -71,7 +71,7 @@ class Objective:
     def batch(self, data: Any, rows: int, *, seed: int, step: int, part: int, first_row: int) -> AnyBatch:
         """A training batch of so many rows from `load().train`: a pure function of its arguments.
 
-        So resuming gives the same bits.
+        So a run that resumes comes to identical weights.
 
         Args:
             part: numbers the batches of one step (gradient accumulation).
