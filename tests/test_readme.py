@@ -128,3 +128,18 @@ def test_extras_are_installed_from_the_clone():
     assert wrong == []
     named = {name for path in files for name in re.findall(r"\.\[(\w+)\]", path.read_text(encoding="utf-8"))}
     assert named <= set(extras) and "tasks" in named
+
+
+@pytest.mark.slow("what its lines call: interop/test_api.py, train/test_loop.py, cli/test_finetune.py")
+def test_the_python_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+    """Everything before the models of other people, which have to be downloaded."""
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    monkeypatch.chdir(tmp_path)
+    page, names = PAGES[ROOT / "docs" / "python.md"].partition("## Other people's models")[0], {}
+    snippets = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for code in snippets:
+        exec(code, names)
+    said = capsys.readouterr().out
+    assert len(snippets) == 5 and names["ids"] and names["loss"] < 2.0
+    assert names["evaluations"][-1].loss < names["steps"][0].loss - 1 and "by chance 0.50" in said
+    assert names["outcome"].run.is_dir() and names["tuned"].config.task == "story-cloze"
