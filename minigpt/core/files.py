@@ -182,7 +182,10 @@ def remove_stale(folder: Path) -> None:
     That are those whose number would be taken if they lived. What another machine left, another container, or this
     machine before it was started anew, stays: from here nobody can tell whether it is still being written.
     """
-    for path in matching(folder, f".*.unfinished-{_numbering()}-*") if _numbering() else []:
+    found: list[Path] = []
+    with contextlib.suppress(UserError):  # a folder that may be written need not be readable
+        found = matching(folder, f".*.unfinished-{_numbering()}-*") if _numbering() else []
+    for path in found:
         try:
             os.kill(int(path.name.rsplit("-", 2)[1]), 0)  # asks, and does nothing
         except ProcessLookupError:
