@@ -28,7 +28,7 @@ TOKENS, TEMPERATURE = 512, 0.7  # where neither the model nor the command line s
 
 def run(args: argparse.Namespace) -> None:
     path = find_model(args.run_folder)
-    loaded = load(path, backend=get_backend(args.backend).name)
+    loaded = load(path, backend=get_backend(args.backend).name, weights=args.weights)
     template = find_template(path, loaded.text, loaded.ids)
     if template is None or adapter_of(loaded.model.family) is not causal:
         raise UserError(f"{path} is no chat model: it has no chat template; minigpt sample continues a text")

@@ -18,7 +18,7 @@ GIVEN = ("tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty
 
 
 def run(args: argparse.Namespace) -> None:
-    loaded = load(find_model(args.run_folder, WRITE), backend=get_backend(args.backend).name)
+    loaded = load(find_model(args.run_folder, WRITE), backend=get_backend(args.backend).name, weights=args.weights)
     own = loaded.config.sample
     prompt = own.prompt if args.prompt is None else only_text("--prompt", args.prompt)
     given = {name: getattr(args, name) for name in GIVEN}

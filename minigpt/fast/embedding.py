@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from minigpt.core import workspace
+from minigpt.fast.int8 import Int8Table
 from minigpt.ops.embedding import EmbeddingCache, PositionCache, position_rows
 
 
 def embedding_forward(
-    ids: np.ndarray, table: np.ndarray, *, scale: float = 1.0, out: np.ndarray | None = None
+    ids: np.ndarray, table: np.ndarray | Int8Table, *, scale: float = 1.0, out: np.ndarray | None = None
 ) -> tuple[np.ndarray, EmbeddingCache]:
     """See `minigpt.ops.embedding_forward`."""
     if ids.size and not (ids.min() >= 0 and ids.max() < len(table)):
         bad = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {bad} is outside the vocabulary of {len(table)} tokens")
     y = workspace.empty((*ids.shape, table.shape[1]), table.dtype) if out is None else out
-    np.take(table, ids, axis=0, out=y, mode="clip")  # "clip" writes into out directly; the ids are checked
+    table.take(ids, axis=0, out=y, mode="clip")  # "clip" writes into out directly; the ids are checked
     if scale != 1.0:
         y *= scale
     return y, EmbeddingCache(ids, len(table), scale)

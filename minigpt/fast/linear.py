@@ -8,6 +8,7 @@ import numpy as np
 
 from minigpt.core import workspace
 from minigpt.fast._common import ones
+from minigpt.fast.int8 import Int8Matrix, int8_product
 from minigpt.fast.team import product
 from minigpt.ops.linear import LinearCache
 
@@ -16,14 +17,21 @@ _GRADIENT_BLOCK = 1 << 22  # numbers of a weight's gradient that are computed an
 
 def linear_forward(
     x: np.ndarray,
-    weight: np.ndarray,
+    weight: np.ndarray | Int8Matrix,
     bias: np.ndarray | None = None,
     *,
     out: np.ndarray | None = None,
     loop: Callable[..., None] | None = None,
+    int8_loop: Callable[..., None] | None = None,
 ) -> tuple[np.ndarray, LinearCache]:
-    """See `minigpt.ops.linear_forward`; `loop` makes the product of one row on one thread."""
+    """See `minigpt.ops.linear_forward`; `loop` makes the product of one row on one thread, `int8_loop` that of a few
+    rows and bytes. There is no backward pass for bytes.
+    """
     y = workspace.empty((*x.shape[:-1], weight.shape[1]), x.dtype) if out is None else out
+    if isinstance(weight, Int8Matrix):
+        int8_product(x.reshape(-1, x.shape[-1]), weight, y.reshape(-1, y.shape[-1]), int8_loop)
+        y += 0 if bias is None else bias
+        return y, LinearCache(x, weight)  # type: ignore[arg-type]
     return product(x, weight, out=y, bias=bias, row=loop), LinearCache(x, weight)
 
 

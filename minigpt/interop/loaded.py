@@ -21,6 +21,7 @@ from minigpt.core.backend import Array, array_module, backend_of, get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.fast import team
+from minigpt.fast.int8 import Int8Parameters
 from minigpt.generate.embedding import embed_rows, encode_texts
 from minigpt.generate.settings import Generation, generation, is_setting
 from minigpt.interop.adapters import adapter_of, known_ids, seq2seq
@@ -28,6 +29,8 @@ from minigpt.interop.hub import fetch, is_hub_name
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
 from minigpt.interop.token_roles import read_generation, read_ids
+from minigpt.models.decoder_only import DecoderOnly
+from minigpt.models.encoder_decoder import Seq2Seq
 from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import check_fit
 from minigpt.tokenizers.template import begin_end_template, roberta_template
@@ -298,6 +301,7 @@ def load(
     tokenizer: bool = True,
     skip: Collection[str] = (),
     fresh: Collection[str] = (),
+    weights: str | None = None,
 ) -> Loaded:
     """Open a run, one checkpoint of a run, or a model of another implementation.
 
@@ -309,22 +313,28 @@ def load(
         tokenizer: whether to open the tokenizer too; without one the model takes and gives ids only.
         skip: beginnings of names of tensors in Hugging Face's files that are left out, such as those of another head.
         fresh: beginnings of names that those files lack; these parameters start as a new model's would.
+        weights: "int8" keeps matrices as bytes (see `minigpt.fast.int8`): a quarter of the memory, to write and to
+            score texts with, not to train.
 
     Raises:
-        UserError: it is none of these, it is damaged, or tokenizer and model do not fit together.
+        UserError: it is none of these, it is damaged, tokenizer and model do not fit together, or such weights are not
+            for this model or backend.
     """
     path = (fetch(str(path)) if is_hub_name(str(path)) else Path(path)).resolve()
     is_checkpoint = path.parent.name == "checkpoints" and path.is_dir() and not is_run(path)
     if is_checkpoint or is_run(path):
-        return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer)
+        return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer, weights)
     opened = open_model(path, dtype, tokenizer=tokenizer, skip=skip, fresh=fresh)
     if opened.tokenizer:
         check_fit(opened.tokenizer, opened.config.model.vocab_size)
     params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
+    params = _kept(opened.model, params, weights)
     return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids, opened.generation)
 
 
-def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool) -> Loaded:
+def _load_run(
+    run: Path, path: Path, dtype: str | None, backend: str, with_tokenizer: bool, weights: str | None
+) -> Loaded:
     run = find_run(str(run))
     config = load_config(run)
     checkpoint = chosen_checkpoint(run, config.train.best) if path == run else path
@@ -339,4 +349,18 @@ def _load_run(run: Path, path: Path, dtype: str | None, backend: str, with_token
     written_elsewhere = read_generation(run)
     if tokenizer is not None and written_elsewhere is None and config.family in OWN_TEMPLATES:
         tokenizer.template = OWN_TEMPLATES[config.family](config.model)
+    params = _kept(model, params, weights)
     return Loaded(model, params, tokenizer, config, read_ids(run) or known_ids(model), written_elsewhere)
+
+
+def _kept(model: Any, params: Parameters, weights: str | None) -> Parameters:
+    """The parameters as they are, or with matrices of bytes, for which fast operations of decoders are made."""
+    if weights is None:
+        return params
+    if weights != "int8":
+        raise UserError(f"weights is {weights!r}; choose 'int8', or None for those of the dtype")
+    if not isinstance(model, (DecoderOnly, Seq2Seq)):
+        raise UserError(f"weights of int8 are for models that write, unlike this one of the family {model.family}")
+    if backend_of(params.flat).name != "numpy":
+        raise UserError("weights of int8 are for the backend numpy")
+    return Int8Parameters(params)

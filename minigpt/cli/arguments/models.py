@@ -33,6 +33,7 @@ def _add_drawing(add: Parser) -> None:
     add.value("--repetition-penalty", "X", "values above 1 make repetitions less likely", type=float)
     add.count("--no-repeat-ngram", "never write the same N tokens in a row twice; 0: allow it", least=0)
     add.count("--seed", "random seed, 0 by default: the same seed writes the same text", least=0, default=0)
+    add.choice("--weights", ("int8",), "keep matrices in 8 bits: a quarter of the memory, and quicker (docs/speed.md)")
 
 
 def embed(add: Parser) -> None:

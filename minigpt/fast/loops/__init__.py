@@ -47,6 +47,7 @@ def prepare() -> None:
     OPERATIONS.FUSED[name][1](x, kept, ones.copy())
     OPERATIONS.dropout_forward(x, 0.5, key)
     linear.row_product(ones, x[0], ones.copy())
+    linear.int8_rows(x[0], np.ones((4, 4), np.int8), ones, x[0].copy())
     q = x[:, :, None]
     y, kept = OPERATIONS.attention_forward(q, q, q, mask=Mask(causal=True), dropout=0.5, key=key)
     OPERATIONS.attention_backward(y, kept)
