@@ -15,6 +15,7 @@ from minigpt.cli.signals import stop_on_interrupt
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.terminal import for_stream
+from minigpt.generate.sampling import Kept
 from minigpt.generate.settings import Generation
 from minigpt.interop.adapters import adapter_of, causal
 from minigpt.interop.chat.answer import answer
@@ -35,9 +36,10 @@ def run(args: argparse.Namespace) -> None:
     given = {name: getattr(args, name, None) for name in GIVEN} | {"beams": None}
     g = text_settings(loaded, given | _no_beams(loaded), TOKENS, TEMPERATURE)
     messages = [] if args.system is None else [{"role": "system", "content": only_text("--system", args.system)}]
+    kept = Kept()
     for line in _lines():
         try:
-            messages = _turn(args, loaded, template, [*messages, {"role": "user", "content": line}], g)
+            messages = _turn(args, loaded, template, [*messages, {"role": "user", "content": line}], g, kept)
         except UserError as error:
             if not sys.stdin.isatty():
                 raise
@@ -53,12 +55,17 @@ def _no_beams(loaded: Loaded) -> dict[str, Any]:
 
 
 def _turn(
-    args: argparse.Namespace, loaded: Loaded, template: ChatTemplate, messages: list[Message], g: Generation
+    args: argparse.Namespace,
+    loaded: Loaded,
+    template: ChatTemplate,
+    messages: list[Message],
+    g: Generation,
+    kept: Kept,
 ) -> list[Message]:
     """Let the model answer, and show it as it comes: the messages with the answer, or with as much as there was."""
     said = []
     with stop_on_interrupt() as stop:  # after the token at hand
-        for piece in answer(loaded, template, messages, g, seed=(args.seed, len(messages)), stop=stop):
+        for piece in answer(loaded, template, messages, g, seed=(args.seed, len(messages)), stop=stop, kept=kept):
             said.append(piece)
             if not args.json:
                 sys.stdout.write(for_stream(piece, sys.stdout))

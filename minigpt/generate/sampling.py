@@ -7,6 +7,7 @@ outgrows the context, the model sees its last `context` tokens.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,32 @@ def generate(
     return continuation(model, params, prompt, tokens, g, seed=seed, vocab_size=vocab_size)
 
 
+@dataclass
+class Kept:
+    """What a model has read, from one continuation to the next: what two prompts begin with is read once.
+
+    Attributes:
+        read: the ids whose keys and values are the first columns of `state` (None before there are any).
+    """
+
+    read: list[int] = field(default_factory=list)
+    state: Any = None
+
+    def resumed(self, state: Any, prompt: Sequence[int]) -> Any:
+        """The new `state` with the keys and values of what `prompt` and the text before have in common at their
+        beginning, but for the last token of the prompt: what follows it is asked for. The text before is forgotten.
+        """
+        both = zip(self.read, prompt[:-1], strict=False)
+        same = next((n for n, (a, b) in enumerate(both) if a != b), min(len(self.read), len(prompt) - 1))
+        if self.state is not None:
+            old = self.state.own
+            for before, after in zip(old.keys + old.values, state.own.keys + state.own.values, strict=True):
+                after[:, :same] = before[:, :same]
+        del self.read[same:]
+        self.state = state.advanced(same)
+        return self.state
+
+
 def continuation(
     model: Any,
     params: Parameters,
@@ -105,9 +132,12 @@ def continuation(
     *,
     seed: int | Sequence[int] = 0,
     vocab_size: int | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[int]:
     """Return an iterator over at most `tokens` ids that follow `prompt`: as many, or up to the first that ends a text.
 
+    Args:
+        kept: of an earlier continuation, for this one to go on from; one at a time may use it.
     Raises:
         UserError: see `generate`.
     """
@@ -118,7 +148,9 @@ def continuation(
     steps = processors(g, prompt=len(prompt), longest=longest, source=read, real=None, vocab_size=limit)
     run, ids = Run(ops=operations("auto", backend)), backend.asarray(read)
     state = model.start(params, Batch(ids, ids), min(model.config.context, longest), run)
-    return next_tokens(next_scores(model, params, state, prompt, run), prompt, tokens, g, steps, seed, limit)
+    kept = Kept() if kept is None else kept
+    scores = next_scores(model, params, kept.resumed(state, prompt), prompt, run, kept.read)
+    return next_tokens(scores, prompt, tokens, g, steps, seed, limit)
 
 
 def next_tokens(
@@ -152,7 +184,7 @@ def next_tokens(
 
 
 def next_scores(
-    model: Any, params: Parameters, state: Any, prompt: Sequence[int], run: Run
+    model: Any, params: Parameters, state: Any, prompt: Sequence[int], run: Run, read: list[int] | None = None
 ) -> Generator[np.ndarray, int, None]:
     """Yield the scores (V,) of what follows `prompt`; send the token that was chosen to get the next ones.
 
@@ -160,15 +192,16 @@ def next_scores(
     with every token; then each token has another position than before, and the whole window goes through again.
 
     Args:
-        state: what `model.start` gave.
+        state: what `model.start` gave, and read of the prompt since.
+        read: the ids that `state` has read, for whoever goes on with it; what is read here is added.
     """
     context, backend = model.config.context, backend_of(params.flat)
-    ids = list(prompt)
-    new = backend.asarray(np.asarray([ids]))
+    ids, read = list(prompt), [] if read is None else read
     while len(ids) <= context:
-        logits, state = model.step(params, new, state)
+        new = ids[len(read) :]
+        logits, state = model.step(params, backend.asarray(np.asarray([new])), state)
+        read += new
         ids.append((yield backend.to_host(logits[0])))
-        new = backend.asarray(np.asarray([ids[-1:]]))
     while True:
         window = backend.asarray(np.asarray([ids[-context:]]))
         ids.append((yield backend.to_host(model.logits(params, window, run)[0, -1])))

@@ -18,6 +18,7 @@ import pytest
 from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.core.errors import UserError
+from minigpt.generate.sampling import continuation
 from minigpt.interop.chat import template as chat_template
 from minigpt.interop.chat.template import ChatTemplate, find_template
 from minigpt.models import GPT, GPTConfig
@@ -62,6 +63,23 @@ def test_an_answer_to_every_line_and_ctrl_c_ends_one(folder, typed, monkeypatch,
     assert main(["chat", str(folder), "--temperature", "0", "--tokens", "9"]) == 0
     first, second = capsys.readouterr().out.rstrip("\n").split("\n")
     assert 1 <= len(first) < 4 and len(second) == 9 and second.startswith(first)
+
+
+def test_what_was_said_is_read_once_and_answered_alike(folder, typed, monkeypatch, capsys):
+    """The third message drops the first exchange, so that all behind the system message is read again."""
+    step, answers, read = GPT.step, [], []
+    plain = "<{role}>{content}\n".format_map
+    monkeypatch.setattr(ChatTemplate, "text", lambda _, messages: "".join(map(plain, messages)) + "<assistant>")
+    monkeypatch.setattr(GPT, "step", lambda s, p, ids, state: read.append(ids.size) or step(s, p, ids, state))
+    for _ in range(2):
+        typed("hey\nho\nyes\n")
+        read.clear()
+        words = ("chat", folder, "--system", "be", "--temperature", "0", "--tokens", "4", "--json")
+        answers.append((json_of(capsys, *words), [n for n in read if n > 1]))
+        monkeypatch.setattr("minigpt.interop.chat.answer.continuation", lambda *a, kept, **k: continuation(*a, **k))
+    (kept, parts), (anew, wholes) = answers
+    assert kept == anew and len(kept["messages"]) == 7
+    assert parts[0] == wholes[0] and parts[1] < wholes[1] / 2 and len(parts) == len(wholes) == 3, (parts, wholes)
 
 
 @pytest.mark.slow("test_an_answer_to_every_line: the same without a terminal")

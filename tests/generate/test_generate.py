@@ -1,12 +1,15 @@
 """From scores to tokens: temperature, top-k, top-p, and the window of the context."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.generate.sampling import generate, next_token_probabilities, prompt_ids
+from minigpt.generate.sampling import Kept, continuation, generate, next_token_probabilities, prompt_ids
+from minigpt.generate.settings import Generation
 from minigpt.lab.gradcheck.cases import random_parameters
-from minigpt.models import GPT, GPTConfig
+from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.tokenizers import ByteTokenizer, CharTokenizer
 
 LOGITS = np.log([0.5, 0.2, 0.2, 0.08, 0.02])
@@ -44,6 +47,24 @@ def test_greedy_takes_the_most_probable_token_of_the_last_window():
         assert token == model.logits(params, np.array([ids[-6:]]))[0, -1].argmax()
         ids.append(token)
     assert len(ids) == 14
+
+
+@pytest.mark.parametrize("kind", ["gpt", "llama"])
+def test_what_two_prompts_begin_with_is_read_once(kind, monkeypatch):
+    """Prompts that go on, that differ early, that are the same again, and shorter; one continuation is left early."""
+    c = {"vocab_size": 7, "context": 14, "layers": 2, "heads": 2, "width": 8}
+    model = GPT(GPTConfig(**c)) if kind == "gpt" else Llama(LlamaConfig(kv_heads=1, **c))
+    params, kept, read, g = random_parameters(model), Kept(), [], Generation(do_sample=False)
+    step = type(model).step
+    first, (other,) = (list(continuation(model, params, *asked, g)) for asked in (([1, 2, 3], 4), ([1, 2, 4], 1)))
+    prompts = [[1, 2, 3], [1, 2, 3, *first, 5], [1, 2, 3, *first, 5], [1, 2, 4], [1, 2, 4, 6 - other, 0, 1, 3], [1, 2]]
+    alone = [list(continuation(model, params, prompt, 4, g)) for prompt in prompts]
+    monkeypatch.setattr(type(model), "step", lambda s, p, ids, state: read.append(ids.size) or step(s, p, ids, state))
+    for n, (prompt, ids) in enumerate(zip(prompts, alone, strict=True)):
+        taken = 2 if n == 3 else 4
+        assert list(islice(continuation(model, params, prompt, 4, g, kept=kept), taken)) == ids[:taken]
+    assert read == [3, 1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4 - (other == 3), 1, 1, 1, 1, 1, 1, 1]
+    assert kept.read == [1, 2, *alone[-1][:3]] and kept.state.own.keys[0].shape[1] == 6  # no more than it needs
 
 
 def test_the_seed_decides():

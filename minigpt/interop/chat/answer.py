@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from minigpt.core.errors import UserError, warn
-from minigpt.generate.sampling import continuation, text_pieces
+from minigpt.generate.sampling import Kept, continuation, text_pieces
 from minigpt.generate.settings import Generation
 from minigpt.interop.chat.template import ChatTemplate, Message
 from minigpt.interop.prompting import Writer, visible
@@ -19,6 +19,7 @@ def answer(
     *,
     seed: Sequence[int] = (0,),
     stop: Callable[[], bool] = lambda: False,
+    kept: Kept | None = None,
 ) -> Iterator[str]:
     """What follows the last message, up to the token that ends it.
 
@@ -27,13 +28,15 @@ def answer(
 
     Args:
         stop: asked before every token whether to end here.
+        kept: of the conversation so far: what it begins with is not read again.
     Raises:
         UserError: the template fails, or the last message alone is too long.
     """
     context = loaded.model.config.context
     new = min(g.max_new_tokens or context, context // 2)
     ids = _prompt(loaded, template, messages, context - new)
-    found = continuation(loaded.model, loaded.params, ids, new, g, seed=seed, vocab_size=loaded.text.vocab_size)
+    size = loaded.text.vocab_size
+    found = continuation(loaded.model, loaded.params, ids, new, g, seed=seed, vocab_size=size, kept=kept)
     return text_pieces(loaded.text, visible(loaded, _until(stop, found)))
 
 
