@@ -120,9 +120,9 @@ def test_where_the_time_of_a_step_goes(minigpt, undisturbed):
 
 @pytest.mark.slow("test_step_for_people: the other contest")
 def test_decoding_against_the_weights_bytes(minigpt, undisturbed):
-    out = minigpt("bench", "decode", "--shape", "S", "--repeats", 1, "--json")
+    out = minigpt("bench", "decode", "--shape", "S", "--repeats", 1, "--json", "--against", "int8")
     result = json.loads(out)["shapes"]["S"]
-    assert result["ratio"].keys() == {"limit"}
+    assert result["ratio"].keys() == {"limit", "int8"}
     assert math.isclose(result["of_limit"], 1 / result["ratio"]["limit"])
     assert "of what reading the weights allows" in minigpt("bench", "decode", "--shape", "S", "--repeats", 1)
     assert weight_bytes(SHAPES["L"]._replace(context=1024)) == 4 * (124_439_808 - 1024 * 768)
@@ -152,7 +152,7 @@ def test_scaling_makes_a_table_and_a_plot(minigpt, error, undisturbed, monkeypat
 
 def test_mistakes_are_one_sentence(error):
     assert "cannot compare with 'jax'" in error("bench", "step", "--against", "jax")
-    assert "decoding is compared with torch only" in error("bench", "decode", "--against", "kept")
+    assert "decoding is compared with torch and int8 only" in error("bench", "decode", "--against", "kept")
     assert "is below 1" in error("bench", "step", "--repeats", 0)
 
 

@@ -38,7 +38,7 @@ def decode(add: Parser) -> None:
     add.choice("--shape", ("S", "M", "L"), "the size of the model; may be repeated; default: L", action="append")
     add.count("--repeats", _ROUNDS, default=20)
     add.count("--workers", "BLAS threads; default: one for each core")
-    add.value("--against", "WHAT", "torch: time it in the same run", type=opponents, default=[])
+    add.value("--against", "WHAT", "torch, int8 (the 8-bit weights): time it in the same run", type=_names, default=[])
     add.choice("--clock", CLOCKS, _CLOCK, default="wall")
 
 
@@ -76,9 +76,13 @@ def attention(add: Parser) -> None:
     add.choice("--against", ("torch",), "PyTorch's scaled_dot_product_attention in the same run")
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def opponents(text: str) -> list[str]:
     """An argument type: names of opponents with commas between them."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _names(text)
     for name in names:
         if name not in OPPONENTS:
             raise argparse.ArgumentTypeError(f"cannot compare with {name!r}; there are {', '.join(OPPONENTS)}")

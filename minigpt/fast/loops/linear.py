@@ -13,12 +13,19 @@ from minigpt.fast.loops.compiled import compiled
 
 @compiled
 def row_product(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
-    """y = Σᵢ xᵢ Wᵢ, reading the rows of W in the order in which they lie: the speed of memory is all that counts here.
+    """y = Σᵢ xᵢ Wᵢ, where the speed of memory is all that counts.
 
-    BLAS reads four rows side by side, whose ends stop the processor from reading ahead.
+    Four quarters of W are read side by side, each row after row as it lies. A processor reads ahead to the end of a
+    page, 4 kB, and is through with it before the next one comes from memory; so it is given four pages at a time. BLAS
+    takes four rows that follow one another, and at their end, where the next four begin elsewhere, it waits.
     """
     y[:] = 0
-    for i in range(weight.shape[0]):
+    q = weight.shape[0] // 4
+    for i in range(q):
+        a, b, c, d = x[i], x[i + q], x[i + 2 * q], x[i + 3 * q]
+        for j in range(weight.shape[1]):
+            y[j] += a * weight[i, j] + b * weight[i + q, j] + c * weight[i + 2 * q, j] + d * weight[i + 3 * q, j]
+    for i in range(4 * q, weight.shape[0]):
         for j in range(weight.shape[1]):
             y[j] += x[i] * weight[i, j]
 
@@ -27,8 +34,7 @@ def row_product(x: np.ndarray, weight: np.ndarray, y: np.ndarray) -> None:
 def int8_rows(x: np.ndarray, values: np.ndarray, scale: np.ndarray, y: np.ndarray) -> None:
     """y_no = s_o Σᵢ x_ni q_oi for a few rows x (N, I) and bytes q (O, I).
 
-    Four outputs are made side by side, each of another quarter of the matrix: a processor reads ahead to the end of a
-    page, 4 kB, and is through with it before the next one comes from memory; so it reads four pages at a time.
+    Four outputs are made side by side, each of another quarter of the matrix (see `row_product`).
     """
     quarter = values.shape[0] // 4
     for o in range(quarter):

@@ -16,6 +16,7 @@ from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
 from minigpt.core.backend import get_backend
 from minigpt.data.batch import Batch
+from minigpt.fast.int8 import Int8Parameters
 from minigpt.lab.benchmark.contest import Contestant, contest
 from minigpt.lab.benchmark.shapes import SHAPES, Shape
 from minigpt.lab.benchmark.step import summary
@@ -26,11 +27,11 @@ PROMPT, TOKENS = 32, 8  # tokens that the cache holds at first, and tokens that 
 LONG_PROMPT = 512
 
 
-def decoding(shape: Shape, threads: int) -> Callable[[], object]:
-    """Greedy decoding of TOKENS tokens after a prompt, with all BLAS threads."""
+def decoding(shape: Shape, threads: int, int8: bool = False) -> Callable[[], object]:
+    """Greedy decoding of TOKENS tokens after a prompt, with all BLAS threads, of float32 or 8-bit weights."""
     threadpool_limits(threads, user_api="blas")
     model = GPT(shape.config)
-    params = model.init(seed=0)
+    params = Int8Parameters(model.init(seed=0)) if int8 else model.init(seed=0)
     run = Run(ops=operations("auto", get_backend("numpy")))
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (1, PROMPT))
     _, start = model.step(params, ids, model.start(params, Batch(ids, ids), PROMPT + TOKENS, run))
@@ -44,11 +45,11 @@ def decoding(shape: Shape, threads: int) -> Callable[[], object]:
     return decode
 
 
-def reading(shape: Shape, threads: int) -> Callable[[], object]:
+def reading(shape: Shape, threads: int, int8: bool = False) -> Callable[[], object]:
     """A prompt of LONG_PROMPT tokens into a new cache, and the scores of what follows, with all BLAS threads."""
     threadpool_limits(threads, user_api="blas")
     model = GPT(shape.config)
-    params = model.init(seed=0)
+    params = Int8Parameters(model.init(seed=0)) if int8 else model.init(seed=0)
     run = Run(ops=operations("auto", get_backend("numpy")))
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (1, LONG_PROMPT))
     return lambda: model.step(params, ids, model.start(params, Batch(ids, ids), LONG_PROMPT + 1, run))
@@ -94,6 +95,8 @@ def bench_decode(
     }
     if "torch" in against:
         contestants["torch"] = Contestant(torch_decode, (shape, workers, PROMPT, TOKENS))
+    if "int8" in against:
+        contestants["int8"] = Contestant(decoding, (shape, workers, True))
     result = summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), TOKENS)
     for key in ("ms", "ms_interval", "others_ms"):
         result[key] = _per_token(result[key])
@@ -118,6 +121,8 @@ def bench_reading(
     contestants = {"minigpt": Contestant(reading, (shape, workers))}
     if "torch" in against:
         contestants["torch"] = Contestant(torch_reading, (shape, workers, LONG_PROMPT))
+    if "int8" in against:
+        contestants["int8"] = Contestant(reading, (shape, workers, True))
     return summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), LONG_PROMPT)
 
 
