@@ -3,6 +3,9 @@
 The algebra that saves passes over the T × S scores: O = (E V)/l with E = exp(Z), or exp(Z − max) where that is not
 safe, and l its row sums, so E is never divided; and in the backward pass Σ_j dA_ij A_ij = dO_i · O_i, a sum over D
 numbers instead of S.
+
+The gradients of keys and values are sums over queries. The score gradients of a few heads are kept until all their
+tiles are done; then a block of keys takes one product with all queries that see it, and nothing has to be added up.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from minigpt.fast import long_attention
 from minigpt.fast.long_attention import LongAttentionCache, LongAttentionResults
 from minigpt.fast.softmax import NUMPY, Inner
 from minigpt.fast.team import each
-from minigpt.fast.tiles import TILE_NUMBERS, Tile, by_group, tiles, units
+from minigpt.fast.tiles import TILE_NUMBERS, Tile, by_group, by_keys, factors, tiles, units
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey
 
@@ -26,7 +29,7 @@ _FEW = 16
 
 
 class AttentionCache(NamedTuple):
-    q: np.ndarray  # (B, G, R, T, D), times the scale
+    q: np.ndarray  # (B, G, R, T, D)
     k: np.ndarray  # (B, G, 1, S, D)
     v: np.ndarray  # (B, G, 1, S, D)
     y: np.ndarray  # (B, G, R, T, D), the output
@@ -56,9 +59,8 @@ def attention_forward(
             q, k, v, mask=mask, scale=scale, dropout=dropout, key=key, out=out, inner=inner
         )
     scale = 1.0 / math.sqrt(d) if scale is None else scale
-    scaled = np.multiply(q, scale, out=workspace.empty(q.shape, q.dtype))
     y = workspace.empty(q.shape, q.dtype) if out is None else out
-    qh, kh, vh, yh = by_group(scaled, g), by_group(k, g), by_group(v, g), by_group(y, g)
+    qh, kh, vh, yh = by_group(q, g), by_group(k, g), by_group(v, g), by_group(y, g)
     e = workspace.empty((b, g, h // g, t, s), q.dtype)
     inverse_sums = workspace.empty((b, g, h // g, t, 1), q.dtype)
     multiplier = inner.dropout_multiplier(e, dropout, key) if dropout and key is not None else None
@@ -75,7 +77,7 @@ def attention_forward(
 def _one_query(cache: AttentionCache) -> None:
     """O, E and 1/l of a single query in each row of the batch, which looks at all keys."""
     q, k, v, y, e, inverse_sums = cache[:6]
-    np.matmul(q, k.swapaxes(-1, -2), out=e)
+    np.matmul(q * cache.scale, k.swapaxes(-1, -2), out=e)
     e -= e.max(axis=-1, keepdims=True)
     np.exp(e, out=e)
     np.sum(e, axis=-1, keepdims=True, out=inverse_sums)
@@ -87,11 +89,12 @@ def _one_query(cache: AttentionCache) -> None:
 def _unit_forward(batch: slice, groups: slice, cache: AttentionCache, cut: list[Tile], inner: Inner) -> None:
     """O and what else is kept, of some rows of the batch and some key-value heads, tile by tile."""
     q, k, v, y, _, inverse_sums = (x[batch, groups] for x in cache[:6])
+    left, right = factors(q, k, cache.scale)
     for tile in cut:
         rows, columns = tile.rows, tile.columns
         place = batch, groups, slice(None), rows, columns
         inner.exponentials(
-            q[..., rows, :], k[..., columns, :], cache.exponentials, cache.inverse_sums, place, tile, cache.mask
+            left[..., rows, :], right[..., columns], cache.exponentials, cache.inverse_sums, place, tile, cache.mask
         )
         e, result = cache.exponentials[place], y[..., rows, :]
         weights = e if cache.dropout is None else e * cache.dropout[place]
@@ -108,20 +111,18 @@ def attention_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `minigpt.ops.attention_backward`; `inner` is what is done inside tiles.
 
-    With d = dO/l: dV = Eᵀ d (each with dropout's multipliers), dZ = E (m d Vᵀ − d · O), dQ = s dZ K, dK = dZᵀ (s Q).
+    With d = dO/l: dV = Eᵀ d (each with dropout's multipliers), s dZ = E (m d (s V)ᵀ − s d · O), dQ = s dZ K and
+    dK = s dZᵀ Q.
     """
     if isinstance(cache, LongAttentionCache):
         return long_attention.attention_backward(dy, cache, out=out, inner=inner)
     (b, g, r, t, d), s = cache.q.shape, cache.k.shape[3]
     shapes = (b, t, g * r, d), (b, s, g, d), (b, s, g, d)
     dq, dk, dv = out if out is not None else (workspace.empty(shape, dy.dtype) for shape in shapes)
-    dh = by_group(workspace.empty(dy.shape, dy.dtype), g)
-    np.multiply(by_group(dy, g), cache.inverse_sums, out=dh)
-    dots = np.vecdot(dh, cache.y)[..., None]  # Σ_j dA_ij A_ij / l_i
-    arrays = dh, by_group(dq, g), by_group(dk, g), by_group(dv, g)
+    dh, dots = inner.row_gradient(dy, cache.y, cache.inverse_sums, cache.scale)
+    arrays = by_group(dh, g), by_group(dq, g), by_group(dk, g), by_group(dv, g)
     cut = tiles(t, s, cache.mask)
     each(_unit_backward, units(b, g, r, s, cut), cache, dots, arrays, cut, inner, work=cache.exponentials.size)
-    dq *= cache.scale
     return dq, dk, dv
 
 
@@ -134,33 +135,28 @@ def _unit_backward(
     cut: list[Tile],
     inner: Inner,
 ) -> None:
-    """Gradients of some rows of the batch and some key-value heads, from d · O, and from d and where dQ, dK, dV go."""
+    """Gradients of some rows of the batch and some key-value heads: from d and s d · O, to where dQ, dK, dV go."""
     q, k, v = (x[batch, groups] for x in cache[:3])
     d, dq, dk, dv = (x[batch, groups] for x in arrays)
+    scores = (*q.shape[:-1], k.shape[-2])  # (b, g, R, T, S) of these rows and heads
+    dz, weights = workspace.empty(scores, q.dtype), cache.exponentials[batch, groups]
+    if cache.dropout is not None:
+        weights = workspace.empty(scores, q.dtype)
+    left, right = factors(d, v, cache.scale)
+    for rows, columns, *_ in cut:
+        place, here = (batch, groups, slice(None), rows, columns), (..., rows, columns)
+        np.matmul(left[..., rows, :], right[..., columns], out=dz[here])
+        if cache.dropout is not None:
+            dz[here] *= cache.dropout[place]
+            np.multiply(cache.exponentials[place], cache.dropout[place], out=weights[here])
+        inner.score_gradient(dz, cache.exponentials, dots, place)
+        np.matmul(dz[here], k[..., columns, :], out=dq[..., rows, :])
     sums = [dk, dv]
     if q.shape[2] > 1:  # query heads of one key-value head, whose parts are added up in the end
         sums = [workspace.empty((*x.shape[:2], q.shape[2], *x.shape[3:]), x.dtype) for x in sums]
-    # Without a window the last queries may see every key: their part is written, what comes after is added to it.
-    write = not cache.mask.window
-    if not write:
-        for total in sums:
-            total[...] = 0.0
-    for rows, columns, *_ in reversed(cut):
-        place = batch, groups, slice(None), rows, columns
-        e, d_tile = cache.exponentials[place], d[..., rows, :]
-        m = None if cache.dropout is None else cache.dropout[place]
-        dz = np.matmul(d_tile, v[..., columns, :].swapaxes(-1, -2), out=workspace.empty(e.shape, e.dtype))
-        if m is not None:
-            dz *= m
-        inner.score_gradient(dz, cache.exponentials, dots, place)
-        np.matmul(dz, k[..., columns, :], out=dq[..., rows, :])
-        weights = e if m is None else e * m
-        for total, left, right in zip(sums, (dz, weights), (q[..., rows, :], d_tile), strict=True):
-            if write:
-                np.matmul(left.swapaxes(-1, -2), right, out=total)
-            else:
-                total[..., columns, :] += left.swapaxes(-1, -2) @ right
-        write = False
+    for rows, columns in by_keys(cut, k.shape[-2]):
+        for total, a, b in zip(sums, (dz, weights), (q, d), strict=True):
+            np.matmul(a[..., rows, columns].swapaxes(-1, -2), b[..., rows, :], out=total[..., columns, :])
     if q.shape[2] > 1:
         np.sum(sums[0], axis=2, keepdims=True, out=dk)
         np.sum(sums[1], axis=2, keepdims=True, out=dv)

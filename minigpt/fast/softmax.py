@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core import workspace
 from minigpt.fast._common import ones
-from minigpt.fast.tiles import Tile, penalize
+from minigpt.fast.tiles import Tile, by_group, penalize
 from minigpt.ops.attention import Mask
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier, dropout_slice
 
@@ -23,13 +24,14 @@ class Inner(NamedTuple):
     exponentials: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Place, Tile, Mask], None]
     softmax: Callable[[np.ndarray, np.ndarray, int, Tile, Mask], np.ndarray]
     softmax_again: Callable[[np.ndarray, np.ndarray, int, Tile, Mask], None]
+    row_gradient: Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
     score_gradient: Callable[[np.ndarray, np.ndarray, np.ndarray, Place], None]
     dropout_multiplier: Callable[[np.ndarray, float, DropoutKey], np.ndarray]
     dropout_slice: Callable[[float, DropoutKey, int, int, int, np.dtype], np.ndarray]
 
 
 def exponentials(
-    q: np.ndarray, k: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
+    q: np.ndarray, kt: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
 ) -> None:
     """E of one tile up to a factor for each row, and one over its row sums.
 
@@ -39,11 +41,11 @@ def exponentials(
     last bits can depend on the rows beside it.)
 
     Args:
-        q, k: the tile's (…, n, D), scaled, and (…, m, D).
+        q, kt: the tile's (…, n, D) and (…, D, m), one of them scaled.
         e, inverse: (B, G, R, T, S) and (B, G, R, T, 1), which are written at `place`.
     """
     e, inverse = e[place], inverse[place[:4]]
-    np.matmul(q, k.swapaxes(-1, -2), out=e)
+    np.matmul(q, kt, out=e)
     penalize(e, tile, mask, place[0])
     may_be_empty = tile.may_be_empty or mask.key_padding is not None
     # 16 bits end long before _LARGEST
@@ -53,7 +55,7 @@ def exponentials(
         if sums.min() > math.exp(-_LARGEST):
             np.reciprocal(sums, out=sums)
             return
-        np.matmul(q, k.swapaxes(-1, -2), out=e)  # once more
+        np.matmul(q, kt, out=e)  # once more
         penalize(e, tile, mask, place[0])
     largest, sums = _shifted_exponentials(e, may_be_empty)
     np.reciprocal(sums, out=inverse)
@@ -83,8 +85,27 @@ def softmax_again(z: np.ndarray, log_sums: np.ndarray, row: int, tile: Tile, mas
     np.exp(z, out=z)
 
 
+def row_gradient(dy: np.ndarray, y: np.ndarray, inverse: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """d = dO/l, (B, T, H, D), and s d · O, (B, G, R, T, 1), where Σ_j dA_ij A_ij / l_i is d · O.
+
+    Args:
+        dy: dO, (B, T, H, D).
+        y, inverse: O, (B, G, R, T, D), and 1/l, (B, G, R, T, 1).
+    """
+    d = workspace.empty(dy.shape, dy.dtype)
+    dh = by_group(d, y.shape[1])
+    np.multiply(by_group(dy, y.shape[1]), inverse, out=dh)
+    dots = np.vecdot(dh, y)[..., None]
+    dots *= scale
+    return d, dots
+
+
 def score_gradient(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, place: Place) -> None:
-    """dZ = P (dP − dO · O) of one tile, in place of dP; P (B, G, R, T, S) and dO · O (B, G, R, T, 1) at `place`."""
+    """dZ = P (dP − dO · O) of one tile, in place of dP; P (B, G, R, T, S) and dO · O (B, G, R, T, 1) at `place`.
+
+    `dz` has only the rows of the batch and the groups that `place` names, and the tile where it is in those.
+    """
+    dz = dz[:, :, *place[2:]]
     dz -= dots[place[:4]]
     dz *= p[place]
 
@@ -107,4 +128,4 @@ def _shifted_exponentials(z: np.ndarray, may_be_empty: bool) -> tuple[np.ndarray
     return largest, sums
 
 
-NUMPY = Inner(exponentials, softmax, softmax_again, score_gradient, dropout_multiplier, dropout_slice)
+NUMPY = Inner(exponentials, softmax, softmax_again, row_gradient, score_gradient, dropout_multiplier, dropout_slice)

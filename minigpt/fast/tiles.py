@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core import workspace
 from minigpt.fast.team import TEAM, cuts
 from minigpt.ops.attention import Mask
 
 TILE_NUMBERS = 192 * 1024  # scores that are worked on at a time
+_MANY = 64  # queries that make up for writing out keys or values transposed
 
 
 def by_group(x: np.ndarray, groups: int) -> np.ndarray:
@@ -37,7 +40,7 @@ class Tile(NamedTuple):
 def tiles(queries: int, keys: int, mask: Mask, *, height: int | None = None) -> list[Tile]:
     """Tiles of so many rows, by default as many as a good matrix product needs."""
     if height is None:
-        height = queries if queries <= 64 else 64 if queries <= 512 else 128
+        height = queries if queries <= 64 else 48 if queries <= 512 else 128
     offset, cut = keys - queries, []
     for start in range(0, queries, max(1, height)):
         stop = min(start + height, queries)
@@ -47,10 +50,32 @@ def tiles(queries: int, keys: int, mask: Mask, *, height: int | None = None) -> 
         elif mask.window:
             last = min(last, stop - 1 + offset + mask.window)
         if mask.window:
-            first = max(0, start + offset - mask.window + 1)
+            # as far from an edge of the rows as they are high, so that few columns differ from tile to tile
+            first = max(0, offset + (start - mask.window + 1) // height * height)
         columns = slice(min(first, max(last, 0)), max(last, 0))
         cut.append(Tile(slice(start, stop), columns, start + offset - columns.start, offset < 0))
     return cut
+
+
+def by_keys(cut: list[Tile], keys: int) -> list[tuple[slice, slice]]:
+    """Blocks of all keys, each with the rows of queries whose tiles hold it: (rows, columns)."""
+    ends = {0, keys}.union(*((tile.columns.start, tile.columns.stop) for tile in cut))
+    blocks = []
+    for a, b in itertools.pairwise(sorted(ends)):
+        rows = [tile.rows for tile in cut if tile.columns.start <= a and b <= tile.columns.stop]
+        blocks.append((slice(rows[0].start, rows[-1].stop) if rows else slice(0, 0), slice(a, b)))
+    return blocks
+
+
+def factors(a: np.ndarray, b: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays whose product is s a bᵀ, (…, T, D) and (…, D, S), of (…, R, T, D) and (…, 1, S, D).
+
+    BLAS takes two thirds of the time for b written out as (D, S), which pays where there are many queries.
+    """
+    turned = b.swapaxes(-1, -2)
+    if a.shape[-2] * a.shape[-3] < _MANY:
+        return np.multiply(a, scale, out=workspace.empty(a.shape, a.dtype)), turned
+    return a, np.multiply(turned, scale, out=workspace.empty(turned.shape, b.dtype))
 
 
 def units(batch: int, groups: int, heads: int, keys: int, cut: list[Tile]) -> list[tuple[slice, slice]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigpt.core import workspace
 from minigpt.fast import attention
 from minigpt.fast.loops.compiled import compiled
 from minigpt.fast.loops.dropout import dropout_multiplier, dropout_slice
@@ -96,20 +97,35 @@ def _exponentials(
 
 
 @compiled
+def _row_gradient(
+    dy: np.ndarray, y: np.ndarray, inverse: np.ndarray, d: np.ndarray, dots: np.ndarray, scale: float
+) -> None:
+    """d = dO/l and s d · O of every query: dO, O and d are (B, T, H, D), 1/l and the products (B, H, T)."""
+    for b, t, h in np.ndindex(dy.shape[:3]):
+        dot = dy.dtype.type(0)
+        for i in range(dy.shape[3]):
+            x = dy[b, t, h, i] * inverse[b, h, t]
+            d[b, t, h, i] = x
+            dot += x * y[b, t, h, i]
+        dots[b, h, t] = dot * dy.dtype.type(scale)
+
+
+@compiled
 def _score_gradient(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, box: _Box) -> None:
-    """dZ = P (dP − dO · O) in place of dP; `dz` (…, n, m) is the tile alone, P and dO · O have it at `box`."""
+    """dZ = P (dP − dO · O) in place of dP, at `box`; `dz` has no other rows of the batch and groups than the box."""
     for i, j, r, k in np.ndindex(box.batches, box.groups, box.heads, box.queries):
         b, g, t = box.batch + i, box.group + j, box.query + k
-        d, row, dot = dz[i, j, r, k], p[b, g, r, t, box.key : box.key + box.keys], dots[b, g, r, t, 0]
+        first, last = box.key, box.key + box.keys
+        d, row, dot = dz[i, j, r, t, first:last], p[b, g, r, t, first:last], dots[b, g, r, t, 0]
         for s in range(d.size):
             d[s] = row[s] * (d[s] - dot)
 
 
 def _exponentials_of(
-    q: np.ndarray, k: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
+    q: np.ndarray, kt: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
 ) -> None:
     """See `minigpt.fast.softmax.exponentials`."""
-    np.matmul(q, k.swapaxes(-1, -2), out=e[place])
+    np.matmul(q, kt, out=e[place])
     sight = _sight(mask, tile.ahead + tile.columns.start - tile.rows.start, slice(0, e.shape[0]), slice(0, e.shape[4]))
     _exponentials(e, inverse, np.empty((0, 0, 0, 0, 0), e.dtype), _box(e, place), sight, False)
 
@@ -128,6 +144,14 @@ def _softmax_again(z: np.ndarray, log_sums: np.ndarray, row: int, tile: Tile, ma
     known = np.ascontiguousarray(log_sums)
     sight = _sight(mask, tile.ahead, slice(row, row + 1), tile.columns)
     _exponentials(z, known, known, _box(z, _WHOLE), sight, True)
+
+
+def _row_gradient_of(dy: np.ndarray, y: np.ndarray, inverse: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """See `minigpt.fast.softmax.row_gradient`."""
+    d, dots, by_head = workspace.empty(dy.shape, dy.dtype), np.empty_like(inverse), (len(dy), -1, dy.shape[1])
+    rows = np.ascontiguousarray(dy), np.ascontiguousarray(y.transpose(0, 3, 1, 2, 4)).reshape(dy.shape)
+    _row_gradient(*rows, inverse.reshape(by_head), d, dots.reshape(by_head), scale)
+    return d, dots
 
 
 def _score_gradient_of(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, place: Place) -> None:
@@ -149,7 +173,9 @@ def _sight(mask: Mask, offset: int, batch: slice, columns: slice) -> _Sight:
 
 
 _NO_PADDING = np.zeros((0, 0), bool)
-INNER = Inner(_exponentials_of, _softmax, _softmax_again, _score_gradient_of, dropout_multiplier, dropout_slice)
+INNER = Inner(
+    _exponentials_of, _softmax, _softmax_again, _row_gradient_of, _score_gradient_of, dropout_multiplier, dropout_slice
+)
 PAIR: dict[str, Any] = {
     "attention_forward": partial(attention.attention_forward, inner=INNER),
     "attention_backward": partial(attention.attention_backward, inner=INNER),
