@@ -16,7 +16,7 @@ import numpy as np
 from minigpt.core import workspace
 from minigpt.fast.softmax import NUMPY, Inner
 from minigpt.fast.team import each
-from minigpt.fast.tiles import TILE_NUMBERS, Tile, by_group, tiles
+from minigpt.fast.tiles import TILE_NUMBERS, Tile, by_group, factors, tiles
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey
 
@@ -79,17 +79,17 @@ def _head_forward(row: int, group: int, cache: LongAttentionCache, cut: list[Til
     """O and log Σ exp Z of one key-value head of one row of the batch, tile by tile."""
     at = slice(row, row + 1), slice(group, group + 1)
     v, y, log_sums = cache.v[at], cache.y[at], cache.log_sums[at]
+    left, right = factors(cache.q[at], cache.k[at], cache.scale)
     scratch = _scratch(cache, cut)
     for tile in cut:
         rows, columns = tile.rows, tile.columns
-        _, e = _scores(cache, at, tile, scratch)
+        e = _product(left[..., rows, :], right[..., columns], scratch)
         sums = inner.softmax(e, log_sums[..., rows, :], row, tile, cache.mask)
         m = _multiplier(cache, row, group, tile, inner)
         if m is not None:
             e *= m
-        result = workspace.empty(sums.shape[:-1] + v.shape[-1:], v.dtype)
-        _one_product(e, v[..., columns, :], out=result)
-        np.divide(result, sums, out=y[..., rows, :])
+        result = workspace.empty((sums.size * v.shape[-1],), v.dtype)
+        np.divide(_product(e, v[..., columns, :], result), sums, out=y[..., rows, :])
 
 
 def _scratch(c: LongAttentionCache, cut: list[Tile]) -> np.ndarray:
@@ -98,21 +98,11 @@ def _scratch(c: LongAttentionCache, cut: list[Tile]) -> np.ndarray:
     return workspace.empty((c.q.shape[2] * height * c.k.shape[3],), c.q.dtype)
 
 
-def _scores(
-    c: LongAttentionCache, at: tuple[slice, slice], tile: Tile, scratch: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """s Q of one tile of a head, and s Q Kᵀ, which takes the scratch memory."""
-    q = c.q[at][..., tile.rows, :]
-    q = np.multiply(q, c.scale, out=workspace.empty(q.shape, q.dtype))
-    k = c.k[at][..., tile.columns, :]
-    shape = (*q.shape[:-1], k.shape[-2])
-    return q, _one_product(q, k.swapaxes(-1, -2), out=scratch[: math.prod(shape)].reshape(shape))
-
-
-def _one_product(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """(1, 1, R, n, I) @ (1, 1, 1, I, m), contiguous but for b: the rows of all R heads in one product, not in R."""
-    np.matmul(a.reshape(-1, a.shape[-1]), b[0, 0, 0], out=out.reshape(-1, out.shape[-1]))
-    return out
+def _product(a: np.ndarray, b: np.ndarray, scratch: np.ndarray) -> np.ndarray:
+    """(1, 1, R, n, I) @ (1, 1, 1, I, m) in scratch memory: the rows of all R heads in one product, not in R."""
+    shape = (*a.shape[:-1], b.shape[-1])
+    y = scratch[: math.prod(shape)].reshape(-1, b.shape[-1])
+    return np.matmul(a.reshape(-1, a.shape[-1]), b[0, 0, 0], out=y).reshape(shape)
 
 
 def _multiplier(c: LongAttentionCache, row: int, group: int, tile: Tile, inner: Inner) -> np.ndarray | None:
@@ -136,50 +126,52 @@ def attention_backward(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `minigpt.ops.attention_backward`; `inner` is what is done inside tiles.
 
-    With P from the log-sum-exp and multipliers m: dV = (m P)ᵀ dO, dZ = P (m dO Vᵀ − dO · O), dQ = s dZ K,
-    dK = dZᵀ (s Q).
+    With P from the log-sum-exp and multipliers m: dV = (m P)ᵀ dO, s dZ = P (m dO (s V)ᵀ − s dO · O), dQ = s dZ K,
+    dK = s dZᵀ Q.
     """
     (b, g, r, t, d), s = cache.q.shape, cache.k.shape[3]
     shapes = (b, t, g * r, d), (b, s, g, d), (b, s, g, d)
     dq, dk, dv = out if out is not None else (workspace.empty(n, dy.dtype) for n in shapes)
     dyh = by_group(dy, g)
     dots = np.vecdot(dyh, cache.y)[..., None]  # Σ_j dP_ij P_ij
+    dots *= cache.scale
     arrays = dyh, dots, by_group(dq, g), by_group(dk, g), by_group(dv, g)
     cut = _slim_tiles(t, s, cache.mask)
     heads = list(itertools.product(range(b), range(g)))
     each(_head_backward, heads, cache, arrays, cut, inner, work=b * g * r * t * s)
-    dq *= cache.scale
     return dq, dk, dv
 
 
 def _head_backward(
     row: int, group: int, cache: LongAttentionCache, arrays: tuple[np.ndarray, ...], cut: list[Tile], inner: Inner
 ) -> None:
-    """Gradients of one key-value head of one row of the batch, from dO, dO · O, and where dQ, dK and dV go."""
+    """Gradients of one key-value head of one row of the batch, from dO, s dO · O, and where dQ, dK and dV go."""
     at = slice(row, row + 1), slice(group, group + 1)
     dy, dots, dq, dk, dv = (x[at] for x in arrays)
-    k, v, log_sums = cache.k[at], cache.v[at], cache.log_sums[at]
+    q, k, v, log_sums = (x[at] for x in (cache.q, cache.k, cache.v, cache.log_sums))
+    scores, gradients = factors(q, k, cache.scale), factors(dy, v, cache.scale)
     r, s, d = cache.q.shape[2], k.shape[3], k.shape[4]
     # both sums over the R query heads and over the tiles
     sums = [workspace.empty((1, 1, r, s, d), dy.dtype) for _ in range(2)]
     for total in sums:
         total[...] = 0.0
-    product = workspace.empty((r * s * d,), dy.dtype)
+    part = workspace.empty((r * s * d,), dy.dtype)
     scratch, scratch_dz = _scratch(cache, cut), _scratch(cache, cut)
     for tile in cut:
         rows, columns = tile.rows, tile.columns
-        q, p = _scores(cache, at, tile, scratch)
+        p, dz = (
+            _product(left[..., rows, :], right[..., columns], memory)
+            for (left, right), memory in ((scores, scratch), (gradients, scratch_dz))
+        )
         inner.softmax_again(p, log_sums[..., rows, :], row, tile, cache.mask)
         m = _multiplier(cache, row, group, tile, inner)
         weights = p if m is None else m * p
-        d_tile, dz = dy[..., rows, :], scratch_dz[: p.size].reshape(p.shape)
-        np.matmul(d_tile, v[..., columns, :].swapaxes(-1, -2), out=dz)
         if m is not None:
             dz *= m
         inner.score_gradient(dz, p, dots[..., rows, :], (slice(None),) * 5)
         np.matmul(dz, k[..., columns, :], out=dq[..., rows, :])
-        part = product[: r * p.shape[-1] * d].reshape(1, 1, r, p.shape[-1], d)
-        for total, left, right in zip(sums, (dz, weights), (q, d_tile), strict=True):
-            total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right, out=part)
+        added = part[: r * p.shape[-1] * d].reshape(1, 1, r, p.shape[-1], d)
+        for total, left, right in zip(sums, (dz, weights), (q, dy), strict=True):
+            total[..., columns, :] += np.matmul(left.swapaxes(-1, -2), right[..., rows, :], out=added)
     for total, result in zip(sums, (dk, dv), strict=True):
         np.sum(total, axis=2, keepdims=True, out=result)

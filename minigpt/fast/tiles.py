@@ -50,7 +50,7 @@ def tiles(queries: int, keys: int, mask: Mask, *, height: int | None = None) -> 
         elif mask.window:
             last = min(last, stop - 1 + offset + mask.window)
         if mask.window:
-            # as far from an edge of the rows as they are high, so that few columns differ from tile to tile
+            # rounded down, so that tiles begin where others end
             first = max(0, offset + (start - mask.window + 1) // height * height)
         columns = slice(min(first, max(last, 0)), max(last, 0))
         cut.append(Tile(slice(start, stop), columns, start + offset - columns.start, offset < 0))

@@ -226,7 +226,8 @@ def test_shards_add_up_to_the_whole():
     for count in (2, 4):
         sharded, weights = steps(Serial, count)
         assert sharded == pytest.approx(losses, rel=1e-6)
-        np.testing.assert_allclose(weights, flat, atol=2e-5)
+        # the gradient of keys' biases is zero but for rounding, and AdamW divides it by its own size
+        np.testing.assert_allclose(weights, flat, atol=1e-4)
 
 
 def test_a_team_computes_the_same_bits_again(monkeypatch):
