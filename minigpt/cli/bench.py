@@ -26,7 +26,8 @@ def run_step(args: argparse.Namespace) -> None:
 
 
 def run_decode(args: argparse.Namespace) -> None:
-    show(args, *sessions.decode(args.shape, prompt=args.prompt, against=args.against, **_how(args)))
+    how = {"prompt": args.prompt, "against": args.against, "busy": args.busy or 0, **_how(args)}
+    show(args, *sessions.decode(args.shape, **how))
 
 
 def run_machine(args: argparse.Namespace) -> None:

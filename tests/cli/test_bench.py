@@ -15,7 +15,8 @@ from minigpt.lab.benchmark import contest as contests
 from minigpt.lab.benchmark.conditions import processor
 from minigpt.lab.benchmark.contest import Contestant, Outcome, contest, interval
 from minigpt.lab.benchmark.decode import weight_bytes
-from minigpt.lab.benchmark.shapes import SHAPES
+from minigpt.lab.benchmark.shapes import LLAMAS, SHAPES
+from minigpt.models import Llama
 
 
 @pytest.fixture(name="undisturbed")
@@ -154,6 +155,7 @@ def test_mistakes_are_one_sentence(error):
     assert "cannot compare with 'jax'" in error("bench", "step", "--against", "jax")
     assert "decoding is compared with torch and int8 only" in error("bench", "decode", "--against", "kept")
     assert "is below 1" in error("bench", "step", "--repeats", 0)
+    assert "reading a prompt only" in error("bench", "decode", "--shape", "SmolLM")
 
 
 def test_a_processor_is_named_with_its_model(tmp_path):
@@ -181,3 +183,20 @@ def test_a_contest_by_processor_time_drops_nothing(monkeypatch):
     monkeypatch.setattr(contests, "_SLOT", 0.0)
     outcome = contest({"a": Contestant(sleeper, (), warm_up=0)}, rounds=1, clock="cpu")
     assert outcome.dropped == 0 and outcome.seconds("a").median < 0.02
+
+
+@pytest.mark.slow("test_disturbed_rounds_do_not_count: whose processor time it is that others used")
+def test_a_busy_process_is_no_disturbance(monkeypatch):
+    """All that others used is the busy process's, which computes, and is gone in the end."""
+    busy, theirs, seen = itertools.count(0, 1000), itertools.count(0, 1000), []
+    monkeypatch.setattr(contests, "busy_seconds", lambda: next(busy))
+    monkeypatch.setattr(contests, "process_seconds", lambda process: seen.append(process) or next(theirs))
+    monkeypatch.setattr(contests, "_wait_until_idle", lambda: None)
+    monkeypatch.setattr(contests, "_SLOT", 0.01)
+    outcome = contest({"a": Contestant(summer, (1000,))}, rounds=1, busy=1)
+    assert outcome.dropped == 0 and len(outcome.rounds) == 1
+    assert len(set(seen)) == 1 and not seen[0].is_alive() and seen[0].exitcode == -9
+
+
+def test_the_llama_whose_reading_is_timed_has_smollm_s_size():
+    assert Llama(LLAMAS["SmolLM"]).parameter_count == 134_515_008  # of HuggingFaceTB/SmolLM-135M

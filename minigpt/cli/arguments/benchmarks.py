@@ -35,10 +35,13 @@ def step(add: Parser) -> None:
 def decode(add: Parser) -> None:
     add.example("minigpt bench decode --shape L --against torch")
     add.flag("--prompt", "time the reading of a prompt of 512 tokens instead")
-    add.choice("--shape", ("S", "M", "L"), "the size of the model; may be repeated; default: L", action="append")
+    sizes = "the size of the model; may be repeated; default: L. SmolLM: a Llama of 135M parameters, with --prompt"
+    add.choice("--shape", ("S", "M", "L", "SmolLM"), sizes, action="append")
     add.count("--repeats", _ROUNDS, default=20)
     add.count("--workers", "BLAS threads; default: one for each core")
-    add.value("--against", "WHAT", "torch, int8 (the 8-bit weights): time it in the same run", type=_names, default=[])
+    rivals = "torch (SmolLM: transformers), int8 (the 8-bit weights): time it in the same run"
+    add.value("--against", "WHAT", rivals, type=_names, default=[])
+    add.count("--busy", "processes that compute beside it all the time; default: none")
     add.choice("--clock", CLOCKS, _CLOCK, default="wall")
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from minigpt.core.errors import UserError
-from minigpt.lab.benchmark.machine import busy_seconds, children_seconds, own_seconds, peak_megabytes
+from minigpt.lab.benchmark.machine import busy_seconds, children_seconds, own_seconds, peak_megabytes, process_seconds
 
 _SLOT = 0.3  # seconds that a slot should last, so that the clock of processor time (10 ms) says something
 _OTHERS = 0.06  # the share of all cores that others may take in a slot before its round is dropped
@@ -100,6 +100,29 @@ def _serve(connection: Any, contestant: Contestant) -> None:
         connection.send((wall, time.process_time() + children_seconds() - used))
 
 
+def _compute_for_ever() -> None:
+    while True:
+        pass
+
+
+class _Busy:
+    """Processes that compute all the time, each on a core if there is one."""
+
+    def __init__(self, count: int):
+        context = multiprocessing.get_context("spawn")
+        self.processes = [context.Process(target=_compute_for_ever, daemon=True) for _ in range(count)]
+        for process in self.processes:
+            process.start()
+
+    def seconds(self) -> float:
+        return sum(map(process_seconds, self.processes))
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+
 class _Player:
     """The contest's end of a contestant's process."""
 
@@ -131,10 +154,10 @@ class _Player:
         except EOFError:
             raise UserError(f"timing {self.name} ended early; is there enough memory for it?") from None
 
-    def slot(self, clock: str) -> Slot:
+    def slot(self, clock: str, busy: _Busy) -> Slot:
         if clock == "wall":
             _wait_until_idle()
-        before, mine = busy_seconds(), own_seconds()
+        before, mine, theirs = busy_seconds(), own_seconds(), busy.seconds()
         started = time.perf_counter()
         self.connection.send(self.repetitions)
         seconds, used = self.receive()
@@ -143,7 +166,8 @@ class _Player:
             return Slot(used / self.repetitions, False)
         disturbed = False
         if before is not None:
-            others = busy_seconds() - before - used - (own_seconds() - mine)
+            expected = used + (own_seconds() - mine) + (busy.seconds() - theirs)
+            others = busy_seconds() - before - expected
             disturbed = others > _OTHERS * wall * (os.cpu_count() or 1) + 0.02
         return Slot(seconds / self.repetitions, disturbed)
 
@@ -170,6 +194,7 @@ def contest(
     rounds: int,
     environment: Mapping[str, Mapping[str, str]] | None = None,
     clock: str = "wall",
+    busy: int = 0,
     progress: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """Time all contestants in `rounds` undisturbed rounds (or what there was of them in three times as many).
@@ -177,25 +202,28 @@ def contest(
     Args:
         environment: environment variables that a contestant's process starts with, by its name.
         clock: "wall" or "cpu".
+        busy: processes that compute beside all contestants, all the time. They are not taken for a disturbance.
     Raises:
         UserError: a contestant cannot be built (a package is missing, too little memory).
     """
     players: list[_Player] = []
+    load = _Busy(busy)
     try:
         for name, contestant in contestants.items():
             players.append(_Player(name, contestant, (environment or {}).get(name, {})))
         for player in players:
-            player.repetitions = max(1, math.ceil(_SLOT / max(player.slot(clock).seconds, 1e-4)))
+            player.repetitions = max(1, math.ceil(_SLOT / max(player.slot(clock, load).seconds, 1e-4)))
         clean, dropped = [], []
         while len(clean) < rounds and len(clean) + len(dropped) < 3 * rounds:
             shift = (len(clean) + len(dropped)) % len(players)
-            slots = {player.name: player.slot(clock) for player in players[shift:] + players[:shift]}
+            slots = {player.name: player.slot(clock, load) for player in players[shift:] + players[:shift]}
             disturbed = any(slot.disturbed for slot in slots.values())
             (dropped if disturbed else clean).append({name: slot.seconds for name, slot in slots.items()})
             if not disturbed:
                 progress()
         peaks = {player.name: player.stop() for player in players}
     finally:
+        load.stop()
         for player in players:
             player.process.kill()
     if len(clean) < min(rounds, 3):

@@ -18,10 +18,11 @@ from minigpt.core.backend import get_backend
 from minigpt.data.batch import Batch
 from minigpt.fast.int8 import Int8Parameters
 from minigpt.lab.benchmark.contest import Contestant, contest
-from minigpt.lab.benchmark.shapes import SHAPES, Shape
+from minigpt.lab.benchmark.shapes import LLAMAS, SHAPES, Shape
 from minigpt.lab.benchmark.step import summary
 from minigpt.lab.benchmark.torch_gpt import torch_decode, torch_reading
-from minigpt.models import GPT
+from minigpt.lab.benchmark.transformers_llama import transformers_reading
+from minigpt.models import GPT, Llama
 
 PROMPT, TOKENS = 32, 8  # tokens that the cache holds at first, and tokens that one repetition writes
 LONG_PROMPT = 512
@@ -45,13 +46,13 @@ def decoding(shape: Shape, threads: int, int8: bool = False) -> Callable[[], obj
     return decode
 
 
-def reading(shape: Shape, threads: int, int8: bool = False) -> Callable[[], object]:
+def reading(name: str, threads: int, int8: bool = False) -> Callable[[], object]:
     """A prompt of LONG_PROMPT tokens into a new cache, and the scores of what follows, with all BLAS threads."""
     threadpool_limits(threads, user_api="blas")
-    model = GPT(shape.config)
+    model = Llama(LLAMAS[name]) if name in LLAMAS else GPT(SHAPES[name]._replace(context=1024).config)
     params = Int8Parameters(model.init(seed=0)) if int8 else model.init(seed=0)
     run = Run(ops=operations("auto", get_backend("numpy")))
-    ids = np.random.default_rng(0).integers(0, shape.vocab_size, (1, LONG_PROMPT))
+    ids = np.random.default_rng(0).integers(0, model.config.vocab_size, (1, LONG_PROMPT))
     return lambda: model.step(params, ids, model.start(params, Batch(ids, ids), LONG_PROMPT + 1, run))
 
 
@@ -80,9 +81,10 @@ def bench_decode(
     workers: int,
     against: Sequence[str] = (),
     clock: str = "wall",
+    busy: int = 0,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Time one shape (with a context of 1,024).
+    """Time one shape (with a context of 1,024) beside so many busy processes.
 
     Returns:
         what `summary` does, of one token; `limit` is the product over the weights' bytes, at `gb_per_second`, and
@@ -97,7 +99,7 @@ def bench_decode(
         contestants["torch"] = Contestant(torch_decode, (shape, workers, PROMPT, TOKENS))
     if "int8" in against:
         contestants["int8"] = Contestant(decoding, (shape, workers, True))
-    result = summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), TOKENS)
+    result = summary(contest(contestants, rounds=rounds, clock=clock, busy=busy, progress=progress), TOKENS)
     for key in ("ms", "ms_interval", "others_ms"):
         result[key] = _per_token(result[key])
     low, high = result["ratio_interval"]["limit"]
@@ -114,16 +116,20 @@ def bench_reading(
     workers: int,
     against: Sequence[str] = (),
     clock: str = "wall",
+    busy: int = 0,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Time reading a prompt with one shape: what `summary` does."""
-    shape = SHAPES[name]._replace(context=1024)
-    contestants = {"minigpt": Contestant(reading, (shape, workers))}
-    if "torch" in against:
+    """Time reading a prompt with one shape, or one Llama, beside so many busy processes: what `summary` does."""
+    contestants = {"minigpt": Contestant(reading, (name, workers))}
+    if "torch" in against and name in LLAMAS:
+        contestants["torch"] = Contestant(transformers_reading, (LLAMAS[name], workers, LONG_PROMPT))
+    elif "torch" in against:
+        shape = SHAPES[name]._replace(context=1024)
         contestants["torch"] = Contestant(torch_reading, (shape, workers, LONG_PROMPT))
     if "int8" in against:
-        contestants["int8"] = Contestant(reading, (shape, workers, True))
-    return summary(contest(contestants, rounds=rounds, clock=clock, progress=progress), LONG_PROMPT)
+        contestants["int8"] = Contestant(reading, (name, workers, True))
+    outcome = contest(contestants, rounds=rounds, clock=clock, busy=busy, progress=progress)
+    return summary(outcome, LONG_PROMPT)
 
 
 def _per_token(times: Any) -> Any:

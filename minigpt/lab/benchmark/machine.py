@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _STAT = Path("/proc/stat")
@@ -28,10 +29,11 @@ def own_seconds() -> float:
 
 def children_seconds() -> float:
     """Processor seconds that this process's living children used."""
-    return sum(map(_seconds_of, multiprocessing.active_children()))
+    return sum(map(process_seconds, multiprocessing.active_children()))
 
 
-def _seconds_of(child: multiprocessing.Process) -> float:
+def process_seconds(child: BaseProcess) -> float:
+    """Processor seconds that a living child used."""
     try:
         fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -138,19 +138,23 @@ def step_on_ranks(names: Sequence[str] | None, ranks: Ranks, *, repeats: int, al
     return {"shapes": results, "ranks": ranks.size}, text
 
 
-def decode(names: Sequence[str] | None, *, prompt: bool, against: Sequence[str], **how: Any) -> Found:
-    """One text, token by token, or the reading of a prompt."""
+def decode(names: Sequence[str] | None, *, prompt: bool, against: Sequence[str], busy: int, **how: Any) -> Found:
+    """One text, token by token, or the reading of a prompt, beside so many busy processes."""
     if set(against) - {"torch", "int8"}:
         raise UserError("decoding is compared with torch and int8 only")
     if "torch" in against:
         _check_torch()
+    if not (prompt or set(names or ()) <= set(SHAPES)):
+        raise UserError("SmolLM is timed reading a prompt only: --prompt")
     what = f"reading a prompt of {LONG_PROMPT} tokens" if prompt else "one text, KV cache; a token's time"
-    bench = partial(bench_reading if prompt else bench_decode, against=against)
+    beside = f"; beside {busy} busy" if busy else ""
+    bench = partial(bench_reading if prompt else bench_decode, against=against, busy=busy)
 
     def said(result: dict[str, Any]) -> list[str]:
         return [report.times(result), *([] if prompt else [report.of_limit(result)])]
 
-    return _contest(names or ["L"], bench, said, f"{what}; float32, {{workers}} BLAS threads", **how)
+    values, text = _contest(names or ["L"], bench, said, f"{what}; float32, {{workers}} BLAS threads{beside}", **how)
+    return values | {"busy": busy}, text
 
 
 def machine(repeats: int) -> Found:

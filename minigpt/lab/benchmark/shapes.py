@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minigpt.models import GPTConfig
+from minigpt.models import GPTConfig, LlamaConfig
 
 
 class Shape(NamedTuple):
@@ -32,6 +32,9 @@ SHAPES = {
     "M": Shape(6, 6, 384, 256, 8, 65, "a 10M-parameter character model"),
     "L": Shape(12, 12, 768, 256, 1, 50257, "GPT-2 124M, one row"),
     "T2048": Shape(6, 6, 384, 2048, 1, 65, "M with one row of 2,048 tokens"),
+}
+LLAMAS = {  # whose reading of a prompt is timed
+    "SmolLM": LlamaConfig(49152, 2048, 30, 9, 576, kv_heads=3, feed_forward=1536, tied=True),  # 135M parameters
 }
 GPU_SHAPES = {
     "M": Shape(6, 6, 384, 256, 64, 65, "a 10M-parameter character model"),
