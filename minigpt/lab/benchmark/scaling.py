@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, ScalarFormatter
 
 from minigpt.blocks.dispatch import settled
 from minigpt.core.backend import get_backend
@@ -20,7 +21,7 @@ AXES = {  # what is varied, and its values; everything else is as in BASE
     "layers": (1, 2, 4, 8),
     "batch": (1, 2, 4, 8, 16),
 }
-COLORS = {"fast": "#2a6f97", "compiled": "#d1495b"}  # operations: NumPy's, and Numba's
+LOOKS = {"fast": ("NumPy's", "#2a6f97", "o-"), "compiled": ("compiled loops", "#d1495b", "s--")}  # of operations
 LETTERS = {"context": "T", "width": "C", "layers": "L", "batch": "B"}
 
 
@@ -68,20 +69,22 @@ def scaling_figure(records: list[dict[str, Any]]) -> Figure:
     panels = figure.subplots(2, len(AXES), sharey="row", squeeze=False)
     for column, axis in enumerate(AXES):
         top, bottom = panels[0][column], panels[1][column]
-        for name, color in COLORS.items():
+        for name, (label, color, line) in LOOKS.items():
             rows = [r for r in records if (r["axis"], r["operations"]) == (axis, name)]
             if not rows:
                 continue  # no Numba here
             x = [r["value"] for r in rows]
             error = [[r["us_per_token"] - r["interval"][0], r["interval"][1] - r["us_per_token"]] for r in rows]
             times = [r["us_per_token"] for r in rows]
-            top.errorbar(x, times, [*zip(*error, strict=True)], fmt="o-", color=color, label=name)
-            bottom.plot(x, [r["peak_mb"] for r in rows], "s-", color=color, label=name)
+            top.errorbar(x, times, [*zip(*error, strict=True)], fmt=line, color=color, label=label)
+            bottom.plot(x, [r["peak_mb"] for r in rows], line, color=color, label=label)
         bottom.set_xlabel(f"{LETTERS[axis]}, {axis}")
         for panel in (top, bottom):
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")
             panel.set_xticks(AXES[axis], [str(value) for value in AXES[axis]])
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(ScalarFormatter())
             panel.minorticks_off()
             panel.grid(alpha=0.25)
             panel.spines[["top", "right"]].set_visible(False)
