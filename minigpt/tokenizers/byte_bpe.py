@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped
-from minigpt.tokenizers.cache import LONGEST, Cache
+from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.json_parts import bpe_model, byte_level, document, split
 from minigpt.tokenizers.learn_merges import learn_merges
 from minigpt.tokenizers.merge import LONG, Merges, merge_word
-from minigpt.tokenizers.merge_batch import NEVER, PairTable, Stretches, merge_words, numbered
+from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
+from minigpt.tokenizers.stretches import Stretches
 from minigpt.tokenizers.trim import Trim
+from minigpt.tokenizers.word_numbers import Remembered, WordNumbers, distinct
 
-MANY = 500  # chunks from which it pays to look at all of them together
+MANY = 4000  # characters from which it pays to look at all of a text together
+FEW = 300  # words up to which each is merged by itself
+_AT_ONCE = 1 << 18  # chunks looked at together, which bounds what that needs
 
 
 class ByteBPE(Tokenizer):
@@ -66,7 +69,7 @@ class ByteBPE(Tokenizer):
         self._merges = self._merges_of_ids()
         self._table: PairTable | None = None  # made when many words are met at once
         self._words = Cache(self._encode_word)
-        self._chunks = Cache(self._encode_chunk)
+        self._chunks = Remembered()
 
     @property
     def pattern(self) -> str:
@@ -120,53 +123,42 @@ class ByteBPE(Tokenizer):
     def _encode(self, text: str) -> list[int]:
         if not text.isascii():
             utf8(text)  # an error for what UTF-8 cannot hold, before any of it reaches a cache
-        return self._encode_words(text) if len(text) <= LONGEST else self._encode_chunks(text)
-
-    def _encode_chunks(self, text: str) -> list[int]:
-        """Encode by way of the cache of chunks, which finds a whole ` word,` at once."""
+        if len(text) < MANY or -1 in self._byte_ids or len(self.merges) >= NEVER:
+            return self._encode_words(text)
         chunks = self.pretokenizer.chunks(text)
         if chunks is None:
             return self._encode_words(text)
-        if len(chunks) < MANY:
-            return _unpacked(b"".join(map(self._chunks.__getitem__, chunks)))
-        distinct, which = numbered(chunks)
-        known = list(map(self._chunks.get, distinct))
-        new = [chunk for chunk, ids in zip(distinct, known, strict=True) if ids is None]
-        packed = found = self._encode_new(new)
-        if len(new) < len(distinct):
-            fresh = dict(zip(new, packed, strict=True))
-            found = list(map(fresh.get, distinct, known))
-        self._chunks.remember(new, packed)
-        return Stretches.of(found).joined(which)[0].tolist()
+        starts = range(0, len(chunks.start), _AT_ONCE)
+        parts = [self._chunks.ids(chunks.some(slice(i, i + _AT_ONCE)), self._encode_chunks) for i in starts]
+        return [i for part in parts for i in part.tolist()] if len(parts) > 1 else parts[0].tolist()
 
-    def _encode_new(self, chunks: list[str]) -> list[bytes]:
-        """`_encode_chunk` of many chunks; their words are merged side by side."""
-        if len(chunks) < MANY or -1 in self._byte_ids or len(self.merges) >= NEVER:
-            return list(map(self._encode_chunk, chunks))
-        words, start, size = self.pretokenizer.cut_chunks(chunks)
-        distinct, which = numbered(words)
-        which, ends = Stretches(which, start, size).joined(np.arange(len(chunks)))
-        ids, word_ends = self._encode_many(distinct).joined(which)
-        data, stops = ids.tobytes(), [0, *(4 * np.append(word_ends, 0)[ends - 1]).tolist()]
-        return [data[a:b] for a, b in pairwise(stops)]
+    def _encode_chunks(self, chunks: Stretches) -> Stretches:
+        """The ids of distinct chunks; their words are merged side by side."""
+        words, own = self.pretokenizer.cut_chunks(chunks)
+        different, which = distinct(words)
+        ids = self._encode_many(different).some(which).joined()
+        start, last = ids.start[own.start], own.start + own.size - 1
+        return Stretches(ids.items, start, ids.start[last] + ids.size[last] - start)
 
-    def _encode_many(self, words: list[str]) -> Stretches:
-        """The ids of many words: those of the vocabulary, those merged side by side and long ones."""
+    def _encode_many(self, words: Stretches) -> Stretches:
+        """The ids of many words: those of the vocabulary, those merged side by side, and few or long ones."""
         if self._table is None:
             self._table = PairTable(self._merges, np.array(self._byte_ids, np.int32))
-        data = [word.encode("utf-8") for word in words]
-        found = list(map(self._whole.get, data))
-        rest = [i for i, ids in enumerate(found) if ids is None]
-        short = [i for i in rest if len(data[i]) < LONG]
-        for i in rest:
-            found[i] = self._encode_bytes(data[i]) if len(data[i]) >= LONG else b""
-        merged, known = merge_words([data[i] for i in short], self._table), Stretches.of(found)
-        known.start[short], known.size[short] = len(known.ids) + merged.start, merged.size
-        return known._replace(ids=np.concatenate([known.ids, merged.ids]))
-
-    def _encode_chunk(self, chunk: str) -> bytes:
-        """Encode what `PreTokenizer.chunks` cut off."""
-        return b"".join(map(self._words.__getitem__, self.pretokenizer.chunk_words(chunk)))
+            known = {data: ids for data, ids in self._whole.items() if data and 0 not in data}
+            self._tokens = WordNumbers()
+            numbers = self._tokens.number(Stretches.of(list(known), np.uint8))
+            self._token_ids = np.full(self._tokens.count + 2, -1, np.int32)  # two for words without a number, −1 or −2
+            self._token_ids[numbers] = np.frombuffer(b"".join(known.values()), np.int32)
+        ids = self._token_ids[self._tokens.find(words)]
+        whole, rest = np.flatnonzero(ids >= 0), np.flatnonzero(ids < 0)
+        short = rest[words.size[rest] < LONG] if len(rest) >= FEW else rest[:0]
+        alone = np.setdiff1d(rest, short)
+        parts = (
+            (whole, Stretches(ids[whole], np.arange(len(whole)), np.ones(len(whole), np.int64))),
+            (short, merge_words(words.some(short), self._table)),
+            (alone, Stretches.of([self._encode_bytes(words.one(i).tobytes()) for i in alone.tolist()], np.int32)),
+        )
+        return Stretches.together(parts)
 
     def _encode_words(self, text: str) -> list[int]:
         """The plain way: pre-tokens, each looked up in the cache of words."""

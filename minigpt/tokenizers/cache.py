@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 SIZE = 1 << 18  # words remembered; beyond that a cache starts afresh
@@ -25,12 +25,3 @@ class Cache(dict[str, Value], Generic[Value]):
                 self.clear()
             self[word] = value
         return value
-
-    def remember(self, words: Sequence[str], values: Sequence[Value]) -> None:
-        """Note the values of many words; as many as there is room for."""
-        if max(map(len, words), default=0) > LONGEST or len(words) > SIZE:
-            known = {word: value for word, value in zip(words, values, strict=True) if len(word) <= LONGEST}
-            words, values = list(known)[:SIZE], list(known.values())[:SIZE]
-        if len(self) + len(words) > SIZE:
-            self.clear()
-        self.update(zip(words, values, strict=True))

@@ -13,15 +13,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import regex
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.base import last_match
+from minigpt.tokenizers.base import last_match, utf8
 from minigpt.tokenizers.oniguruma import bounded, pieces
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, PATTERNS, ascii_form
+from minigpt.tokenizers.stretches import PADDING, Stretches
 from minigpt.tokenizers.white_space import WHITE
+from minigpt.tokenizers.word_numbers import FULL, WordCounts, distinct
 
 # With these patterns every pre-token that contains a space after something that is not white space begins at that
 # space, so a text may be cut there and the parts be matched on their own. They match every character.
@@ -32,13 +35,8 @@ _CUT_AT_SPACES = frozenset({GPT2_PATTERN, LLAMA3_PATTERN, CL100K_PATTERN})
 _KNOWN = frozenset(PATTERNS.values())
 _CUT = regex.compile(r"(?<=\S)(?= )|(?<=[\p{L}\p{N}])(?=\s)|(?<=\S\n)(?=[\p{L}\p{N}])")
 
-_WHITE = WHITE.replace(" ", "")
-STICKY = "\0"  # stands for a space at which the text may not be cut
-START = "\1"  # stands at the beginning of a chunk that has no space in front of it
-LINE = "\2"  # the same for a chunk that has a line feed in front of it
-_LINE_CUT = f"\n {START}"
-_OPEN = [ord(c) for c in WHITE + STICKY]  # characters of white space, as chunks have them
-_HELD = "\3"  # stands, while a text is cut, for a line feed at which it may not be
+_IS_WHITE = np.isin(np.arange(256), [ord(c) for c in WHITE if c.isascii()])  # of a byte
+_WIDE_WHITE = re.compile(b"|".join(c.encode() for c in WHITE if not c.isascii()))
 
 
 class PreTokenizer:
@@ -68,131 +66,100 @@ class PreTokenizer:
         """Where a text may be cut (see `streaming`). Of a pattern without a name nothing is known: nowhere."""
         return last_match(_CUT, text) if self.pattern in _KNOWN else 0
 
-    def chunks(self, text: str) -> list[str] | None:
-        """Cut `text` where that is harmless, or return None if the pattern or the text forbids it.
+    def chunks(self, text: str, each_line: bool = False) -> Stretches | None:
+        """Cut `text` where every pre-token ends, so that equal chunks have equal pre-tokens; None if the pattern or the
+        text, by a NUL, forbids it.
 
-        The cuts are before a space that follows something else than white space, and at line feeds. `restore` brings a
-        chunk's own text back: the space that it began with is cut off (`START` or `LINE` stand where there was none)
-        and `STICKY` characters were spaces. All of it is str.replace and str.split, so it runs at memory speed.
+        Args:
+            each_line: each line is a text of its own.
         """
-        if not self.cuts_at_spaces or _has_marks(text):
+        if not self.cuts_at_spaces or not text or "\0" in text:
             return None
-        white = [c for c in _WHITE if c in text]
-        bound = _bind_spaces(START + text, white)
-        return (_cut_before_lines if self.pattern == GPT2_PATTERN else _cut_behind_lines)(bound, white).split(" ")
+        data = np.frombuffer(utf8(text) + bytes(PADDING), np.uint8)
+        n = len(data) - PADDING
+        white = _white(data[:n])
+        # Of each byte but the first: whether it is white space, and whether that and a line feed stand before it.
+        inside, before, line = white[1:], white[:-1], data[: n - 1] == ord("\n")
+        if each_line:
+            before = before & ~line
+        cut = np.ones(n, bool)
+        if self.pattern == GPT2_PATTERN:  # before the first and before the last of white space between other characters
+            cut[1:] = inside & ~before
+            cut[:-1] |= before & ~inside & (data[: n - 1] < 128)
+        else:  # before a space behind another character, and behind a line feed before another character
+            cut[1:] = ((data[1:n] == ord(" ")) & ~before) | (line & ~inside)
+        if each_line:
+            cut[1:] |= line
+        start = np.flatnonzero(cut)
+        return Stretches(data, start, np.diff(start, append=n))
 
-    def chunk_words(self, chunk: str) -> list[str]:
-        """The pre-tokens of a chunk. Letters with one other character after them, or none, need no regular expression:
-        every pattern with chunks cuts them there and nowhere else.
-        """
-        if chunk.isascii():
-            mark, body, space = chunk[:1], chunk, " "
-            if mark in (START, LINE):
-                body, space = chunk[1:], ""
-            before = ["\n"] if mark == LINE else []
-            if body.isalpha():
-                return [*before, space + body]
-            if body[:-1].isalpha():
-                return [*before, space + body[:-1], body[-1]]
-        return self.words(restore(chunk))
-
-    def cut_chunks(self, chunks: list[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """`chunk_words` of many chunks, by one search for most of them: joined again, they are cut as they were before.
-        Not so those that end in white space or begin where none was cut off.
+    def cut_chunks(self, chunks: Stretches) -> tuple[Stretches, Stretches]:
+        """The pre-tokens of chunks, by one search for most of them: those that begin with a space (or what GPT-2's
+        pattern cuts before) and end otherwise are cut alike when they stand in a row.
 
         Returns:
             words: of all chunks.
-            start, size: (chunks,) which of them are each chunk's own.
+            own: of each chunk the stretch of `words` (of their numbers) that it consists of.
         """
-        size = np.fromiter(map(len, chunks), np.int64, len(chunks))
-        start = size.cumsum() - size + np.arange(1, len(chunks) + 1)
-        points = np.frombuffer((" " + " ".join(chunks) + " ").encode("utf-32-le"), np.uint32)
-        alone = np.isin(points[start + size - 1], _OPEN) | (points[start] == ord(START))
-        kind = np.where(alone, 2, np.maximum.reduceat(points, start - 1) > 127)  # most are ASCII: found twice as fast
-        own = size + (points[start] != ord(LINE))
-        words: list[str] = []
-        stops = [0]
-        for some in (np.flatnonzero(kind == k) for k in (0, 1)):
-            text = " ".join(["", *map(chunks.__getitem__, some.tolist())]).replace(" " + LINE, "\n")
-            new = self.words(text.replace(STICKY, " "))
-            ends = np.fromiter(map(len, new), np.int64, len(new)).cumsum()
-            stops += (len(words) + np.searchsorted(ends, own[some].cumsum(), "right")).tolist()
-            words += new
-        for i in np.flatnonzero(alone).tolist():
-            words += self.chunk_words(chunks[i])
-            stops.append(len(words))
+        data, start, size = chunks.joined()
+        white = _white(data)
+        first = white[start] if self.pattern == GPT2_PATTERN else data[start] == ord(" ")
+        wide = np.maximum.reduceat(data, start) > 127  # most are ASCII: found twice as fast
+        kind = np.where(white[start + size - 1] | ~first, 2, wide)
         order = np.argsort(kind, kind="stable")
-        start[order], size[order] = stops[:-1], np.diff(stops)
-        return words, start, size
+        data, start, size = Stretches(data, start, size).some(order).joined(PADDING)
+        stop = start + size
+        places = np.searchsorted(kind[order], (1, 2))
+        a, b = np.append(start, stop[-1])[places].tolist()
+        plain, others = self.words(_text(data[:a])), self.words(_text(data[a:b]))
+        for i in range(int(places[1]), len(kind)):
+            others += self.words(_text(data[start[i] : stop[i]]))
+        sizes = np.fromiter(chain(map(len, plain), map(len, map(str.encode, others))), np.int64)
+        ends = sizes.cumsum()
+        last = np.searchsorted(ends, stop, "right")
+        own = Stretches(np.arange(len(sizes)), np.empty_like(start), np.empty_like(size))
+        own.start[order], own.size[order] = np.append(0, last[:-1]), np.diff(last, prepend=0)
+        return Stretches(data, ends - sizes, sizes), own
 
     def count(self, blocks: Iterable[str]) -> Counter[str]:
         """Count the pre-tokens of the lines of `blocks` (pieces of text that consist of whole lines)."""
         words: Counter[str] = Counter()
-        chunks: Counter[str] = Counter()
+        chunks = WordCounts()
         for block in blocks:
-            if not self.cuts_at_spaces or _has_marks(block):
+            found = self.chunks(block, each_line=True)
+            if found is None:
                 for line in lines(block):
                     words.update(self.words(line))
                 continue
-            chunks.update(self._line_chunks(block))
-        for chunk, n in chunks.items():
-            for word in self.chunk_words(chunk):
-                words[word] += n
+            chunks.add(found)
+            if chunks.bytes > FULL:
+                self._count_words(chunks, words)
+                chunks = WordCounts()
+        self._count_words(chunks, words)
         return words
 
-    def _line_chunks(self, block: str) -> list[str]:
-        """Chunks such that no pre-token reaches over the end of a line: every line feed is a cut."""
-        white = [c for c in _WHITE if c != "\n" and c in block]
-        return _bind_spaces(START + block, white).replace("\n", _LINE_CUT).split(" ")
+    def _count_words(self, chunks: WordCounts, words: Counter[str]) -> None:
+        """Add the words of counted chunks."""
+        different, counts = chunks.counted()
+        if len(counts):
+            found, own = self.cut_chunks(different)
+            found, which = distinct(found)
+            times = np.bincount(which[own.joined().items], np.repeat(counts, own.size)).astype(np.int64)
+            for i, n in enumerate(times.tolist()):
+                words[_text(found.one(i))] += n
 
 
-def _has_marks(text: str) -> bool:
-    return any(mark in text for mark in (STICKY, START, LINE, _HELD))
+def _white(data: np.ndarray) -> np.ndarray:
+    """Which bytes of a text are white space, or parts of it."""
+    white = _IS_WHITE[data]
+    if len(data) and data.max() > 127:
+        for match in _WIDE_WHITE.finditer(data):
+            white[match.start() : match.end()] = True
+    return white
 
 
-def _bind_spaces(text: str, white: Iterable[str]) -> str:
-    """Replace the spaces that follow a space or another character of `white` by STICKY."""
-    text = text.replace("  ", " " + STICKY)
-    for c in white:
-        text = text.replace(c + " ", c + STICKY)
-    return text.replace(STICKY + " ", STICKY + STICKY) if STICKY in text else text  # one character is found at once
-
-
-def _cut_behind_lines(text: str, white: Iterable[str]) -> str:
-    """Cut after a single line feed between two characters that are not white space: harmless under every pattern."""
-    text = text.replace("\n", _LINE_CUT)
-    for c in (*white, STICKY):  # no cut where white space follows the line feed,
-        text = text.replace(f" {START}{c}", c)
-    for c in (*white, STICKY, " "):  # nor where it precedes it
-        text = text.replace(c + _LINE_CUT, c + "\n")
-    return text
-
-
-def _cut_before_lines(text: str, white: Iterable[str]) -> str:
-    """Cut before line feeds that stand alone under GPT-2's pattern: the last before something that is not white space,
-    and the one before that if it is the first white space. So a line's last word is a chunk that is met inside lines.
-
-    Of more white space all but the last line feed is one token, held together here.
-    """
-    once, again = _HELD + "\n\n", _HELD * 2 + "\n"  # as replacements do not overlap, some are made twice
-    text = text.replace("\n\n\n", again)
-    if _HELD in text:
-        for old, new in (("\n" + _HELD, _HELD * 2), (once, again), (once, again)):
-            text = text.replace(old, new)
-    others = [c for c in (*white, STICKY) if c != "\n" and c in text]
-    for c in others:
-        text = text.replace("\n\n" + c, _HELD * 2 + c).replace("\n" + c, _HELD + c)
-    for c in (*others, " "):
-        text = text.replace(c + "\n\n", c + _HELD + "\n")
-    lines = text.rstrip("\n")
-    text = lines + _HELD * (len(text) - len(lines))
-    return text.replace("\n", f" {LINE}").replace(_HELD, "\n")
-
-
-def restore(chunk: str) -> str:
-    """The text of a chunk: with the space before it, or what its mark stands for."""
-    chunk = chunk.replace(STICKY, " ")
-    return {START: "", LINE: "\n"}[chunk[0]] + chunk[1:] if chunk[:1] in (START, LINE) else " " + chunk
+def _text(data: np.ndarray) -> str:
+    return data.tobytes().decode("utf-8")
 
 
 def lines(text: str) -> Iterator[str]:

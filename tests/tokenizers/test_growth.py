@@ -14,6 +14,7 @@ import pytest
 from minigpt import tokenizers
 from minigpt.tokenizers import ByteBPE
 from minigpt.tokenizers.learn_merges import learn_merges
+from minigpt.tokenizers.word_numbers import Remembered
 
 from .test_streaming import KINDS as STREAMED
 
@@ -60,7 +61,7 @@ def calls(work, *arguments) -> int:
 def forget(tokenizer) -> None:
     for name in ("_cache", "_cuts", "_words", "_chunks"):
         cache = getattr(tokenizer, name, None)
-        if isinstance(cache, dict):
+        if isinstance(cache, dict | Remembered):
             cache.clear()
 
 

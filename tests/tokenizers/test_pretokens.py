@@ -2,8 +2,10 @@
 
 import itertools
 from collections import Counter
+from unittest import mock
 
 import numpy as np
+import pytest
 import regex
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from minigpt.tokenizers.patterns import LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer, line_blocks, lines
 from minigpt.tokenizers.sentencepiece_merge import Scores
 from minigpt.tokenizers.sentencepiece_merge import merge_short as merge_short_by_score
+from minigpt.tokenizers.stretches import Stretches
 
 from .texts import TEXTS, TRICKY
 
@@ -22,17 +25,25 @@ BYTES = np.arange(256, dtype=np.int32)
 CHUNKED = [CUTTERS[name] for name in ("gpt2", "llama3", "cl100k")]
 
 
+def by_chunks(cutter: PreTokenizer, text: str, each_line: bool = False) -> list[str]:
+    """The pre-tokens, by way of the chunks, each of which is cut alone and among the others."""
+    if (chunks := cutter.chunks(text, each_line)) is None:
+        assert not text or "\0" in text
+        return cutter.words(text)
+    words, own = cutter.cut_chunks(chunks)
+    found = []
+    for k in range(len(chunks.start)):
+        among = [words.one(i).tobytes().decode() for i in own.one(k)]
+        assert among == cutter.words(chunks.one(k).tobytes().decode())
+        found += among
+    return found
+
+
 @given(TEXTS)
 def test_chunks_give_the_words_of_the_plain_pattern(text):
     for cutter in CHUNKED:
-        chunks = cutter.chunks(text)
-        if any(mark in text for mark in "\0\1\2\3"):
-            assert chunks is None
-        else:
-            words, start, size = cutter.cut_chunks(chunks)
-            own = [words[a : a + n] for a, n in zip(start.tolist(), size.tolist(), strict=True)]
-            assert own == [cutter.chunk_words(chunk) for chunk in chunks]
-            assert [word for chunk in chunks for word in cutter.chunk_words(chunk)] == cutter.words(text)
+        assert by_chunks(cutter, text) == cutter.words(text)
+        assert by_chunks(cutter, text, True) == [word for line in lines(text) for word in cutter.words(line)]
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127)))
@@ -49,29 +60,27 @@ def test_the_ascii_form_of_each_pattern():
         assert cutter.words(pairs) == regex.findall(cutter.pattern, pairs)
 
 
-@given(st.text(alphabet=" \n\t\r\x85\u3000ab'1!é", max_size=40))
+@given(st.text(alphabet=" \n\t\r\x85\u3000\u2003ab'1!é", max_size=40))
 def test_chunks_agree_on_white_space(text):
     for cutter in CHUNKED:
-        assert [word for chunk in cutter.chunks(text) for word in cutter.chunk_words(chunk)] == cutter.words(text)
+        assert by_chunks(cutter, text) == cutter.words(text)
 
 
-def test_line_feeds_in_a_row_with_white_space_around_them():
-    """Every text of up to five characters of which GPT-2's pattern makes most cases."""
-    cutter = CUTTERS["gpt2"]
-    for length in range(6):
-        for text in map("".join, itertools.product("a\n \t", repeat=length)):
-            assert [word for chunk in cutter.chunks(text) for word in cutter.chunk_words(chunk)] == cutter.words(text)
+@pytest.mark.parametrize("characters", ["a\n \t", "a1.\n "])
+def test_line_feeds_in_a_row_with_white_space_around_them(characters):
+    """Every text of up to three characters alone, and of four between letters and between dots."""
+    texts = ["".join(some) for n in range(1, 5) for some in itertools.product(characters, repeat=n)]
+    for cutter in CHUNKED:
+        for text in (*(text for text in texts if len(text) < 4), "b".join(texts), "..".join(texts)):
+            assert by_chunks(cutter, text) == cutter.words(text)
 
 
 def test_many_words_merge_like_each_alone():
     """Words of all lengths, also those whose merges were given twice, and such as no pair merges in."""
     rng = np.random.default_rng(0)
     words = [bytes(rng.integers(0, 3, size).tolist()) for size in range(1, LONG) for _ in range(3)]
-    found = merge_words(words, PairTable(MERGES, BYTES))
-    ids, ends = found.joined(np.arange(len(words))[::-1])
-    expected = [merge_short(word, MERGES) for word in words[::-1]]
-    assert ids.tolist() == [i for merged in expected for i in merged]
-    assert ends.tolist() == list(itertools.accumulate(map(len, expected)))
+    found = merge_words(Stretches.of(words, np.uint8), PairTable(MERGES, BYTES))
+    assert [found.one(k).tolist() for k in range(len(words))] == [merge_short(word, MERGES) for word in words]
 
 
 def test_a_table_of_pairs_finds_every_rank_and_nothing_else():
@@ -87,7 +96,9 @@ def test_a_table_of_pairs_finds_every_rank_and_nothing_else():
 @given(TEXTS)
 def test_counts_are_those_of_the_words_of_each_line(text):
     for cutter in (*CUTTERS.values(), PreTokenizer(r"\w+|\n\n")):
-        assert cutter.count([text]) == Counter(word for line in lines(text) for word in cutter.words(line))
+        expected = Counter(word for line in lines(text) for word in cutter.words(line))
+        with mock.patch("minigpt.tokenizers.pretokens.FULL", 9):
+            assert cutter.count([text]) == cutter.count(lines(text)) == expected
 
 
 @given(TEXTS)
