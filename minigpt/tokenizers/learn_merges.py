@@ -128,25 +128,29 @@ def replace_pair(
     The pair's own count is left alone: its occurrences are gone, and its queue entry with them.
     """
     fresh: dict[str, list[int]] = defaultdict(list)
+    before: dict[str, list[int]] = defaultdict(list)  # the words that have the pair once, by the symbol before it
+    after: dict[str, list[int]] = defaultdict(list)
     for i in where:
-        word = text[i]
-        at = word.find(pair)
-        if at < 0:  # another merge took this occurrence, or a word with two of them was listed twice
+        head, found, tail = text[i].partition(pair)
+        if not found:  # another merge took this occurrence, or a word with two of them was listed twice
             continue
-        n = weight[i]
-        text[i] = merged = word.replace(pair, new)
-        if len(word) - len(merged) > 1:
-            _replace_several(word, pair, new, i, n, counts, fresh)
+        if pair in tail:
+            _replace_several(text[i], pair, new, i, weight[i], counts, fresh)
+            text[i] = text[i].replace(pair, new)
             continue
-        if at:
-            counts[word[at - 1 : at + 1]] -= n
-            fresh[merged[at - 1 : at + 1]].append(i)
-        after = word[at + 1 : at + 3]
-        if len(after) == 2:
-            counts[after] -= n
-            fresh[merged[at : at + 2]].append(i)
-    for arisen, places in fresh.items():
-        counts[arisen] += sum(map(weight.__getitem__, places))
+        text[i] = head + new + tail
+        if head:
+            before[head[-1]].append(i)
+        if tail:
+            after[tail[0]].append(i)
+    of_word = weight.__getitem__
+    lost = [(x + pair[0], x + new, places) for x, places in before.items()]
+    lost += [(pair[1] + x, new + x, places) for x, places in after.items()]
+    for gone, arisen, places in lost:
+        n = sum(map(of_word, places))
+        counts[gone] -= n
+        counts[arisen] += n
+        fresh[arisen] += places
     return fresh
 
 
@@ -163,18 +167,9 @@ def _replace_several(
     for k in range(last + 1):
         left = between[k][-1:] or (new if k else "")
         right = between[k + 1][:1] or (pair[0] if k < last else "")
-        if left:
-            counts[left + pair[0]] -= n
-            _note(left + new, i, n, counts, fresh)
-        if right:
-            counts[pair[1] + right] -= n
-            _note(new + right, i, n, counts, fresh)
-
-
-def _note(pair: str, i: int, n: int, counts: dict[str, int], fresh: dict[str, list[int]]) -> None:
-    """A pair has arisen in word number `i`: the first one there is counted later, with all places; others now."""
-    places = fresh[pair]
-    if places and places[-1] == i:
-        counts[pair] += n
-    else:
-        places.append(i)
+        for gone, arisen in ((left + pair[0], left + new), (pair[1] + right, new + right)):
+            if len(gone) == 2:
+                counts[gone] -= n
+                counts[arisen] += n
+                if fresh[arisen][-1:] != [i]:
+                    fresh[arisen].append(i)

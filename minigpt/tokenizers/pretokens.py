@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 import regex
@@ -145,8 +145,10 @@ class PreTokenizer:
             found, own = self.cut_chunks(different)
             found, which = distinct(found)
             times = np.bincount(which[own.joined().items], np.repeat(counts, own.size)).astype(np.int64)
-            for i, n in enumerate(times.tolist()):
-                words[_text(found.one(i))] += n
+            data, start, _ = found.joined()
+            text, edges = data.tobytes(), [*start.tolist(), len(data)]
+            for (a, b), n in zip(pairwise(edges), times.tolist(), strict=True):
+                words[text[a:b].decode()] += n
 
 
 def _white(data: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def by_chunks(cutter: PreTokenizer, text: str, each_line: bool = False) -> list[
     """The pre-tokens, by way of the chunks, each of which is cut alone and among the others."""
     if (chunks := cutter.chunks(text, each_line)) is None:
         assert not text or "\0" in text
-        return cutter.words(text)
+        return [word for part in (lines(text) if each_line else [text]) for word in cutter.words(part)]
     words, own = cutter.cut_chunks(chunks)
     found = []
     for k in range(len(chunks.start)):
