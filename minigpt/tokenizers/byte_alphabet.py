@@ -29,4 +29,4 @@ def to_mapped(data: bytes) -> str:
 
 def from_mapped(text: Iterable[str]) -> bytes:
     """Undo `to_mapped`; a character that stands for no byte is a KeyError."""
-    return bytes(CHAR_TO_BYTE[c] for c in text)
+    return bytes(map(CHAR_TO_BYTE.__getitem__, text))

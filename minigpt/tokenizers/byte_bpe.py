@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -64,7 +65,6 @@ class ByteBPE(Tokenizer):
         self.pretokenizer = PreTokenizer(pattern)
         self.name_ids(self.vocab)
         self._bytes = self._token_bytes()
-        self._whole = self._whole_words() if whole_words else {}
         self._byte_ids = [self.vocab.get(BYTE_TO_CHAR[b], -1) for b in range(256)]
         self._merges = self._merges_of_ids()
         self._table: PairTable | None = None  # made when many words are met at once
@@ -248,8 +248,9 @@ class ByteBPE(Tokenizer):
         table = {i: from_mapped(s) if i not in special and known >= set(s) else utf8(s) for s, i in self.vocab.items()}
         return table | {i: utf8(s) for s, i in self.special.ids.items()}
 
-    def _whole_words(self) -> dict[bytes, bytes]:
-        special = set(self.special.ids.values())
+    @cached_property
+    def _whole(self) -> dict[bytes, bytes]:
+        special = set(self.special.ids.values()) if self.whole_words else self._bytes
         return {data: _packed([i]) for i, data in self._bytes.items() if i not in special}
 
     def _merges_of_ids(self) -> Merges:
