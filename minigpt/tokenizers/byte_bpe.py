@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from minigpt.tokenizers.word_numbers import Remembered, WordNumbers, distinct
 MANY = 4000  # characters from which it pays to look at all of a text together
 FEW = 300  # words up to which each is merged by itself
 _AT_ONCE = 1 << 18  # chunks looked at together, which bounds what that needs
+_ONE_AT_A_TIME = Lock()  # looking up chunks changes what is remembered of them, and threads may share a tokenizer
 
 
 class ByteBPE(Tokenizer):
@@ -123,14 +125,15 @@ class ByteBPE(Tokenizer):
     def _encode(self, text: str) -> list[int]:
         if not text.isascii():
             utf8(text)  # an error for what UTF-8 cannot hold, before any of it reaches a cache
-        if len(text) < MANY or -1 in self._byte_ids or len(self.merges) >= NEVER:
-            return self._encode_words(text)
-        chunks = self.pretokenizer.chunks(text)
+        plainly = len(text) < MANY or -1 in self._byte_ids or len(self.merges) >= NEVER
+        chunks = None if plainly else self.pretokenizer.chunks(text)
         if chunks is None:
             return self._encode_words(text)
-        starts = range(0, len(chunks.start), _AT_ONCE)
-        parts = [self._chunks.ids(chunks.some(slice(i, i + _AT_ONCE)), self._encode_chunks) for i in starts]
-        return [i for part in parts for i in part.tolist()] if len(parts) > 1 else parts[0].tolist()
+        ids: list[int] = []
+        for i in range(0, len(chunks.start), _AT_ONCE):
+            with _ONE_AT_A_TIME:
+                ids += self._chunks.ids(chunks.some(slice(i, i + _AT_ONCE)), self._encode_chunks).tolist()
+        return ids
 
     def _encode_chunks(self, chunks: Stretches) -> Stretches:
         """The ids of distinct chunks; their words are merged side by side."""

@@ -1,7 +1,9 @@
 """Byte-level BPE: every text and every bytes survive, ids follow the documented rule, special tokens are explicit."""
 
 import random
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -263,3 +265,17 @@ def test_words_learned_together_have_the_ids_of_each_alone(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(byte_bpe, "MANY", 1 << 30)
             assert tokenizer.encode(text) == together and tokenizer.decode(together) == text
+
+
+def test_threads_may_share_a_tokenizer():
+    texts = [" ".join(f"{n}x{i}" for i in range(byte_bpe.MANY // 4)) for n in range(12)]
+    expected = [TOKENIZER._encode_words(text) for text in texts]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(3):
+            TOKENIZER.forget()
+            with ThreadPoolExecutor(4) as threads:
+                assert list(threads.map(TOKENIZER.encode, texts)) == expected
+    finally:
+        sys.setswitchinterval(before)
