@@ -64,7 +64,11 @@ def test_the_gain_is_paired_by_example_and_its_interval_knows_of_the_seeds(rte, 
     assert found.gain == pytest.approx(0.75)
     assert found.low < 0.55 and found.high == 1.0  # both of the better seed, both of the worse; else about 0.64 to 0.86
     assert transfer.compare(tmp_path, "rte", 3, 300) is None  # not all seeds are there
-    assert "| 25.0 ± 35.4 | 100.0 ± 0.0 | +75.0 [" in transfer.table([found])
+    table = transfer.table([found])
+    assert "| 25.0 ± 35.4 | 100.0 ± 0.0 | +75.0 [" in table
+    # Of the gains 50 and 100: 75 ± 12.706 · 35.355 / √2, by hand.
+    assert table.endswith("| [-242.6, +392.6] |")
+    assert transfer.table([found._replace(pretrained=[1.0], scratch=[0.5])]).endswith("| – |")
 
 
 def test_a_task_without_examples_to_learn_from_is_refused(tmp_path):
