@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import tomllib
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
@@ -121,3 +122,12 @@ def test_questions_about_reports_have_the_answers_that_their_words_give():
         if kind != "claim":
             report, question = text.removesuffix("\nA:").split("\nQ: ")
             assert last_told(report, question) == options[right]
+
+
+def test_a_claim_about_two_things_is_true_where_the_words_say_so():
+    found = list(islice(tool("reports").pairs(0, "train"), 60))
+    for example in found:
+        thing, place = example.pair.removesuffix(".").split()[1], example.pair.removesuffix(".").split()[-1]
+        assert (last_told(example.text, f"Where is the {thing}?") == f"the {place}") == (example.label == 0)
+        assert place in example.text  # so the place alone does not tell
+    assert {example.label for example in found} == {0, 1}

@@ -2,6 +2,7 @@
 
 python -m tools.reports ask data/checkpoints/tiny runs/long    # the world's own questions, of held-out reports
 python -m tools.reports write FILE --reports 30000             # text in which each report has several of both
+python -m tools.reports pairs FOLDER --examples 10000          # mnli's question at its simplest, in the files of RTE
 
 Of a question's answer the model chooses among all places, people or things of the report, of a claim's among True and
 False, by the sum of log p. `minigpt train --resume COPY --data FILE` goes on with the text (COPY: a copy of a run).
@@ -19,11 +20,16 @@ import numpy as np
 
 import minigpt
 from minigpt.core.files import write_atomically
-from minigpt.data.storyworld import stream
+from minigpt.data.storyworld import lexicon, split_of, stream
 from minigpt.data.storyworld.engine import Drawing, draw, mix
+from minigpt.data.storyworld.english import at
 from minigpt.data.storyworld.facts import Report
 from minigpt.data.storyworld.questions import _about_report, report_question
 from minigpt.evaluate.scoring import rate_options
+from minigpt.tasks.examples import TWO_WAY, Classification
+from minigpt.tasks.world import formats
+from minigpt.tasks.world.drawing import choices, shuffled
+from minigpt.tasks.world.entailment import CARRIED
 
 _HELD_OUT = 777  # the seed of the reports that models are asked about; `write` draws from the train split
 _QUESTIONS, _CLAIMS, _TRIES = 4, 2, 12
@@ -77,6 +83,21 @@ def report_texts(count: int, seed: int) -> Iterator[str]:
         yield "\n".join([" ".join(r.sentences), *shuffled])
 
 
+def pairs(seed: int, split: str) -> Iterator[Classification]:
+    """Two things are carried to two places; one of them is at its own place, or it is said to be at the other's."""
+    c = choices(seed, split, "pairs")
+    while True:
+        things, places, people = (shuffled(c, x)[:2] for x in (lexicon.THINGS, tuple(lexicon.PLACES), lexicon.PEOPLE))
+        told = [
+            f"{person.name} {c.pick(CARRIED)} the {thing} to the {place}."
+            for person, thing, place in zip(people, things, places, strict=True)
+        ]
+        if split_of(" ".join(told)) == split:
+            number, follows = c.pick((0, 1)), c.pick((True, False))
+            claim = f"The {things[number]} is {at(places[number if follows else 1 - number])}."
+            yield Classification(" ".join(told), claim, TWO_WAY.index("entailment" if follows else "not_entailment"))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.reports", description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -87,10 +108,17 @@ def main(arguments: list[str] | None = None) -> None:
     other.add_argument("file", type=Path)
     other.add_argument("--reports", type=int, default=30000)
     other.add_argument("--seed", type=int, default=5)
+    third = commands.add_parser("pairs", help="mnli's question with two sentences and two classes")
+    third.add_argument("folder", type=Path)
+    third.add_argument("--examples", type=int, default=10000, help="to learn from; dev has 200, test 500")
     args = parser.parse_args(arguments)
     if args.command == "ask":
         for run in args.runs:
             print(ask(run, args.count))
+    elif args.command == "pairs":
+        args.folder.mkdir(parents=True, exist_ok=True)
+        for split, count in (("train", args.examples), ("dev", 200), ("test", 500)):
+            formats.rte(args.folder, split, list(islice(pairs(0, split), count)))
     else:
         write_atomically(args.file, "\n\n".join(report_texts(args.reports, args.seed)) + "\n")
 
