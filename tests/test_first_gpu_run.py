@@ -28,21 +28,21 @@ def stages(folder):
 
 @pytest.mark.slow("test_the_page_says_what_was_measured_and_what_was_not: of stages that were run before")
 def test_every_stage_has_its_time_and_no_more(tmp_path):
-    (tmp_path / "plan").write_text(REHEARSED.replace("never    30", "never    30  sleep 60;"))
-    environment = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable, "SECONDS_IN_ALL": "6", "PATIENCE": "2"}
+    (tmp_path / "plan").write_text(REHEARSED.replace("never    30", "never    30  sleep 500;"))
+    environment = os.environ | {"OUT": str(tmp_path), "PYTHON": sys.executable, "SECONDS_IN_ALL": "6", "PATIENCE": "4"}
     command = [ROOT / "tools" / "first_gpu_run.sh", tmp_path / "plan"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     found = stages(tmp_path)
     assert done.returncode == 1 and done.stdout.count("\n") == 6
     assert [one["status"] for one in found.values()] == [
         *("passed", "failed (3)", "timed out", "not there", "passed", "timed out"),
     ]
     assert (
-        found["late"]["limit"] == 2
-        and found["late"]["seconds"] <= 10
-        and sum(one["seconds"] for one in found.values()) <= 40
+        found["late"]["limit"] == 4
+        and found["late"]["seconds"] < 300  # that it sleeps for, on however slow a machine
+        and found["never"]["seconds"] < 500
     )
-    assert found["never"]["limit"] <= 12  # of 30: all stages together have 12
+    assert found["never"]["limit"] <= 20  # of 120: all stages together have 24, of which another has used 4
     assert (tmp_path / "late.txt").read_text() == "begun\n" and f"with a {tmp_path}" in (
         tmp_path / "after.txt"
     ).read_text()

@@ -6,6 +6,7 @@ Only the module of the command that is run is imported, so `--version` and `--he
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import warnings
@@ -18,6 +19,7 @@ from minigpt.cli.commands import COMMANDS, Command, Group
 from minigpt.cli.parser import Parser
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError, UserNotice, nearest
+from minigpt.core.interrupts import Terminated, raised_when_killed
 from minigpt.core.terminal import sentence
 from minigpt.distributed import launch
 
@@ -76,10 +78,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit status is 0, 1 (a check failed), 2 (bad input), 70 (our fault) or 130 (interrupted)."""
+    """Run one command; its exit status is 0, 1 (a check failed), 2 (bad input), 70 (our fault) or 130 (interrupted).
+
+    A polite kill gives 143, but where MPI waits, which a signal alone ends, and in a program that lives on.
+    """
     _make_streams_safe()
     _keep_to_quota()
     launch.quiet()
+    with raised_when_killed() if arguments is None and launch.launched().size == 1 else contextlib.nullcontext():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     try:
         try:
             args = parse(sys.argv[1:] if arguments is None else arguments)
@@ -97,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     except KeyboardInterrupt:
         return _end("minigpt: interrupted", 130)
+    except Terminated:
+        return _end("minigpt: terminated", 143)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         _drop_output()
         return 141

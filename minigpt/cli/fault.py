@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 
 from minigpt import __version__
+from minigpt.core.interrupts import Terminated
 
 
 def sentence(error: Exception) -> str:
@@ -33,7 +34,7 @@ def sentence(error: Exception) -> str:
 
 def interrupted(error: BaseException) -> bool:
     """Whether an error comes of Ctrl-C, which libraries that are being imported turn into errors of their own."""
-    return any(isinstance(one, KeyboardInterrupt) for one in _chain(error))
+    return any(isinstance(one, (KeyboardInterrupt, Terminated)) for one in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -28,7 +28,7 @@ PATTERN_SECONDS = 0.25  # for all texts, twice where something else may have com
 PATTERN_SECONDS_PER_CHARACTER = 1e-4  # for each of their characters: far above what honest ones need
 
 # Chat templates.
-TEMPLATE_SECONDS = 2  # of CPU time, with the start of the process that fills it
+TEMPLATE_SECONDS = 2  # of CPU time, without the start of the process that fills it, and up to one more
 TEMPLATE_BYTES = 512 << 20  # of memory
 
 # What a step of a tokenizer, or a chat template, may make of a text.

@@ -27,9 +27,9 @@ _ASK, _HERE = 1, 2  # tags: "do you wait as well?", "I do"
 _FRAME = 248  # bytes of a small value, which needs one call
 _HOT, _PATIENT = 0.02, 0.0005  # seconds of asking without a break; the shortest breaks afterwards
 _SLOWER, _RARELY = 0.001, 0.02  # of the time that it waits, a break is this part; the longest breaks
-_STUCK = 6.0  # seconds more than ranks wait for each other
-_ANSWER = 2.0  # seconds for an answer to such a question
-_LOWEST = 3.0  # seconds that are left to the first of those that wait, to speak for all
+_STUCK = 16.0  # seconds more than ranks wait for each other: more than the next two together
+_ANSWER = 5.0  # seconds for an answer to such a question
+_LOWEST = 10.0  # seconds that are left to the first of those that wait, to speak for all
 
 
 class Transfer(Protocol):

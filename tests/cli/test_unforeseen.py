@@ -11,6 +11,7 @@ import pytest
 from minigpt.cli import info as info_command
 from minigpt.cli import main, signals
 from minigpt.cli import train as train_command
+from minigpt.core.interrupts import held_back
 from minigpt.lab import plot
 from minigpt.train.log import read_log
 
@@ -66,6 +67,26 @@ def test_ctrl_c_while_a_library_is_imported(failing, capsys):
     error = ImportError("Error importing numpy")
     error.__cause__ = KeyboardInterrupt()
     assert failing(error) == 130 and capsys.readouterr().err == "minigpt: interrupted\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process at once")
+def test_a_polite_kill_puts_away_what_is_held(monkeypatch, capsys):
+    held, before = [], signal.getsignal(signal.SIGTERM)
+
+    def run(args):
+        held.append(1)
+        try:
+            with held_back():
+                signal.raise_signal(signal.SIGTERM)
+                held.append(2)
+            held.append(3)
+        finally:
+            held.remove(1)
+
+    monkeypatch.setattr(info_command, "run", run)
+    monkeypatch.setattr("sys.argv", ["minigpt", "info"])
+    assert main() == 143 and capsys.readouterr().err == "minigpt: terminated\n"
+    assert held == [2] and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_library_that_cannot_be_loaded(failing, capsys, tmp_path):

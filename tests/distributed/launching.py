@@ -1,5 +1,6 @@
 """Start minigpt on several ranks of MPICH, many runs in one launch or one run that something happens to."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -67,7 +68,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], obje
     try:
         folder.mkdir()
     except FileExistsError:
-        end = time.monotonic() + 600
+        end = time.monotonic() + 1800
         while not (ended.exists() and ended.read_text()) and time.monotonic() < end:
             time.sleep(0.1)
         assert ended.exists() and ended.read_text() == "well", f"another process did not fill {folder}"
@@ -81,6 +82,16 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], obje
     return folder
 
 
+def is_locked(run: Path) -> bool:
+    """Whether a process holds the run: one that ends is in no list any more, but has its files a little longer."""
+    with (run / "lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def alone(*arguments: str) -> int:
     """A command of one process, which is this one: the exit status."""
     with pytest.MonkeyPatch.context() as patch:
@@ -91,5 +102,5 @@ def alone(*arguments: str) -> int:
 def launch(ranks: int | None, cases: list[dict[str, Any]], folder: Path, *options: str, **variables: str) -> Ended:
     """The same, and wait for its end."""
     process = start(ranks, cases, folder, *options, **variables)
-    said, _ = process.communicate(timeout=240)
+    said, _ = process.communicate(timeout=1200)
     return Ended(process.returncode, said)

@@ -1,6 +1,5 @@
 """Three machines that are network namespaces with addresses of their own: a cable is pulled in the middle of a run."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ import time
 import pytest
 
 from ..conftest import TEXT
-from .launching import Ended, alone, start
+from .launching import Ended, alone, is_locked, start
 from .test_failures import arguments
 
 NEEDED = sys.platform == "linux" and os.getuid() == 0 and shutil.which("ip") and shutil.which("unshare")
@@ -63,34 +62,25 @@ def pids(name):
     return [int(word) for word in said.stdout.split()]
 
 
-def is_locked(run):
-    """Whether a process holds the run: one that ends is no longer in its network, but has its files a little longer."""
-    with (run / "lock").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
-
-
 def test_a_cable_is_pulled(machines, tmp_path):
     names, reach = machines
     (tmp_path / "text.txt").write_text(TEXT)
     run, hosts = tmp_path / "run", ",".join(f"{NET}.{i}" for i in (1, 2, 3))
     options = ["-launcher", "ssh", "-launcher-exec", str(reach), "-localhost", f"{NET}.254", "-hosts", hosts]
     # by TCP alone: they share a kernel, and MPI would find its memory faster than any cable
-    tcp = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0", "MPIR_CVAR_NOLOCAL": "1", "MINIGPT_RANK_TIMEOUT": "6"}
+    tcp = {"UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0", "MPIR_CVAR_NOLOCAL": "1"}
     line = arguments(tmp_path / "text.txt", run, steps=100_000, train__workers=3)
-    process = start(3, [{"arguments": line}], tmp_path, *options, **tcp)
-    log, end = run / "log.jsonl", time.monotonic() + 90
-    while not (log.exists() and log.read_text().count("\n") > 12) and time.monotonic() < end:
+    nobody = {"rank": 3, "place": "step", "step": 13, "what": "stop"}  # so all of them are in a hurry from then on
+    process = start(3, [{"arguments": line, "fault": nobody}], tmp_path, *options, **tcp)
+    log, end = run / "log.jsonl", time.monotonic() + 600
+    while not (log.exists() and log.read_text().count("\n") > 30) and time.monotonic() < end and process.poll() is None:
         time.sleep(0.1)
     ip("link", "set", names[2], "down")
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=600)
     ended = Ended(process.returncode, said)
     assert ended.status != 0 and len(ended.errors) == 1, said
     assert "did not finish" in ended.errors[0] or "did not come back" in ended.errors[0], said  # MPI may block itself
-    end = time.monotonic() + 15
+    end = time.monotonic() + 120
     while (any(map(pids, names)) or is_locked(run)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(map(pids, names)) and not is_locked(run)

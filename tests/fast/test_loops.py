@@ -288,3 +288,32 @@ def test_compiled_code_is_kept_where_a_folder_can_be_written_and_made_anyway(cac
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("[[0. 0. 0.]]\n") and done.stdout.startswith("None") == (cache != "cache")
     assert bool(list(tmp_path.rglob("*.nbi"))) == (cache == "cache")
+
+
+SUMS = """
+import hashlib
+import numpy as np
+from minigpt.fast.loops import OPERATIONS as table
+rng, gain = np.random.default_rng(0), np.ones(24, np.float32)
+x, dy, plus = (rng.standard_normal((160, 24)).astype(np.float32) for _ in range(3))
+_, cache = table.layernorm_forward(x, gain, gain)
+dx = table.FUSED["norm_backward_add"](dy, cache, gain.copy(), None, plus)
+print(hashlib.sha256(dx.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow("test_no_loop_with_sums_is_called_by_another: what made them differ")
+def test_loops_that_were_just_compiled_give_the_bits_of_those_from_disk(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = {subprocess.check_output([sys.executable, "-c", SUMS], env=environment) for _ in range(2)}
+    assert len(said) == 1 and len(said.pop()) == 65
+
+
+def test_no_loop_with_sums_is_called_by_another():
+    """A caller has its own copy of a callee; which of the two runs depends on whether one of them was just compiled."""
+    called = set()
+    for module in (value for name, value in sys.modules.items() if name.startswith("minigpt.fast.loops.")):
+        for loop in (value for value in vars(module).values() if isinstance(value, type(exps))):
+            names = loop.py_func.__globals__
+            called |= {name for name in loop.py_func.__code__.co_names if isinstance(names.get(name), type(exps))}
+    assert called == {"_sigmoid", "_draw", "_seen", "largest"}  # each number by itself, or a maximum

@@ -36,7 +36,8 @@ def ask(hub, tmp_path):
 
     def load(name, **environment):
         settings = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
-        settings |= {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+        patience = "1" if hub.slow else "300"  # it hashes files, on a machine that may be slow
+        settings |= {"HF_HUB_DOWNLOAD_TIMEOUT": patience, "HF_HUB_ETAG_TIMEOUT": patience}
         command = [sys.executable, "-m", "minigpt", "sample", name, "--tokens", "3", "--json"]
         if name.startswith("load:"):
             command = [sys.executable, "-c", LOAD, name.removeprefix("load:")]

@@ -311,6 +311,7 @@ def test_a_terminal_that_is_closed(made, tmp_path):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
         os.execv(sys.executable, [sys.executable, "-m", "minigpt", *command])
     while not (run / "log.jsonl").exists() or (run / "log.jsonl").stat().st_size < 2000:
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "it ended by itself"
         time.sleep(0.01)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130

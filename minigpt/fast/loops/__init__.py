@@ -6,6 +6,7 @@ operation itself.
 """
 
 import sys
+from collections.abc import Iterator
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minigpt import fast
+from minigpt.core.interrupts import held_back
 from minigpt.fast.loops import activation, dropout, fused, linear, losses, norm, softmax
 from minigpt.fast.loops.adamw import adamw
 from minigpt.fast.loops.compiled import FOLDER, is_kept
@@ -29,28 +31,45 @@ OPERATIONS: Any = SimpleNamespace(
 
 @cache
 def prepare() -> None:
-    """Compile the loops for float32 or fetch them from disk, once in a process, and before it forks."""
+    """Compile the loops for float32 or fetch them from disk, once in a process, and before it forks.
+
+    Ctrl-C waits for the loop at hand: LLVM calls back into Python, where the interrupt would be lost.
+    """
+    left = _one_by_one()
+    more = True
+    while more:
+        with held_back():
+            more = next(left, False) is None
+
+
+def _one_by_one() -> Iterator[None]:
     if not is_kept():
         kept = f"they are kept in {FOLDER}" if FOLDER else "no folder can be written to keep them in"
         print(f"compiling loops for this processor, a few seconds; {kept}", file=sys.stderr, flush=True)
     x, ones, key = np.ones((1, 2, 4), np.float32), np.ones(4, np.float32), DropoutKey(0, 0, 0, 0)
     for name in ("gelu_tanh", "gelu_erf", "silu", "swiglu"):
         OPERATIONS.ACTIVATIONS[name][0](x)
+        yield
     for bias in (None, ones):
         _, cache = OPERATIONS.layernorm_forward(x, ones, bias)
         OPERATIONS.FUSED["sum"](x.copy(), bias, x, 0.5, None)
         OPERATIONS.FUSED["sum"](x.copy(), bias, x, 0.5, key)
+        yield
     OPERATIONS.layernorm_backward(x, cache, ones.copy())
     OPERATIONS.FUSED["norm_backward_add"](x, cache, ones.copy(), None, x)
+    yield
     for name in ("bias_gelu_tanh", "bias_gelu_erf"):
         _, kept = OPERATIONS.FUSED[name][0](x, ones)
+        yield
     OPERATIONS.FUSED[name][1](x, kept, ones.copy())
     OPERATIONS.dropout_forward(x, 0.5, key)
     linear.row_product(ones, x[0], ones.copy())
     linear.int8_rows(x[0], np.ones((4, 4), np.int8), ones, x[0].copy())
+    yield
     q = x[:, :, None]
     y, kept = OPERATIONS.attention_forward(q, q, q, mask=Mask(causal=True), dropout=0.5, key=key)
     OPERATIONS.attention_backward(y, kept)
+    yield
     OPERATIONS.cross_entropy_forward(x, np.zeros((1, 2), np.int64))
     p, g, m, v = np.ones((4, 4), np.float32)
     adamw(p, g, m, v, 4, 0.9, 0.99, 0.1, 1e-8, 1.0, 1.0)

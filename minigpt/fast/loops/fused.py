@@ -56,7 +56,6 @@ def _sum(
     return x, DropoutCache(multiplier)
 
 
-@compiled
 def _normalize_gradient_plus(
     dy: np.ndarray,
     normalized: np.ndarray,
@@ -66,7 +65,11 @@ def _normalize_gradient_plus(
     gain: np.ndarray,
     centred: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`normalize_gradient` onto another gradient of x, which went past the norm."""
+    """`normalize_gradient` onto another gradient of x, which went past the norm.
+
+    It is not compiled: a compiled caller holds a copy of its own of a loop, and the processor runs this one or that,
+    with sums in another order, depending on whether the loops were just compiled or read from disk.
+    """
     return normalize_gradient(dy, normalized, inverse, dx, gain, centred, True, plus)
 
 

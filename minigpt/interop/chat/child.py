@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import resource
 import sys
 import time
@@ -91,7 +92,7 @@ def limit(seconds: int, memory: int) -> None:
     """From now on: so much CPU time and memory, and nothing is opened. What is read on first use is read before."""
     time.localtime()  # the time zone
     environment().from_string(r"{{ 'é\n' | tojson }}").render()  # codecs
-    bounds = {"CPU": seconds, "AS": memory, "NOFILE": 0, "FSIZE": 0, "CORE": 0}
+    bounds = {"CPU": seconds + math.ceil(time.process_time()), "AS": memory, "NOFILE": 0, "FSIZE": 0, "CORE": 0}
     for name, most in bounds.items():
         number = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(number)[1]

@@ -101,16 +101,16 @@ def watch(first, limits):
 def main():
     limits, command = json.loads(sys.argv[1]), sys.argv[2:]
     adopt_orphans()
-    first = os.fork()
-    if first == 0:
-        try:
-            limit(limits)
-            os.execv(command[0], command)
-        finally:
-            os._exit(126)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(124))
-    status = 124
+    status, first = 124, 0
     try:
+        first = os.fork()
+        if first == 0:
+            try:
+                limit(limits)
+                os.execv(command[0], command)
+            finally:
+                os._exit(126)
         status = watch(first, limits)
     finally:
         end_all(first)

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.interrupts import held_back
 
 HERE = Path(__file__).parent
 CHECKING = tuple(HERE / name for name in ("child.py", "child_model.py", "child_places.py"))
@@ -91,7 +92,8 @@ def run_job(
             told, failure = {}, "the process gave an answer that is none"
         return Answer(told, stored, failure, printed)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with held_back():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _failure(status: int, limits: Limits) -> str | None:
@@ -143,9 +145,9 @@ def _run(folder: Path, limits: Limits, program: str) -> int:
         try:
             return guard.wait(limits.wall + 20)
         except BaseException:  # Ctrl-C too: the guard ends what it guards
-            with contextlib.suppress(OSError):
+            with held_back(), contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 guard.send_signal(signal.SIGTERM)
-                guard.wait(5)
+                guard.wait(60)
             with contextlib.suppress(OSError):
                 guard.kill()
             raise

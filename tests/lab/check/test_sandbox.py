@@ -11,7 +11,8 @@ from minigpt.lab.check import sandbox
 from minigpt.lab.check.report import check_source
 from minigpt.lab.check.sandbox import Limits, run_job
 
-SHORT = Limits(cpu=2, wall=6.0, memory=2**30)
+SHORT = Limits(cpu=2, wall=6.0, memory=2**30)  # of what ends by nothing else
+PATIENT = Limits(cpu=60, wall=600.0, memory=2**30)  # of what ends by itself, on a slow and busy machine too
 PAIR = """
 import numpy as np
 def relu_forward(x):
@@ -49,7 +50,7 @@ ATTACKS = {
 
 
 def attacked(attack):
-    report = check_source(WRONG + attack + "\n", limits=SHORT)
+    report = check_source(WRONG + attack + "\n", limits=SHORT if attack == ATTACKS["an endless loop"] else PATIENT)
     return report.pairs[0]
 
 
@@ -62,7 +63,7 @@ def test_a_file_that_ends_or_forges_is_not_judged():
 @pytest.mark.parametrize("result", ["np.ones(2**25)", "[np.ones(2**22)] * 10**4"])
 def test_results_of_gigabytes_are_refused_before_they_are_copied(result):
     """What is slow to copy would end now by its size, now by the clock."""
-    verdict = check_source(PAIR.replace("dy * (x > 0)", result), limits=SHORT).pairs[0]
+    verdict = check_source(PAIR.replace("dy * (x > 0)", result), limits=PATIENT).pairs[0]
     assert verdict.status != "right" and "MemoryError: the results are too large together" in verdict.reason
 
 
@@ -70,7 +71,7 @@ def test_results_of_gigabytes_are_refused_before_they_are_copied(result):
 @pytest.mark.parametrize("condition", ["True", "x.ndim > 1"])
 def test_an_error_in_backward_is_said_and_nothing_else_is_named(condition):
     wrong = PAIR.replace("return dy * (x > 0)", f"if {condition}: raise ValueError('no')\n    return dy * (x > 0)")
-    verdict = check_source(wrong, limits=SHORT).pairs[0]
+    verdict = check_source(wrong, limits=PATIENT).pairs[0]
     assert verdict.status == "wrong" and verdict.reason == "line 6: backward raised ValueError: no"
     assert verdict.explanation is None
 
@@ -78,10 +79,9 @@ def test_an_error_in_backward_is_said_and_nothing_else_is_named(condition):
 @pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: the same of one attack")
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_gets_a_good_verdict_or_stays(name):
-    started = time.monotonic()
     verdict = attacked(ATTACKS[name])
     assert verdict.status == "not judged" and verdict.reason
-    assert time.monotonic() - started < 60
+    assert ("took more than 2 seconds" in verdict.reason) == (name == "an endless loop")
 
 
 @pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: other ways of forging")
@@ -110,7 +110,7 @@ _posixsubprocess.fork_exec([b"/bin/sh", b"-c", b"exec sleep 300 # {mark}"], [b"/
     -1, -1, -1, -1, -1, -1, read, write, True, True, 0, None, None, None, -1, None, False)
 """
     attacked(attack)
-    for _ in range(50):
+    for _ in range(600):  # it sleeps for 300 s
         if not running(mark):
             return
         time.sleep(0.1)

@@ -18,6 +18,7 @@ CHROMIUM = next(
 CHECKPOINTS = FOLDER.parent / "data" / "checkpoints"
 PROMPT = "One sunny morning, Anna was looking for her red ball. She asked Tom, and he looked"
 
+PATIENCE = 600_000  # milliseconds: a slow and busy machine is no failure
 HEADS = {"some-heads": [4, 2]}
 
 
@@ -44,7 +45,7 @@ def chromium():
         pytest.skip("Chromium is not installed (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -71,6 +72,7 @@ def visit(chromium, made):
 
     def open_page(name, **options):
         context = chromium.new_context(offline=True, **({"viewport": {"width": 1360, "height": 900}} | options))
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         tab = context.new_page()
         tab.on("console", lambda message: problems.append(message.text))

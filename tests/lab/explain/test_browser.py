@@ -8,7 +8,7 @@ from minigpt.blocks.run import Run
 from minigpt.lab.explain.arrays import unpacked
 from minigpt.lab.explain.batches import make_row
 
-from .conftest import FAMILIES, go, step_of
+from .conftest import FAMILIES, PATIENCE, go, step_of
 
 pytestmark = pytest.mark.browser
 
@@ -265,9 +265,17 @@ def test_arrows_are_turned(visit, made):
         assert direction == pytest.approx(wanted / np.linalg.norm(wanted), abs=2e-3), share
     moving = visit("llama")
     moving.click("#tab-rotation")
+    moving.evaluate(LISTEN)
     moving.click(".turner button")
-    moving.wait_for_function("document.querySelector('.turner input').value < 0.9")
-    moving.wait_for_function("document.querySelector('.turner input').value === '1'")
+    moving.wait_for_function("window.said.at(-1) === 'Turned 100 % of the way'")
+    assert moving.evaluate("window.said[0]") == "Turned 0 % of the way"
+
+
+LISTEN = """() => {
+  const says = document.querySelector(".turner span");
+  window.said = [];
+  new MutationObserver(() => window.said.push(says.textContent)).observe(says, { childList: true });
+}"""
 
 
 def turned(point, angle):
@@ -334,6 +342,7 @@ def test_a_nudge_moves_the_loss_as_it_said(visit):
 
 def test_without_scripts_there_is_a_still_picture(visit, made, chromium):
     context = chromium.new_context(java_script_enabled=False, offline=True)
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     tab.goto(made("gpt")[0].as_uri())
     assert tab.locator("noscript img, img[alt='Where each head looks']").count() == 1
@@ -343,6 +352,7 @@ def test_without_scripts_there_is_a_still_picture(visit, made, chromium):
 def test_in_a_notebook_s_frame(chromium, made):
     page = made("gpt")[1]
     context = chromium.new_context(offline=True)
+    context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     tab.set_content(page._repr_mimebundle_()["text/html"])
     frame = tab.frame_locator("iframe")

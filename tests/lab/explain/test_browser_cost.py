@@ -9,7 +9,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_a_page_is_small_and_a_step_quick(visit, made):
-    """A clock says little where others work too: what is bounded is how much a step changes and paints."""
+    """A clock says little where others work too: it is printed, and bounded is how much a step changes and paints."""
     tab, (path, page, _) = visit("tiny"), made("tiny")
     assert path.stat().st_size <= 5_000_000
     tab.evaluate(COUNT)
@@ -25,7 +25,6 @@ def test_a_page_is_small_and_a_step_quick(visit, made):
     print(f"first paint {paint:.0f} ms; a step at most {most}, usually {usual}")
     assert most["pixels"] <= 20_000 and most["nodes"] <= 800 and most["attributes"] <= 130
     assert usual["nodes"] <= 180 and usual["attributes"] <= 40
-    assert np.median(times) < 100
 
 
 COUNT = """() => {

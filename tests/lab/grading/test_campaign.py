@@ -16,11 +16,12 @@ from . import handed_in
 from .handed_in import MALICE, NOTEBOOKS, STYLES, malicious, notebook, styled
 
 SEEDS = ((7, 0), (987654321987654321, 5))
-SHORT = Limits(cpu=3, wall=15.0, memory=2**30)
+SHORT = Limits(cpu=3, wall=15.0, memory=2**30)  # of what ends by nothing else
+PATIENT = Limits(cpu=60, wall=600.0, memory=2**30)  # of what ends by itself, on a slow and busy machine too
 
 
-def verdicts(name, source):
-    return [judge(name, find_exercise(name), notebook(source, name), seed, SHORT) for seed in SEEDS]
+def verdicts(name, source, limits=PATIENT):
+    return [judge(name, find_exercise(name), notebook(source, name), seed, limits) for seed in SEEDS]
 
 
 @pytest.mark.slow("test_grading: some of each kind")
@@ -45,13 +46,15 @@ def test_right_answers_in_many_styles(style):
 @pytest.mark.needs(is_protected(), "bubblewrap, or Landlock and seccomp")
 @pytest.mark.parametrize("attack", MALICE)
 def test_malice_costs_its_author_the_point(attack):
-    found = verdicts("05-attention/1", malicious(attack))
+    endless = attack in ("an endless loop", "sleep")
+    found = verdicts("05-attention/1", malicious(attack), SHORT if endless else PATIENT)
     assert not any(v.passed for v in found)
     assert len({v.mistake for v in found}) == 1 and found[0].mistake and found[0].share == 0.0, found
+    assert (found[0].mistake == "too much time") == endless
     if attack == "an answer of gigabytes":  # its size decides, not how fast this machine copies
-        assert {v.mistake for v in found} == {"raises MemoryError"} and max(v.seconds for v in found) < SHORT.cpu / 2
+        assert found[0].mistake == "raises MemoryError"
     exercise, source = styled("einsum")
-    assert judge(exercise, find_exercise(exercise), notebook(source, exercise), SEEDS[0], SHORT).passed
+    assert judge(exercise, find_exercise(exercise), notebook(source, exercise), SEEDS[0], PATIENT).passed
 
 
 @pytest.mark.slow("test_grading: a class of one exercise")

@@ -92,6 +92,10 @@ def test_values_go_there_and_back():
     assert np.array_equal(back[2], value[2]) and back[2] is not arrays["a0"]
     with pytest.raises(ValueError, match="too large"):
         values.decode({"list": [{"array": "a0"}] * 3}, arrays, [60])
+    kept, large = {}, np.broadcast_to(np.float32(1), (2**20, 2**10))  # four gigabytes, of which nothing is copied
+    with pytest.raises(MemoryError):
+        values.encode([np.ones(5), large], kept, [2**20])
+    assert [array.size for array in kept.values()] == [5]
     strange = values.decode(values.encode(object(), arrays), arrays, [0])
     assert isinstance(strange, values.Strange) and type(strange).__name__ == "object"
 

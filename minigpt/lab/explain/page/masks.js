@@ -60,10 +60,11 @@ function turner(dials) {
     for (const { turnTo: turnOne } of dials) turnOne(share);
   };
   const animate = () => {
-    const started = performance.now();
+    let started; // at the first frame, however late it comes: each turn is seen from its beginning
     const frame = (now) => {
       if (!slider.isConnected) return;
-      turnTo(Math.min(1, Math.max(0, now - started) / TURNING));
+      started ??= now;
+      turnTo(Math.min(1, (now - started) / TURNING));
       if (turned < 1) requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
