@@ -147,7 +147,7 @@ def llama_cpp():
         def ask(what, **values):
             url = f"{running[-1].listening_address}/{what}"
             request = urllib.request.Request(url, json.dumps(values).encode(), {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=600) as answer:
                 return json.load(answer)
 
         return ask
