@@ -75,6 +75,7 @@ def test_the_second_time_nothing_is_downloaded_and_offline_it_opens_too(hub, ask
 def test_a_commit_opens_without_the_hub(hub, ask):
     first = ask(f"load:someone/small@{MAIN}")
     hub.shutdown()
+    hub.server_close()  # or connections would be waited for, for as long as they may take
     assert ask(f"load:someone/small@{MAIN}").stdout == first.stdout
 
 
