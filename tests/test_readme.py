@@ -9,6 +9,7 @@ import pytest
 
 from minigpt import __version__
 from minigpt.cli import main, parse
+from minigpt.cli.arguments.training import DEFAULT_PRESET
 from minigpt.cli.commands import COMMANDS
 from minigpt.train.config import build_config, config_to_toml, preset_names, read_preset
 
@@ -88,7 +89,7 @@ def test_every_command_and_preset_is_mentioned():
 
 def test_the_page_of_settings_has_the_defaults():
     """Those of `minigpt train` without arguments."""
-    config = tomllib.loads(config_to_toml(build_config(read_preset("tiny"))))
+    config = tomllib.loads(config_to_toml(build_config(read_preset(DEFAULT_PRESET))))
     rows = re.findall(r"^\| `(\w+)\.(\w+)` \| (.*?) \|", PAGES[ROOT / "docs/settings.md"], re.M)
     shown = {(section, key): tomllib.loads(f"x = {value}")["x"] for section, key, value in rows}
     assert shown == {(section, key): config[section][key] for section, key in shown} and len(shown) >= 25

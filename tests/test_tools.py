@@ -68,10 +68,10 @@ def test_a_speedrun_is_on_texts_of_its_own(tmp_path):
 def test_a_speedrun_says_what_was_reached_and_in_how_much_of_the_time():
     speedrun = tool("speedrun")
     entry = [speedrun.Outcome(0.09, share, 100.0) for share in (0.81, 0.83, 0.84)]
-    default = [speedrun.Outcome(0.1, 0.82, seconds) for seconds in (200.0, 250.0, 400.0)]
-    text = speedrun.report(entry, default)
+    tiny = [speedrun.Outcome(0.1, 0.82, seconds) for seconds in (200.0, 250.0, 400.0)]
+    text = speedrun.report(entry, tiny)
     assert "entry: 83.0% [81.0%, 84.0%] of the way, 0.0900 [0.0900, 0.0900] nats above the floor, 100" in text
-    assert "time over the default's: 0.40 [0.25, 0.50]\nreaches 82% of the way" in text
+    assert "time over tiny's: 0.40 [0.25, 0.50]\nreaches 82% of the way" in text
     assert "does not reach 82%" in speedrun.report([speedrun.Outcome(0.2, 0.7, 100.0)], [])
 
 

@@ -1,6 +1,6 @@
-"""Verify an entry of docs/speedrun.md: train it on texts that nobody has seen, several times, beside the default run.
+"""Verify an entry of docs/speedrun.md: train it on texts that nobody has seen, several times, beside tiny.
 
-    python tools/speedrun.py tiny --set optimizer.name=muon --set train.steps=900
+    python tools/speedrun.py sprint
 
 Each seed makes a corpus of the story world anew and trains both on it, one after the other, with two workers. What
 counts is the processor time of the whole command `minigpt train`, all its processes together: start, tokenizer and
@@ -61,19 +61,19 @@ def train(words: Sequence[str], text: Path, seed: int, out: Path) -> Outcome:
     return Outcome(result["val_loss"] - result["floor"], result["share"], seconds)
 
 
-def report(entry: Sequence[Outcome], default: Sequence[Outcome]) -> str:
+def report(entry: Sequence[Outcome], tiny: Sequence[Outcome]) -> str:
     """A line for each, and the ratio of the times round by round."""
     lines = []
-    for name, outcomes in (("entry", entry), ("default", default)):
+    for name, outcomes in (("entry", entry), ("tiny", tiny)):
         if outcomes:
             above, share, seconds = (interval(x) for x in zip(*outcomes, strict=True))
             lines.append(
                 f"{name}: {_said(share, '.1%')} of the way, {_said(above, '.4f')} nats above the floor, "
                 f"{_said(seconds, '.0f')} processor seconds; {len(outcomes)} seeds"
             )
-    if default:
-        ratio = interval([a.seconds / b.seconds for a, b in zip(entry, default, strict=True)])
-        lines.append(f"time over the default's: {_said(ratio, '.2f')}")
+    if tiny:
+        ratio = interval([a.seconds / b.seconds for a, b in zip(entry, tiny, strict=True)])
+        lines.append(f"time over tiny's: {_said(ratio, '.2f')}")
     reached = interval([o.share for o in entry]).median >= GOAL
     return "\n".join([*lines, f"{'reaches' if reached else 'does not reach'} {GOAL:.0%} of the way"])
 
@@ -88,21 +88,21 @@ def main() -> None:
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="the first seed; take one that nobody has verified with")
-    parser.add_argument("--alone", action="store_true", help="without the default run beside it")
+    parser.add_argument("--alone", action="store_true", help="without tiny beside it")
     args = parser.parse_args()
     print(measured_conditions(load=load_average()).sentence(), flush=True)
     words = [args.entry, *(part for one in args.settings for part in ("--set", one))]
     entry: list[Outcome] = []
-    default: list[Outcome] = []
+    tiny: list[Outcome] = []
     with tempfile.TemporaryDirectory() as name:
         for seed in range(args.first, args.first + args.seeds):
             text = corpus(seed, Path(name))
             entry.append(train(words, text, seed, Path(name) / f"entry-{seed}"))
             print(f"seed {seed}: {entry[-1]}", flush=True)
             if not args.alone:
-                default.append(train(["tiny"], text, seed, Path(name) / f"default-{seed}"))
-                print(f"        default {default[-1]}", flush=True)
-    print(report(entry, default))
+                tiny.append(train(["tiny"], text, seed, Path(name) / f"tiny-{seed}"))
+                print(f"        tiny {tiny[-1]}", flush=True)
+    print(report(entry, tiny))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from minigpt.cli.parser import Parser
 
 
 def sample(add: Parser) -> None:
-    add.example('minigpt sample runs/tiny-1 --prompt "One day, Anna" --tokens 200 --temperature 0.7')
+    add.example('minigpt sample runs/sprint-1 --prompt "One day, Anna" --tokens 200 --temperature 0.7')
     add.run_folder()
     add.add_argument("--prompt", help="the text to continue; default: the prompt in the settings of the run")
     _add_drawing(add)
@@ -52,7 +52,7 @@ def embed(add: Parser) -> None:
 
 
 def evaluate(add: Parser) -> None:
-    add.example("minigpt eval runs/tiny-1 --data my_text.txt")
+    add.example("minigpt eval runs/sprint-1 --data my_text.txt")
     add.run_folder()
     texts = (
         "the text; default: the validation part of the run's own text. For bits per byte, the loss is divided by "
@@ -66,7 +66,7 @@ def evaluate(add: Parser) -> None:
 
 
 def plot(add: Parser) -> None:
-    add.example("minigpt plot runs/tiny-1")
+    add.example("minigpt plot runs/sprint-1")
     add.run_folder(also="")
     add.value("--out", "FILE.png", "by default curves.png in the run's folder")
     add.value("--baseline", "LOSS", "draw this loss as a line, such as that of eval --baseline", type=float)
@@ -75,7 +75,7 @@ def plot(add: Parser) -> None:
 
 
 def convert(add: Parser) -> None:
-    add.example("minigpt convert runs/tiny-1 my-model --to hf")
+    add.example("minigpt convert runs/sprint-1 my-model --to hf")
     sources = "a run, a Hugging Face folder or name, a GGUF file, a llama2.c model (.bin), or OpenAI's GPT weights"
     add.value("source", "SRC", sources)
     add.value("target", "DST", "what to write; it must not exist yet")
@@ -105,7 +105,7 @@ def gradcheck(add: Parser) -> None:
 
 
 def info(add: Parser) -> None:
-    add.example("minigpt info runs/tiny-1 --verify")
+    add.example("minigpt info runs/sprint-1 --verify")
     add.value("run_folder", "RUN", "a run's folder, for --verify", nargs="?")
     add.flag("--verify", "read every file of a run, and say what is damaged (exit status 1)")
 
@@ -126,7 +126,7 @@ def check(add: Parser) -> None:
 
 def explain(add: Parser) -> None:
     add.example(
-        'minigpt explain runs/tiny-1 --prompt "Anna was looking for her red ball." --out page.html',
+        'minigpt explain runs/sprint-1 --prompt "Anna was looking for her red ball." --out page.html',
         "minigpt explain --kernels --out kernels.html",
     )
     add.run_folder()

@@ -11,7 +11,7 @@ from minigpt.tasks.world import MADE, Sizes
 
 
 def finetune(add: Parser) -> None:
-    add.example("minigpt finetune runs/tiny-1 --task rte --data glue_data/RTE --seeds 3")
+    add.example("minigpt finetune runs/sprint-1 --task rte --data glue_data/RTE --seeds 3")
     add.run_folder()
     add.value("--task", "NAME", f"one of {', '.join(TASKS)}")
     add.value("--data", "DIR", "the folder with the task's files; default: the task as made from the story world")
@@ -29,7 +29,7 @@ def finetune(add: Parser) -> None:
 
 
 def zeroshot(add: Parser) -> None:
-    add.example("minigpt zeroshot runs/tiny-1 --task all --limit 200")
+    add.example("minigpt zeroshot runs/sprint-1 --task all --limit 200")
     add.run_folder()
     what = f"one of {', '.join(ASKED)}; may be repeated. all: all of the story world, or all whose files are in --data"
     add.several("--task", "NAME|all", what, required=True)
@@ -50,7 +50,7 @@ def zeroshot(add: Parser) -> None:
 
 
 def fewshot(add: Parser) -> None:
-    add.example("minigpt fewshot runs/tiny-1 --task labels --shots 0 1 2 4 8 --limit 200 --out shots.png")
+    add.example("minigpt fewshot runs/sprint-1 --task labels --shots 0 1 2 4 8 --limit 200 --out shots.png")
     add.run_folder()
     add.value("--task", "NAME", f"one of {', '.join(SHOWN)}", required=True)
     shots = "how many examples come before a question; default: 0, 1, 2, 4, … as far as they fit the context"

@@ -12,7 +12,7 @@ from minigpt.cli.parser import Parser
 from minigpt.data.corpora import DEFAULT, corpus_names
 from minigpt.train.presets import preset_names
 
-DEFAULT_PRESET = "tiny"
+DEFAULT_PRESET = "sprint"
 PRECISIONS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 
@@ -21,7 +21,7 @@ def train(add: Parser) -> None:
     add.example(
         "minigpt train",
         "minigpt train --data my_texts/ --tokenizer bpe:2048 --set train.steps=500 --set model.layers=6",
-        "minigpt train --resume runs/tiny-1",
+        "minigpt train --resume runs/sprint-1",
     )
     presets = f"what to train; default: {DEFAULT_PRESET}. Presets: {', '.join(preset_names())}"
     add.value("preset", "PRESET|CONFIG.toml", presets, nargs="?")
