@@ -114,8 +114,8 @@ def kept_numbers(stack: Stack, table: str = "fast") -> int:
         norms           x̂ (C) and 1/σ (1), each
         attention       its input (C); the buffer of q, k and v, (H + 2G) D, which k and v are views of; its output
                         (H D), which the output projection keeps too
-        scores          plain: probabilities (H S). fast: exponentials (H S), 1/l (H), and q times the scale (H D); from
-                        S = 512 on, log-sum-exps (H) only. With attention dropout its multipliers (H S), which long
+        scores          plain: probabilities (H S). fast: exponentials (H S) and 1/l (H); from S = 512 on,
+                        log-sum-exps (H) only. With attention dropout its multipliers (H S), which long
                         texts draw again
         feed-forward    its input (C) and the second matrix's (F); of the activation, plain: what its derivative is made
                         of (2 F for GELU, F for ReLU, 3 F for SwiGLU), fast: the derivative (F; 2 F for SwiGLU; ReLU has
@@ -130,23 +130,23 @@ def kept_numbers(stack: Stack, table: str = "fast") -> int:
     c, t, s = stack.block, stack.tokens, stack.memory
     if t >= LONG_ROWS:
         attentions = _attention_numbers(c, t, t, table, again=True)
-        return t * c.width + attentions + (_attention_numbers(c, t, s, table, again=True, cross=True) if s else 0)
+        return t * c.width + attentions + (_attention_numbers(c, t, s, table, again=True) if s else 0)
     norms = 3 if s else 2
     dropout = (norms * c.width if c.dropout else 0) + (c.feed_forward if c.activation_dropout else 0)
     feed_forward = c.feed_forward + _activation_numbers(c.activation, c.feed_forward, table)
     total = t * (norms * (c.width + 1 + c.width) + dropout + feed_forward)  # the input of each part, and its norm
     total += _attention_numbers(c, t, t, table)
-    return total + (_attention_numbers(c, t, s, table, cross=True) if s else 0)
+    return total + (_attention_numbers(c, t, s, table) if s else 0)
 
 
-def _attention_numbers(c: BlockConfig, t: int, s: int, table: str, *, again: bool = False, cross: bool = False) -> int:
+def _attention_numbers(c: BlockConfig, t: int, s: int, table: str, *, again: bool = False) -> int:
     """q, k, v, scores and output of T queries and S keys; only what is not worked out again where `again` says so."""
     hidden, tiles = c.heads * c.head_width, table == "fast" and s >= LONG and t > 16
     output, scores = t * hidden, t * c.heads * s
     if tiles:
         scores = t * c.heads
     elif table == "fast":
-        scores += t * (c.heads + (0 if cross else hidden))  # of cross-attention's q only the scaled copy is kept
+        scores += t * c.heads
     if c.attention_dropout and not tiles:
         scores += t * c.heads * s
     qkv = t * hidden + s * 2 * c.kv_heads * c.head_width
