@@ -62,7 +62,7 @@ def dropout_multiplier(x: Array, rate: float, key: DropoutKey) -> Array:
     """Return 0 (with probability `rate`) or 1/(1 − rate) for every entry of x (B, …), in x's dtype."""
     xp = array_module(x)
     count = x[0].size if len(x) else 0  # of a row's entries
-    first = key.position * (count // x.shape[1]) if key.position else 0
+    first = key.position * (count // max(x.shape[1], 1)) if key.position else 0
     states = xp.asarray(dropout_states(key, range(len(x))), dtype=xp.uint64)  # (B,)
     counters = xp.arange(first // 2, (first + count + 1) // 2, dtype=xp.uint64)  # one 64-bit draw serves two entries
     z = states[:, None] + counters * xp.uint64(GOLDEN)  # SplitMix64 on every counter, modulo 2^64

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt import ops
+from minigpt.ops.dropout import DropoutKey, dropout_slice
 
 KEY = ops.DropoutKey(seed=1, step=2, site=3, row=0)
 X = np.ones((8, 33, 7), dtype=np.float32)
@@ -73,3 +74,7 @@ def test_draws_are_those_that_runs_were_made_with():
     assert ops.dropout.dropout_states(key, range(2)) == [10633590883234796973, 4201654297956184964]
     kept = ops.dropout_forward(np.ones((2, 16)), 0.4, key)[0] > 0
     assert np.packbits(kept).tolist() == [191, 79, 196, 153]
+
+
+def test_a_slice_of_nothing_is_nothing():
+    assert dropout_slice(0.5, DropoutKey(1, 2, 3, 4), 2, 1, 0, np.float32).shape == (0,)
