@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from minigpt.cli.common import new_path, show
-from minigpt.core.errors import UserError
 from minigpt.core.files import write_atomically
 from minigpt.core.terminal import sentence
 from minigpt.lab.exercises.texts import POINTS
@@ -21,6 +18,7 @@ from minigpt.lab.grading.grade import (
     grade,
     is_protected,
     names_of,
+    numbers,
     summary,
 )
 from minigpt.lab.grading.submissions import read_submissions
@@ -40,7 +38,7 @@ def run_release(args: argparse.Namespace) -> None:
 
 def run_grade(args: argparse.Namespace) -> None:
     out = new_path(args.out, (".csv",), "CSV", force=args.force) if args.out else None
-    rules = Rules(_numbers("--points", args.points), _numbers("--late", args.late, most=100), args.partial)
+    rules = Rules(numbers("--points", args.points), numbers("--late", args.late, most=100), args.partial)
     submissions = read_submissions(Path(args.folder))
     if not is_protected():
         print(f"minigpt: {UNPROTECTED}", file=sys.stderr)
@@ -58,21 +56,3 @@ def run_grade(args: argparse.Namespace) -> None:
 
 def _say(student: str) -> None:
     print(f"minigpt: grading {sentence(student)}", file=sys.stderr)
-
-
-def _numbers(option: str, given: Sequence[str], most: float = 1e6) -> dict[str, float]:
-    """NAME=NUMBER, several times.
-
-    Raises:
-        UserError: one of them is something else.
-    """
-    found = {}
-    for text in given:
-        name, _, number = text.rpartition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            found[name] = math.nan
-        if not name or not 0 <= found[name] <= most:
-            raise UserError(f"{option} {text} is not NAME=NUMBER with a number from 0 to {most:g}")
-    return found

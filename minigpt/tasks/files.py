@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -144,6 +144,11 @@ class Table:
             if name in self.columns:
                 return self.columns.index(name)
         raise self.header.error(f"there is no column {' or '.join(names)}; the first line should name the columns")
+
+    def texts(self, *names: str, rows: Iterable[Row] | None = None) -> Iterator[tuple[Row, list[str]]]:
+        """Each row (all, or some), with its fields of these columns, without the white space around them."""
+        places = [self.column(name) for name in names]
+        return ((row, [row.fields[place].strip() for place in places]) for row in (self if rows is None else rows))
 
     def __iter__(self) -> Iterator[Row]:
         """The rows, each with as many fields as the header."""

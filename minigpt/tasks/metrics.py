@@ -9,6 +9,7 @@ shares from 0 to 1, but for BLEU, which is a percentage, and perplexity.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -143,8 +144,11 @@ def _mean_of(values: Sequence[float]) -> Statistic:
     return lambda chosen: float(array[chosen].mean())
 
 
-def _accuracy(predictions: Sequence[Any], references: Sequence[Any]) -> Statistic:
-    return _mean_of([float(a == b) for a, b in zip(predictions, references, strict=True)])
+def _mean(compare: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
+    """The mean of what comparing each prediction with its reference gives."""
+    return lambda predictions, references: _mean_of(
+        [compare(*pair) for pair in zip(predictions, references, strict=True)]
+    )
 
 
 def _f1(predictions: Sequence[int], references: Sequence[int]) -> Statistic:
@@ -180,14 +184,6 @@ def _correlation(name: str) -> Callable[[Sequence[float], Sequence[float]], Stat
 
 def _varies(values: np.ndarray) -> bool:
     return bool((values != values[0]).any())
-
-
-def _exact_match(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Statistic:
-    return _mean_of([exact_match(a, b) for a, b in zip(predictions, references, strict=True)])
-
-
-def _token_f1(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Statistic:
-    return _mean_of([token_f1(a, b) for a, b in zip(predictions, references, strict=True)])
 
 
 def _bleu(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
@@ -248,13 +244,13 @@ def _frequencies(references: Sequence[str]) -> tuple[list[float], str]:
 
 # What makes the statistic, and what gives the baseline: its value, or the predictions that it makes.
 METRICS: dict[str, tuple[Callable[..., Statistic], Callable[..., tuple[Any, str]]]] = {
-    "accuracy": (_accuracy, _most_frequent),
+    "accuracy": (_mean(operator.eq), _most_frequent),
     "f1": (_f1, _all_positive),
     "matthews": (_matthews, _constant),
     "pearson": (_correlation("pearsonr"), _constant),
     "spearman": (_correlation("spearmanr"), _constant),
-    "exact-match": (_exact_match, _most_frequent_answer),
-    "token-f1": (_token_f1, _most_frequent_answer),
+    "exact-match": (_mean(exact_match), _most_frequent_answer),
+    "token-f1": (_mean(token_f1), _most_frequent_answer),
     "bleu": (_bleu, _shifted),
     "rouge-1": (_rouge("rouge1"), _shifted),
     "rouge-2": (_rouge("rouge2"), _shifted),

@@ -11,20 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from minigpt import models
 from minigpt.core.errors import UserError
-from minigpt.models import (
-    BART,
-    GPT,
-    BARTConfig,
-    Bert,
-    BertConfig,
-    GPTConfig,
-    Llama,
-    LlamaConfig,
-    Model,
-    Transformer,
-    TransformerConfig,
-)
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity, Span, Summary, Translation
 from minigpt.tasks.inputs import MakeInputs, bart_inputs, bert_inputs, causal_inputs
 from minigpt.tokenizers import Tokenizer
@@ -56,7 +44,7 @@ class Family:
     """
 
     config: type[Any]
-    model: type[Model]
+    model: type[models.Model]
     objective: type[Objective]
     continues: bool = False
     inputs: MakeInputs | None = None
@@ -82,11 +70,11 @@ _BART: _Tasks = {
 }
 
 FAMILIES: dict[str, Family] = {
-    "gpt": Family(GPTConfig, GPT, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
-    "llama": Family(LlamaConfig, Llama, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
-    "transformer": Family(TransformerConfig, Transformer, SequenceObjective),
-    "bart": Family(BARTConfig, BART, DenoisingObjective, False, bart_inputs, _BART, "bart"),
-    "bert": Family(BertConfig, Bert, BertObjective, False, bert_inputs, _BERT, "bert"),
+    "gpt": Family(models.GPTConfig, models.GPT, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
+    "llama": Family(models.LlamaConfig, models.Llama, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),
+    "transformer": Family(models.TransformerConfig, models.Transformer, SequenceObjective),
+    "bart": Family(models.BARTConfig, models.BART, DenoisingObjective, False, bart_inputs, _BART, "bart"),
+    "bert": Family(models.BertConfig, models.Bert, BertObjective, False, bert_inputs, _BERT, "bert"),
 }
 
 
@@ -125,7 +113,7 @@ def objective_class(family: str, task: str = "") -> type[Objective]:
     return task_objective(family, task) if task else FAMILIES[family].objective
 
 
-def make_model(config: RunConfig) -> Model:
+def make_model(config: RunConfig) -> models.Model:
     """The model that a run trains: its family's, or for a task its body with a head."""
     body = FAMILIES[config.family].model
     return task_objective(config.family, config.task).model(config, body) if config.task else body(config.model)

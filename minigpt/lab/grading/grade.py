@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -63,6 +64,24 @@ class Rules(NamedTuple):
             return None
         share = outcome.share if self.partial else float(outcome.passed)
         return round(self.possible(name) * share * (1 - self.late.get(student, 0) / 100), 2)
+
+
+def numbers(option: str, given: Sequence[str], most: float = 1e6) -> dict[str, float]:
+    """NAME=NUMBER, several times.
+
+    Raises:
+        UserError: one of them is something else.
+    """
+    found = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            found[name] = math.nan
+        if not name or not 0 <= found[name] <= most:
+            raise UserError(f"{option} {text} is not NAME=NUMBER with a number from 0 to {most:g}")
+    return found
 
 
 def is_protected() -> bool:

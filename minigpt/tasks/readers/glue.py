@@ -116,12 +116,8 @@ def read_stsb(folder: Path, split: str) -> list[Similarity]:
     if ixa.is_file():
         return [_ixa_example(row) for row in tab_rows(ixa)]
     table = _table(_glue_file(folder, split, "STS-B", "sentence1"))
-    first, second = table.column("sentence1"), table.column("sentence2")
-    score = _label_column(table, split, "score")
-    return [
-        Similarity(row.fields[first].strip(), row.fields[second].strip(), None if score is None else _score(row, score))
-        for row in table
-    ]
+    rows, score = table.texts("sentence1", "sentence2"), _label_column(table, split, "score")
+    return [Similarity(*pair, None if score is None else _score(row, score)) for row, pair in rows]
 
 
 def _ixa_example(row: Row) -> Similarity:
@@ -184,10 +180,9 @@ def _classified(
     table: Table, rows: Iterable[Row], split: str, columns: Sequence[str], label: str, labels: tuple[str, ...]
 ) -> list[Classification]:
     """The texts of one or two columns, and the label where there is one."""
-    places, third = [table.column(name) for name in columns], _label_column(table, split, label)
+    texts, third = table.texts(*columns, rows=rows), _label_column(table, split, label)
     examples = []
-    for row in rows:
-        text, *pair = (row.fields[place].strip() for place in places)
+    for row, (text, *pair) in texts:
         answer = None if third is None else row.choice(row.fields[third], labels)
         examples.append(Classification(text, pair[0] if pair else None, answer))
     return examples

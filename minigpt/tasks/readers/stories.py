@@ -60,27 +60,21 @@ def gpt_split(examples: list[T]) -> tuple[list[T], list[T]]:
 
 def _cloze(path: Path, split: str) -> list[MultipleChoice]:
     table = Table(quoted_rows(path), path)
-    sentences = [table.column(f"InputSentence{n}") for n in range(1, 5)]
-    endings = [table.column(f"RandomFifthSentenceQuiz{n}") for n in (1, 2)]
-    test = split == "test" and "AnswerRightEnding" not in table.columns
-    answer = None if test else table.column("AnswerRightEnding")
-    return [
-        MultipleChoice(
-            " ".join(row.fields[i].strip() for i in sentences),
-            "",
-            tuple(row.fields[i].strip() for i in endings),
-            None if answer is None else row.choice(row.fields[answer].strip(), ("1", "2"), "answer"),
-        )
-        for row in table
-    ]
+    sentences, endings = [f"InputSentence{n}" for n in range(1, 5)], [f"RandomFifthSentenceQuiz{n}" for n in (1, 2)]
+    right = [] if split == "test" and "AnswerRightEnding" not in table.columns else ["AnswerRightEnding"]
+    examples = []
+    for row, texts in table.texts(*sentences, *endings, *right):
+        label = row.choice(texts[6], ("1", "2"), "answer") if right else None
+        examples.append(MultipleChoice(" ".join(texts[:4]), "", tuple(texts[4:6]), label))
+    return examples
 
 
 def read_rocstories(path: str | Path) -> list[Story]:
     """The stories that models for Story Cloze learn from: a title and five sentences in a CSV file."""
     path = Path(path)
     table = Table(quoted_rows(path), path)
-    title, sentences = table.column("storytitle"), [table.column(f"sentence{n}") for n in range(1, 6)]
-    return [Story(row.fields[title].strip(), tuple(row.fields[i].strip() for i in sentences)) for row in table]
+    texts = table.texts("storytitle", *(f"sentence{n}" for n in range(1, 6)))
+    return [Story(title, tuple(sentences)) for _, (title, *sentences) in texts]
 
 
 def read_swag(folder: Path, split: str) -> list[MultipleChoice]:
