@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     ranks = join(__version__)
     folder = find_model(args.run_folder, MEASURE_TASK if args.split else MEASURE_TEXT if args.data else MEASURE)
     backend = get_backend(args.backend)
-    loaded = load(folder, backend=backend.name)
+    loaded = load(folder, backend=backend.name, weights=args.weights)
     config = loaded.config if args.context is None else _in_windows(loaded.config, args.context)
     objective = make_objective(config, loaded.text)
     _check(args, folder, loaded, objective)

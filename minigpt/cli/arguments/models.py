@@ -33,6 +33,10 @@ def _add_drawing(add: Parser) -> None:
     add.value("--repetition-penalty", "X", "values above 1 make repetitions less likely", type=float)
     add.count("--no-repeat-ngram", "never write the same N tokens in a row twice; 0: allow it", least=0)
     add.count("--seed", "random seed, 0 by default: the same seed writes the same text", least=0, default=0)
+    _add_weights(add)
+
+
+def _add_weights(add: Parser) -> None:
     add.choice("--weights", ("int8",), "keep matrices in 8 bits: a quarter of the memory, and quicker (docs/speed.md)")
 
 
@@ -62,6 +66,7 @@ def evaluate(add: Parser) -> None:
     add.add_argument("--split", help="for a fine-tuned model, the part of its task to measure: train, dev or test")
     add.count("--context", "cut the text into windows of N tokens; default: the model's context", least=2)
     add.flag("--baseline", "also measure a 5-gram model, which only counts in the training text")
+    _add_weights(add)
     add.backend()
 
 
