@@ -136,3 +136,20 @@ def test_memory_of_a_long_text_does_not_hold_all_scores():
     _, cache = fast.attention_forward(q, q, q, mask=ops.Mask(causal=True))
     kept = {id(x.base if x.base is not None else x): x.nbytes for x in cache if isinstance(x, np.ndarray)}
     assert sum(kept.values()) < 2048 * 2048 * 4 / 20
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_keys_that_no_query_sees_have_no_gradient(impl, dropout):
+    """Several tiles whose probabilities are kept, behind 100 keys of which a window shows the last 39."""
+    rng = np.random.default_rng(0)
+    q, dy = rng.standard_normal((2, 2, 100, 2, 3))
+    k, v = rng.standard_normal((2, 2, 200, 1, 3))
+    options = {"mask": ops.Mask(causal=True, window=40), "dropout": dropout, "key": ops.DropoutKey(1, 2, 3, 4)}
+    results = []
+    for implementation in (ops, impl):
+        y, cache = implementation.attention_forward(q, k, v, **options)
+        results.append((y, *implementation.attention_backward(dy, cache)))
+    for expected, found in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    _, _, dk, dv = results[1]
+    assert not dk[:, :61].any() and not dv[:, :61].any() and dk[:, 61:].all() and dv[:, 61:].all()
