@@ -7,10 +7,12 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from minigpt.cli import main
 from minigpt.cli import train as train_command
@@ -119,6 +121,7 @@ def forked(command: list[str], errors: Path) -> int:
     pid = os.fork()
     if pid == 0:
         status = 99
+        tqdm.set_lock(threading.RLock())  # the usual one all forks share: one killed with it stops the others
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
