@@ -88,7 +88,7 @@ class Muon(AdamW):
 
 
 def orthogonal(x: Array) -> Array:
-    """U Vᵀ of a matrix x = U S Vᵀ, nearly: singular values of at least 0.003 ‖x‖ become 0.68 to 1.14.
+    """U Vᵀ of a matrix x = U S Vᵀ, nearly: singular values of at least 0.003 ‖x‖ become 0.68 to 1.21.
 
     Newton–Schulz iteration, which needs products alone: x ← A x + B (x xᵀ) x + C (x xᵀ)² x makes A s + B s³ + C s⁵ of
     every singular value s, and repeated brings it there. The norm brings all of them below 1 first.

@@ -37,7 +37,7 @@ def _add_drawing(add: Parser) -> None:
 
 
 def _add_weights(add: Parser) -> None:
-    add.choice("--weights", ("int8",), "keep matrices in 8 bits: a quarter of the memory, and quicker (docs/speed.md)")
+    add.choice("--weights", ("int8",), "matrices of 8 bits: a quarter of the memory; quick with Numba (docs/speed.md)")
 
 
 def embed(add: Parser) -> None:
