@@ -69,7 +69,10 @@ def _fetch_mathjax(work: Path, static: Path) -> None:
             ["npm", "pack", "--silent", MATHJAX], cwd=work / MATHJAX, check=True, capture_output=True, text=True
         )
         with tarfile.open(work / MATHJAX / packed.stdout.split()[-1]) as archive:
-            archive.extract(f"package/{SCRIPT}", work / MATHJAX, filter="data")
+            member = archive.extractfile(f"package/{SCRIPT}")  # read, not unpacked: where it goes, we say
+            assert member is not None
+            script.parent.mkdir(parents=True)
+            script.write_bytes(member.read())
     static.mkdir(parents=True, exist_ok=True)
     shutil.copy(script, static / "mathjax.js")
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 SHOWN = (".py", ".cu", ".cuh", ".h", ".js", ".css", ".toml", ".html", ".json", ".txt", ".cff")
-FOLDERS = ("minigpt/", "tests/", "tools/")
+FOLDERS = ("minigpt/", "tests/", "tools/", "data/")
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><link rel="stylesheet" href="{top}_static/code.css">
 <body><p><a href="{top}index.html">minigpt</a> / {title}</p>
