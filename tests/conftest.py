@@ -1,6 +1,7 @@
 """Fixtures that all tests share: a cache of their own, and where the real corpora lie, if they do."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a background job of a shell
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     choose_examples(config)
     config.pluginmanager.register(Tiers(config), "tiers")
 

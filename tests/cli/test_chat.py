@@ -97,7 +97,7 @@ def test_in_a_terminal_ctrl_c_ends_an_answer_and_ctrl_d_the_conversation(folder)
     termios.tcsetattr(terminal, termios.TCSANOW, settings)
     shown = bytearray()
 
-    def until(what: bytes, key: bytes = b"", patience: int = 1200) -> None:
+    def until(what: bytes, key: bytes = b"", patience: int = 300) -> None:
         """Wait for a text. A key is pressed again while nothing comes: Ctrl-C is lost on a program about to read."""
         os.write(terminal, key)
         while what not in shown:
