@@ -179,7 +179,7 @@ def _numbering() -> str:
 def remove_stale(folder: Path) -> None:
     """Remove what killed processes left unfinished in a folder, of those alone that are known to be dead.
 
-    That are those whose number would be taken if they lived. What another machine left, another container, or this
+    A process is dead if nobody has its number any more. What another machine left, another container, or this
     machine before it was started anew, stays: from here nobody can tell whether it is still being written.
     """
     found: list[Path] = []
