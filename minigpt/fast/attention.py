@@ -67,23 +67,11 @@ def attention_forward(
     cache = AttentionCache(qh, kh, vh, yh, e, inverse_sums, multiplier, mask, scale)
     sees_all = t == 1 <= s and not mask.window and mask.key_padding is None
     if sees_all and multiplier is None and e.size <= TILE_NUMBERS:
-        _one_query(cache)  # nothing to cut, and every token that is written takes one in each layer
+        inner.one_query(q, k, v, y, e, inverse_sums, scale)  # nothing to cut, and every token takes one in each layer
         return y, cache
     cut = tiles(t, s, mask)
     each(_unit_forward, units(b, g, h // g, s, cut), cache, cut, inner, work=e.size)
     return y, cache
-
-
-def _one_query(cache: AttentionCache) -> None:
-    """O, E and 1/l of a single query in each row of the batch, which looks at all keys."""
-    q, k, v, y, e, inverse_sums = cache[:6]
-    np.matmul(q * cache.scale, k.swapaxes(-1, -2), out=e)
-    e -= e.max(axis=-1, keepdims=True)
-    np.exp(e, out=e)
-    np.sum(e, axis=-1, keepdims=True, out=inverse_sums)
-    np.reciprocal(inverse_sums, out=inverse_sums)
-    np.matmul(e, v, out=y)
-    y *= inverse_sums
 
 
 def _unit_forward(batch: slice, groups: slice, cache: AttentionCache, cut: list[Tile], inner: Inner) -> None:

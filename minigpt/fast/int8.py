@@ -20,6 +20,7 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
+from minigpt.fast.team import threads
 
 FEW = 32  # rows up to which a compiled loop over the bytes is quicker than making floats of them for BLAS
 _BLOCK = 1 << 22  # numbers of a matrix that are floats at a time, 16 MB: of many rows, 1.05 times the time of floats
@@ -67,15 +68,14 @@ def int8_matrix(weight: np.ndarray) -> Int8Matrix:
 
 
 def int8_product(
-    x: np.ndarray, weight: Int8Matrix, out: np.ndarray, few: Callable[..., None] | None = None
+    x: np.ndarray, weight: Int8Matrix, out: np.ndarray, few: Callable[..., bool] | None = None
 ) -> np.ndarray:
     """out = x Ŵ for x (N, I) and out (N, O): floats are made of a block of outputs at a time, for BLAS.
 
     Args:
-        few: what multiplies the bytes themselves, which is quicker for a few rows.
+        few: what multiplies the bytes themselves, if it can, which is quicker for a few rows.
     """
-    if few is not None and len(x) <= FEW:
-        few(x, weight.values, weight.scale, out)
+    if few is not None and len(x) <= FEW and few(x, weight.values, weight.scale, out, threads()):
         return out
     step = max(1, _BLOCK // x.shape[1])
     for start in range(0, len(weight.scale), step):

@@ -21,11 +21,11 @@ def linear_forward(
     bias: np.ndarray | None = None,
     *,
     out: np.ndarray | None = None,
-    loop: Callable[..., None] | None = None,
-    int8_loop: Callable[..., None] | None = None,
+    loop: Callable[..., bool] | None = None,
+    int8_loop: Callable[..., bool] | None = None,
 ) -> tuple[np.ndarray, LinearCache]:
-    """See `minigpt.ops.linear_forward`; `loop` makes the product of one row on one thread, `int8_loop` that of a few
-    rows and bytes. There is no backward pass for bytes.
+    """See `minigpt.ops.linear_forward`; `loop` makes the product of one row, `int8_loop` that of a few rows and
+    bytes. There is no backward pass for bytes.
     """
     y = workspace.empty((*x.shape[:-1], weight.shape[1]), x.dtype) if out is None else out
     if isinstance(weight, Int8Matrix):

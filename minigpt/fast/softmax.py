@@ -26,6 +26,7 @@ class Inner(NamedTuple):
     softmax_again: Callable[[np.ndarray, np.ndarray, int, Tile, Mask], None]
     row_gradient: Callable[[np.ndarray, np.ndarray, np.ndarray, float], tuple[np.ndarray, np.ndarray]]
     score_gradient: Callable[[np.ndarray, np.ndarray, np.ndarray, Place], None]
+    one_query: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float], None]
     dropout_multiplier: Callable[[np.ndarray, float, DropoutKey], np.ndarray]
     dropout_slice: Callable[[float, DropoutKey, int, int, int, np.dtype], np.ndarray]
 
@@ -110,6 +111,32 @@ def score_gradient(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, place: Place
     dz *= p[place]
 
 
+def one_query(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    y: np.ndarray,
+    e: np.ndarray,
+    inverse: np.ndarray,
+    scale: float,
+) -> None:
+    """O, E and 1/l of a single query of each row of the batch, which looks at all keys.
+
+    Args:
+        q, k, v, y: (B, 1, H, D), (B, S, G, D) twice, and O like q.
+        e, inverse: (B, G, R, 1, S) and (B, G, R, 1, 1).
+    """
+    groups = k.shape[2]
+    np.matmul(by_group(q, groups) * scale, by_group(k, groups).swapaxes(-1, -2), out=e)
+    e -= e.max(axis=-1, keepdims=True)
+    np.exp(e, out=e)
+    np.sum(e, axis=-1, keepdims=True, out=inverse)
+    np.reciprocal(inverse, out=inverse)
+    result = by_group(y, groups)
+    np.matmul(e, by_group(v, groups), out=result)
+    result *= inverse
+
+
 def _shifted_exponentials(z: np.ndarray, may_be_empty: bool) -> tuple[np.ndarray, np.ndarray]:
     """Turn masked scores into exp(z − row maximum) in place; return the rows' maxima and sums.
 
@@ -128,4 +155,6 @@ def _shifted_exponentials(z: np.ndarray, may_be_empty: bool) -> tuple[np.ndarray
     return largest, sums
 
 
-NUMPY = Inner(exponentials, softmax, softmax_again, row_gradient, score_gradient, dropout_multiplier, dropout_slice)
+NUMPY = Inner(
+    exponentials, softmax, softmax_again, row_gradient, score_gradient, one_query, dropout_multiplier, dropout_slice
+)

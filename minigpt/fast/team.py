@@ -29,7 +29,7 @@ from minigpt.core.cores import available_cores
 _LEAST_WORK = 1 << 18  # numbers below which waking a thread costs more than it saves
 _PIECES = 4  # of a product, for each member
 _LEAST_PIECE = 64  # columns or rows of a product: a narrower piece costs BLAS too much
-_WIDEST = 8192  # columns of a single row's product: its sums stay in the first-level cache
+_FEW_THREADS = 4  # that share a single row's product; more leave it to BLAS (two were measured)
 _T = TypeVar("_T")
 
 
@@ -74,10 +74,9 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-def _one_thread() -> bool:
-    """Whether BLAS is known to use one thread only."""
-    libraries = _blas().lib_controllers
-    return bool(libraries) and all(library.get_num_threads() == 1 for library in libraries)
+def threads() -> int:
+    """How many a product may have: as many as BLAS has, but no more than cores."""
+    return min([_cores(), *(library.get_num_threads() for library in _blas().lib_controllers)])
 
 
 @cache
@@ -138,18 +137,17 @@ def product(
     out: np.ndarray,
     *,
     bias: np.ndarray | None = None,
-    row: Callable[..., None] | None = None,
+    row: Callable[..., bool] | None = None,
 ) -> np.ndarray:
     """out = a b + bias for a (…, I) and b (I, O), in pieces of its columns (or, where it is tall, of its rows).
 
     Args:
-        row: what makes the product of a single row better than one thread of BLAS.
+        row: what makes the product of a single row, on a few threads, better than BLAS, if it can.
     """
     rows, matrix, members = a.reshape(-1, a.shape[-1]), out.reshape(-1, out.shape[-1]), TEAM.get().size
     if members == 1:
-        if row is not None and len(rows) == 1 and b.flags.c_contiguous and b.shape[1] <= _WIDEST and _one_thread():
-            row(rows[0], b, matrix[0])
-        else:
+        count = threads()
+        if not (row and len(rows) == 1 and count <= _FEW_THREADS and row(rows[0], b, matrix[0], count)):
             _multiply(rows, b, matrix, alone=_cores() <= 2)
         if bias is not None:
             matrix += bias

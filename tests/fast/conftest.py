@@ -3,4 +3,4 @@
 from importlib.util import find_spec
 
 if not find_spec("numba"):
-    collect_ignore = ["test_loops.py"]
+    collect_ignore = ["test_hands.py", "test_loops.py"]

@@ -11,12 +11,10 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from minigpt import fast, ops
 from minigpt.blocks import dispatch
@@ -128,23 +126,6 @@ def test_a_sum_with_nothing_dropped_or_no_residual():
             )
             np.testing.assert_allclose(found, expected if residual is None else residual + expected, rtol=1e-15)
             assert (cache.multiplier is None) == (rate == 0.0)
-
-
-@pytest.mark.parametrize("dtype, error", [(np.float32, 2e-5), (np.float64, 1e-13)])
-def test_one_row_times_a_matrix(dtype, error):
-    rng = np.random.default_rng(0)
-    x, w, bias = (rng.standard_normal(size).astype(dtype) for size in ((1, 1, 3003), (3003, 70), 70))
-    made = []
-    loop = TABLE.linear_forward.keywords["loop"]
-    forward = partial(fast.linear_forward, loop=lambda *a: made.append(loop(*a)))
-    for weight in (w, np.asfortranarray(w)):  # the second is BLAS's
-        with threadpool_limits(1, user_api="blas"):
-            y, cache = forward(x, weight, bias)
-        assert y.dtype == dtype and cache.weight is weight and len(made) == 1
-        exact = x[0].astype(float) @ w.astype(float) + bias
-        assert np.abs(y[0] - exact).max() <= error * np.abs(exact).max()
-    forward(np.concatenate([x, x], 1), w)
-    assert len(made) == 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -320,6 +301,7 @@ def test_no_loop_with_sums_is_called_by_another():
     called = set()
     for module in (value for name, value in sys.modules.items() if name.startswith("minigpt.fast.loops.")):
         for loop in (value for value in vars(module).values() if isinstance(value, type(exps))):
-            names = loop.py_func.__globals__
-            called |= {name for name in loop.py_func.__code__.co_names if isinstance(names.get(name), type(exps))}
+            known = loop.py_func.__globals__
+            loops = {name for name in loop.py_func.__code__.co_names if isinstance(known.get(name), type(exps))}
+            called |= {name for name in loops if known[name].targetoptions.get("inline") != "always"}  # has no copies
     assert called == {"_sigmoid", "_draw", "_seen", "largest"}  # each number by itself, or a maximum

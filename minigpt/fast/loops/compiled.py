@@ -59,3 +59,8 @@ def compiled(function: Callable[_P, _T]) -> Callable[_P, _T]:
         return numba.njit(cache=FOLDER is not None, nogil=True, fastmath=FAST_MATH, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = own
+
+
+def inlined(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """The function as a part of the loops that call it. It has no code of its own, so its sums have one order only."""
+    return numba.njit(inline="always")(function)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core import workspace
-from minigpt.fast import attention
+from minigpt.fast import attention, softmax
 from minigpt.fast.loops.compiled import compiled
 from minigpt.fast.loops.dropout import dropout_multiplier, dropout_slice
 from minigpt.fast.loops.functions import exp, largest
@@ -121,6 +121,35 @@ def _score_gradient(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, box: _Box) 
             d[s] = row[s] * (d[s] - dot)
 
 
+@compiled
+def _one_query(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, y: np.ndarray, e: np.ndarray, inverse: np.ndarray, scale: float
+) -> None:
+    """softmax(s q Kᵀ) V: of q and y (B, H, D), k and v (B, S, G, D), with E (B, H, S) and 1/l (B, H).
+
+    Keys and values are read in their order, once, with all heads of a token, which is how they lie.
+    """
+    real, heads = y.dtype.type, q.shape[1] // k.shape[2]  # query heads of a key
+    for b in range(q.shape[0]):
+        for s, h in np.ndindex(k.shape[1], q.shape[1]):
+            dot = real(0)
+            for i in range(q.shape[2]):
+                dot += q[b, h, i] * k[b, s, h // heads, i]
+            e[b, h, s] = dot * real(scale)
+        y[b] = 0
+        for h in range(q.shape[1]):
+            row, total = e[b, h], real(0)
+            top = largest(row)
+            for s in range(row.size):
+                row[s] = exp(row[s] - top)
+                total += row[s]
+            inverse[b, h] = real(1) / total
+        for s, h in np.ndindex(k.shape[1], q.shape[1]):
+            share = e[b, h, s] * inverse[b, h]
+            for i in range(q.shape[2]):
+                y[b, h, i] += share * v[b, s, h // heads, i]
+
+
 def _exponentials_of(
     q: np.ndarray, kt: np.ndarray, e: np.ndarray, inverse: np.ndarray, place: Place, tile: Tile, mask: Mask
 ) -> None:
@@ -159,6 +188,18 @@ def _score_gradient_of(dz: np.ndarray, p: np.ndarray, dots: np.ndarray, place: P
     _score_gradient(dz, p, np.ascontiguousarray(dots), _box(p, place))
 
 
+def _one_query_of(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, y: np.ndarray, e: np.ndarray, inverse: np.ndarray, scale: float
+) -> None:
+    """See `minigpt.fast.softmax.one_query`, which takes several texts: their keys do not lie next to one another."""
+    if all(x.flags.c_contiguous for x in (q, k, v, y)):
+        _one_query(
+            q[:, 0], k, v, y[:, 0], e.reshape(-1, q.shape[2], k.shape[1]), inverse.reshape(-1, q.shape[2]), scale
+        )
+    else:
+        softmax.one_query(q, k, v, y, e, inverse, scale)
+
+
 _WHOLE = (slice(None),) * 5
 
 
@@ -174,7 +215,14 @@ def _sight(mask: Mask, offset: int, batch: slice, columns: slice) -> _Sight:
 
 _NO_PADDING = np.zeros((0, 0), bool)
 INNER = Inner(
-    _exponentials_of, _softmax, _softmax_again, _row_gradient_of, _score_gradient_of, dropout_multiplier, dropout_slice
+    _exponentials_of,
+    _softmax,
+    _softmax_again,
+    _row_gradient_of,
+    _score_gradient_of,
+    _one_query_of,
+    dropout_multiplier,
+    dropout_slice,
 )
 PAIR: dict[str, Any] = {
     "attention_forward": partial(attention.attention_forward, inner=INNER),
