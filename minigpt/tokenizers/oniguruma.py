@@ -7,6 +7,7 @@ time that it may take on texts (`minigpt.core.limits`).
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -191,8 +192,8 @@ _TIMES: dict[str, list[float]] = {}  # of each pattern: the characters that it w
 def _spans(pattern: regex.Pattern[str], text: str) -> list[tuple[int, int]]:
     """All matches, if the pattern has not used up its time: many short texts may not take for ever, either.
 
-    `regex` counts what every thread of the process computes, and a garbage collection too, which takes half a second
-    where there are millions of objects. So it is asked again until this thread has spent its time and half as much.
+    `regex` counts what every thread of the process computes, so it is asked again until this thread has spent its time
+    and half as much. A garbage collection, which takes half a second where there are millions of objects, has to wait.
     """
     if len(_TIMES) > _MOST_TIMES:
         _TIMES.clear()
@@ -200,7 +201,8 @@ def _spans(pattern: regex.Pattern[str], text: str) -> list[tuple[int, int]]:
     times[0] += len(text)
     left = PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * times[0] - times[1]
     allowed = min(left, PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * len(text))
-    started = time.thread_time()
+    collects, started = gc.isenabled(), time.thread_time()
+    gc.disable()
     try:
         while allowed > 0 and time.thread_time() - started < 1.5 * allowed:
             try:
@@ -211,6 +213,8 @@ def _spans(pattern: regex.Pattern[str], text: str) -> list[tuple[int, int]]:
         pass
     finally:
         times[1] += time.thread_time() - started
+        if collects:
+            gc.enable()
     raise UserError(f"the tokenizer's regular expression {pattern.pattern[:80]!r} takes too long on this text")
 
 

@@ -1,6 +1,7 @@
 """Pipelines: each kind of step, by values that tokenizers 0.23.3 gave, and files that mean harm."""
 
 import base64
+import gc
 import json
 import random
 import time
@@ -276,6 +277,21 @@ def test_a_pause_is_not_the_patterns_fault(monkeypatch):
     monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.01)
     pattern = Interrupted()
     assert list(patterns.matches(pattern, "ab a")) == [(0, 1), (3, 4)] and pattern.searches == 2
+
+
+class Counting:
+    """A pattern that makes objects enough for a garbage collection, whose time would count as the pattern's."""
+
+    pattern = "counting"
+
+    def finditer(self, text: str, timeout: float) -> Iterator[regex.Match[str]]:
+        before, objects = gc.get_stats()[0]["collections"], [[] for _ in range(5000)]
+        assert len(objects) > gc.get_threshold()[0] and gc.get_stats()[0]["collections"] == before
+        return regex.finditer("a", text, timeout=timeout)
+
+
+def test_a_garbage_collection_does_not_use_up_a_patterns_time():
+    assert gc.isenabled() and list(patterns.matches(Counting(), "ab")) == [(0, 1)] and gc.isenabled()
 
 
 # What tokenizers 0.23.3 (Oniguruma) refuses, and `regex` would read: recursion, other flags, long repetitions.
