@@ -18,7 +18,7 @@ from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR, CHAR_TO_BYTE, SORTED_ORDER, from_mapped
 from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.json_parts import bpe_model, byte_level, document, split
-from minigpt.tokenizers.learn_merges import learn_merges
+from minigpt.tokenizers.learn_merges import check_size, learn_merges
 from minigpt.tokenizers.merge import LONG, Merges, merge_word
 from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
 from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
@@ -64,19 +64,14 @@ class ByteBPE(Tokenizer):
     ):
         self.vocab, self.merges, self.whole_words = dict(vocab), [tuple(m) for m in merges], whole_words
         self.special = SpecialTokens.of(special_tokens or {}, absorb_left)
-        self.pretokenizer = PreTokenizer(pattern)
+        self.pattern, self.pretokenizer = pattern, PreTokenizer(pattern)
         self.name_ids(self.vocab)
         self._bytes = self._token_bytes()
         self._byte_ids = [self.vocab.get(BYTE_TO_CHAR[b], -1) for b in range(256)]
-        self._merges = self._merges_of_ids()
+        self._merges = Merges.named(self.vocab, ((a, b, a + b) for a, b in self.merges))
         self._table: PairTable | None = None  # made when many words are met at once
         self._words = Cache(self._encode_word)
         self._chunks = Remembered()
-
-    @property
-    def pattern(self) -> str:
-        """The pre-tokenization pattern."""
-        return self.pretokenizer.pattern
 
     @classmethod
     def train(
@@ -100,11 +95,7 @@ class ByteBPE(Tokenizer):
         """
         check_names(special_tokens)
         tokens = list(dict.fromkeys([*special_tokens, *SORTED_ORDER]))
-        if vocab_size < len(tokens):
-            raise UserError(
-                f"a vocabulary of {vocab_size} tokens is too small for byte-level BPE: the 256 bytes and "
-                f"{len(special_tokens)} special tokens need at least {len(tokens)}"
-            )
+        check_size(vocab_size, tokens, f"byte-level BPE: the 256 bytes and {len(special_tokens)} special tokens")
         pattern = resolve_pattern(pattern)
         counts = PreTokenizer(pattern).count(blocks)
         if not counts:
@@ -255,13 +246,6 @@ class ByteBPE(Tokenizer):
     def _whole(self) -> dict[bytes, bytes]:
         special = set(self.special.ids.values()) if self.whole_words else self._bytes
         return {data: _packed([i]) for i, data in self._bytes.items() if i not in special}
-
-    def _merges_of_ids(self) -> Merges:
-        vocab = self.vocab
-        try:
-            return Merges((vocab[a], vocab[b], vocab[a + b]) for a, b in self.merges)
-        except KeyError as error:
-            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
 
 
 def _packed(ids: list[int]) -> bytes:

@@ -12,7 +12,7 @@ from minigpt.core.errors import UserError
 from minigpt.tokenizers.base import check_ids
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.json_parts import bpe_model, document
-from minigpt.tokenizers.learn_merges import learn_merges
+from minigpt.tokenizers.learn_merges import check_size, learn_merges
 from minigpt.tokenizers.pipeline.bpe import BPE, BPEOptions
 from minigpt.tokenizers.streaming import regroup
 from minigpt.tokenizers.word_tokenizer import WordTokenizer
@@ -51,8 +51,6 @@ class GPTBPE(WordTokenizer):
         self.merges = [tuple(m) for m in merges]
         try:
             self.model = BPE(self.vocab, self.merges, BPEOptions(unk_token=unknown, end_of_word_suffix=END))
-        except KeyError as error:
-            raise UserError(f"the merges need the token {error.args[0]!r}, which the vocabulary lacks") from None
         except ValueError as error:
             raise UserError(f"the vocabulary cannot be that of GPT's BPE: {error}") from None
 
@@ -83,11 +81,7 @@ class GPTBPE(WordTokenizer):
             raise UserError("there is no text to train a tokenizer on")
         inside = sorted({c for w in counts for c in w})
         tokens = list(dict.fromkeys([UNKNOWN, *special_tokens, *inside, *(c + END for c in inside)]))
-        if vocab_size < len(tokens):
-            raise UserError(
-                f"a vocabulary of {vocab_size} tokens is too small for GPT's BPE: the characters of this text, with "
-                f"and without {END}, need at least {len(tokens)}"
-            )
+        check_size(vocab_size, tokens, f"GPT's BPE: the characters of this text, with and without {END},")
         ids = {s: i for i, s in enumerate(tokens)}
         symbols = {"".join(chr(ids[s]) for s in (*w[:-1], w[-1] + END)): n for w, n in counts.items()}
         learned = learn_merges(symbols, tokens, vocab_size, min_frequency=min_frequency, progress=progress)

@@ -41,7 +41,7 @@ WORD = (
     r"|\S"
 )
 
-_BEFORE_SPACE = re.compile(r"(?<=\S)(?=\s)")
+_BEFORE_SPACE = regex.compile(f"(?<=[^\n{_LINE_WHITE}])(?=[\n{_LINE_WHITE}])", regex.REVERSE)
 
 
 class GPTWords:

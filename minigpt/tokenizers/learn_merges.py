@@ -11,13 +11,19 @@ import gc
 import heapq
 import operator
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from minigpt.core.errors import UserError
 
 MAX_SYMBOLS = 0x110000  # as many as there are characters to stand for them
 LONG = 64  # symbols from which a word's pairs are counted before each is noted, once
+
+
+def check_size(vocab_size: int, tokens: Sequence[str], what: str) -> None:
+    """Raise UserError if a vocabulary of this size has no room for the tokens that learning begins with."""
+    if vocab_size < len(tokens):
+        raise UserError(f"a vocabulary of {vocab_size} tokens is too small for {what} need at least {len(tokens)}")
 
 
 @dataclass

@@ -33,7 +33,7 @@ _CUT_AT_SPACES = frozenset({GPT2_PATTERN, LLAMA3_PATTERN, CL100K_PATTERN})
 # Under every pattern with a name a pre-token ends before a space that follows something else, before white space that
 # follows a letter or a digit, and after a line feed between something that is not white space and a letter or a digit.
 _KNOWN = frozenset(PATTERNS.values())
-_CUT = regex.compile(r"(?<=\S)(?= )|(?<=[\p{L}\p{N}])(?=\s)|(?<=\S\n)(?=[\p{L}\p{N}])")
+_CUT = regex.compile(r"(?<=\S)(?= )|(?<=[\p{L}\p{N}])(?=\s)|(?<=\S\n)(?=[\p{L}\p{N}])", regex.REVERSE)
 
 _IS_WHITE = np.isin(np.arange(256), [ord(c) for c in WHITE if c.isascii()])  # of a byte
 _WIDE_WHITE = re.compile(b"|".join(c.encode() for c in WHITE if not c.isascii()))

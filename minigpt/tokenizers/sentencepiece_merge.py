@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Collection, Mapping
+from functools import partial
 from itertools import pairwise
 
 from minigpt.tokenizers.merge import LONG, merge_long
@@ -14,21 +15,15 @@ from minigpt.tokenizers.merge import LONG, merge_long
 NEVER = float("-inf")
 
 
-class Scores:
-    """The scores of pieces, for `merge_long`."""
-
-    def __init__(self, scores: Mapping[str, float]):
-        self.scores = scores
-
-    def find(self, left: str, right: str) -> tuple[float, str] | None:
-        """Minus the score of two pieces together, and the two as one; None if that is no piece."""
-        score = self.scores.get(left + right, NEVER)
-        return None if score == NEVER else (-score, left + right)
+def find(scores: Mapping[str, float], left: str, right: str) -> tuple[float, str] | None:
+    """Minus the score of two pieces together, and the two as one; None if that is no piece."""
+    score = scores.get(left + right, NEVER)
+    return None if score == NEVER else (-score, left + right)
 
 
 def merge_by_score(text: str, scores: Mapping[str, float], unused: Collection[str] = ()) -> list[str]:
     """Merge the characters of `text`. A piece in `unused` takes part, and is taken apart again at the end."""
-    pieces = merge_short(text, scores) if len(text) < LONG else merge_long(text, Scores(scores))
+    pieces = merge_short(text, scores) if len(text) < LONG else merge_long(text, partial(find, scores))
     return [p for piece in pieces for p in _taken_apart(piece, scores, unused)] if unused else pieces
 
 

@@ -48,11 +48,6 @@ def regroup(pieces: Iterable[str], last_cut: Callable[[str], int]) -> Iterator[P
 
 
 def encode_part(tokenizer: Tokenizer, part: Part) -> list[int]:
-    """The ids of a part in its text."""
+    """The ids of a part in its text; those of all parts together are `tokenizer.encode` of the whole."""
     ids = tokenizer.encode(part.before + part.text)
     return ids[len(tokenizer.encode(part.before)) :] if part.before else ids
-
-
-def encode_pieces(tokenizer: Tokenizer, pieces: Iterable[str]) -> Iterator[list[int]]:
-    """Yield the ids of a text that comes in pieces; together they are `tokenizer.encode` of the whole."""
-    return (encode_part(tokenizer, part) for part in regroup(pieces, tokenizer.last_cut))

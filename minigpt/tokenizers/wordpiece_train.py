@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.learn_merges import index_pairs, learn_merges, replace_pair
+from minigpt.tokenizers.learn_merges import check_size, index_pairs, learn_merges, replace_pair
 
 SCORES = ("count", "likelihood")
 
@@ -44,11 +44,7 @@ def learn_pieces(
     first = sorted({w[0] for w in counts})
     inside = sorted({c for w in counts for c in w[1:]})
     tokens = list(dict.fromkeys([*special, *first, *("##" + c for c in inside)]))
-    if len(tokens) > vocab_size:
-        raise UserError(
-            f"a vocabulary of {vocab_size} tokens is too small for WordPiece: the characters of this text and "
-            f"{len(special)} special tokens need at least {len(tokens)}"
-        )
+    check_size(vocab_size, tokens, f"WordPiece: the characters of this text and {len(special)} special tokens")
     ids = {s: i for i, s in enumerate(tokens)}
     words: dict[str, int] = {chr(ids[w[0]]) + "".join(chr(ids["##" + c]) for c in w[1:]): n for w, n in counts.items()}
     if score == "count":
@@ -97,16 +93,14 @@ class _Scores:
         self.slot = {pair: k for k, pair in enumerate(self.pairs)}
         self.pieces = pieces
         self.n = np.array([counts[p] for p in self.pairs], dtype=np.int64)
-        self.left = np.array([ord(p[0]) for p in self.pairs], dtype=np.int64)
-        self.right = np.array([ord(p[1]) for p in self.pairs], dtype=np.int64)
+        self.ends = _ends(self.pairs)
 
     def best(self, least: int) -> str | None:
         """The pair with the highest score among those seen `least` times; of equals, the smallest."""
         live = np.flatnonzero(self.n >= least)
         if not len(live):
             return None
-        pieces = self.pieces
-        score = self.n[live] / (pieces[self.left[live]] * pieces[self.right[live]])
+        score = self.n[live] / self.pieces[self.ends[:, live]].prod(axis=0)
         return min(self.pairs[k] for k in live[score == score.max()])
 
     def update(self, pair: str, new: str, merged: int, changes: Mapping[str, int]) -> None:
@@ -117,11 +111,15 @@ class _Scores:
         self.slot |= {p: len(self.pairs) + k for k, p in enumerate(fresh)}
         self.pairs += fresh
         self.n = np.concatenate([self.n, np.zeros(len(fresh), dtype=np.int64)])
-        self.left = np.concatenate([self.left, np.array([ord(p[0]) for p in fresh], dtype=np.int64)])
-        self.right = np.concatenate([self.right, np.array([ord(p[1]) for p in fresh], dtype=np.int64)])
+        self.ends = np.concatenate([self.ends, _ends(fresh)], axis=1)
         for p, change in changes.items():
             self.n[self.slot[p]] += change
         self.n[self.slot[pair]] = 0  # merged wherever it was
+
+
+def _ends(pairs: Sequence[str]) -> np.ndarray:
+    """(2, n) the left and the right pieces of pairs."""
+    return np.array([[ord(p[side]) for p in pairs] for side in (0, 1)], dtype=np.int64)
 
 
 def _count_pieces(words: Mapping[str, int], size: int) -> np.ndarray:

@@ -20,12 +20,10 @@ from minigpt.interop.hf.writing import write_model
 from minigpt.models import BART, GPT, BARTConfig, Bert, BertConfig, GPTConfig, Llama, LlamaConfig
 from minigpt.tokenizers import ByteBPE, SentencePieceBPE
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
-from minigpt.tokenizers.formats.sentencepiece_files import write_tokenizer_bin
-from minigpt.tokenizers.formats.tiktoken_files import write_tiktoken
 
 from ..tokenizers.test_pipeline import charsmap
 from ..tokenizers.test_sentencepiece import model_file
-from ..tokenizers.texts import little_llama
+from ..tokenizers.texts import little_llama, write_tiktoken, write_tokenizer_bin
 
 Files = dict[str, bytes]
 TEXT = "The cat's hat isn't new: café, 12 times.\n\nThe dog has a hat, too; “so it goes”.\n" * 3

@@ -11,10 +11,10 @@ from minigpt.core.errors import UserError
 from minigpt.tokenizers import GPTBPE, BertWords, ByteBPE, GPTWords, SentencePieceBPE, WordPiece
 from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
 from minigpt.tokenizers.formats.readers import read_vocab_txt
-from minigpt.tokenizers.formats.tiktoken_files import END_OF_TEXT, read_tiktoken, write_tiktoken
+from minigpt.tokenizers.formats.tiktoken_files import END_OF_TEXT, read_tiktoken
 from minigpt.tokenizers.sentencepiece_vocabulary import USER_DEFINED
 
-from .texts import SAMPLE, little_llama
+from .texts import SAMPLE, little_llama, write_tiktoken
 
 BPE = tokenizers.train("bpe", iter([SAMPLE]), 320, special_tokens=["<|a|>", "<|b b|>"])
 PIECES = tokenizers.train("wordpiece", iter([SAMPLE]), 150)

@@ -15,7 +15,6 @@ from minigpt import tokenizers as ours
 from minigpt.tokenizers import BertWords, ByteBPE, GPTWords, WordPiece
 from minigpt.tokenizers.byte_alphabet import BYTE_TO_CHAR
 from minigpt.tokenizers.formats.readers import read_gpt1, read_vocab_bpe
-from minigpt.tokenizers.formats.sentencepiece_files import write_tokenizer_bin
 from minigpt.tokenizers.formats.tiktoken_files import PUBLISHED, read_tiktoken, write_ranks
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN
 
@@ -28,6 +27,7 @@ from .texts import (
     many_texts,
     random_joins,
     real_file,
+    write_tokenizer_bin,
 )
 
 pytestmark = pytest.mark.parity

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -14,7 +15,7 @@ from minigpt.tokenizers.merge import LONG, Merges, merge_long, merge_short
 from minigpt.tokenizers.merge_batch import NEVER, PairTable, merge_words
 from minigpt.tokenizers.patterns import LLAMA3_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer, line_blocks, lines
-from minigpt.tokenizers.sentencepiece_merge import Scores
+from minigpt.tokenizers.sentencepiece_merge import find
 from minigpt.tokenizers.sentencepiece_merge import merge_short as merge_short_by_score
 from minigpt.tokenizers.stretches import Stretches
 
@@ -125,7 +126,7 @@ MERGES = Merges([(0, 0, 2), (0, 1, 3), (2, 0, 4), (3, 3, 5), (1, 0, 6), (2, 2, 7
 
 @given(st.lists(st.integers(0, 1), max_size=60))
 def test_long_words_merge_like_short_ones(symbols):
-    assert merge_long(symbols, MERGES) == merge_short(symbols, MERGES)
+    assert merge_long(symbols, MERGES.find) == merge_short(symbols, MERGES)
 
 
 SCORES = {"aa": -1.0, "ab": -2.0, "aaa": -3.0, "abab": -4.0, "ba": -2.0, "aab": -0.5, "bb": -2.0}
@@ -133,10 +134,10 @@ SCORES = {"aa": -1.0, "ab": -2.0, "aaa": -3.0, "abab": -4.0, "ba": -2.0, "aab": 
 
 @given(st.text(alphabet="ab", max_size=60))
 def test_long_words_merge_like_short_ones_by_score(text):
-    assert merge_long(text, Scores(SCORES)) == merge_short_by_score(text, SCORES)
+    assert merge_long(text, partial(find, SCORES)) == merge_short_by_score(text, SCORES)
 
 
 def test_a_very_long_word_is_no_trap():
     n = 40_000  # quadratic time would be minutes
-    assert len(merge_long([0] * n, MERGES)) == n // 4
-    assert len(merge_long("a" * n, Scores(SCORES))) == n // 2
+    assert len(merge_long([0] * n, MERGES.find)) == n // 4
+    assert len(merge_long("a" * n, partial(find, SCORES))) == n // 2

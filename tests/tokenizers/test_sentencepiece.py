@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
 from minigpt.tokenizers import SentencePieceBPE
-from minigpt.tokenizers.formats.sentencepiece_files import read_model, write_tokenizer_bin
+from minigpt.tokenizers.formats.sentencepiece_files import read_model
 from minigpt.tokenizers.sentencepiece_vocabulary import UNUSED, USER_DEFINED, SentencePieceVocabulary
 
-from .texts import TEXTS, little_llama
+from .texts import TEXTS, little_llama, write_tokenizer_bin
 
 TOKENIZER = SentencePieceBPE(little_llama())
 

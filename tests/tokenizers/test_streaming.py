@@ -9,7 +9,7 @@ from minigpt.data import shards, text
 from minigpt.tokenizers import BertWords, GPTWords, SentencePieceBPE, WordPiece
 from minigpt.tokenizers.patterns import PATTERNS
 from minigpt.tokenizers.sentencepiece_vocabulary import USER_DEFINED, SentencePieceVocabulary
-from minigpt.tokenizers.streaming import encode_pieces, regroup
+from minigpt.tokenizers.streaming import encode_part, regroup
 
 from ..tiers import examples
 from .texts import SAMPLE, TEXTS, little_llama
@@ -62,7 +62,7 @@ def check(whole: str, sizes: list[int]) -> None:
         at += size
     pieces.append(whole[at:])
     for name, tokenizer in (KINDS | {"char": tokenizers.CharTokenizer(whole)}).items():
-        ids = [i for part in encode_pieces(tokenizer, pieces) for i in part]
+        ids = [i for part in regroup(pieces, tokenizer.last_cut) for i in encode_part(tokenizer, part)]
         assert ids == tokenizer.encode(whole), name
         assert "".join(part.text for part in regroup(pieces, tokenizer.last_cut)) == whole
 

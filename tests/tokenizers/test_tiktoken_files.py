@@ -10,11 +10,11 @@ import pytest
 from minigpt import tokenizers
 from minigpt.cli import main
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.formats.tiktoken_files import PUBLISHED, Published, read_tiktoken, write_tiktoken
+from minigpt.tokenizers.formats.tiktoken_files import PUBLISHED, Published, read_tiktoken
 from minigpt.tokenizers.patterns import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, PATTERNS
 from minigpt.tokenizers.pretokens import PreTokenizer
 
-from .texts import SAMPLE, real_file
+from .texts import SAMPLE, real_file, write_tiktoken
 
 LLAMA3 = tokenizers.train("bpe", iter([SAMPLE * 3]), 400, pattern="llama3")
 

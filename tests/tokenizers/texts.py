@@ -1,6 +1,7 @@
 """What the tokenizer tests share: texts to try, where the published files lie, and a small vocabulary."""
 
 import random
+import struct
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from minigpt.tokenizers import ByteBPE
+from minigpt.tokenizers.formats.tiktoken_files import write_ranks
 from minigpt.tokenizers.sentencepiece_vocabulary import BYTE, CONTROL, NORMAL, UNKNOWN, SentencePieceVocabulary
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -73,6 +76,23 @@ def differing(texts: Sequence[str], same: Callable[[str], bool], between: str = 
         if not same(between.join(some)):
             found += differing(some, same, between, (len(some) + 1) // 2) if len(some) > 1 else some
     return found
+
+
+def write_tiktoken(tokenizer: ByteBPE) -> str:
+    """The .tiktoken text of a byte-level BPE (its special tokens and pattern are not part of that format)."""
+    special = set(tokenizer.special.ids.values())
+    return write_ranks({token: i for i, token in tokenizer.bytes_of_tokens().items() if i not in special})
+
+
+def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
+    """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it."""
+    tokens = [p.replace("▁", " ").encode("utf-8") for p in vocabulary.pieces]
+    for i in (vocabulary.roles[role] for role in ("bos", "eos")):
+        tokens[i] = b"\n" + tokens[i] + b"\n"
+    parts = [struct.pack("<i", max(map(len, tokens)))]
+    for score, token in zip(vocabulary.scores, tokens, strict=True):
+        parts += [struct.pack("<fi", score, len(token)), token]
+    return b"".join(parts)
 
 
 _ANIMALS, _WHO, _AGE = ("cat", "dog", "bird"), ("he", "she", "it", "who"), ("new", "old")

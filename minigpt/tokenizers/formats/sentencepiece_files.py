@@ -139,24 +139,3 @@ def _type_by_name(i: int, piece: str) -> int:
     if i < 3:
         return (kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL)[i]
     return kinds.BYTE if is_byte(piece) else kinds.NORMAL
-
-
-def write_tokenizer_bin(vocabulary: SentencePieceVocabulary) -> bytes:
-    """The bytes of a `tokenizer.bin`, as llama2.c's exporter writes it.
-
-    Raises:
-        UserError: the tokenizer is no BPE, normalizes text, or puts no space before it: the format cannot say so.
-    """
-    if vocabulary.model != BPE or vocabulary.charsmap:
-        raise UserError("a tokenizer.bin is a BPE that takes texts as they are, and this tokenizer is something else")
-    if not vocabulary.add_dummy_prefix:
-        raise UserError("a tokenizer.bin always puts a space before the text, and this tokenizer does not")
-    tokens = [p.replace(SPACE, " ").encode("utf-8") for p in vocabulary.pieces]
-    for role in ("bos", "eos"):
-        if role in vocabulary.roles:
-            i = vocabulary.roles[role]
-            tokens[i] = b"\n" + tokens[i] + b"\n"
-    parts = [struct.pack("<i", max(map(len, tokens)))]
-    for score, token in zip(vocabulary.scores, tokens, strict=True):
-        parts += [struct.pack("<fi", score, len(token)), token]
-    return b"".join(parts)

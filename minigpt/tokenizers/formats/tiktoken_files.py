@@ -1,4 +1,4 @@
-"""Read and write .tiktoken files: a token's bytes in base64 and its rank a line, and nothing else.
+"""Read .tiktoken files: a token's bytes in base64 and its rank a line, and nothing else.
 
 How text is cut into words, and which special tokens there are, is not in such a file. The published vocabularies are
 recognised by their ranks; for any other the pattern has to be named.
@@ -149,9 +149,3 @@ def write_ranks(ranks: Mapping[bytes, int]) -> str:
     """The text of a .tiktoken file."""
     rows = sorted((i, token) for token, i in ranks.items())
     return "".join(f"{base64.b64encode(token).decode()} {i}\n" for i, token in rows)
-
-
-def write_tiktoken(tokenizer: ByteBPE) -> str:
-    """The .tiktoken text of a byte-level BPE (its special tokens and pattern are not part of that format)."""
-    special = set(tokenizer.special.ids.values())
-    return write_ranks({token: i for i, token in tokenizer.bytes_of_tokens().items() if i not in special})

@@ -34,7 +34,8 @@ class BPE:
     """BPE from a vocabulary and merges.
 
     Raises:
-        ValueError: a merge does not fit the vocabulary, or joins bytes or unknown characters.
+        UserError: the vocabulary lacks a token that a merge names.
+        ValueError: it lacks the unknown token, or a merge joins bytes or unknown characters.
     """
 
     def __init__(self, vocab: Mapping[str, int], merges: Sequence[tuple[str, str]], options: BPEOptions):
@@ -42,16 +43,16 @@ class BPE:
         self.unknown = None if options.unk_token is None else vocab.get(options.unk_token)
         if options.unk_token is not None and self.unknown is None:
             raise ValueError(f"its vocabulary lacks its unknown token {options.unk_token}")
-        self._bytes = [vocab.get(f"<0x{b:02X}>") for b in range(256)] if options.byte_fallback else []
+        self._bytes = byte_ids(vocab) if options.byte_fallback else []
         self._single = {i for i in (self.unknown, *self._bytes) if i is not None}
         prefix = options.continuing_subword_prefix
         if self._bytes and (prefix or options.end_of_word_suffix):
             raise ValueError("its BPE has byte_fallback and marks in words, which minigpt does not do together")
         joined = [(a, b, a + b[len(prefix) :]) for a, b in merges]
+        self._merges = Merges.named(vocab, joined)
         for a, b in merges:
             if {vocab[a], vocab[b]} & self._single:
                 raise ValueError(f"its merge {a} {b!r} joins bytes or unknown characters, which minigpt does not do")
-        self._merges = Merges((vocab[a], vocab[b], vocab[whole]) for a, b, whole in joined)
         self._lengths = self._byte_lengths()
         cuts = f"[^{_SPACE}]{_SPACE}"
         plain = not prefix and not options.end_of_word_suffix
@@ -114,7 +115,7 @@ class BPE:
                     symbols.append((self.unknown, unknown))
                     unknown = 0
                 symbols.append((i, length))
-            elif self._bytes and (codes := self._codes(c)):
+            elif codes := spelled(c, self._bytes):
                 symbols += [(code, 1) for code in codes]
             elif self.unknown is not None:
                 if unknown and not self.options.fuse_unk:
@@ -125,7 +126,13 @@ class BPE:
             symbols.append((self.unknown, unknown))
         return symbols
 
-    def _codes(self, c: str) -> list[int] | None:
-        """The ids of the bytes of a character; None if the vocabulary lacks one of them."""
-        codes = [self._bytes[b] for b in c.encode("utf-8")]
-        return None if None in codes else codes
+
+def byte_ids(vocab: Mapping[str, int]) -> list[int | None]:
+    """The ids of the 256 bytes; None for one that the vocabulary lacks."""
+    return [vocab.get(f"<0x{b:02X}>") for b in range(256)]
+
+
+def spelled(text: str, byte_ids: Sequence[int | None]) -> list[int]:
+    """The ids of the bytes of a text; none at all if one of them has none."""
+    codes = [byte_ids[b] for b in text.encode("utf-8")] if byte_ids else []
+    return [] if None in codes else codes

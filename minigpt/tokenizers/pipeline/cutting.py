@@ -5,7 +5,8 @@ Source: Hugging Face's tokenizers 0.23, whose results they give.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,31 +51,23 @@ class Split:
             return [(start, end) for start, end, match in found if not match]
         if self.behavior == "Isolated":
             return [(start, end) for start, end, _ in found]
+        if self.behavior == "Contiguous":
+            return _joined(found, operator.eq)
         if self.behavior == "MergedWithNext":
-            return _glued(found[::-1])[::-1]
-        return _glued(found) if self.behavior == "MergedWithPrevious" else _contiguous(found)
+            return _joined(found[::-1], operator.gt)[::-1]
+        return _joined(found, operator.gt)
 
 
-def _glued(pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
-    """Each match, unless one comes right before it, joined with the piece before it in the list."""
-    parts: list[tuple[int, int]] = []
-    after_match = False
-    for start, end, match in pieces:
-        if match and not after_match and parts:
-            parts[-1] = (min(parts[-1][0], start), max(parts[-1][1], end))
-        else:
-            parts.append((start, end))
-        after_match = match
-    return parts
+def _joined(pieces: list[tuple[int, int, bool]], joins: Callable[[bool, bool], bool]) -> list[tuple[int, int]]:
+    """Pieces glued to the one before them in the list, where `joins` says so of the two being matches.
 
-
-def _contiguous(pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
-    """Neighbours of one kind joined."""
+    By `eq` neighbours of one kind are joined, by `gt` a match with what is none.
+    """
     parts: list[tuple[int, int]] = []
     before = False
     for start, end, match in pieces:
-        if match == before and parts:
-            parts[-1] = (parts[-1][0], end)
+        if parts and joins(match, before):
+            parts[-1] = (min(parts[-1][0], start), max(parts[-1][1], end))
         else:
             parts.append((start, end))
         before = match

@@ -56,17 +56,17 @@ class Stretch:
         spans = None if self.spans is None else [self.spans[0]] * len(prefix) + self.spans
         return Stretch(prefix + self.text, self.start, spans)
 
-    def changed(self, characters: Sequence[tuple[str, int]], skipped: int = 0) -> Stretch:
+    def changed(self, characters: Sequence[tuple[str, int]]) -> Stretch:
         """Rewrite the text, from a list of (character, change).
 
         Change 0: the character takes the place of the next old one. Change -n: so it does, and n more old ones vanish.
-        Change 1: it is new, and stands for what the last old character before it stood for. `skipped` old characters
-        vanish at the beginning. Source: `NormalizedString.transform` of Hugging Face's tokenizers.
+        Change 1: it is new, and stands for what the last old character before it stood for.
+        Source: `NormalizedString.transform` of Hugging Face's tokenizers.
         """
         text = "".join([c for c, _ in characters])
         if self.spans is None:
             return Stretch(text, self.start)
-        old, spans, position = self.spans, [], skipped
+        old, spans, position = self.spans, [], 0
         last = len(old) - 1
         for _, change in characters:
             if change > 0:

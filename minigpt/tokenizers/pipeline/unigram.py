@@ -9,10 +9,10 @@ tokenizers.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from minigpt.core.errors import UserError
-from minigpt.tokenizers.pipeline.bpe import Token
+from minigpt.tokenizers.pipeline.bpe import Token, byte_ids, spelled
 
 UNKNOWN_PENALTY = 10.0  # an unknown character's log-probability is so far below that of the rarest piece
 UNKNOWN = -1  # the id of a character that no piece is
@@ -24,15 +24,8 @@ class PieceFinder:
 
     def __init__(self, ids: Mapping[str, int]):
         self.ids = ids
-        lengths: dict[str, set[int]] = {}
-        for piece in ids:
-            lengths.setdefault(piece[:1], set()).add(len(piece))
-        self._short = {c: tuple(sorted(n for n in found if n <= _HEAD)) for c, found in lengths.items()}
-        heads: dict[str, set[int]] = {}
-        for piece in ids:
-            if len(piece) > _HEAD:
-                heads.setdefault(piece[:_HEAD], set()).add(len(piece))
-        self._long = {head: tuple(sorted(found)) for head, found in heads.items()}
+        self._short = _lengths_by_head([piece for piece in ids if len(piece) <= _HEAD], 1)
+        self._long = _lengths_by_head([piece for piece in ids if len(piece) > _HEAD], _HEAD)
 
     def at(self, text: str, start: int) -> Iterator[tuple[int, int]]:
         """The (length, id) of the pieces that begin at `start`, and of the character there if no piece is it."""
@@ -45,6 +38,14 @@ class PieceFinder:
                     yield length, i
         if not single:
             yield 1, UNKNOWN
+
+
+def _lengths_by_head(pieces: Iterable[str], head: int) -> dict[str, list[int]]:
+    """Which lengths there are of pieces, by the characters that they begin with."""
+    found: dict[str, set[int]] = {}
+    for piece in pieces:
+        found.setdefault(piece[:head], set()).add(len(piece))
+    return {start: sorted(lengths) for start, lengths in found.items()}
 
 
 def best_ways(
@@ -88,7 +89,8 @@ class Unigram:
         if unknown is not None and not 0 <= unknown < len(pieces):
             raise ValueError("its unk_id is larger than its vocabulary")
         self.vocab = {piece: i for i, (piece, _) in enumerate(pieces)}
-        self.unknown, self.byte_fallback = unknown, byte_fallback
+        self.unknown = unknown
+        self._bytes = byte_ids(self.vocab) if byte_fallback else []
         self._scores = {i: score for i, (_, score) in enumerate(pieces)}
         self._scores[UNKNOWN] = min(self._scores.values(), default=0.0) - UNKNOWN_PENALTY
         self._finder = PieceFinder({piece: i for piece, i in self.vocab.items() if piece})
@@ -100,16 +102,9 @@ class Unigram:
         for piece in self._pieces(word):
             start, end = end, end + len(piece.encode("utf-8"))
             i = self.vocab.get(piece)
-            codes = self._codes(piece) if i is None and self.byte_fallback else None
-            if codes:
-                found += [(code, start, end) for code in codes]
-                continue
-            found.append((self._known(self.unknown if i is None else i), start, end))
+            codes = [i] if i is not None else spelled(piece, self._bytes) or [self._known(self.unknown)]
+            found += [(code, start, end) for code in codes]
         return found
-
-    def _codes(self, piece: str) -> list[int] | None:
-        codes = [self.vocab.get(f"<0x{b:02X}>") for b in piece.encode("utf-8")]
-        return None if None in codes else codes
 
     def _known(self, i: int | None) -> int:
         if i is None:
