@@ -26,11 +26,6 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def truncate(path: Path, size: int) -> None:
-    """Keep the first `size` bytes of a file."""
-    os.truncate(path, size)
-
-
 def sync(path: Path) -> None:
     """Wait until a file's bytes, or a folder's list of names, are on the disk.
 
@@ -50,29 +45,12 @@ def sync(path: Path) -> None:
             raise
 
 
-def make(path: Path) -> None:
-    """Make a folder where nothing stands."""
-    path.mkdir()
-
-
-def rename(old: Path, new: Path) -> None:
-    """Give a folder another name, where nothing may stand but an empty folder."""
-    os.rename(old, new)
-
-
-def replace(old: Path, new: Path) -> None:
-    """Give a file another name, whatever file stands there: it is the old or the new one, never half of it."""
-    os.replace(old, new)
-
-
-def link(old: Path, new: Path) -> None:
-    """Give a file one more name, where nothing stands."""
-    os.link(old, new)
-
-
-def remove(path: Path) -> None:
-    """Remove a file."""
-    path.unlink()
+truncate = os.truncate  # keep the first so many bytes of a file
+make = os.mkdir  # make a folder where nothing stands
+rename = os.rename  # give a folder another name, where nothing may stand but an empty folder
+replace = os.replace  # give a file another name: what stands there is the old or the new one, never half of it
+link = os.link  # give a file one more name, where nothing stands
+remove = os.unlink  # remove a file
 
 
 def remove_tree(path: Path) -> None:

@@ -175,11 +175,7 @@ class Gradients(Parameters):
 
 def decayed_first(specs: Iterable[ParameterSpec]) -> tuple[ParameterSpec, ...]:
     """Order a specification: what weight decay applies to, then the rest, last what is not trained."""
-    return tuple(sorted(specs, key=_place))
-
-
-def _place(spec: ParameterSpec) -> tuple[bool, bool]:
-    return not spec.trained, not spec.decays
+    return tuple(sorted(specs, key=lambda spec: (not spec.trained, not spec.decays)))
 
 
 def buffer(specs: Iterable[ParameterSpec], dtype: str) -> Array:

@@ -45,10 +45,8 @@ def at_least(least: int, section: str, settings: Any, *names: str) -> None:
 
 def _most(section: str, name: str) -> float:
     """How large a setting may be that sizes something: the others only count how long something takes."""
-    if section == "model":
-        return (
-            limits.LAYERS if name.endswith("layers") else math.inf
-        )  # `minigpt plan` may dream; `params.buffer` may not
+    if section == "model":  # `minigpt plan` may dream; `params.buffer` may not
+        return limits.LAYERS if name.endswith("layers") else math.inf
     sizes = {"train.workers": limits.WORKERS, "sample.beams": limits.BEAMS}
     return sizes.get(f"{section}.{name}", math.inf)
 

@@ -1,11 +1,27 @@
-"""Read the added tokens of tokenizer.json, and check what a file says of ids and texts."""
+"""What the parts of tokenizer.json have in common: steps in sequences, ids and texts that may be damaged; and how its
+added tokens are read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from minigpt.core.limits import TOKEN_ID
 from minigpt.tokenizers.special import AddedToken
+
+_DEEPEST = 60  # nested sequences; the parser of Hugging Face's tokenizers refuses more
+
+
+def steps(part: Mapping[str, Any] | None, plural: str, depth: int = 0) -> list[Mapping[str, Any]]:
+    """A part of a file as a list of steps, however deep its sequences are nested (to a limit)."""
+    if part is None:
+        return []
+    if depth > _DEEPEST:
+        raise ValueError(f"its {plural} are nested too deeply")
+    if part["type"] != "Sequence":
+        return [part]
+    return [step for inner in part[plural] for step in steps(inner, plural, depth + 1)]
 
 
 def is_id(i: object) -> bool:

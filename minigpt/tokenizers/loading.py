@@ -49,7 +49,7 @@ WITHOUT_PATTERN: dict[str, Callable[[Path, str | None], Tokenizer]] = {
     ".tiktoken": read_tiktoken,
 }
 FOLDER_FILES = (TOKENIZER_FILE, "encoder.json", "vocab.json", "encoder_bpe_40000.json", "tokenizer.model")
-FOLDER_FILES += ("tokenizer.bin", "vocab.txt", "vocab.bpe")
+FOLDER_FILES += ("tokenizer.bin", "vocab.txt", "vocab.bpe", "*.tiktoken", "*.model")
 
 
 def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
@@ -120,23 +120,14 @@ def save(tokenizer: Tokenizer, path: str | Path) -> Path:
 
 def find_file(folder: Path) -> Path | None:
     """The file in `folder` that holds a tokenizer, or None."""
-    for name in FOLDER_FILES:
-        if (folder / name).exists():
-            return folder / name
-    for pattern in ("*.tiktoken", "*.model"):
-        if found := sorted(folder.glob(pattern)):
-            return found[0]
-    return None
+    found = (path for name in FOLDER_FILES for path in sorted(folder.glob(name)))
+    return next((path for path in found if path.exists()), None)
 
 
 def _file_in(path: Path) -> Path:
-    if not path.is_dir():
-        if not path.exists():
-            raise UserError(f"there is no tokenizer file {path}")
-        return path
-    found = find_file(path)
-    if found is None:
-        raise UserError(f"there is no tokenizer file in the folder {path}")
+    where, found = ("in the folder ", find_file(path)) if path.is_dir() else ("", path)
+    if found is None or not found.exists():
+        raise UserError(f"there is no tokenizer file {where}{path}")
     return found
 
 

@@ -93,10 +93,8 @@ def from_spec(spec: str, texts: Callable[[], Iterable[str]], **options) -> Token
 
 def _blocks(texts: Texts) -> Iterator[str]:
     """Blocks of whole lines; a line never spans two files."""
-    if isinstance(texts, Path):
+    if isinstance(texts, str | Path):
         texts = [texts]
-    if isinstance(texts, str):
-        texts = [texts] if not _is_file(texts) else [Path(texts)]
     if isinstance(texts, list | tuple) and any(isinstance(t, Path) or _is_file(t) for t in texts):
         return chain.from_iterable(line_blocks(read_pieces(t)) for t in texts)
     return line_blocks(texts)

@@ -14,14 +14,8 @@ from functools import lru_cache
 
 import regex
 
+from minigpt.core import limits
 from minigpt.core.errors import UserError
-from minigpt.core.limits import (
-    PATTERN_CHARACTERS,
-    PATTERN_COUNT,
-    PATTERN_PARTS,
-    PATTERN_SECONDS,
-    PATTERN_SECONDS_PER_CHARACTER,
-)
 
 # What stands for what outside of brackets. ^ and $ are the ends of lines.
 _ESCAPES = {r"\z": r"\Z", r"\Z": r"(?=\n?\Z)", r"\h": "[0-9A-Fa-f]", r"\H": "[^0-9A-Fa-f]"}
@@ -50,9 +44,9 @@ def bounded(pattern: str, translated: str, flags: int = regex.V0) -> regex.Patte
     Raises:
         ValueError: it is not valid, or beyond the limits.
     """
-    if len(pattern) > PATTERN_CHARACTERS:
+    if len(pattern) > limits.PATTERN_CHARACTERS:
         raise ValueError(f"its regular expression has {len(pattern)} characters, which no honest one has")
-    if parts(translated) > PATTERN_PARTS:
+    if parts(translated) > limits.PATTERN_PARTS:
         raise ValueError(f"its regular expression {pattern[:80]!r} repeats too much")
     try:
         return regex.compile(translated, flags)
@@ -92,8 +86,8 @@ def _least(token: str) -> int:
         return 2
     first, comma, last = token.rstrip("+}").lstrip("{").partition(",")
     counts = [int(count) for count in (first, last) if count and len(count) < 10]
-    if any(len(count) > 9 for count in (first, last)) or max(counts, default=0) > PATTERN_COUNT:
-        raise ValueError(f"its regular expression repeats something more than {PATTERN_COUNT} times")
+    if any(len(count) > 9 for count in (first, last)) or max(counts, default=0) > limits.PATTERN_COUNT:
+        raise ValueError(f"its regular expression repeats something more than {limits.PATTERN_COUNT} times")
     return max(int(first or 0) + bool(comma and not last), 1)
 
 
@@ -199,8 +193,8 @@ def _spans(pattern: regex.Pattern[str], text: str) -> list[tuple[int, int]]:
         _TIMES.clear()
     times = _TIMES.setdefault(pattern.pattern, [0.0, 0.0])
     times[0] += len(text)
-    left = PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * times[0] - times[1]
-    allowed = min(left, PATTERN_SECONDS + PATTERN_SECONDS_PER_CHARACTER * len(text))
+    left = limits.PATTERN_SECONDS + limits.PATTERN_SECONDS_PER_CHARACTER * times[0] - times[1]
+    allowed = min(left, limits.PATTERN_SECONDS + limits.PATTERN_SECONDS_PER_CHARACTER * len(text))
     collects, started = gc.isenabled(), time.thread_time()
     gc.disable()
     try:

@@ -53,20 +53,18 @@ class SentencePieceNormalizer:
 
     def _mapped(self, text: str) -> str:
         """The text after the map. Where ASCII only begins strings of the map, only what is near others is walked."""
-        if not self._map.ascii_stands_first_only:
-            return "".join([part for part, _, _ in self._parts(text)])
+        if self._map.ascii_stands_first_only:
+            return "".join(map(self._mapped_part, _NEAR_OTHERS.findall(text)))
+        return "".join([part for part, _, _ in self._parts(text)])
+
+    def _mapped_part(self, text: str) -> str:
         if text.isascii():
             return "".join(map(self._one, text))
-        return _NEAR_OTHERS.sub(self._mapped_match, text)
-
-    def _mapped_match(self, match: re.Match[str]) -> str:
-        if match[0].isascii():
-            return "".join(map(self._one, match[0]))
-        return "".join([part for part, _, _ in self._parts(match[0])])
+        return "".join([part for part, _, _ in self._parts(text)])
 
     def _alone(self, c: str) -> str:
-        found = self._map.longest(c, 0)
-        return c if found is None else found[0]
+        new, _ = self._map.longest(c, 0) or (c, 1)
+        return new
 
     def aligned(self, text: str) -> tuple[str, list[Span]]:
         """The same, with the original characters behind each character. What is removed belongs to the one before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the types of a piece
 SPACE = "▁"
@@ -27,11 +27,9 @@ class SentencePieceVocabulary:
 
 def check_vocabulary(vocabulary: SentencePieceVocabulary) -> None:
     """Raise ValueError if a part of the vocabulary, which may come from anyone's file, cannot be right."""
-    v = vocabulary
-    kinds: list[tuple[object, type]] = [(v.pieces, list), (v.scores, list), (v.types, list), (v.roles, dict)]
-    kinds += [(v.unknown_surface, str), (v.charsmap, str), (v.add_dummy_prefix, bool), (v.escape_whitespaces, bool)]
-    kinds.append((v.remove_extra_whitespaces, bool))
-    if not all(isinstance(value, kind) for value, kind in kinds) or v.model not in (BPE, UNIGRAM):
+    v, right = vocabulary, SentencePieceVocabulary([], [], [])
+    fit = all(isinstance(getattr(v, f.name), type(getattr(right, f.name))) for f in fields(v))
+    if not fit or v.model not in (BPE, UNIGRAM):
         raise ValueError("a part of its SentencePiece vocabulary has the wrong form")
     if not len(v.pieces) == len(v.scores) == len(v.types):
         raise ValueError("its SentencePiece pieces, scores and types are not equally many")

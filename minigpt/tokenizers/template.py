@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from minigpt.tokenizers.added import is_id
+from minigpt.tokenizers.added import is_id, steps
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def read_template(data: Mapping[str, Any] | None, vocab_size: int) -> Template:
     Raises:
         ValueError, KeyError, TypeError: it is damaged or unknown; a message is the end of a sentence about the file.
     """
-    adding = [step for step in _steps(data) if step["type"] != "ByteLevel"]  # ByteLevel changes offsets, not ids
+    # ByteLevel changes offsets, not ids.
+    adding = [step for step in steps(data, "processors") if step["type"] != "ByteLevel"]
     if not adding:
         return NOTHING
     if len(adding) > 1:  # tokenizers itself panics
@@ -88,14 +89,6 @@ def _read_step(step: Mapping[str, Any]) -> Template:
     if step["type"] not in makers:
         raise ValueError(f"its post-processor is of the type {step['type']}, which minigpt does not know")
     return makers[step["type"]](_id(step["cls"][1]), _id(step["sep"][1]))
-
-
-def _steps(data: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    if data is None:
-        return []
-    if data["type"] != "Sequence":
-        return [data]
-    return [step for part in data["processors"] for step in _steps(part)]
 
 
 def _read_processing(step: Mapping[str, Any]) -> Template:

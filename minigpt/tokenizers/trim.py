@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from minigpt.tokenizers.added import steps
 from minigpt.tokenizers.white_space import WHITE
 
 Offsets = list[tuple[int, int]]
@@ -39,12 +40,7 @@ class Trim:
 
 def trim_of(post_processor: Mapping[str, Any] | None) -> Trim | None:
     """What the post-processor of a file says about offsets."""
-    if not isinstance(post_processor, Mapping):
-        return None
-    kind = post_processor.get("type")
-    if kind == "Sequence":
-        found = [trim_of(part) for part in post_processor.get("processors") or []]
-        return next((trim for trim in found if trim), None)
-    if kind in ("ByteLevel", "RobertaProcessing") and post_processor.get("trim_offsets") is True:
-        return Trim(bool(post_processor.get("add_prefix_space")))
+    for step in steps(post_processor, "processors"):
+        if step["type"] in ("ByteLevel", "RobertaProcessing") and step.get("trim_offsets") is True:
+            return Trim(bool(step.get("add_prefix_space")))
     return None

@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
+from minigpt.core import limits
 from minigpt.core.errors import UserError
-from minigpt.tokenizers import oniguruma
 from minigpt.tokenizers.pipeline import normalizers
 
 from . import formats as table
@@ -38,15 +38,15 @@ def bench(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def limits(monkeypatch):
+def little_time(monkeypatch):
     monkeypatch.setenv("MINIGPT_CACHE", "/nowhere")  # token shards set it, for good
-    monkeypatch.setattr(oniguruma, "PATTERN_SECONDS", 0.01)  # all of which some patterns take
+    monkeypatch.setattr(limits, "PATTERN_SECONDS", 0.01)  # all of which some patterns take
     monkeypatch.setattr(normalizers, "GROWN_CHARACTERS", 1000)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_valid_files_are_read(name, bench, monkeypatch):
-    monkeypatch.setattr(oniguruma, "PATTERN_SECONDS", 60)  # a good pattern is not judged by a slow machine's clock
+    monkeypatch.setattr(limits, "PATTERN_SECONDS", 60)  # a good pattern is not judged by a slow machine's clock
     whole = bench(name)
     for file in list(whole.format.kinds)[:1]:
         assert whole.use(Damaged(file, whole.files[file])) is None

@@ -12,6 +12,7 @@ import regex
 from hypothesis import given, settings
 
 from minigpt import tokenizers
+from minigpt.core import limits
 from minigpt.core.errors import UserError
 from minigpt.tokenizers import Pipeline
 from minigpt.tokenizers import oniguruma as patterns
@@ -247,7 +248,7 @@ def test_damaged_maps_are_one_sentence():
 
 
 def test_a_pattern_that_takes_for_ever_is_stopped(monkeypatch):
-    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.02)
+    monkeypatch.setattr(limits, "PATTERN_SECONDS", 0.02)
     tokenizer = from_hf(bpe(pre_tokenizer=split({"Regex": "(?:a|a|aa)+$b"})))
     with pytest.raises(UserError, match="takes too long on this text"):
         tokenizer.encode("a" * 60)
@@ -274,7 +275,7 @@ class Interrupted:
 
 
 def test_a_pause_is_not_the_patterns_fault(monkeypatch):
-    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "PATTERN_SECONDS", 0.01)
     pattern = Interrupted()
     assert list(patterns.matches(pattern, "ab a")) == [(0, 1), (3, 4)] and pattern.searches == 2
 
@@ -334,7 +335,7 @@ def test_a_pattern_that_repeats_too_much_is_not_compiled():
 
 
 def test_many_short_texts_use_up_the_time_together(monkeypatch):
-    monkeypatch.setattr(patterns, "PATTERN_SECONDS", 0.02)
+    monkeypatch.setattr(limits, "PATTERN_SECONDS", 0.02)
     slow = patterns.compile_pattern("(?:a|a|aa)+$b|x")
     refused = 0
     for _ in range(40):

@@ -8,24 +8,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from minigpt.core.limits import TOKEN_ID
-from minigpt.tokenizers.added import check_utf8, is_id, read_added
+from minigpt.tokenizers.added import check_utf8, is_id, read_added, steps
 from minigpt.tokenizers.base import Tokenizer
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE
 from minigpt.tokenizers.byte_bpe import ByteBPE
-from minigpt.tokenizers.formats.hf_steps import (
-    bert_words,
-    read_cutters,
-    read_decoder,
-    read_model,
-    read_normalizer,
-    steps,
-)
+from minigpt.tokenizers.formats.hf_steps import bert_words, read_cutters, read_decoder, read_model, read_normalizer
 from minigpt.tokenizers.gpt_bpe import GPTBPE
 from minigpt.tokenizers.gpt_words import GPTWords
 from minigpt.tokenizers.oniguruma import portable
 from minigpt.tokenizers.pipeline.tokenizer import Pipeline
-from minigpt.tokenizers.pipeline.words import WordPieces
 from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece import from_vocabulary
 from minigpt.tokenizers.sentencepiece_vocabulary import SentencePieceVocabulary
@@ -170,22 +162,6 @@ def _pipeline(kind: str, data: dict, vocab: dict, added: list[AddedToken]) -> Pi
     """Everything else: the steps that the file lists."""
     part = data["model"]
     merges = _merges(part["merges"], vocab, part.get("continuing_subword_prefix") or "") if kind == "BPE" else []
-    model, normalizer = read_model(part, vocab, merges), read_normalizer(data.get("normalizer"))
-    cutters, decoder = read_cutters(data.get("pre_tokenizer")), data.get("decoder")
-    late = {t.content: normalizer.text(t.content) for t in added if t.normalized and data.get("normalizer")}
-    if "" in late.values():
-        raise ValueError("one of its added tokens is nothing once it is normalized")
-    by_bytes = any(s["type"] == "ByteLevel" for s in steps(data.get("pre_tokenizer"), "pretokenizers"))
-    by_bytes = by_bytes or (decoder or {}).get("type") == "ByteLevel"
-    kind_of = "wordpiece" if isinstance(model, WordPieces) else "bpe" if by_bytes else "sentencepiece"
-    return Pipeline(
-        kind=kind_of,
-        model=model,
-        special=SpecialTokens(added),
-        normalizer=normalizer,
-        cutters=cutters,
-        decoder=read_decoder(decoder),
-        late=late,
-        quiet=[t.content for t in added if t.special] if kind_of == "sentencepiece" else (),
-        source=data,
-    )
+    model, normalizer = read_model(kind, part, vocab, merges), read_normalizer(data.get("normalizer"))
+    cutters, decoder = read_cutters(data.get("pre_tokenizer")), read_decoder(data.get("decoder"))
+    return Pipeline(model, SpecialTokens(added), normalizer, cutters, decoder, data)

@@ -13,7 +13,7 @@ from typing import Any
 
 import regex
 
-from minigpt.tokenizers.added import check_utf8
+from minigpt.tokenizers.added import check_utf8, steps
 from minigpt.tokenizers.bert_words import BertWords
 from minigpt.tokenizers.oniguruma import compile_pattern
 from minigpt.tokenizers.pipeline import cutting, decoders, normalizers
@@ -45,9 +45,8 @@ def read_decoder(part: Part | None) -> decoders.Decoder | None:
     return partial(decoders.one_by_one, [_made(p, DECODERS, "decoder") for p in steps(part, "decoders")])
 
 
-def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Model:
+def read_model(kind: str, part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str]]) -> Model:
     """The model of a file. `vocab` and `merges` are checked already; a unigram model has its own."""
-    kind = part.get("type") or ("BPE" if "merges" in part else "WordPiece")
     if kind == "BPE":
         if part.get("dropout"):
             raise ValueError("its BPE uses dropout, which minigpt does not do")
@@ -65,19 +64,6 @@ def read_model(part: Part, vocab: Mapping[str, int], merges: list[tuple[str, str
         prefix, longest = _text(part, "continuing_subword_prefix"), _number(part, "max_input_chars_per_word")
         return WordPieces(vocab, _text(part, "unk_token"), prefix, longest)
     raise ValueError(f"its model is of the type {kind}, which minigpt does not know")
-
-
-def steps(part: Part | None, plural: str) -> list[Part]:
-    """A part of a file as a list of steps, however deep its sequences are nested (to a limit)."""
-    return [] if part is None else _flat(part, plural, 0)
-
-
-def _flat(part: Part, plural: str, depth: int) -> list[Part]:
-    if depth > 20:
-        raise ValueError(f"its {plural} are nested too deeply")
-    if part["type"] != "Sequence":
-        return [part]
-    return [step for inner in part[plural] for step in _flat(inner, plural, depth + 1)]
 
 
 def _made(part: Part, table: Mapping[str, Callable[[Part], Any]], what: str) -> Any:

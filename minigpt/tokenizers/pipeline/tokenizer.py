@@ -8,7 +8,7 @@ is what that library does by default, and plain `encode(text)` what it does with
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from minigpt.tokenizers.pipeline.cutting import Cutter, Metaspace, ToBytes, cut_
 from minigpt.tokenizers.pipeline.decoders import Decoder
 from minigpt.tokenizers.pipeline.normalizers import Normalizer
 from minigpt.tokenizers.pipeline.stretch import Stretch
+from minigpt.tokenizers.pipeline.words import WordPieces
 from minigpt.tokenizers.special import AddedToken, Names, SpecialTokens
 
 _BYTE = re.compile("<0x[0-9A-F]{2}>")  # a byte of a character that the vocabulary lacks
@@ -38,28 +39,35 @@ class Pipeline(Tokenizer):
 
     Args:
         special: the added tokens, all of them.
-        late: those of them that are looked for after the normalizer, not before it: name -> its normalized form.
-        quiet: the special tokens that decoding leaves out.
         source: the tokenizer.json that all of it comes from.
+
+    Attributes:
+        late: added tokens that are looked for after the normalizer, not before it: name -> its normalized form.
+
+    Raises:
+        ValueError: an added token's normalized form is empty.
     """
 
     def __init__(
         self,
-        *,
-        kind: str,
         model: Model,
         special: SpecialTokens,
         normalizer: Normalizer,
         cutters: list[Cutter],
         decoder: Decoder | None,
-        late: Mapping[str, str],
-        quiet: Collection[str],
         source: Mapping,
     ):
-        self.kind, self.model, self.special = kind, model, special
+        self.model, self.special, self.source = model, special, source
         self.normalizer, self.cutters, self.decoder = normalizer, cutters, decoder
-        self.late, self.source = late, source
+        normalized = [t.content for t in special.tokens.values() if t.normalized and source.get("normalizer")]
+        self.late = late = {name: normalizer.text(name) for name in normalized}
+        if "" in late.values():
+            raise ValueError("one of its added tokens is nothing once it is normalized")
+        decodes = (source.get("decoder") or {}).get("type")
+        by_bytes = decodes == "ByteLevel" or any(isinstance(c, ToBytes) for c in cutters)
+        self.kind = "wordpiece" if isinstance(model, WordPieces) else "bpe" if by_bytes else "sentencepiece"
         ids = special.ids
+        quiet = ids.keys() - special.always if self.kind == "sentencepiece" else set()  # decoding leaves them out
         self.name_ids(model.vocab)
         self._shown = self._names | {ids[name]: shown for name, shown in late.items()}  # as decoding shows them
         self._quiet = {ids[name] for name in quiet if self._shown[ids[name]] in quiet}
@@ -106,18 +114,14 @@ class Pipeline(Tokenizer):
         self, text: str, allowed: Names, forbidden: Names, *, aligned: bool
     ) -> Iterator[Stretch | tuple[int, int, int]]:
         """The text as normalized stretches, and added tokens as (id, start, end)."""
-        allowed = self.special.select(allowed)
-        forbidden = self.special.select(forbidden)
-        late = self.late
-        late_allowed = {late[name] for name in allowed if name in late}
-        late_forbidden = {late[name] for name in forbidden if name in late}
-        early_allowed, early_forbidden = allowed - late.keys(), forbidden - late.keys()
-        for start, end, special in self._early.split(text, early_allowed, early_forbidden):
+        names = [self.special.select(allowed), self.special.select(forbidden)]
+        late = [{self.late[name] for name in some & self.late.keys()} for some in names]
+        for start, end, special in self._early.split(text, *(some - self.late.keys() for some in names)):
             if special is not None:
                 yield special, start, end
                 continue
             stretch = self.normalizer.apply(Stretch.of(text, start, end, aligned=aligned))
-            for a, b, found in self._late.split(stretch.text, late_allowed, late_forbidden):
+            for a, b, found in self._late.split(stretch.text, *late):
                 part = stretch.slice(a, b)
                 if found is None:
                     yield part
