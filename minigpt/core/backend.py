@@ -94,17 +94,14 @@ def cupy_problem() -> str | None:
     """Say in one sentence why CuPy cannot be used here and what helps, or return None if it can, which is tried."""
     try:
         cupy = _load_cupy()
-    except ImportError as error:
-        if getattr(error, "name", None) == "cupy":
-            return f"CuPy is not installed; {_NEEDS_CUPY}"
-        return f"CuPy is installed but does not import ({_first_line(error)}); {_NEEDS_CUPY}"
-    except (AttributeError, ValueError) as error:  # compiled for another NumPy, whose names or structs have changed
-        return (
-            f"CuPy is installed but does not import with NumPy {np.__version__}, for another version of which it was "
-            f"made ({_first_line(error)}); upgrade CuPy: {_NEEDS_CUPY}"
-        )
     except Exception as error:
-        return f"CuPy is installed but does not import ({_first_line(error)}); {_NEEDS_CUPY}"
+        if isinstance(error, ImportError) and error.name == "cupy":
+            return f"CuPy is not installed; {_NEEDS_CUPY}"
+        why, cure = f"({_first_line(error)})", _NEEDS_CUPY
+        if isinstance(error, (AttributeError, ValueError)):  # made for a NumPy whose names or structs were others
+            why = f"with NumPy {np.__version__}, for another version of which it was made {why}"
+            cure = f"upgrade CuPy: {_NEEDS_CUPY}"
+        return f"CuPy is installed but does not import {why}; {cure}"
     if not cupy.is_available():
         return f"CuPy {cupy.__version__} is installed, but it finds no usable CUDA GPU or driver"
     return _trial(cupy)
@@ -122,10 +119,9 @@ def _trial(cupy: ModuleType) -> str | None:
         found = y.get().tolist()
     except Exception as error:  # CuPy's, NVRTC's or the driver's own: there are dozens
         said = _first_line(error)
-        remedy = next((cure for words, cure in _REMEDIES if any(word in str(error).lower() for word in words)), None)
-        return f"CuPy {cupy.__version__} finds a GPU, but {what} fails ({said}); " + (
-            remedy or f"reinstall it: {_NEEDS_CUPY}"
-        )
+        cures = [cure for words, cure in _REMEDIES if any(word in str(error).lower() for word in words)]
+        remedy = [*cures, f"reinstall it: {_NEEDS_CUPY}"][0]
+        return f"CuPy {cupy.__version__} finds a GPU, but {what} fails ({said}); {remedy}"
     if found != [1.0, 3.0, 5.0, 7.0]:
         return f"CuPy {cupy.__version__} finds a GPU, but computes 2 (0, 1, 2, 3) + 1 as {found}; {_NEEDS_CUPY}"
     return None

@@ -73,7 +73,9 @@ class Tokenizer:
         A character that several tokens share (the bytes of one letter) belongs to each of them.
         """
         ids, offsets, added = self._located(text, allowed, forbidden)
-        return ids, self._trimmed(ids, offsets, added)
+        if self.trim is None:
+            return ids, offsets
+        return ids, self.trim.trim([added.get(n) or self.token(i) for n, i in enumerate(ids)], offsets)
 
     def encode_untrimmed(self, text: str) -> Encoding:
         """The ids that `encode(text)` gives, and the characters that each covers, white space among them always."""
@@ -95,12 +97,6 @@ class Tokenizer:
             ids += new_ids
             offsets += [(start + a, start + b) for a, b in spans] if start else spans
         return ids, offsets, added
-
-    def _trimmed(self, ids: list[int], offsets: Offsets, added: dict[int, str]) -> Offsets:
-        """The offsets without white space, where that is asked for."""
-        if self.trim is None:
-            return offsets
-        return self.trim.trim([added.get(n) or self.token(i) for n, i in enumerate(ids)], offsets)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of any sequence of valid ids."""

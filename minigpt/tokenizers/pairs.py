@@ -70,8 +70,10 @@ def _parts_of(layout: str, tokenizer: Tokenizer, texts: int) -> Iterator[Part]:
         name, _, type_id = word.partition(":")
         if name in ("A", "B"):
             yield Part(name, type_id=int(type_id or 0))
+        elif name in tokenizer.special.ids:
+            yield Part(ids=(tokenizer.special.ids[name],), type_id=int(type_id or 0))
         else:
-            yield Part(ids=(_special_id(tokenizer, name, layout),), type_id=int(type_id or 0))
+            raise UserError(f"the layout {layout!r} needs the special token {name}, which this tokenizer lacks")
 
 
 def encode_text(tokenizer: Tokenizer, first: str, second: str | None = None) -> Encoded:
@@ -101,13 +103,6 @@ def _laid_out(parts: Iterable[Part], encoded: Sequence[tuple[list[int], Offsets]
         result.parts += [which] * len(ids)
         result.offsets += offsets
     return result
-
-
-def _special_id(tokenizer: Tokenizer, name: str, layout: str) -> int:
-    try:
-        return tokenizer.special_tokens[name]
-    except KeyError:
-        raise UserError(f"the layout {layout!r} needs the special token {name}, which this tokenizer lacks") from None
 
 
 def _truncate(parts: list[list], room: int) -> None:

@@ -196,10 +196,7 @@ class SentencePieceBPE(SentencePiece):
 
     def _merged(self, text: str) -> Iterable[str]:
         """The merged pieces of a prepared text. User-defined pieces are found first and merge with nothing."""
-        if not self._frozen:
-            yield from self._merged_between(text)
-            return
-        for n, part in enumerate(self._frozen.split(text)):
+        for n, part in enumerate(self._frozen.split(text) if self._frozen else [text]):
             if n % 2:
                 yield part
             else:
@@ -207,10 +204,7 @@ class SentencePieceBPE(SentencePiece):
 
     def _merged_between(self, text: str) -> Iterable[str]:
         """Where no piece reaches from one word into the next, words merge one by one and are remembered."""
-        if self._across_words:
-            yield from self._merge(text)
-            return
-        for word in self._words.findall(text):
+        for word in [text] if self._across_words else self._words.findall(text):
             yield from self._cache[word]
 
     def _model(self) -> dict:

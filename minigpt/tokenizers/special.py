@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import regex
 
@@ -50,7 +51,6 @@ class SpecialTokens:
             raise UserError("a special token has an empty name")
         self.ids = {name: token.id for name, token in self.tokens.items()}
         self.always = frozenset(name for name, token in self.tokens.items() if not token.special)
-        self._patterns: dict[frozenset[str], re.Pattern[str]] = {}
 
     @classmethod
     def of(cls, ids: Mapping[str, int], absorb_left: Collection[str] = ()) -> SpecialTokens:
@@ -80,7 +80,7 @@ class SpecialTokens:
         allowed |= self.always - forbidden
         position = 0
         if allowed or forbidden:
-            for match in self._pattern(set(self.ids) if self.always else allowed | forbidden).finditer(text):
+            for match in _any_of(frozenset(self.ids if self.always else allowed | forbidden)).finditer(text):
                 name, (start, end) = match[0], match.span()
                 token = self.tokens[name]
                 if name in forbidden:
@@ -102,14 +102,11 @@ class SpecialTokens:
         if position < len(text):
             yield position, len(text), None
 
-    def _pattern(self, names: Collection[str]) -> re.Pattern[str]:
-        """The names as one pattern, the longest first; the last few are remembered."""
-        key = frozenset(names)
-        if key not in self._patterns:
-            if len(self._patterns) >= 8:
-                self._patterns.clear()
-            self._patterns[key] = re.compile("|".join(re.escape(n) for n in sorted(key, key=len, reverse=True)))
-        return self._patterns[key]
+
+@lru_cache(maxsize=64)
+def _any_of(names: frozenset[str]) -> re.Pattern[str]:
+    """The names as one pattern, the longest first."""
+    return re.compile("|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)))
 
 
 def _touched(text: str, start: int, end: int) -> bool:

@@ -109,18 +109,16 @@ class BPE:
         symbols: list[tuple[int, int]] = []
         unknown = 0  # bytes of the unknown token that is not written yet
         for c, i in zip(word, ids, strict=True):
+            if i is None and (codes := spelled(c, self._bytes)):
+                symbols += [(code, 1) for code in codes]
+                continue
+            if unknown and (i is not None or not self.options.fuse_unk):
+                symbols.append((self.unknown, unknown))
+                unknown = 0
             length = len(c.encode("utf-8"))
             if i is not None:
-                if unknown:
-                    symbols.append((self.unknown, unknown))
-                    unknown = 0
                 symbols.append((i, length))
-            elif codes := spelled(c, self._bytes):
-                symbols += [(code, 1) for code in codes]
             elif self.unknown is not None:
-                if unknown and not self.options.fuse_unk:
-                    symbols.append((self.unknown, unknown))
-                    unknown = 0
                 unknown += length
         if unknown:
             symbols.append((self.unknown, unknown))

@@ -86,12 +86,8 @@ def strip(content: str, start: int, stop: int, tokens: list[str]) -> list[str]:
 
 
 def _stripped(token: str, content: str, most: int, most_at_end: int) -> str:
-    start, end = 0, len(token)
-    while start < min(most, len(token)) and token[start] == content:
-        start += 1
-    while len(token) - end < most_at_end and end > start and token[end - 1] == content:
-        end -= 1
-    return token[start:end]
+    token = token[min(most, len(token) - len(token.lstrip(content))) :]
+    return token[: max(len(token) - most_at_end, len(token.rstrip(content)))]
 
 
 def normalize(step: Normalizer, tokens: list[str]) -> list[str]:

@@ -20,9 +20,7 @@ from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.oniguruma import pieces
 from minigpt.tokenizers.pipeline.stretch import Span, Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
-
-_SPACES = regex.compile(r"\A\s+")
-_LAST_SPACES = regex.compile(r"\s+\Z")
+from minigpt.tokenizers.white_space import WHITE
 
 
 class Normalizer:
@@ -112,10 +110,8 @@ class Strip(Normalizer):
 
     def apply(self, stretch: Stretch) -> Stretch:
         text = stretch.text
-        before = _SPACES.search(text) if self.left else None
-        after = _LAST_SPACES.search(text) if self.right else None
-        start = before.end() if before else 0
-        end = max(start, after.start() if after else len(text))
+        start = len(text) - len(text.lstrip(WHITE)) if self.left else 0
+        end = max(start, len(text.rstrip(WHITE))) if self.right else len(text)
         return Stretch(text[start:end], stretch.start, stretch.spans and stretch.spans[start:end])
 
 

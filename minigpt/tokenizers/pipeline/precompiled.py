@@ -26,13 +26,12 @@ class Precompiled(Normalizer):
         self._map = CharsMap(data)
 
     def apply(self, stretch: Stretch) -> Stretch:
+        parts = self._parts(stretch.text)
         if stretch.spans is None:
-            return Stretch(
-                "".join([part if new is None else new for part, new in self._parts(stretch.text)]), stretch.start
-            )
+            return Stretch("".join([part if new is None else new for part, new in parts]), stretch.start)
         characters: list[tuple[str, int]] = []
         replaced = False
-        for part, new in self._parts(stretch.text):
+        for part, new in parts:
             if new is None:
                 characters += [(c, 0) for c in part]
                 continue

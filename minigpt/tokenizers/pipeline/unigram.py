@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.pipeline.bpe import Token, byte_ids, spelled
@@ -117,12 +118,7 @@ class Unigram:
         if UNKNOWN in ids[1:]:
             self._known(self.unknown)
         pieces: list[str] = []
-        after_unknown = False
-        for piece, i in pieces_of(word, starts, ids):
-            unknown = i in (UNKNOWN, self.unknown)
-            if unknown and after_unknown:
-                pieces[-1] += piece
-            else:
-                pieces.append(piece)
-            after_unknown = unknown
+        for unknown, found in groupby(pieces_of(word, starts, ids), lambda piece: piece[1] in (UNKNOWN, self.unknown)):
+            parts = [piece for piece, _ in found]
+            pieces += ["".join(parts)] if unknown else parts
         return pieces
