@@ -10,6 +10,7 @@ from __future__ import annotations
 import string
 import unicodedata
 from dataclasses import dataclass
+from functools import partial
 
 import regex
 
@@ -57,7 +58,7 @@ class BertWords:
     def __post_init__(self) -> None:
         if self.rule not in RULES:
             raise ValueError(f"unknown rule {self.rule!r}: choose one of {', '.join(RULES)}")
-        self.normalizer = normalizers.Sequence(self._steps())
+        self.normalizer = partial(normalizers.one_by_one, self._steps())
         self._word = _WORD[self.rule]
 
     def _steps(self) -> list[normalizers.Normalizer]:
@@ -67,21 +68,21 @@ class BertWords:
         if self.lower and self.rule == "google":
             steps.append(normalizers.LOWER_IN_CONTEXT)
         if strips:
-            steps += [normalizers.UnicodeForm("NFD"), normalizers.without("Mn")]
+            steps += [partial(normalizers.unicode_form, "NFD"), normalizers.without("Mn")]
         if self.lower and self.rule == "hf":
             steps.append(normalizers.LOWERCASE)
         return steps
 
     def words(self, text: str) -> list[str]:
         """The words of `text`, normalized."""
-        text = self.normalizer.text(text)
+        text = self.normalizer(Stretch(text)).text
         if text.isascii() and (self.clean or self.rule == "google"):  # nothing that only Python counts as white space
             return text.translate(_SPACED).split()
         return self._word.findall(text)
 
     def stretches(self, text: str) -> list[Stretch]:
         """The same words, whose characters know where in `text` they came from."""
-        stretch = self.normalizer.apply(Stretch.of(text))
+        stretch = self.normalizer(Stretch.of(text))
         return [stretch.slice(*match.span()) for match in self._word.finditer(stretch.text)]
 
     def last_cut(self, text: str) -> int:

@@ -8,6 +8,7 @@ version of the model does instead: BERT's basic tokenizer.
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import regex
 
@@ -87,9 +88,9 @@ class GPTWords:
             raise UserError("offsets cannot be given with ftfy, which does not say what it changed")
         if self._bert:
             return self._bert.stretches(text)
-        stretch = _STANDARDISE.apply(Stretch.of(text))
+        stretch = _STANDARDISE(Stretch.of(text))
         words = (stretch.slice(*match.span()) for match in self._word.finditer(stretch.text))
-        return [normalizers.LOWER_IN_CONTEXT.apply(word) for word in words]
+        return [normalizers.LOWER_IN_CONTEXT(word) for word in words]
 
     def to_json(self) -> tuple[dict, dict]:
         """The normalizer and the pre-tokenizer of a tokenizer.json; ftfy has no counterpart there."""
@@ -101,13 +102,14 @@ class GPTWords:
         return {"type": "Sequence", "normalizers": steps}, split(WORD, "Removed", invert=True)
 
 
-_STANDARDISE = normalizers.Sequence(
+_STANDARDISE = partial(
+    normalizers.one_by_one,
     [
         normalizers.PerCharacter(lambda c: REPLACED.get(c, c)),
-        normalizers.Replace(regex.compile(SPACE_AT_BREAK), " \n ", whole=True),
-        normalizers.Replace(regex.compile(OTHER_SPACE), " ", whole=True),
-        normalizers.Strip(),
-    ]
+        partial(normalizers.replace, regex.compile(SPACE_AT_BREAK), " \n ", None, whole=True),
+        partial(normalizers.replace, regex.compile(OTHER_SPACE), " ", None, whole=True),
+        partial(normalizers.strip, True, True),
+    ],
 )
 
 

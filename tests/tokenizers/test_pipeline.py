@@ -20,6 +20,7 @@ from minigpt.tokenizers.byte_alphabet import GPT2_ORDER
 from minigpt.tokenizers.formats.hf_read import from_hf
 from minigpt.tokenizers.formats.sentencepiece_files import read_model
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
+from minigpt.tokenizers.pipeline.stretch import Stretch
 from minigpt.tokenizers.sentencepiece_vocabulary import UNIGRAM
 
 from ..tiers import examples
@@ -375,7 +376,7 @@ ONIGURUMA = [
 @pytest.mark.parametrize(("pattern", "text", "expected"), ONIGURUMA)
 def test_regular_expressions_mean_what_they_mean_there(pattern, text, expected):
     tokenizer = from_hf(bpe(normalizer=replace({"Regex": pattern}, "|")))
-    assert tokenizer.normalizer.text(text) == expected
+    assert tokenizer.normalizer(Stretch(text)).text == expected
 
 
 def test_random_damage_never_shows_a_traceback(tmp_path):

@@ -28,9 +28,9 @@ Part = Mapping[str, Any]
 _TEXTS, _FLAGS = ("continuing_subword_prefix", "end_of_word_suffix"), ("fuse_unk", "byte_fallback", "ignore_merges")
 
 
-def read_normalizer(part: Part | None) -> normalizers.Sequence:
+def read_normalizer(part: Part | None) -> normalizers.Normalizer:
     """The normalizer of a file, perhaps none."""
-    return normalizers.Sequence([_made(p, NORMALIZERS, "normalizer") for p in steps(part, "normalizers")])
+    return partial(normalizers.one_by_one, [_made(p, NORMALIZERS, "normalizer") for p in steps(part, "normalizers")])
 
 
 def read_cutters(part: Part | None) -> list[cutting.Cutter]:
@@ -127,9 +127,9 @@ def _pattern(part: Part) -> tuple[regex.Pattern[str], str | None]:
     return regex.compile(regex.escape(literal)), literal
 
 
-def _replace(part: Part) -> normalizers.Replace:
+def _replace(part: Part) -> normalizers.Normalizer:
     pattern, literal = _pattern(part)
-    return normalizers.Replace(pattern, _text(part, "content"), literal)
+    return partial(normalizers.replace, pattern, _text(part, "content"), literal)
 
 
 def _precompiled(part: Part) -> normalizers.Normalizer:
@@ -154,13 +154,13 @@ def bert_words(part: Part, rule: str = "hf") -> BertWords:
 
 
 NORMALIZERS: dict[str, Callable[[Part], normalizers.Normalizer]] = {
-    **{form: lambda part: normalizers.UnicodeForm(part["type"]) for form in ("NFC", "NFD", "NFKC", "NFKD")},
+    **{form: lambda part: partial(normalizers.unicode_form, part["type"]) for form in ("NFC", "NFD", "NFKC", "NFKD")},
     "Lowercase": lambda part: normalizers.LOWERCASE,
     "StripAccents": lambda part: normalizers.without("M"),
     "Nmt": lambda part: normalizers.PerCharacter(normalizers.for_translation),
     "ByteLevel": lambda part: normalizers.PerCharacter(normalizers.mapped_bytes),
-    "Strip": lambda part: normalizers.Strip(_flag(part, "strip_left"), _flag(part, "strip_right")),
-    "Prepend": lambda part: normalizers.Prepend(_text(part, "prepend")),
+    "Strip": lambda part: partial(normalizers.strip, _flag(part, "strip_left"), _flag(part, "strip_right")),
+    "Prepend": lambda part: partial(normalizers.prepend, _text(part, "prepend")),
     "Replace": _replace,
     "Precompiled": _precompiled,
     "BertNormalizer": lambda part: bert_words(part).normalizer,
@@ -184,7 +184,7 @@ def _metaspace(part: Part) -> list[cutting.Cutter]:
 
 def _split(part: Part) -> list[cutting.Cutter]:
     behavior = _choice(part, "behavior", cutting.BEHAVIORS, "")
-    return [cutting.Split(_pattern(part)[0], behavior, _flag(part, "invert"))]
+    return [partial(cutting.split, _pattern(part)[0], behavior, _flag(part, "invert"))]
 
 
 def _digits(part: Part) -> list[cutting.Cutter]:
@@ -192,20 +192,20 @@ def _digits(part: Part) -> list[cutting.Cutter]:
 
 
 def _byte_level(part: Part) -> list[cutting.Cutter]:
-    prefix = [cutting.PrefixSpace()] if _flag(part, "add_prefix_space") else []
+    prefix = [cutting.prefix_space] if _flag(part, "add_prefix_space") else []
     words = [_at(GPT2_PATTERN)] if _flag(part, "use_regex", True) else []
-    return [*prefix, *words, cutting.ToBytes()]
+    return [*prefix, *words, cutting.to_bytes]
 
 
 def _at(pattern: str, behavior: str = "Isolated", *, invert: bool = False) -> cutting.Cutter:
-    return cutting.Split(regex.compile(pattern), behavior, invert)
+    return partial(cutting.split, regex.compile(pattern), behavior, invert)
 
 
 def _fixed_length(part: Part) -> list[cutting.Cutter]:
     length = _number(part, "length")
     if not length:
         raise ValueError("its length is 0")
-    return [cutting.FixedLength(length)]
+    return [partial(cutting.fixed_length, length)]
 
 
 _MARK = f"[{cutting.PUNCTUATION}]"

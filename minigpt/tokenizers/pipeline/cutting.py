@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import regex
 
@@ -21,41 +20,34 @@ BEHAVIORS = ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Con
 PREPEND_SCHEMES = ("always", "first", "never")
 
 
-class Cutter(Protocol):
-    """A step that cuts a stretch into stretches, none of them empty."""
-
-    def cut(self, stretch: Stretch) -> Iterable[Stretch]: ...
+# A step that cuts a stretch into stretches, none of them empty: its settings come first, then the stretch.
+Cutter = Callable[[Stretch], Iterable[Stretch]]
 
 
-@dataclass
-class Split:
+def split(pattern: regex.Pattern[str], behavior: str, invert: bool, stretch: Stretch) -> list[Stretch]:
     """Cut at the matches of a pattern.
 
-    Attributes:
+    Args:
         behavior: what becomes of a match: it is "Removed", a word of its own ("Isolated"), glued to the word before
             ("MergedWithPrevious") or after it ("MergedWithNext"), or one word with the matches beside it
             ("Contiguous").
         invert: what the pattern leaves unmatched counts as the matches, and the other way round.
     """
 
-    pattern: regex.Pattern[str]
-    behavior: str = "Isolated"
-    invert: bool = False
+    parts = _behaved(pieces(pattern, stretch.text, invert), behavior)
+    return [stretch.slice(start, end) for start, end in parts if start < end]
 
-    def cut(self, stretch: Stretch) -> list[Stretch]:
-        return [stretch.slice(start, end) for start, end in self._parts(stretch.text) if start < end]
 
-    def _parts(self, text: str) -> list[tuple[int, int]]:
-        found = pieces(self.pattern, text, self.invert)
-        if self.behavior == "Removed":
-            return [(start, end) for start, end, match in found if not match]
-        if self.behavior == "Isolated":
-            return [(start, end) for start, end, _ in found]
-        if self.behavior == "Contiguous":
-            return _joined(found, operator.eq)
-        if self.behavior == "MergedWithNext":
-            return _joined(found[::-1], operator.gt)[::-1]
-        return _joined(found, operator.gt)
+def _behaved(found: list[tuple[int, int, bool]], behavior: str) -> list[tuple[int, int]]:
+    if behavior == "Removed":
+        return [(start, end) for start, end, match in found if not match]
+    if behavior == "Isolated":
+        return [(start, end) for start, end, _ in found]
+    if behavior == "Contiguous":
+        return _joined(found, operator.eq)
+    if behavior == "MergedWithNext":
+        return _joined(found[::-1], operator.gt)[::-1]
+    return _joined(found, operator.gt)
 
 
 def _joined(pieces: list[tuple[int, int, bool]], joins: Callable[[bool, bool], bool]) -> list[tuple[int, int]]:
@@ -89,9 +81,9 @@ class Metaspace:
     split: bool = True
 
     def __post_init__(self) -> None:
-        self._cut = Split(regex.compile(regex.escape(self.replacement)), "MergedWithNext")
+        self._pattern = regex.compile(regex.escape(self.replacement))
 
-    def cut(self, stretch: Stretch) -> list[Stretch]:
+    def __call__(self, stretch: Stretch) -> list[Stretch]:
         stretch = Stretch(stretch.text.replace(" ", self.replacement), stretch.start, stretch.spans)
         here = self.scheme == "always" or (self.scheme == "first" and stretch.start == 0)
         if here and not stretch.text.startswith(self.replacement):
@@ -102,33 +94,22 @@ class Metaspace:
             first, *others = stretch.text.split(self.replacement)
             words = [Stretch(self.replacement + word, -1) for word in others]
             return [Stretch(first, stretch.start), *words] if first else words
-        return self._cut.cut(stretch)
+        return split(self._pattern, "MergedWithNext", False, stretch)
 
 
-@dataclass
-class PrefixSpace:
+def prefix_space(stretch: Stretch) -> list[Stretch]:
     """A space in front of what does not begin with white space, as byte-level BPE's `add_prefix_space` says."""
-
-    def cut(self, stretch: Stretch) -> list[Stretch]:
-        return [stretch if stretch.text.startswith(" ") else stretch.prepend(" ")]
+    return [stretch if stretch.text.startswith(" ") else stretch.prepend(" ")]
 
 
-@dataclass
-class ToBytes:
+def to_bytes(stretch: Stretch) -> list[Stretch]:
     """Byte-level BPE's last step: the UTF-8 bytes of a word, written as visible characters."""
-
-    def cut(self, stretch: Stretch) -> list[Stretch]:
-        return [_BYTES.apply(stretch)]
+    return [_BYTES(stretch)]
 
 
-@dataclass
-class FixedLength:
+def fixed_length(length: int, stretch: Stretch) -> list[Stretch]:
     """Words of so many characters."""
-
-    length: int
-
-    def cut(self, stretch: Stretch) -> list[Stretch]:
-        return [stretch.slice(i, i + self.length) for i in range(0, len(stretch.text), self.length)]
+    return [stretch.slice(i, i + length) for i in range(0, len(stretch.text), length)]
 
 
 _BYTES = PerCharacter(mapped_bytes)
@@ -138,5 +119,5 @@ def cut_all(steps: Iterable[Cutter], stretch: Stretch) -> list[Stretch]:
     """One step after the other, each on what the one before made."""
     stretches = [stretch]
     for step in steps:
-        stretches = [part for whole in stretches for part in step.cut(whole)]
+        stretches = [part for whole in stretches for part in step(whole)]
     return stretches

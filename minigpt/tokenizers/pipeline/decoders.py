@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from minigpt.tokenizers.byte_alphabet import CHAR_TO_BYTE, from_mapped
 from minigpt.tokenizers.pipeline.normalizers import Normalizer
+from minigpt.tokenizers.pipeline.stretch import Stretch
 
 Decoder = Callable[[list[str]], list[str]]
 _BYTE = re.compile(r"<0x(\+[0-9A-Fa-f]|[0-9A-Fa-f]{2})>")
@@ -92,7 +93,7 @@ def _stripped(token: str, content: str, most: int, most_at_end: int) -> str:
 
 def normalize(step: Normalizer, tokens: list[str]) -> list[str]:
     """What a normalizer does, to each string."""
-    return [step.text(t) for t in tokens]
+    return [step(Stretch(t)).text for t in tokens]
 
 
 def one_by_one(steps: Iterable[Decoder], tokens: list[str]) -> list[str]:

@@ -8,8 +8,7 @@ whose results they give.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import regex
@@ -22,20 +21,12 @@ from minigpt.tokenizers.pipeline.stretch import Span, Stretch
 from minigpt.tokenizers.pipeline.unicode_forms import composed, decomposed
 from minigpt.tokenizers.white_space import WHITE
 
-
-class Normalizer:
-    """A step that changes a text."""
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        """The stretch after the step; its characters keep their origins, if they know them."""
-        raise NotImplementedError
-
-    def text(self, text: str) -> str:
-        """The same of a text alone."""
-        return self.apply(Stretch(text)).text
+# A step that changes a text: its settings come first, then the stretch, whose characters keep their origins, if they
+# know them.
+Normalizer = Callable[[Stretch], Stretch]
 
 
-class PerCharacter(Normalizer):
+class PerCharacter:
     """A step that replaces each character by any number of others, whatever stands around it.
 
     Args:
@@ -47,7 +38,7 @@ class PerCharacter(Normalizer):
         self.change = lru_cache(maxsize=1 << 16)(change)
         self.ascii = ascii
 
-    def apply(self, stretch: Stretch) -> Stretch:
+    def __call__(self, stretch: Stretch) -> Stretch:
         if self.ascii and stretch.text.isascii():
             text = self.ascii(stretch.text)
             return stretch if text is stretch.text else Stretch(text, stretch.start, stretch.spans)
@@ -59,8 +50,8 @@ class PerCharacter(Normalizer):
 class LowerInContext(PerCharacter):
     """Python's lower case, which knows one context rule (a final Σ is ς) that keeps the length."""
 
-    def apply(self, stretch: Stretch) -> Stretch:
-        return Stretch(stretch.text.lower(), stretch.start, stretch.spans and super().apply(stretch).spans)
+    def __call__(self, stretch: Stretch) -> Stretch:
+        return Stretch(stretch.text.lower(), stretch.start, stretch.spans and super().__call__(stretch).spans)
 
 
 LOWER_IN_CONTEXT = LowerInContext(str.lower, str.lower)
@@ -86,94 +77,68 @@ def mapped_bytes(c: str) -> str:
     return to_mapped(c.encode("utf-8"))
 
 
-@dataclass
-class UnicodeForm(Normalizer):
+def unicode_form(form: str, stretch: Stretch) -> Stretch:
     """One of Unicode's normal forms: NFC, NFD, NFKC, NFKD."""
-
-    form: str
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        if stretch.text.isascii() or (stretch.spans and unicodedata.is_normalized(self.form, stretch.text)):
-            return stretch
-        if stretch.spans is None:
-            return Stretch(unicodedata.normalize(self.form, stretch.text), stretch.start)
-        characters = decomposed(stretch.text, "NFKD" if "K" in self.form else "NFD")
-        return stretch.changed(composed(characters) if self.form.endswith("C") else characters)
+    if stretch.text.isascii() or (stretch.spans and unicodedata.is_normalized(form, stretch.text)):
+        return stretch
+    if stretch.spans is None:
+        return Stretch(unicodedata.normalize(form, stretch.text), stretch.start)
+    characters = decomposed(stretch.text, "NFKD" if "K" in form else "NFD")
+    return stretch.changed(composed(characters) if form.endswith("C") else characters)
 
 
-@dataclass
-class Strip(Normalizer):
+def strip(left: bool, right: bool, stretch: Stretch) -> Stretch:
     """Without white space at the ends."""
-
-    left: bool = True
-    right: bool = True
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        text = stretch.text
-        start = len(text) - len(text.lstrip(WHITE)) if self.left else 0
-        end = max(start, len(text.rstrip(WHITE))) if self.right else len(text)
-        return Stretch(text[start:end], stretch.start, stretch.spans and stretch.spans[start:end])
+    text = stretch.text
+    start = len(text) - len(text.lstrip(WHITE)) if left else 0
+    end = max(start, len(text.rstrip(WHITE))) if right else len(text)
+    return Stretch(text[start:end], stretch.start, stretch.spans and stretch.spans[start:end])
 
 
-@dataclass
-class Prepend(Normalizer):
+def prepend(prefix: str, stretch: Stretch) -> Stretch:
     """A prefix in front of every text that is not empty."""
-
-    prefix: str
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        return stretch.prepend(self.prefix)
+    return stretch.prepend(prefix)
 
 
-@dataclass
-class Replace(Normalizer):
+def replace(
+    pattern: regex.Pattern[str], content: str, literal: str | None, stretch: Stretch, *, whole: bool = False
+) -> Stretch:
     """Every match of a pattern becomes `content`.
 
-    Attributes:
+    Args:
         literal: the text that the pattern is, if it is one.
         whole: the content stands for all of the match, not for its last character alone.
     """
-
-    pattern: regex.Pattern[str]
-    content: str
-    literal: str | None = None
-    whole: bool = False
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        text, old = stretch.text, stretch.spans
-        if self.literal and old is None:
-            self._check_growth(text, text.count(self.literal))
-            return Stretch(text.replace(self.literal, self.content), stretch.start)
-        found = pieces(self.pattern, text)
-        self._check_growth(text, sum(match for *_, match in found))
-        new = "".join([self.content if match else text[start:end] for start, end, match in found])
-        if old is None:
-            return Stretch(new, stretch.start)
-        spans: list[Span] = []
-        for start, end, match in found:
-            if match:
-                span = old[end - 1] if end else (stretch.start, stretch.start)
-                spans += [stretch.span(start, end) if self.whole else span] * len(self.content)
-            else:
-                spans += old[start:end]
-        return Stretch(new, stretch.start, spans)
-
-    def _check_growth(self, text: str, count: int) -> None:
-        """Before memory is taken: several such steps, each of which makes a text longer, fill any."""
-        if count * len(self.content) > GROWTH * len(text) + GROWN_CHARACTERS:
-            raise UserError(f"the tokenizer replaces {count} parts of a text by {len(self.content)} characters each")
+    text, old = stretch.text, stretch.spans
+    if literal and old is None:
+        _check_growth(text, text.count(literal), content)
+        return Stretch(text.replace(literal, content), stretch.start)
+    found = pieces(pattern, text)
+    _check_growth(text, sum(match for *_, match in found), content)
+    new = "".join([content if match else text[start:end] for start, end, match in found])
+    if old is None:
+        return Stretch(new, stretch.start)
+    spans: list[Span] = []
+    for start, end, match in found:
+        if match:
+            span = old[end - 1] if end else (stretch.start, stretch.start)
+            spans += [stretch.span(start, end) if whole else span] * len(content)
+        else:
+            spans += old[start:end]
+    return Stretch(new, stretch.start, spans)
 
 
-@dataclass
-class Sequence(Normalizer):
+def _check_growth(text: str, count: int, content: str) -> None:
+    """Before memory is taken: several such steps, each of which makes a text longer, fill any."""
+    if count * len(content) > GROWTH * len(text) + GROWN_CHARACTERS:
+        raise UserError(f"the tokenizer replaces {count} parts of a text by {len(content)} characters each")
+
+
+def one_by_one(steps: Iterable[Normalizer], stretch: Stretch) -> Stretch:
     """One step after the other."""
-
-    steps: list[Normalizer] = field(default_factory=list)
-
-    def apply(self, stretch: Stretch) -> Stretch:
-        most = GROWTH * len(stretch.text) + GROWN_CHARACTERS
-        for step in self.steps:
-            stretch = step.apply(stretch)
-            if len(stretch.text) > most:
-                raise UserError(f"the tokenizer's normalizer makes a text of more than {most} characters")
-        return stretch
+    most = GROWTH * len(stretch.text) + GROWN_CHARACTERS
+    for step in steps:
+        stretch = step(stretch)
+        if len(stretch.text) > most:
+            raise UserError(f"the tokenizer's normalizer makes a text of more than {most} characters")
+    return stretch

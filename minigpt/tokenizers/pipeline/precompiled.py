@@ -9,13 +9,12 @@ from __future__ import annotations
 import regex
 
 from minigpt.tokenizers.pipeline.charsmap import CharsMap
-from minigpt.tokenizers.pipeline.normalizers import Normalizer
 from minigpt.tokenizers.pipeline.stretch import Stretch
 
 _GRAPHEME = regex.compile(r"\X")
 
 
-class Precompiled(Normalizer):
+class Precompiled:
     """The map that `data` holds.
 
     Raises:
@@ -25,7 +24,7 @@ class Precompiled(Normalizer):
     def __init__(self, data: bytes):
         self._map = CharsMap(data)
 
-    def apply(self, stretch: Stretch) -> Stretch:
+    def __call__(self, stretch: Stretch) -> Stretch:
         parts = self._parts(stretch.text)
         if stretch.spans is None:
             return Stretch("".join([part if new is None else new for part, new in parts]), stretch.start)

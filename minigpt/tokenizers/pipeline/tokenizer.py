@@ -16,7 +16,7 @@ from minigpt.tokenizers.base import Offsets, Tokenizer, check_ids, utf8
 from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.cache import Cache
 from minigpt.tokenizers.pipeline.bpe import Token
-from minigpt.tokenizers.pipeline.cutting import Cutter, Metaspace, ToBytes, cut_all
+from minigpt.tokenizers.pipeline.cutting import Cutter, Metaspace, cut_all, to_bytes
 from minigpt.tokenizers.pipeline.decoders import Decoder
 from minigpt.tokenizers.pipeline.normalizers import Normalizer
 from minigpt.tokenizers.pipeline.stretch import Stretch
@@ -60,11 +60,11 @@ class Pipeline(Tokenizer):
         self.model, self.special, self.source = model, special, source
         self.normalizer, self.cutters, self.decoder = normalizer, cutters, decoder
         normalized = [t.content for t in special.tokens.values() if t.normalized and source.get("normalizer")]
-        self.late = late = {name: normalizer.text(name) for name in normalized}
+        self.late = late = {name: normalizer(Stretch(name)).text for name in normalized}
         if "" in late.values():
             raise ValueError("one of its added tokens is nothing once it is normalized")
         decodes = (source.get("decoder") or {}).get("type")
-        by_bytes = decodes == "ByteLevel" or any(isinstance(c, ToBytes) for c in cutters)
+        by_bytes = decodes == "ByteLevel" or to_bytes in cutters
         self.kind = "wordpiece" if isinstance(model, WordPieces) else "bpe" if by_bytes else "sentencepiece"
         ids = special.ids
         quiet = ids.keys() - special.always if self.kind == "sentencepiece" else set()  # decoding leaves them out
@@ -73,7 +73,7 @@ class Pipeline(Tokenizer):
         self._quiet = {ids[name] for name in quiet if self._shown[ids[name]] in quiet}
         self._early = _part_of(special, {name: name for name in ids if name not in late})
         self._late = _part_of(special, late)
-        self._maps = bool(cutters) and isinstance(cutters[-1], ToBytes)
+        self._maps = cutters[-1:] == [to_bytes]
         self._cutters = cutters[:-1] if self._maps else cutters  # the last step can wait for the cache to miss
         self._ids = Cache(self._mapped_ids if self._maps else self._word_ids)
         first = [n for n, c in enumerate(cutters) if isinstance(c, Metaspace) and c.scheme == "first"]
@@ -120,7 +120,7 @@ class Pipeline(Tokenizer):
             if special is not None:
                 yield special, start, end
                 continue
-            stretch = self.normalizer.apply(Stretch.of(text, start, end, aligned=aligned))
+            stretch = self.normalizer(Stretch.of(text, start, end, aligned=aligned))
             for a, b, found in self._late.split(stretch.text, *late):
                 part = stretch.slice(a, b)
                 if found is None:
