@@ -14,8 +14,7 @@ import regex
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.special import Names, SpecialTokens
-from minigpt.tokenizers.template import NOTHING
-from minigpt.tokenizers.trim import Trim
+from minigpt.tokenizers.template import NOTHING, Trim
 
 TOKENIZER_FILE = "tokenizer.json"
 Offsets = list[tuple[int, int]]

@@ -25,7 +25,6 @@ from minigpt.tokenizers.patterns import GPT2_PATTERN, resolve_pattern
 from minigpt.tokenizers.pretokens import PreTokenizer
 from minigpt.tokenizers.special import SpecialTokens
 from minigpt.tokenizers.stretches import Stretches
-from minigpt.tokenizers.trim import Trim
 from minigpt.tokenizers.word_numbers import Remembered, WordNumbers, distinct
 
 MANY = 4000  # characters from which it pays to look at all of a text together
@@ -227,11 +226,12 @@ class ByteBPE(Tokenizer):
             pre_tokenizer = {"type": "Sequence", "pretokenizers": [split(self.pattern, "Isolated"), to_bytes]}
         taken = set(self.vocab.values())  # the reader numbers special tokens that the vocabulary lacks by itself
         vocab = self.vocab | {name: i for name, i in self.special.ids.items() if i not in taken}
+        trimming = {} if self.trim is None else {"trim_offsets": True, "add_prefix_space": self.trim.prefix_space}
         return document(
             self,
             bpe_model(vocab, self.merges, ignore_merges=self.whole_words),
             pre_tokenizer=pre_tokenizer,
-            post_processor=to_bytes | _trimming(self.trim),
+            post_processor=to_bytes | trimming,
             decoder=to_bytes,
         )
 
@@ -284,8 +284,3 @@ def made_by_training(alphabet: Iterable[str], merges: Iterable[tuple[str, str]])
             return False
         known.add(a + b)
     return True
-
-
-def _trimming(trim: Trim | None) -> dict:
-    """What a byte-level post-processor says about offsets."""
-    return {} if trim is None else {"trim_offsets": True, "add_prefix_space": trim.prefix_space}

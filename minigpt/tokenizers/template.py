@@ -1,4 +1,5 @@
-"""Which special tokens the original puts around a text or a pair of texts, and with which type ids.
+"""What a post-processor says: which special tokens the original puts around a text or a pair of texts, and with which
+type ids; and whether tokens' offsets leave white space out.
 
 `tokenizer.encode` gives the ids of a text alone; `encode_text` (in `pairs`) adds what the tokenizer's template says:
 `[CLS]` and `[SEP]` for BERT, `<s>` and `</s>` for BART, `<s>` before a text for Llama, nothing for GPT and GPT-2. In
@@ -7,11 +8,15 @@ Hugging Face's tokenizer.json the template is the post-processor. docs/special-t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from minigpt.tokenizers.added import is_id, steps
+from minigpt.tokenizers.white_space import WHITE
+
+_WHITE = frozenset(WHITE + "Ġ")
 
 
 @dataclass(frozen=True)
@@ -136,3 +141,35 @@ def _pieces(part: Part, tokens: Mapping[int, str]) -> list[dict[str, Any]]:
     if part.text:
         return [{"Sequence": {"id": part.text, "type_id": part.type_id}}]
     return [{"SpecialToken": {"id": tokens[i], "type_id": part.type_id}} for i in part.ids]
+
+
+@dataclass(frozen=True)
+class Trim:
+    """Take the white space that a token's text begins and ends with off its offsets (`trim_offsets` in tokenizer.json).
+
+    Attributes:
+        prefix_space: a space may have been put in front of the text; a single one that a token at the very beginning
+            begins with stays, then.
+    """
+
+    prefix_space: bool
+
+    def trim(self, tokens: Sequence[str], offsets: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The trimmed offsets of tokens, written with byte-level characters (Ġ is a space)."""
+        return [self._one(n, token, *span) for n, (token, span) in enumerate(zip(tokens, offsets, strict=True))]
+
+    def _one(self, n: int, token: str, start: int, end: int) -> tuple[int, int]:
+        leading = sum(1 for _ in takewhile(_WHITE.__contains__, token))
+        trailing = sum(1 for _ in takewhile(_WHITE.__contains__, reversed(token)))
+        if leading == 1 and self.prefix_space and (n == 0 or start == 0):
+            leading = 0
+        start = min(start + leading, end)
+        return start, max(end - trailing, start) if trailing and end >= trailing else end
+
+
+def trim_of(post_processor: Mapping[str, Any] | None) -> Trim | None:
+    """What the post-processor of a file says about offsets."""
+    for step in steps(post_processor, "processors"):
+        if step["type"] in ("ByteLevel", "RobertaProcessing") and step.get("trim_offsets") is True:
+            return Trim(bool(step.get("add_prefix_space")))
+    return None

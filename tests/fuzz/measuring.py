@@ -25,7 +25,6 @@ READERS = (
         "tokenizers/added.py",
         "tokenizers/template.py",
         "tokenizers/oniguruma.py",
-        "tokenizers/trim.py",
     ),
     *("tokenizers/formats/hf_read.py", "tokenizers/formats/readers.py", "tokenizers/formats/sentencepiece_files.py"),
     *("tokenizers/formats/tiktoken_files.py", "tokenizers/pipeline/reading.py", "tokenizers/pipeline/charsmap.py"),

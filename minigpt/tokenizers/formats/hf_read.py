@@ -22,7 +22,7 @@ from minigpt.tokenizers.pretokens import GPT2_PATTERN
 from minigpt.tokenizers.sentencepiece import from_vocabulary
 from minigpt.tokenizers.sentencepiece_vocabulary import SentencePieceVocabulary
 from minigpt.tokenizers.special import AddedToken, SpecialTokens
-from minigpt.tokenizers.trim import trim_of
+from minigpt.tokenizers.template import trim_of
 from minigpt.tokenizers.wordpiece import WordPiece
 
 

@@ -104,15 +104,13 @@ def read_gpt2(vocab_path: str | Path, merges_path: str | Path, pattern: str | No
             )
         return read_gpt1(vocab_path, merges_path, rule="hf")
     special = {name: vocab[name] for name in SPECIAL_NAMES if name in vocab}
-    absorb_left = [name for name in ("<mask>",) if name in special]
-    whole_words = made_by_training(GPT2_ORDER, merges)
     return ByteBPE(
         vocab,
         merges,
         special_tokens=special,
         pattern=_pattern(merges_path, merges, pattern),
-        absorb_left=absorb_left,
-        whole_words=whole_words,
+        absorb_left=["<mask>"],
+        whole_words=made_by_training(GPT2_ORDER, merges),
     )
 
 
