@@ -91,8 +91,7 @@ class SpecialTokens:
                 if name not in allowed or (token.single_word and _touched(text, start, end)):
                     continue
                 if token.lstrip:
-                    while start > position and text[start - 1] in WHITE:
-                        start -= 1
+                    start = position + len(text[position:start].rstrip(WHITE))
                 if token.rstrip:
                     end = _SPACES.match(text, end).end()
                 if start > position:

@@ -16,17 +16,10 @@ from typing import NamedTuple
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_bytes
 from minigpt.core.limits import TOKEN_ID, VOCABULARY_BYTES
+from minigpt.tokenizers import patterns
 from minigpt.tokenizers.byte_alphabet import to_mapped
 from minigpt.tokenizers.byte_bpe import ByteBPE
 from minigpt.tokenizers.merge import Merges, merge_word
-from minigpt.tokenizers.patterns import (
-    CL100K_PATTERN,
-    GPT2_PATTERN,
-    LLAMA3_PATTERN,
-    O200K_PATTERN,
-    how_to_name,
-    resolve_pattern,
-)
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -51,11 +44,11 @@ def _llama3_special() -> dict[str, int]:
 # Sources: tiktoken's openai_public.py; for Llama 3 (and 3.1, 3.2: the same file) the checksum published with the model.
 _CL100K = {END_OF_TEXT: 100257, "<|fim_prefix|>": 100258, "<|fim_middle|>": 100259, "<|fim_suffix|>": 100260}
 _CL100K["<|endofprompt|>"] = 100276
-R50K = Published("r50k_base", 50256, GPT2_PATTERN, {END_OF_TEXT: 50256})
-P50K = Published("p50k_base", 50280, GPT2_PATTERN, {END_OF_TEXT: 50256})
-CL100K = Published("cl100k_base", 100256, CL100K_PATTERN, _CL100K)
-O200K = Published("o200k_base", 199998, O200K_PATTERN, {END_OF_TEXT: 199999, "<|endofprompt|>": 200018})
-LLAMA3 = Published("llama3", 128000, LLAMA3_PATTERN, _llama3_special())
+R50K = Published("r50k_base", 50256, patterns.GPT2_PATTERN, {END_OF_TEXT: 50256})
+P50K = Published("p50k_base", 50280, patterns.GPT2_PATTERN, {END_OF_TEXT: 50256})
+CL100K = Published("cl100k_base", 100256, patterns.CL100K_PATTERN, _CL100K)
+O200K = Published("o200k_base", 199998, patterns.O200K_PATTERN, {END_OF_TEXT: 199999, "<|endofprompt|>": 200018})
+LLAMA3 = Published("llama3", 128000, patterns.LLAMA3_PATTERN, _llama3_special())
 
 # By the SHA-256 of the published file, which is that of the ranks written by `write_ranks`.
 PUBLISHED = {
@@ -89,7 +82,7 @@ def read_tiktoken(
     if pattern is None and known is None:
         raise UserError(
             f"{path} does not say how text is cut into words, and its ranks are not those of a published vocabulary; "
-            f"{how_to_name()}"
+            f"{patterns.how_to_name()}"
         )
     if special_tokens is None:
         special_tokens = known.special_tokens if known else {}
@@ -97,7 +90,7 @@ def read_tiktoken(
         {to_mapped(token): i for token, i in sorted(ranks.items(), key=lambda item: item[1])} | dict(special_tokens),
         _merges(ranks),
         special_tokens=special_tokens,
-        pattern=known.pattern if pattern is None else resolve_pattern(pattern),
+        pattern=known.pattern if pattern is None else patterns.resolve_pattern(pattern),
         whole_words=True,
     )
 
