@@ -100,7 +100,8 @@ class _Scores:
         live = np.flatnonzero(self.n >= least)
         if not len(live):
             return None
-        score = self.n[live] / self.pieces[self.ends[:, live]].prod(axis=0)
+        left, right = self.ends
+        score = self.n[live] / (self.pieces[left[live]] * self.pieces[right[live]])
         return min(self.pairs[k] for k in live[score == score.max()])
 
     def update(self, pair: str, new: str, merged: int, changes: Mapping[str, int]) -> None:

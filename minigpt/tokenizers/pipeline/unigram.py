@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
 
 from minigpt.core.errors import UserError
 from minigpt.tokenizers.pipeline.bpe import Token, byte_ids, spelled
@@ -103,8 +102,10 @@ class Unigram:
         for piece in self._pieces(word):
             start, end = end, end + len(piece.encode("utf-8"))
             i = self.vocab.get(piece)
-            codes = [i] if i is not None else spelled(piece, self._bytes) or [self._known(self.unknown)]
-            found += [(code, start, end) for code in codes]
+            if i is None and (codes := spelled(piece, self._bytes)):
+                found += [(code, start, end) for code in codes]
+            else:
+                found.append((self._known(self.unknown if i is None else i), start, end))
         return found
 
     def _known(self, i: int | None) -> int:
@@ -118,7 +119,12 @@ class Unigram:
         if UNKNOWN in ids[1:]:
             self._known(self.unknown)
         pieces: list[str] = []
-        for unknown, found in groupby(pieces_of(word, starts, ids), lambda piece: piece[1] in (UNKNOWN, self.unknown)):
-            parts = [piece for piece, _ in found]
-            pieces += ["".join(parts)] if unknown else parts
+        after_unknown = False
+        for piece, i in pieces_of(word, starts, ids):
+            unknown = i in (UNKNOWN, self.unknown)
+            if unknown and after_unknown:
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
+            after_unknown = unknown
         return pieces
