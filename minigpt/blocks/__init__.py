@@ -32,27 +32,3 @@ from minigpt.blocks.layers import (
     norm_specs,
 )
 from minigpt.blocks.step import block_step
-
-__all__ = [
-    "SITES_PER_BLOCK",
-    "SITES_PER_DECODER_BLOCK",
-    "BlockConfig",
-    "Memory",
-    "StackCache",
-    "block_backward",
-    "block_forward",
-    "block_specs",
-    "block_step",
-    "linear_backward",
-    "linear_forward",
-    "linear_specs",
-    "memory_kv_forward",
-    "norm_backward",
-    "norm_forward",
-    "norm_specs",
-    "self_attention_backward",
-    "self_attention_forward",
-    "self_attention_specs",
-    "stack_backward",
-    "stack_forward",
-]

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.blocks import recompute, stack
+from minigpt.blocks import fused, recompute
 from minigpt.blocks.attention import (
     CrossAttentionCache,
     Memory,
@@ -41,6 +41,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import ParameterSpec, Scope
 from minigpt.ops import Cache, Mask
+from minigpt.ops.operations import Sum
 
 SITES_PER_BLOCK = 4  # attention probabilities, attention output, feed-forward output and activation
 SITES_PER_DECODER_BLOCK = 6  # between these, cross-attention's probabilities and output
@@ -67,7 +68,7 @@ class BlockCache(NamedTuple):
     mlp: MLPCache
 
 
-StackCache = list[BlockCache] | stack.Caches
+StackCache = list[BlockCache | fused.BlockCache | recompute.Kept]
 
 
 def block_forward(
@@ -146,26 +147,34 @@ def stack_forward(
     Args: see `block_forward`.
     """
     sites = SITES_PER_BLOCK if memory is None else SITES_PER_DECODER_BLOCK
-    places = range(site, site + sites * len(masks), sites)
     # unasked on the CPU only, where products of a tile are as quick as of all positions
     little = run.recompute or (isinstance(x, np.ndarray) and x.shape[1] >= recompute.LONG)
-    if little or run.ops.FUSED:
-        return stack.stack_forward(x, p, c, run, places, masks, positions, memory, little)
-    caches = []
+    y: Array | Sum = x
+    caches: StackCache = []
     for layer, mask in enumerate(masks):
-        x, cache = block_forward(x, p.scope(str(layer)), c, run, places[layer], mask, positions, memory)
+        scope, first = p.scope(str(layer)), site + sites * layer
+        cache: BlockCache | fused.BlockCache | recompute.Kept
+        if little:
+            y, cache = recompute.block_forward(y, scope, c, run, first, mask, positions, memory)
+        elif isinstance(y, Sum) or run.ops.FUSED:
+            y, cache = fused.block_forward(y, scope, c, run, first, mask, positions, memory)
+        else:
+            y, cache = block_forward(y, scope, c, run, first, mask, positions, memory)
         caches.append(cache)
-    return x, caches
+    return fused.settled(y, run), caches
 
 
 def stack_backward(
     dx: Array, caches: StackCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
 ) -> Array:
     """Return the gradient of x; every layer adds the memory's into `dmemory` (B, S, C)."""
-    if isinstance(caches, stack.Caches):
-        return stack.stack_backward(dx, caches, g, c, run, dmemory)
     for layer in reversed(range(len(caches))):
-        scope = g.scope(str(layer))
-        dx = block_backward(dx, caches[layer], scope, c, run, dmemory)
+        scope, cache = g.scope(str(layer)), caches[layer]
+        if isinstance(cache, recompute.Kept):
+            dx = recompute.block_backward(dx, cache, scope, c, run, dmemory)
+        elif isinstance(cache, fused.BlockCache):
+            dx = fused.block_backward(dx, cache, scope, c, run, dmemory)
+        else:
+            dx = block_backward(dx, cache, scope, c, run, dmemory)
         scope.done()
     return dx

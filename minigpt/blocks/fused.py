@@ -8,7 +8,7 @@ and generation (`minigpt.blocks.step`) are made of these as well.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from minigpt.blocks.attention import (
     CrossAttentionCache,
@@ -27,6 +27,8 @@ from minigpt.core.params import Scope
 from minigpt.ops import Cache, DropoutKey, Mask
 from minigpt.ops.operations import Sum
 
+Inner = TypeVar("Inner", SelfAttentionCache, CrossAttentionCache, MLPCache)
+
 
 class AttentionResults(NamedTuple):
     """What it takes to go on after attention, without computing it again."""
@@ -35,19 +37,47 @@ class AttentionResults(NamedTuple):
     results: Cache  # see `ops.attention_results`
 
 
-class AttentionSublayerCache(NamedTuple):
+class SublayerCache(NamedTuple, Generic[Inner]):
     norm: Cache
-    attention: SelfAttentionCache
+    inner: Inner  # of attention, cross-attention or the feed-forward layer
 
 
-class CrossSublayerCache(NamedTuple):
-    norm: Cache
-    attention: CrossAttentionCache
+class BlockCache(NamedTuple):
+    """All that a block's backward pass needs."""
+
+    attention: SublayerCache[SelfAttentionCache]
+    cross: SublayerCache[CrossAttentionCache] | None
+    mlp: SublayerCache[MLPCache]
 
 
-class MLPSublayerCache(NamedTuple):
-    norm: Cache
-    mlp: MLPCache
+def block_forward(
+    x: Array | Sum,
+    p: Scope,
+    c: BlockConfig,
+    run: Run,
+    site: int,
+    mask: Mask,
+    positions: int | Array = 0,
+    memory: Memory | None = None,
+) -> tuple[Array | Sum, BlockCache]:
+    y, c_attention = attention_sublayer_forward(x, p, c, run, site, mask, positions)
+    c_cross = None
+    if memory is not None:
+        y, c_cross = cross_sublayer_forward(y, memory, p, c, run, site + 2)
+    y, c_mlp = mlp_sublayer_forward(y, p, c, run, mlp_site(site, memory))
+    return y, BlockCache(c_attention, c_cross, c_mlp)
+
+
+def block_backward(
+    dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
+) -> Array:
+    dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
+    return attention_sublayers_backward(dx, cache.attention, cache.cross, g, c, run, dmemory)
+
+
+def mlp_site(site: int, memory: Memory | None) -> int:
+    """The feed-forward layer's first dropout site, in a block that begins at `site`."""
+    return site + (2 if memory is None else 4)
 
 
 def attention_sublayer_forward(
@@ -59,7 +89,7 @@ def attention_sublayer_forward(
     mask: Mask,
     positions: int | Array = 0,
     kept: AttentionResults | None = None,
-) -> tuple[Array | Sum, AttentionSublayerCache]:
+) -> tuple[Array | Sum, SublayerCache[SelfAttentionCache]]:
     """x + attention(norm1(x)), or norm1(x + attention(x)).
 
     Args:
@@ -70,18 +100,31 @@ def attention_sublayer_forward(
     y, c_attention = _attention(q, k, v, c, run, site, mask, kept)
     total, c_out, c_dropout = _joined(x, y, attention, "out", c.dropout, run.dropout_key(site + 1), run)
     total, c_norm = _ended(total, c_norm, p, "norm1", c, run)
-    return total, AttentionSublayerCache(c_norm, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout))
+    return total, SublayerCache(c_norm, SelfAttentionCache(c_qkv, c_attention, c_out, c_dropout))
 
 
-def attention_sublayer_backward(dx: Array, cache: AttentionSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+def attention_sublayers_backward(
+    dx: Array,
+    cache: SublayerCache[SelfAttentionCache],
+    c_cross: SublayerCache[CrossAttentionCache] | None,
+    g: Scope,
+    c: BlockConfig,
+    run: Run,
+    dmemory: Array | None,
+) -> Array:
+    """Of attention and, in a block that has a memory, of cross-attention behind it."""
+    if c_cross is not None:
+        assert dmemory is not None  # of a block that has a memory
+        dx = norm_backward(dx, c_cross.norm, g, "norm_cross", c, run)
+        dx = run.ops.add(dx, cross_attention_backward(dx, c_cross.inner, g.scope("cross"), c, run, dmemory))
     dx = dx if c.pre_norm else norm_backward(dx, cache.norm, g, "norm1", c, run)
-    dh = self_attention_backward(dx, cache.attention, g.scope("attention"), c, run)
+    dh = self_attention_backward(dx, cache.inner, g.scope("attention"), c, run)
     return _begun_backward(dx, dh, cache.norm, g, "norm1", c, run)
 
 
 def cross_sublayer_forward(
     x: Array | Sum, memory: Memory, p: Scope, c: BlockConfig, run: Run, site: int, kept: AttentionResults | None = None
-) -> tuple[Array | Sum, CrossSublayerCache]:
+) -> tuple[Array | Sum, SublayerCache[CrossAttentionCache]]:
     """norm_cross(x + cross(x, memory)): models with an encoder and a decoder are post-norm.
 
     Args:
@@ -94,19 +137,12 @@ def cross_sublayer_forward(
     y, c_attention = _attention(q, k, v, c, run, site, memory.mask, kept)
     total, c_out, c_dropout = _joined(x, y, cross, "out", c.dropout, run.dropout_key(site + 1), run)
     _, y, c_norm = _sum_norm_forward(total, p, "norm_cross", c, run)
-    return y, CrossSublayerCache(c_norm, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout))
-
-
-def cross_sublayer_backward(
-    dx: Array, cache: CrossSublayerCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array
-) -> Array:
-    dx = norm_backward(dx, cache.norm, g, "norm_cross", c, run)
-    return run.ops.add(dx, cross_attention_backward(dx, cache.attention, g.scope("cross"), c, run, dmemory))
+    return y, SublayerCache(c_norm, CrossAttentionCache(c_q, c_kv, c_attention, c_out, c_dropout))
 
 
 def mlp_sublayer_forward(
     x: Array | Sum, p: Scope, c: BlockConfig, run: Run, site: int
-) -> tuple[Array | Sum, MLPSublayerCache]:
+) -> tuple[Array | Sum, SublayerCache[MLPCache]]:
     """x + mlp(norm2(x)), or norm2(x + mlp(x))."""
     mlp, (x, h, c_norm) = p.scope("mlp"), _begun(x, p, "norm2", c, run)
     if fused := _biased_activation(c, run):
@@ -118,12 +154,12 @@ def mlp_sublayer_forward(
     h, c_inner = run.ops.dropout_forward(h, c.activation_dropout, run.dropout_key(site + 1))
     total, c_down, c_dropout = _joined(x, h, mlp, "down", c.dropout, run.dropout_key(site), run)
     total, c_norm = _ended(total, c_norm, p, "norm2", c, run)
-    return total, MLPSublayerCache(c_norm, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout))
+    return total, SublayerCache(c_norm, MLPCache(c_up, c_activation, c_inner, c_down, c_dropout))
 
 
-def mlp_sublayer_backward(dx: Array, cache: MLPSublayerCache, g: Scope, c: BlockConfig, run: Run) -> Array:
+def mlp_sublayer_backward(dx: Array, cache: SublayerCache[MLPCache], g: Scope, c: BlockConfig, run: Run) -> Array:
     dx = dx if c.pre_norm else norm_backward(dx, cache.norm, g, "norm2", c, run)
-    mlp, c_mlp = g.scope("mlp"), cache.mlp
+    mlp, c_mlp = g.scope("mlp"), cache.inner
     if fused := _biased_activation(c, run):
         dh = run.ops.dropout_backward(dx, c_mlp.dropout)
         dh = linear_backward(dh, c_mlp.down, mlp, "down", run)

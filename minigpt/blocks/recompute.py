@@ -9,7 +9,7 @@ The feed-forward layer takes every position by itself; where it will be computed
 at a time, both ways. Dropout draws are named and not remembered, so they are the same the second time, and so is every
 bit of the activations; the gradients of the feed-forward layer's parameters are added up tile by tile.
 
-The functions here take the place of those of the same names in `minigpt.blocks.block`; `stack_forward` decides when.
+`block_forward` and `block_backward` take the place of those in `minigpt.blocks.block`; `stack_forward` decides when.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from minigpt.blocks.attention import CrossAttentionCache, Memory, SelfAttentionC
 from minigpt.blocks.config import BlockConfig
 from minigpt.blocks.fused import (
     AttentionResults,
-    attention_sublayer_backward,
     attention_sublayer_forward,
-    cross_sublayer_backward,
+    attention_sublayers_backward,
     cross_sublayer_forward,
+    mlp_site,
     mlp_sublayer_backward,
     mlp_sublayer_forward,
     settled,
@@ -34,6 +34,7 @@ from minigpt.blocks.fused import (
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
+from minigpt.ops.operations import Sum
 
 LONG = 2048  # positions of a row from which its blocks keep less
 _TILE = 1024  # positions, of all rows together, that the feed-forward layer works on at a time
@@ -54,7 +55,7 @@ class Kept(NamedTuple):
 
 
 def block_forward(
-    x: Array,
+    x: Array | Sum,
     p: Scope,
     c: BlockConfig,
     run: Run,
@@ -63,16 +64,17 @@ def block_forward(
     positions: int | Array = 0,
     memory: Memory | None = None,
 ) -> tuple[Array, Kept]:
+    x = settled(x, run)
     y, c_own = attention_sublayer_forward(x, p, c, run, site, mask, positions)
-    own = None if run.recompute else _results(c_own.attention, c, run)
+    own = None if run.recompute else _results(c_own.inner, c, run)
     del c_own  # before what follows takes memory
     cross = None
     if memory is not None:
         y, c_cross = cross_sublayer_forward(y, memory, p, c, run, site + 2)
-        cross = None if run.recompute else _results(c_cross.attention, c, run)
+        cross = None if run.recompute else _results(c_cross.inner, c, run)
         del c_cross
     kept = Kept(x, own, cross, p, site, mask, positions, memory, run)
-    return _mlp_in_tiles(settled(y, run), p, c, run, _mlp_site(site, memory)), kept
+    return _mlp_in_tiles(settled(y, run), p, c, run, mlp_site(site, memory)), kept
 
 
 def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None) -> Array:
@@ -81,17 +83,9 @@ def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run, d
     if k.memory is not None:
         y, c_cross = cross_sublayer_forward(y, k.memory, k.p, c, k.run, k.site + 2, k.cross)
     y = settled(y, k.run)
-    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, _mlp_site(k.site, k.memory))
+    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, mlp_site(k.site, k.memory))
     del y
-    if c_cross is not None:
-        assert dmemory is not None  # of a block that has a memory
-        dx = cross_sublayer_backward(dx, c_cross, g, c, run, dmemory)
-    return attention_sublayer_backward(dx, c_own, g, c, run)
-
-
-def _mlp_site(site: int, memory: Memory | None) -> int:
-    """The feed-forward layer's first dropout site, in a block that begins at `site`."""
-    return site + (2 if memory is None else 4)
+    return attention_sublayers_backward(dx, c_own, c_cross, g, c, run, dmemory)
 
 
 def _results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> AttentionResults:

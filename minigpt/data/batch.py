@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -12,47 +12,22 @@ from minigpt.core.backend import Array
 from minigpt.ops import count_targets
 
 
-class AnyBatch(Protocol):
+class AnyBatch:
     """What a batch is, whatever it holds: a NamedTuple of arrays (or None), whose first axis are rows.
 
-    Rows are what shards divide, and what dropout is keyed by. `Rows` has all of it but `counts`.
+    Rows are what shards divide, and what dropout is keyed by.
     """
+
+    __slots__ = ()
+
+    @property
+    def inputs(self) -> Array:
+        """What the model reads."""
+        raise NotImplementedError
 
     def counts(self) -> dict[str, int]:
         """The number of items for every term of the loss; one of them is "tokens", those predicted."""
-        ...
-
-    def rows(self, start: int, stop: int, /) -> Self:
-        """The rows start … stop − 1, as a batch of the same kind."""
-        ...
-
-    def split(self, shards: int, /) -> list[tuple[int, Self]]:
-        """At most so many parts, each with the number of its first row."""
-        ...
-
-    @property
-    def row_count(self) -> int:
-        """How many rows there are."""
-        ...
-
-    @property
-    def token_count(self) -> int:
-        """How many tokens go through the model, padding included (for tokens per second)."""
-        ...
-
-
-AnyBatchT = TypeVar("AnyBatchT", bound=AnyBatch)
-
-
-class _HasInputs(Protocol):
-    @property
-    def inputs(self) -> Array: ...
-
-
-class Rows:
-    """The part of a batch's contract (`AnyBatch`) that all of ours share; `inputs` are what the model reads."""
-
-    __slots__ = ()
+        raise NotImplementedError
 
     def rows(self, start: int, stop: int) -> Self:
         """The rows start … stop − 1 of every array; what is None stays so."""
@@ -60,7 +35,7 @@ class Rows:
         taken: Self = arrays._make(None if x is None else x[start:stop] for x in arrays)
         return taken
 
-    def split(self: AnyBatchT, shards: int) -> list[tuple[int, AnyBatchT]]:
+    def split(self, shards: int) -> list[tuple[int, Self]]:
         """Cut into `shards` parts whose rows differ by at most one, each with its first row's number.
 
         With fewer rows than shards, the parts that would be empty are left out.
@@ -69,11 +44,13 @@ class Rows:
         return [(a, self.rows(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
     @property
-    def row_count(self: _HasInputs) -> int:
+    def row_count(self) -> int:
+        """How many rows there are."""
         return len(self.inputs)
 
     @property
-    def token_count(self: _HasInputs) -> int:
+    def token_count(self) -> int:
+        """How many tokens go through the model, padding included (for tokens per second)."""
         return self.inputs.size
 
 
@@ -91,7 +68,7 @@ class _Batch(NamedTuple):
     key_padding: Array | None = None
 
 
-class Batch(_Batch, Rows):
+class Batch(_Batch, AnyBatch):
     """B rows of T tokens.
 
     Attributes:

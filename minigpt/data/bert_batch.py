@@ -10,7 +10,7 @@ import numpy as np
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.settings import at_least, one_of, require
-from minigpt.data.batch import Rows, pad_rows
+from minigpt.data.batch import AnyBatch, pad_rows
 from minigpt.data.bert_instances import Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
@@ -28,7 +28,7 @@ class _BertBatch(NamedTuple):
     key_padding: Array | None = None
 
 
-class BertBatch(_BertBatch, Rows):
+class BertBatch(_BertBatch, AnyBatch):
     """B rows of T tokens, of which at most P are to be predicted in each.
 
     Attributes:

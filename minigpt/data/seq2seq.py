@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.data.batch import Rows, pad_rows
+from minigpt.data.batch import AnyBatch, pad_rows
 from minigpt.ops import IGNORE, count_targets
 
 
@@ -21,7 +21,7 @@ class _Seq2SeqBatch(NamedTuple):
     spans: Array | None = None
 
 
-class Seq2SeqBatch(_Seq2SeqBatch, Rows):
+class Seq2SeqBatch(_Seq2SeqBatch, AnyBatch):
     """B rows of S source tokens and T target tokens.
 
     Attributes:

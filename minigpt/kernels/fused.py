@@ -143,8 +143,7 @@ NATIVE = (*_KERNELS, "position_forward")  # what takes 16-bit arrays as they are
 def operations_table(*, emulation: Emulation | None = None, in_place_loss: bool = False) -> SimpleNamespace:
     """All operations by name, like the module `minigpt.ops`: the fused ones, and the plain ones for the rest."""
     fused = Operations(emulation=emulation, in_place_loss=in_place_loss)
-    plain = {name: getattr(ops, name) for name in ops.__all__}
-    return SimpleNamespace(**plain | {name: getattr(fused, name) for name in (*_KERNELS, "ACTIVATIONS", "FUSED")})
+    return SimpleNamespace(**ops.TABLE | {name: getattr(fused, name) for name in (*_KERNELS, "ACTIVATIONS", "FUSED")})
 
 
 def _whole(x: Array) -> int:

@@ -53,8 +53,7 @@ def attention_maps(
         found.append(cache.probabilities.reshape(b, g * r, t, s))
         return y, cache
 
-    plain = {name: getattr(ops, name) for name in ops.__all__}
-    run = Run(ops=SimpleNamespace(**plain | {"attention_forward": attention_forward}))
+    run = Run(ops=SimpleNamespace(**ops.TABLE | {"attention_forward": attention_forward}))
     if isinstance(model, EncoderDecoder) != (target is not None):
         raise ValueError("an encoder–decoder needs a source and a target, every other model only ids")
     if target is not None:

@@ -13,7 +13,7 @@ from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.data.batch import Rows
+from minigpt.data.batch import AnyBatch
 from minigpt.models.bert_body import BertBody, BertConfig, BodyCache, PoolerCache
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
 from minigpt.ops import Cache, count_targets
@@ -26,7 +26,7 @@ class _ClassificationBatch(NamedTuple):
     key_padding: Array | None = None
 
 
-class ClassificationBatch(_ClassificationBatch, Rows):
+class ClassificationBatch(_ClassificationBatch, AnyBatch):
     """B examples; each has one row of T tokens, or N of them to choose from.
 
     Attributes:
@@ -49,7 +49,7 @@ class _SpanBatch(NamedTuple):
     key_padding: Array | None = None
 
 
-class SpanBatch(_SpanBatch, Rows):
+class SpanBatch(_SpanBatch, AnyBatch):
     """B rows of T tokens with the first and last token of the answer, (B,); `ops.IGNORE` where there is none."""
 
     __slots__ = ()

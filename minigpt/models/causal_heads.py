@@ -19,7 +19,7 @@ from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
-from minigpt.data.batch import Batch, Rows
+from minigpt.data.batch import AnyBatch, Batch
 from minigpt.models.causal_state import CausalState
 from minigpt.models.decoder_only import BodyCache, DecoderOnly
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
@@ -36,7 +36,7 @@ class _ExtractBatch(NamedTuple):
     targets: Array | None = None
 
 
-class ExtractBatch(_ExtractBatch, Rows):
+class ExtractBatch(_ExtractBatch, AnyBatch):
     """B examples of N sequences of T tokens each, padded on the right (where nothing real looks).
 
     Attributes:

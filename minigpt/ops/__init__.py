@@ -4,6 +4,8 @@ These are the reference. `y, cache = name_forward(…)` returns the result and e
 `name_backward(dy, cache, …)` returns activation gradients and adds into parameter gradients.
 """
 
+import inspect
+
 from minigpt.ops._common import add, empty
 from minigpt.ops.activation import (
     gelu_erf_backward,
@@ -61,59 +63,5 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 ELEMENTWISE = tuple(name for name in ACTIVATIONS if name != "swiglu")  # as many features out as in
 
-__all__ = [
-    "ACTIVATIONS",
-    "ELEMENTWISE",
-    "FUSED",
-    "IGNORE",
-    "NO_MASK",
-    "Activation",
-    "Cache",
-    "DropoutKey",
-    "Mask",
-    "Operations",
-    "Rope",
-    "RopeScaling",
-    "add",
-    "attention_backward",
-    "attention_cache",
-    "attention_forward",
-    "attention_results",
-    "count_targets",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "dropout_backward",
-    "dropout_forward",
-    "dropout_multiplier",
-    "embedding_backward",
-    "embedding_forward",
-    "empty",
-    "erf",
-    "gelu_erf_backward",
-    "gelu_erf_forward",
-    "gelu_tanh_backward",
-    "gelu_tanh_forward",
-    "layernorm_backward",
-    "layernorm_forward",
-    "linear_backward",
-    "linear_forward",
-    "position_backward",
-    "position_forward",
-    "relu_backward",
-    "relu_forward",
-    "rmsnorm_backward",
-    "rmsnorm_forward",
-    "rope_backward",
-    "rope_forward",
-    "silu_backward",
-    "silu_forward",
-    "sinusoid_table",
-    "softmax_backward",
-    "softmax_forward",
-    "squared_error_backward",
-    "squared_error_forward",
-    "swiglu_backward",
-    "swiglu_forward",
-    "tanh_backward",
-    "tanh_forward",
-]
+# All of these by name: what somebody has to offer who takes the place of this module.
+TABLE = {name: it for name, it in vars().items() if not (name.startswith("_") or inspect.ismodule(it))}

@@ -13,18 +13,3 @@ from minigpt.tasks.examples import (
     Translation,
 )
 from minigpt.tasks.registry import TASKS, Task
-
-__all__ = [
-    "TASKS",
-    "Classification",
-    "Example",
-    "LastWord",
-    "MultipleChoice",
-    "Pronoun",
-    "Similarity",
-    "Span",
-    "Story",
-    "Summary",
-    "Task",
-    "Translation",
-]

@@ -22,7 +22,7 @@ from minigpt.ops.dropout import DropoutCache
 Arrays = dict[str, np.ndarray]
 Pullback = Callable[[Any], Arrays]
 TABLE = SimpleNamespace(
-    **{name: getattr(ops, name) for name in ops.__all__},
+    **ops.TABLE,
     DropoutCache=DropoutCache,
     layer_forward=whole_layer.layer_forward,
     layer_backward=whole_layer.layer_backward,

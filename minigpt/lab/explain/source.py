@@ -54,8 +54,7 @@ class Site(NamedTuple):
 @cache
 def operation_sources() -> dict[CodeType, Source]:
     """The public functions of `minigpt.ops`, by their code."""
-    functions = [getattr(ops, name) for name in ops.__all__]
-    return {f.__code__: read_source(f) for f in functions if isinstance(f, FunctionType)}
+    return {f.__code__: read_source(f) for f in ops.TABLE.values() if isinstance(f, FunctionType)}
 
 
 def read_source(function: FunctionType) -> Source:

@@ -63,7 +63,7 @@ class OperationCase:
 
 def operation_names() -> list[str]:
     """The pairs of `minigpt.ops`, as cases are called: "attention" for attention_forward and attention_backward."""
-    return [name.removesuffix("_forward").replace("_", "-") for name in ops.__all__ if name.endswith("_forward")]
+    return sorted(name.removesuffix("_forward").replace("_", "-") for name in ops.TABLE if name.endswith("_forward"))
 
 
 def _linear_cases(normal: Callable, impl: Any) -> Iterator[OperationCase]:

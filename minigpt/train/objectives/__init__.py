@@ -4,7 +4,7 @@ A model knows its loss; where the batches come from, which numbers are worth log
 like is its family's objective (see `minigpt.train.families`). The trainer, `minigpt eval` and `minigpt
 sample` know nothing else. A new family provides three things:
 
-1.  a **batch**: a NamedTuple of arrays with what `minigpt.data.batch.AnyBatch` asks for (`Rows` has most of it);
+1.  a **batch**: a NamedTuple of arrays and an `minigpt.data.batch.AnyBatch`, which has most of what is asked of it;
 2.  a **model** that is a `minigpt.models.model.Model`;
 3.  an **objective**: a subclass of `minigpt.train.objectives.base.Objective`, in the family's record.
 

@@ -103,7 +103,7 @@ def results_of(loaded, batch):
 
         return call
 
-    table = {name: getattr(ops, name) for name in ops.__all__}
+    table = dict(ops.TABLE)
     names = [n for n in table if (n.endswith(("_forward", "_backward")) and "dropout" not in n) or n == "add"]
     table |= {name: listening(name, table[name]) for name in names}
     table["ACTIVATIONS"] = {n: (listening(n, f), listening(n, b)) for n, (f, b) in ops.ACTIVATIONS.items()}

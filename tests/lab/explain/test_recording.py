@@ -214,7 +214,7 @@ def test_exponentials_are_shown_before_they_are_divided(recorded):
 def test_every_operation_of_a_model_that_predicts_tokens_has_its_words():
     apart = {"dropout", "softmax", "squared_error"}  # off; inside of others; only heads for tasks have it
     parts = {"attention": {"forward": ("scores", "mask"), "backward": ("dscores", "dk")}}
-    for name in ops.__all__:
+    for name in ops.TABLE:
         operation, _, way = name.rpartition("_")
         if way in ("forward", "backward") and operation not in apart:
             for part in parts.get(operation, {}).get(way, ("",)):

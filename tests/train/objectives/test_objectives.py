@@ -15,7 +15,7 @@ from minigpt.cli import main
 from minigpt.core.errors import UserError
 from minigpt.core.measures import add_measures, means
 from minigpt.core.params import ParameterSpec, initialize
-from minigpt.data.batch import Batch, Rows
+from minigpt.data.batch import AnyBatch, Batch
 from minigpt.interop.loaded import load
 from minigpt.lab.plan.workload import workload
 from minigpt.models import GPT, GPTConfig
@@ -47,7 +47,7 @@ class CountingBatch(NamedTuple):
         return CountingBatch(self.letters[a:b], self.share[a:b], None if self.labelled is None else self.labelled[a:b])
 
     def split(self, n):
-        return Rows.split(self, n)
+        return AnyBatch.split(self, n)
 
     @property
     def row_count(self):
