@@ -35,11 +35,6 @@ def figure_out(args: argparse.Namespace) -> Path | None:
     return None if args.out is None else figure_path(args.out, force=args.force)
 
 
-def page_path(text: str, *, force: bool) -> Path:
-    """The path in --out of a page that is about to be made (see `new_path`)."""
-    return new_path(text, (".html", ".htm"), "HTML", force=force)
-
-
 def new_path(text: str, endings: tuple[str, ...], what: str, *, force: bool) -> Path:
     """The path in --out of a file that is about to be written.
 

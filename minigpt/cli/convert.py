@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from minigpt import tokenizers
+from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
@@ -49,11 +49,9 @@ def run(args: argparse.Namespace) -> None:
         "parameters": loaded.model.parameter_count,
         "tokenizer": loaded.tokenizer.kind if loaded.tokenizer else None,
     }
-    if args.json:
-        print(json.dumps(values))
-    else:
-        print(f"{target}: {loaded.model.family}, {loaded.model.parameter_count:,} parameters", end="")
-        print(f", tokenizer {values['tokenizer']}." if loaded.tokenizer else ".")
+    read_by = f", tokenizer {values['tokenizer']}" if loaded.tokenizer else ""
+    show(args, values, f"{target}: {loaded.model.family}, {loaded.model.parameter_count:,} parameters{read_by}.")
+    if not args.json:
         _advise(args, loaded)
 
 
@@ -68,18 +66,14 @@ def _advise(args: argparse.Namespace, loaded: Loaded) -> None:
 
 def _write_run(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
     """A run that begins with these weights: neither moments nor logs, and nothing that says what it was trained on."""
-    tokenizer = loaded.tokenizer
+    known_by = fingerprint(loaded.tokenizer) if loaded.tokenizer else None
+    state = {"data": None, "tokenizer": known_by, "positions": dict.fromkeys(GROWING, 0)}  # it saw no text of ours
 
     def first_checkpoint(folder: Path) -> None:
-        state = {
-            "data": None,  # it was trained on no text of ours
-            "tokenizer": fingerprint(tokenizer) if tokenizer else None,
-            "positions": dict.fromkeys(GROWING, 0),
-        }
         save_checkpoint(folder, 0, loaded.params, None, state, backend=get_backend("numpy"), keep=1)
 
     with new_folder(target) as beside:
-        fill_run(beside, loaded.config, tokenizer, first_checkpoint)
+        fill_run(beside, loaded.config, loaded.tokenizer, first_checkpoint)
         if loaded.generation is not None:
             write_generation(beside, loaded.ids, loaded.generation)
         if chat is not None:
@@ -87,13 +81,11 @@ def _write_run(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
 
 
 def _write_hf(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
-    settings = OUR_SETTINGS if loaded.generation is None else loaded.generation
+    # runs of ours draw from all tokens, transformers by default from the 50 most probable
+    settings = {"top_k": 0} if loaded.generation is None else loaded.generation
     write_model(target, loaded.model, loaded.params, loaded.tokenizer, loaded.ids, settings)
     if chat is not None:
         write_template(target, chat)
-
-
-OUR_SETTINGS = {"top_k": 0}  # runs of ours draw from all tokens, transformers by default from the 50 most probable
 
 
 def _write_llama2c(version: int, target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:

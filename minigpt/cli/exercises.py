@@ -10,22 +10,12 @@ from minigpt.cli.common import new_path, show
 from minigpt.core.files import write_atomically
 from minigpt.core.terminal import sentence
 from minigpt.lab.exercises.texts import POINTS
-from minigpt.lab.grading import feedback, listing, release
-from minigpt.lab.grading.grade import (
-    UNPROTECTED,
-    Rules,
-    as_csv,
-    grade,
-    is_protected,
-    names_of,
-    numbers,
-    summary,
-)
+from minigpt.lab.grading import feedback, grade, listing, release
 from minigpt.lab.grading.submissions import read_submissions
 
 
 def run_list(args: argparse.Namespace) -> None:
-    names = names_of(args.names) if args.names else list(POINTS)
+    names = grade.names_of(args.names) if args.names else list(POINTS)
     show(args, {"exercises": listing.values(names)}, listing.text(names))
 
 
@@ -38,11 +28,12 @@ def run_release(args: argparse.Namespace) -> None:
 
 def run_grade(args: argparse.Namespace) -> None:
     out = new_path(args.out, (".csv",), "CSV", force=args.force) if args.out else None
-    rules = Rules(numbers("--points", args.points), numbers("--late", args.late, most=100), args.partial)
+    points, late = grade.numbers("--points", args.points), grade.numbers("--late", args.late, most=100)
     submissions = read_submissions(Path(args.folder))
-    if not is_protected():
-        print(f"minigpt: {UNPROTECTED}", file=sys.stderr)
-    rows = grade(submissions, rules, args.only, args.seed, told=_say)
+    if not grade.is_protected():
+        print(f"minigpt: {grade.UNPROTECTED}", file=sys.stderr)
+    rows = grade.grade(submissions, grade.Rules(points, late, args.partial), args.only, args.seed, told=_say)
+    table = grade.as_csv(rows)
     problems = {submission.student: submission.problems for submission in submissions}
     for student, sentences in problems.items():
         for text in sentences:
@@ -50,8 +41,9 @@ def run_grade(args: argparse.Namespace) -> None:
     if args.feedback:
         feedback.write_pages(Path(args.feedback), rows, problems)
     if out is not None:
-        write_atomically(out, as_csv(rows))
-    show(args, {"rows": [row.values() for row in rows]}, summary(rows) if out else as_csv(rows).rstrip("\n"))
+        write_atomically(out, table)
+    text = grade.summary(rows) if out else table.rstrip("\n")
+    show(args, {"rows": [row.values() for row in rows]}, text)
 
 
 def _say(student: str) -> None:

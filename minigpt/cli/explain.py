@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from minigpt.cli.abilities import EXPLAIN
-from minigpt.cli.common import only_text, page_path, show
+from minigpt.cli.common import new_path, only_text, show
 from minigpt.core.errors import UserError
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
@@ -14,7 +14,7 @@ from minigpt.train.run_folder import is_run
 
 
 def run(args: argparse.Namespace) -> None:
-    out = page_path(args.out, force=args.force)
+    out = new_path(args.out, (".html", ".htm"), "HTML", force=args.force)
     if args.kernels:
         _kernels(args, out)
         return

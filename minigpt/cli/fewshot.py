@@ -8,7 +8,7 @@ from typing import Any
 
 from minigpt.cli.abilities import CONTINUE
 from minigpt.cli.common import figure_out, show
-from minigpt.cli.task_examples import described, find_task, read_task
+from minigpt.cli.task_examples import described, find_task, interval, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
@@ -41,11 +41,9 @@ def run(args: argparse.Namespace) -> None:
     lines = []
     for name, some in found.items():
         lines.append(f"{name}: {data.task.name}, {some[0].score.count} questions, {some[0].how}")
-        for s in some:
-            shots = "shot" if s.shots == 1 else "shots"
-            lines.append(
-                f"    {s.shots:3} {shots}: {described(s.score)}; {s.score.baseline_name} {s.score.baseline:.3f}"
-            )
+        for shots, score, _ in some:
+            baseline = f"{score.baseline_name} {score.baseline:.3f}"
+            lines.append(f"    {shots:3} {'shot' if shots == 1 else 'shots'}: {described(score)}; {baseline}")
     show(args, {"task": data.task.name, "runs": values}, "\n".join(lines))
 
 
@@ -85,9 +83,7 @@ def _values(s: Shots) -> dict[str, Any]:
     return {
         "shots": s.shots,
         "metric": score.metric,
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
+        **interval(score),
         "baseline": {score.baseline_name: score.baseline},
         "count": score.count,
         "how": s.how,

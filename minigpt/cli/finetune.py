@@ -123,16 +123,17 @@ def _say(args: argparse.Namespace, outcomes: list[Outcome], task: str) -> None:
     """The numbers of every run and, of several, their mean and spread."""
     metric = TASKS[task].metrics[0]
     parts = [part for part in ("dev", "test") if getattr(outcomes[0], part) is not None]
-    values = {part: [getattr(outcome, part)[metric] for outcome in outcomes] for part in parts}
-    spread = {part: float(np.std(x, ddof=1)) if len(x) > 1 else 0.0 for part, x in values.items()}  # of single runs
-    means = {part: {"mean": float(np.mean(x)), "std": spread[part]} for part, x in values.items()}
+    several, means = len(outcomes) > 1, {}
+    for part in parts:
+        x = [getattr(outcome, part)[metric] for outcome in outcomes]
+        means[part] = {"mean": float(np.mean(x)), "std": float(np.std(x, ddof=int(several)))}  # of single runs
     runs, lines = [], []
     for o in outcomes:
         numbers = {"dev": o.dev, "test": o.test, "best_step": o.best, "seconds": round(o.seconds, 1)}
         runs.append({"run": str(o.run), **numbers})
         said = "; ".join(f"{part}: {sentence}" for part, sentence in o.sentences.items())
         lines.append(f"{o.run}: {task}, best after step {o.best} of {o.steps}. {said}.")
-    if len(outcomes) > 1:
+    if several:
         for part, x in means.items():
             lines.append(f"{part}: {metric} {x['mean']:.3f} ± {x['std']:.3f} over {len(outcomes)} seeds")
     show(args, {"task": task, "metric": metric, **means, "runs": runs}, "\n".join(lines))

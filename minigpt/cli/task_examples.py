@@ -38,6 +38,11 @@ def read_task(args: argparse.Namespace, task: Task, *, others: bool) -> TaskData
     return TaskData(task, examples, draw(answered(task, folder, rest), _MOST_OTHERS, args.seed) if rest else [])
 
 
+def interval(score: Score) -> dict[str, float]:
+    """A score with its 95% interval, for --json."""
+    return {"value": score.value, "low": score.low, "high": score.high}
+
+
 def described(score: Score) -> str:
     """A score with its 95% interval: "accuracy 0.812 (0.780–0.844)". All are shares but for BLEU and perplexity."""
     digits = 2 if score.metric in ("bleu", "perplexity") else 3

@@ -10,7 +10,7 @@ from typing import Any
 from minigpt import __version__
 from minigpt.cli.abilities import CONTINUE
 from minigpt.cli.common import figure_out, show
-from minigpt.cli.task_examples import described, find_task, read_task
+from minigpt.cli.task_examples import described, find_task, interval, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
@@ -75,11 +75,8 @@ def read_tasks(args: argparse.Namespace) -> list[TaskData]:
 
 
 def print_finding(finding: Finding) -> None:
-    metrics = ", ".join(map(described, finding.scores))
-    print(
-        f"{finding.task}: {metrics} on {finding.scores[0].count} examples; chance {finding.chance:.3f}; {finding.how}"
-    )
-    first = finding.scores[0]
+    metrics, first = ", ".join(map(described, finding.scores)), finding.scores[0]
+    print(f"{finding.task}: {metrics} on {first.count} examples; chance {finding.chance:.3f}; {finding.how}")
     others = {} if first.baseline_name == "chance" else {f"{first.baseline_name}, {first.metric}": first.baseline}
     others |= finding.beside
     if others:
@@ -87,10 +84,9 @@ def print_finding(finding: Finding) -> None:
 
 
 def finding_values(finding: Finding) -> dict[str, Any]:
-    scores = {s.metric: {"value": s.value, "low": s.low, "high": s.high} for s in finding.scores}
     return {
         "count": finding.scores[0].count,
-        "scores": scores,
+        "scores": {score.metric: interval(score) for score in finding.scores},
         "chance": finding.chance,
         "skill": finding.skill,
         "baseline": {finding.scores[0].baseline_name: finding.scores[0].baseline},

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, one_of, require
 from minigpt.data.batch import AnyBatch, pad_rows
-from minigpt.data.bert_instances import Stream
+from minigpt.data.bert_instances import BertData, Stream
 from minigpt.data.document_shards import Documents
 from minigpt.data.masking import continuing_pieces, mask_tokens
-from minigpt.data.sentences import FORMS
 from minigpt.ops import IGNORE, count_targets
 from minigpt.tokenizers import Tokenizer
 
@@ -90,61 +88,27 @@ def separates_twice(tokenizer: Tokenizer) -> bool:
 _WIDTH = 32  # a batch's width is a multiple of it (or the context): few different shapes, whose memory is used again
 
 
-@dataclass(frozen=True)
-class BertData:
-    """How a text becomes examples; the defaults are those of BERT's released preprocessing for rows of 128 tokens.
+@dataclass(eq=False)
+class Examples:
+    """The stream of BERT's examples over documents: batch after batch, each a pure function of its place.
 
     Attributes:
-        documents: how the text's documents and sentences are told apart: "paragraphs", "sentences" or "stories" (see
-            `minigpt.data.sentences`).
-        short_probability: how often a document is cut into examples of a random, smaller length.
-        dupe_factor: after how many passes over the documents the same examples, masks included, come again.
-        mask_probability: the part of the tokens that is to be predicted.
-        max_predictions: the largest number of them in one row.
-        whole_words: whether the pieces of a word are hidden together.
+        pairs: whether rows are sentence pairs, or whole sentences in one segment.
     """
 
-    documents: str = "paragraphs"
-    short_probability: float = 0.1
-    dupe_factor: int = 10
-    mask_probability: float = 0.15
-    max_predictions: int = 20
-    whole_words: bool = False
+    documents: Documents
+    tokenizer: Tokenizer
+    settings: BertData
+    _: KW_ONLY
+    pairs: bool
+    context: int
+    seed: int
 
     def __post_init__(self) -> None:
-        one_of("objective.documents", self.documents, FORMS)
-        short, mask = self.short_probability, self.mask_probability
-        require(0 <= short <= 1, f"objective.short_probability is {short}; it must be from 0 to 1")
-        require(0 < mask < 1, f"objective.mask_probability is {mask}; it must be between 0 and 1")
-        at_least(1, "objective", self, "dupe_factor", "max_predictions")
-
-
-class Examples:
-    """The stream of BERT's examples over documents: batch after batch, each a pure function of its place."""
-
-    def __init__(
-        self,
-        documents: Documents,
-        tokenizer: Tokenizer,
-        settings: BertData,
-        *,
-        pairs: bool,
-        context: int,
-        seed: int,
-    ):
-        """Args: `pairs`: whether rows are sentence pairs, or whole sentences in one segment."""
-        self.documents, self.settings, self.pairs, self.seed = documents, settings, pairs, seed
-        self.special, self.vocab_size = special_ids(tokenizer), tokenizer.vocab_size
-        self._continues = continuing_pieces(tokenizer) if settings.whole_words else None
-        self._document_ends = documents.sentences[documents.documents]  # in tokens
-        self.stream = Stream(
-            documents,
-            context=context,
-            pairs=pairs,
-            short_probability=settings.short_probability,
-            dupe_factor=settings.dupe_factor,
-            seed=seed,
-        )
+        self.special = special_ids(self.tokenizer)
+        self._continues = continuing_pieces(self.tokenizer) if self.settings.whole_words else None
+        self._document_ends = self.documents.sentences[self.documents.documents]  # in tokens
+        self.stream = Stream(self.documents, self.settings, pairs=self.pairs, context=self.context, seed=self.seed)
 
     def batch(self, position: int, rows: int) -> BertBatch:
         """The batch of `rows` examples from `position` of the stream on, padded to a common length."""
@@ -159,7 +123,7 @@ class Examples:
             targets.append(ids[row_places])
             labels.append(example[4])
         lengths = np.array([len(row) for row in seen])
-        width = min(self.stream.context, -(-lengths.max() // _WIDTH) * _WIDTH)
+        width = min(self.context, -(-lengths.max() // _WIDTH) * _WIDTH)
         most = self.settings.max_predictions
         return BertBatch(
             pad_rows(seen, self.special.pad, width),
@@ -194,7 +158,7 @@ class Examples:
             (ids != self.special.cls) & (ids != self.special.sep),
             draw,
             mask_id=self.special.mask,
-            vocab_size=self.vocab_size,
+            vocab_size=self.tokenizer.vocab_size,
             probability=self.settings.mask_probability,
             most=self.settings.max_predictions,
             continues=self._continues,

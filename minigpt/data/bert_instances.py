@@ -16,11 +16,42 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt.core.settings import at_least, one_of, require
 from minigpt.data.document_shards import Documents
+from minigpt.data.sentences import FORMS
 
 IS_NEXT, NOT_NEXT = 0, 1  # BERT's labels: 0 means that B follows A
 
 _TRIES = 10  # to find another document for a random next segment
+
+
+@dataclass(frozen=True)
+class BertData:
+    """How a text becomes examples; the defaults are those of BERT's released preprocessing for rows of 128 tokens.
+
+    Attributes:
+        documents: how the text's documents and sentences are told apart: "paragraphs", "sentences" or "stories" (see
+            `minigpt.data.sentences`).
+        short_probability: how often a document is cut into examples of a random, smaller length.
+        dupe_factor: after how many passes over the documents the same examples, masks included, come again.
+        mask_probability: the part of the tokens that is to be predicted.
+        max_predictions: the largest number of them in one row.
+        whole_words: whether the pieces of a word are hidden together.
+    """
+
+    documents: str = "paragraphs"
+    short_probability: float = 0.1
+    dupe_factor: int = 10
+    mask_probability: float = 0.15
+    max_predictions: int = 20
+    whole_words: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("objective.documents", self.documents, FORMS)
+        short, mask = self.short_probability, self.mask_probability
+        require(0 <= short <= 1, f"objective.short_probability is {short}; it must be from 0 to 1")
+        require(0 < mask < 1, f"objective.mask_probability is {mask}; it must be between 0 and 1")
+        at_least(1, "objective", self, "dupe_factor", "max_predictions")
 
 
 class Pair(NamedTuple):
@@ -160,11 +191,10 @@ class Stream:
     """
 
     documents: Documents
+    settings: BertData
     _: KW_ONLY
     context: int
     pairs: bool
-    short_probability: float
-    dupe_factor: int
     seed: int
 
     def __post_init__(self) -> None:
@@ -176,7 +206,7 @@ class Stream:
         if number != self._number:
             make = pair_examples if self.pairs else single_examples
             draw = np.random.default_rng([self.seed, number])
-            self._examples = make(self.documents, self.context, self.short_probability, draw)
+            self._examples = make(self.documents, self.context, self.settings.short_probability, draw)
             self._number = number
         return self._examples
 
@@ -191,7 +221,7 @@ class Stream:
         while position >= self._length(number):
             position -= self._length(number)
             number += 1
-            if number == self.dupe_factor:  # all passes once: from here on they come again
+            if number == self.settings.dupe_factor:  # all passes once: from here on they come again
                 number, position = 0, position % sum(self._lengths)
         return number, position
 
@@ -200,6 +230,6 @@ class Stream:
         number, index = self.place(position)
         for _ in range(count):
             if index == self._length(number):
-                number, index = (number + 1) % self.dupe_factor, 0
+                number, index = (number + 1) % self.settings.dupe_factor, 0
             yield number, index, self.examples_of_pass(number)[index]
             index += 1

@@ -24,15 +24,14 @@ class Download(NamedTuple):
     url: str
     size: int
     sha256: str
-    about: str
 
 
 DOWNLOADS = {
+    # 40,000 lines of Shakespeare's plays, the usual first corpus of small character models
     "tinyshakespeare": Download(
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
         1115394,
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        "40,000 lines of Shakespeare's plays, the usual first corpus of small character models",
     ),
 }
 
@@ -63,9 +62,9 @@ def _story_world() -> Path:
             split = storyworld.split_of(text)
             if split in wanted and len(texts[split]) < wanted[split]:
                 texts[split].append(text)
-        content = "\n\n".join(texts["train"] + texts["dev"]) + "\n"
-        _keep(path, content.encode("utf-8"))
-        write_atomically(path.with_suffix(".sha256"), hashlib.sha256(content.encode("utf-8")).hexdigest())
+        content = ("\n\n".join(texts["train"] + texts["dev"]) + "\n").encode("utf-8")
+        _keep(path, content)
+        write_atomically(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest())
     return path
 
 
@@ -104,7 +103,8 @@ def _python_reference() -> Path:
 def _downloaded(name: str, download: Download) -> Path:
     path = cache_folder() / f"{name}.txt"
     if path.is_file():
-        return _verified(name, download, path.read_bytes(), path)
+        _verify(f"{path} is not {name}", download, path.read_bytes())
+        return path
     print(f"downloading {name} ({download.size / 1e6:.1f} MB) from {download.url}", file=sys.stderr)
     try:
         with urllib.request.urlopen(download.url, timeout=60) as response:
@@ -114,7 +114,7 @@ def _downloaded(name: str, download: Download) -> Path:
         raise UserError(
             f"cannot download {name} ({reason}); fetch {download.url} by hand, save it as {path}, and run this again"
         ) from None
-    _verified(name, download, content, None)
+    _verify(f"{download.url} did not give {name}", download, content)
     return _keep(path, content)
 
 
@@ -123,9 +123,8 @@ def _keep(path: Path, content: bytes) -> Path:
     return write_atomically(path, content)
 
 
-def _verified(name: str, download: Download, content: bytes, path: Path | None) -> Path | None:
-    if len(content) == download.size and hashlib.sha256(content).hexdigest() == download.sha256:
-        return path
-    found = f"{len(content)} bytes with another checksum" if len(content) == download.size else f"{len(content)} bytes"
-    where = f"{path} is not {name}" if path else f"{download.url} did not give {name}"
-    raise UserError(f"{where}: expected {download.size} bytes with SHA-256 {download.sha256[:16]}…, found {found}")
+def _verify(wrong: str, download: Download, content: bytes) -> None:
+    """Raise UserError, which begins with `wrong`, for anything else than what should have come."""
+    if len(content) != download.size or hashlib.sha256(content).hexdigest() != download.sha256:
+        found = f"{len(content)} bytes{' with another checksum' * (len(content) == download.size)}"
+        raise UserError(f"{wrong}: expected {download.size} bytes with SHA-256 {download.sha256[:16]}…, found {found}")

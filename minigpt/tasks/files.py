@@ -130,9 +130,9 @@ def quoted_rows(path: Path, delimiter: str = ",") -> Iterator[Row]:
 class Table:
     """Rows below a line of column names, which are looked up by name."""
 
-    def __init__(self, rows: Iterator[Row], path: Path):
-        self.rows, self.path = rows, path
-        header = next(rows, None)
+    def __init__(self, path: Path, read: Callable[[Path], Iterator[Row]] = tab_rows):
+        self.rows = read(path)
+        header = next(self.rows, None)
         if header is None:
             raise UserError(f"{path} is empty")
         self.header = header

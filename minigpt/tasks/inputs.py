@@ -14,6 +14,7 @@ follows in running text would be, with a space before it where the tokenizer see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,30 +72,29 @@ class Marks(NamedTuple):
     pad: int
 
 
+@dataclass(frozen=True)
 class Inputs:
-    """Makes the sequences of one family for one tokenizer and context."""
+    """Makes the sequences of one family for one tokenizer and context.
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        context: int,
-        marks: Marks,
-        *,
-        refuse: bool,
-        typed: bool = False,
-        halves: bool = False,
-        twice: bool = False,
-    ):
-        """
-        Args:
-            refuse: a text that does not fit the context is an error; otherwise it is cut.
-            typed: tokens have types, 1 those of a second text and of the mark behind it.
-            twice: two marks stand between two texts.
-            halves: of two texts that do not fit, each is cut to half of the context, instead of the longer one.
-        """
-        self.tokenizer, self.context, self.marks = tokenizer, context, marks
-        self.refuse, self.typed, self.halves, self.twice = refuse, typed, halves, twice
-        self.prefix = second_prefix(tokenizer)
+    Attributes:
+        refuse: a text that does not fit the context is an error; otherwise it is cut.
+        typed: tokens have types, 1 those of a second text and of the mark behind it.
+        halves: of two texts that do not fit, each is cut to half of the context, instead of the longer one.
+        twice: two marks stand between two texts.
+    """
+
+    tokenizer: Tokenizer
+    context: int
+    marks: Marks
+    _: KW_ONLY
+    refuse: bool
+    typed: bool = False
+    halves: bool = False
+    twice: bool = False
+
+    @property
+    def prefix(self) -> str:
+        return second_prefix(self.tokenizer)
 
     def room(self, texts: int) -> int:
         """How many tokens of so many texts fit the context, besides the marks."""

@@ -15,16 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigpt.core.errors import UserError
-from minigpt.tasks.examples import (
-    Classification,
-    Example,
-    LastWord,
-    MultipleChoice,
-    Pronoun,
-    Span,
-    Summary,
-    Translation,
-)
+from minigpt.tasks import examples as kinds
+from minigpt.tasks.examples import Classification, Example, MultipleChoice, Pronoun
 from minigpt.tasks.registry import TASKS, Task
 from minigpt.tasks.world.labels import LABELS, LABELS8, Labelled
 
@@ -161,13 +153,13 @@ def answer(e: Example, *, gpt3: bool = False) -> str:
 
 def _asked(e: Example, *, gpt3: bool) -> Option:
     match e:
-        case Summary():
+        case kinds.Summary():
             return f"{e.article}{TLDR}", f" {e.summary}"
-        case Span():
+        case kinds.Span():
             return f"{e.context}\nQ: {e.question}\nA:", f" {e.answers[0][0] if e.answers else NO_ANSWER}"
-        case Translation():
+        case kinds.Translation():
             return (f"{e.source} =\n", e.target) if gpt3 else (f"{e.source} =", f" {e.target}")
-        case LastWord():
+        case kinds.LastWord():
             return f"{e.context} ____. ->" if gpt3 else e.context, f" {e.word}"
     raise UserError(f"there is no prompt for an example of the kind {type(e).__name__}")
 
@@ -195,12 +187,12 @@ def in_context(demonstrations: Sequence[str], context: str, heading: str = "") -
 
 def heading(task: Task, *, gpt3: bool = False) -> str:
     """The instruction that GPT-3 puts before the examples of LAMBADA: without it nothing says that a word is wanted."""
-    return "Fill in blank:\n\n" if gpt3 and task.kind is LastWord else ""
+    return "Fill in blank:\n\n" if gpt3 and task.kind is kinds.LastWord else ""
 
 
 # Which tasks can be asked for.
 
-_KINDS = (MultipleChoice, Pronoun, Span, LastWord, Summary, Translation)
+_KINDS = (MultipleChoice, Pronoun, kinds.Span, kinds.LastWord, kinds.Summary, kinds.Translation)
 
 
 def can_ask(task: Task) -> bool:
@@ -210,5 +202,5 @@ def can_ask(task: Task) -> bool:
 
 ASKED = {name: task for name, task in TASKS.items() if can_ask(task)}
 SHOWN = {task.name: task for task in (LABELS, LABELS8)} | {  # those that examples may stand before
-    name: task for name, task in ASKED.items() if task.kind is not Summary
+    name: task for name, task in ASKED.items() if task.kind is not kinds.Summary
 }

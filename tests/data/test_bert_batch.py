@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
-from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids
+from minigpt.data.bert_batch import BertBatch, Examples, special_ids
+from minigpt.data.bert_instances import BertData
 from minigpt.data.masking import continuing_pieces, mask_tokens
 from minigpt.ops import IGNORE
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from minigpt.data.bert_instances import (
     IS_NEXT,
     NOT_NEXT,
+    BertData,
     Pair,
     Stream,
     _random_segment,
@@ -160,8 +161,7 @@ def test_short_targets_are_drawn_once_for_each_document():
 
 
 def stream(documents, **changed):
-    settings = {"context": 24, "pairs": True, "short_probability": 0.1, "dupe_factor": 3, "seed": 7} | changed
-    return Stream(documents, **settings)
+    return Stream(documents, BertData(dupe_factor=3), **{"context": 24, "pairs": True, "seed": 7} | changed)
 
 
 @pytest.mark.parametrize("pairs", [True, False])

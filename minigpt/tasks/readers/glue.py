@@ -19,7 +19,7 @@ BINARY = ("0", "1")
 
 def read_cola(folder: Path, split: str) -> list[Classification]:
     """Columns source, label, the author's mark, sentence, without a header; the test part index, sentence, with one."""
-    path = find(folder, split, _names(split), ["CoLA"])
+    path = find(folder, split, [f"{split}.tsv"], ["CoLA"])
     rows = tab_rows(path)
     first = next(rows, None)
     if first is None:
@@ -39,8 +39,8 @@ def read_texts(
     folder: Path, split: str, *, within: str, columns: tuple[str, ...], labels: tuple[str, ...], only: str = ""
 ) -> list[Classification]:
     """One or two texts and their label (SST-2, QNLI, RTE, WNLI; AX, which has only a test part without labels)."""
-    names = [f"{only}.tsv", "diagnostic.tsv"] if only and split == "test" else [] if only else _names(split)
-    table = _table(find(folder, split, names, [within, "diagnostic"]))
+    names = [f"{only}.tsv", "diagnostic.tsv"] if only and split == "test" else [] if only else [f"{split}.tsv"]
+    table = Table(find(folder, split, names, [within, "diagnostic"]))
     return _classified(table, table, split, columns, "label", labels)
 
 
@@ -55,7 +55,7 @@ def read_mrpc(folder: Path, split: str) -> list[Classification]:
             find(folder, split, ["train.tsv"], ["MRPC"]), find(folder, split, ["dev.tsv"], ["MRPC"])
         except UserError:
             return _mrpc_original(folder, split)
-    names = [*_names(split), *(["msr_paraphrase_test.txt", "test"] if split == "test" else [])]
+    names = [f"{split}.tsv", *(["msr_paraphrase_test.txt", "test"] if split == "test" else [])]
     table = _mrpc_table(find(folder, split, names, ["MRPC"]))
     return _mrpc_examples(table, table, split)
 
@@ -73,7 +73,7 @@ def _mrpc_original(folder: Path, split: str) -> list[Classification]:
 
 
 def _mrpc_table(path: Path) -> Table:
-    table = _table(path)
+    table = Table(path)
     # Some copies have the byte-order mark before the first name as three letters.
     table.columns[0] = table.columns[0].removeprefix("BOM")
     return table
@@ -92,11 +92,11 @@ def read_qqp(folder: Path, split: str) -> list[Classification]:
     original = _quora_file(folder)
     if original is not None:
         comma = original.suffix == ".csv"
-        table = Table(quoted_rows(original, "," if comma else "\t"), original)
-        rows = list(table) if folder.is_file() else own_split(list(table), split, dev=0.1, test=0.1)
-        return _classified(table, rows, split, ("question1", "question2"), "is_duplicate", BINARY)
-    table = _table(_glue_file(folder, split, "QQP", "question1"))
-    rows = (row for row in table.rows if len(row.fields) == 6) if len(table.columns) == 6 else table
+        table = Table(original, partial(quoted_rows, delimiter="," if comma else "\t"))
+        rows = table if folder.is_file() else own_split(list(table), split, dev=0.1, test=0.1)
+    else:
+        table = Table(_glue_file(folder, split, "QQP", "question1"))
+        rows = (row for row in table.rows if len(row.fields) == 6) if len(table.columns) == 6 else table
     return _classified(table, rows, split, ("question1", "question2"), "is_duplicate", BINARY)
 
 
@@ -115,7 +115,7 @@ def read_stsb(folder: Path, split: str) -> list[Similarity]:
         ixa = folder / "stsbenchmark" / f"sts-{split}.csv"
     if ixa.is_file():
         return [_ixa_example(row) for row in tab_rows(ixa)]
-    table = _table(_glue_file(folder, split, "STS-B", "sentence1"))
+    table = Table(_glue_file(folder, split, "STS-B", "sentence1"))
     rows, score = table.texts("sentence1", "sentence2"), _label_column(table, split, "score")
     return [Similarity(*pair, None if score is None else _score(row, score)) for row, pair in rows]
 
@@ -143,24 +143,16 @@ def _glue_file(folder: Path, split: str, name: str, column: str) -> Path:
     """
     # The folder may be one of the two, or hold either.
     places = [folder, *(folder / place for place in (name, "STS-B", "SST-B", "QQP"))]
-    there = [place / file for place in places for file in _names(split) if (place / file).is_file()]
-    for path in [folder] if folder.is_file() else there:
-        if column in _table(path).columns:
+    files = [folder] if folder.is_file() else [place / f"{split}.tsv" for place in places]
+    for path in filter(Path.is_file, files):
+        if column in Table(path).columns:
             return path
         other = "STS-B" if name == "QQP" else "QQP"
         hint = f" (is it {other}? GLUE's download script has the two addresses the wrong way round)"
         wrong = UserError(f"{path}, line 1: there is no column {column}, so this is not {name}{hint}")
-    if there or folder.is_file():
+    if any(map(Path.is_file, files)):
         raise wrong
-    return find(folder, split, _names(split), [name])
-
-
-def _names(split: str) -> list[str]:
-    return [f"{split}.tsv"]
-
-
-def _table(path: Path) -> Table:
-    return Table(tab_rows(path), path)
+    return find(folder, split, [f"{split}.tsv"], [name])
 
 
 def _needs_labels(header: Row, split: str) -> None:

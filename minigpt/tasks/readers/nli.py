@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minigpt.tasks.examples import ENTAILMENT, Classification
-from minigpt.tasks.files import Row, Table, entry, find, json_rows, tab_rows
+from minigpt.tasks.files import Row, Table, entry, find, json_rows
 
 
 def read_mnli(folder: Path, split: str) -> list[Classification]:
@@ -42,7 +42,7 @@ def _json_triples(path: Path) -> Iterator[tuple[Row, str, str, str | None]]:
 
 def _table_triples(path: Path, split: str) -> Iterator[tuple[Row, str, str, str | None]]:
     """The row, both sentences and the gold label (None in a test part without labels)."""
-    table = Table(tab_rows(path), path)
+    table = Table(path)
     first, second = table.column("sentence1"), table.column("sentence2")
     gold = None if split.startswith("test") and "gold_label" not in table.columns else table.column("gold_label")
     counts = _field_counts(table)

@@ -59,7 +59,7 @@ def gpt_split(examples: list[T]) -> tuple[list[T], list[T]]:
 
 
 def _cloze(path: Path, split: str) -> list[MultipleChoice]:
-    table = Table(quoted_rows(path), path)
+    table = Table(path, quoted_rows)
     sentences, endings = [f"InputSentence{n}" for n in range(1, 5)], [f"RandomFifthSentenceQuiz{n}" for n in (1, 2)]
     right = [] if split == "test" and "AnswerRightEnding" not in table.columns else ["AnswerRightEnding"]
     examples = []
@@ -72,7 +72,7 @@ def _cloze(path: Path, split: str) -> list[MultipleChoice]:
 def read_rocstories(path: str | Path) -> list[Story]:
     """The stories that models for Story Cloze learn from: a title and five sentences in a CSV file."""
     path = Path(path)
-    table = Table(quoted_rows(path), path)
+    table = Table(path, quoted_rows)
     texts = table.texts("storytitle", *(f"sentence{n}" for n in range(1, 6)))
     return [Story(title, tuple(sentences)) for _, (title, *sentences) in texts]
 
@@ -82,7 +82,7 @@ def read_swag(folder: Path, split: str) -> list[MultipleChoice]:
     name = "val" if split == "dev" else split
     path = find(folder, split, [f"{name}.csv", f"{name}.jsonl", f"{name}.json"], ["data", "swag"])
     if path.suffix == ".csv":
-        table = Table(quoted_rows(path), path)
+        table = Table(path, quoted_rows)
         rows = ((row, dict(zip(table.columns, row.fields, strict=True))) for row in table)
     else:
         rows = json_rows(path)

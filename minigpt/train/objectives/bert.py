@@ -12,7 +12,8 @@ from minigpt.core.errors import UserError
 from minigpt.core.measures import means
 from minigpt.core.params import Parameters
 from minigpt.data import text
-from minigpt.data.bert_batch import BertBatch, BertData, Examples, special_ids, special_names
+from minigpt.data.bert_batch import BertBatch, Examples, special_ids, special_names
+from minigpt.data.bert_instances import BertData
 from minigpt.data.dataset import Dataset
 from minigpt.data.document_shards import Documents, encode_documents
 from minigpt.data.guessing import frequency_guess
