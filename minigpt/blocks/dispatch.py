@@ -38,8 +38,7 @@ def operations(name: str, backend: Backend, *, emulate: bool = False) -> Operati
         _check_emulate("train.operations = 'kernels'", backend, emulate)
         return operations_table(emulation=Emulation() if emulate else None, in_place_loss=True)
     if name == "compiled":
-        problem = numba_problem()
-        if problem:
+        if problem := numba_problem():
             raise UserError(f"train.operations = 'compiled' cannot run: {problem}")
         table: Operations = compiled_loops().OPERATIONS
         return table
@@ -141,8 +140,7 @@ def _auto(name: str, backend: Backend, dtype: str, head_width: int) -> tuple[str
 def _cuda(attention: str, backend: Backend, emulate: bool, dtype: str, head_width: int) -> Any:
     rung = RUNGS[attention.removeprefix("cuda:")]
     _check_emulate(f"train.attention = {attention!r}", backend, emulate)
-    problem = rung.problem(dtype, head_width)
-    if problem:
+    if problem := rung.problem(dtype, head_width):
         raise UserError(f"train.attention = {attention!r} cannot run: {problem}")
     return rung(emulation=Emulation() if emulate else None)
 

@@ -94,10 +94,8 @@ class Mixed:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self.table, name)
-        if name.endswith("_forward") and name not in self.native:
-            function = _forward(function)
-        elif name.endswith("_backward") and name not in self.native:
-            function = _backward(function)
+        if name.endswith(("_forward", "_backward")) and name not in self.native:
+            function = _forward(function) if name.endswith("_forward") else _backward(function)
         setattr(self, name, function)
         return function
 

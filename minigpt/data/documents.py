@@ -7,6 +7,7 @@ attention is not kept from looking across: the end-of-text token says that what 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def document_pieces(files: Sequence[Path], separator: str, what: str = "encoding
         if mark := text.mark_bytes(path):
             yield mark
         if separator == BLANK:
-            for document in paragraphs([path], what):
+            for document in _paragraphs(path, what):
                 yield from (document, None)
             continue
         begun = False
@@ -66,24 +67,14 @@ def document_pieces(files: Sequence[Path], separator: str, what: str = "encoding
             yield None
 
 
-def paragraphs(files: Sequence[Path], what: str = "encoding") -> Iterator[str]:
+def _paragraphs(path: Path, what: str) -> Iterator[str]:
     """Yield what stands between blank lines, each without the line break at its end and otherwise as it is.
 
     Only a line feed ends a line, and a line is blank if nothing but spaces and tabs (and a carriage return at its end)
     are in it: form feeds, vertical tabs, U+0085, U+2028 and their like are text.
     """
-    for path in files:
-        found: list[str] = []
-        for piece in text.read_with_progress([path], what):
-            for line in lines(piece):
-                if line.strip(" \t\r\n"):
-                    found.append(line)
-                elif found:
-                    yield _without_break("".join(found))
-                    found = []
-        if found:
-            yield _without_break("".join(found))
-
-
-def _without_break(document: str) -> str:
-    return document.removesuffix("\n").removesuffix("\r") if document.endswith("\n") else document
+    every = (line for piece in text.read_with_progress([path], what) for line in lines(piece))
+    for has_text, group in itertools.groupby(every, key=lambda line: bool(line.strip(" \t\r\n"))):
+        document = "".join(group)
+        if has_text:
+            yield document.removesuffix("\n").removesuffix("\r") if document.endswith("\n") else document

@@ -82,9 +82,7 @@ def noise_vocabulary(tokenizer: Tokenizer) -> NoiseVocabulary:
     if mask is None:
         raise UserError("BART's noise needs a tokenizer with the special token <mask>")
     full_stop = tokenizer.encode(".")
-    starts = np.zeros(tokenizer.vocab_size, dtype=bool)
-    for i in range(tokenizer.vocab_size):
-        starts[i] = _begins_word(tokenizer, i)
+    starts = np.array([_begins_word(tokenizer, i) for i in range(tokenizer.vocab_size)])
     starts[list(special.values())] = True
     ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), list(special.values()))
     return NoiseVocabulary(mask, full_stop[0] if len(full_stop) == 1 else -1, starts, ordinary)

@@ -70,14 +70,7 @@ def _cut_paragraph(lines: list[str]) -> Iterator[list[str]]:
 
 
 def _sentence_lines(lines: Iterable[str]) -> Iterator[list[str]]:
-    document: list[str] = []
-    for line in lines:
-        if line:
-            document.append(line)
-        else:
-            yield document
-            document = []
-    yield document
+    return (list(document) for has_text, document in itertools.groupby(lines, key=bool) if has_text)
 
 
 def _stories(lines: Iterable[str]) -> Iterator[list[str]]:

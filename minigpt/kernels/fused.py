@@ -77,10 +77,7 @@ class Operations(Layers):
         if denominator is None:
             denominator = max(count_targets(targets), 1)
         cost, lse = xp.empty(n, real), xp.empty(n, real)
-        if n:
-            args = (z, y, cost, lse, np.int32(classes), real(label_smoothing))
-            compiled = self._module("cross_entropy.cu", z, PACK=_whole(z))
-            compiled.launch("cross_entropy_forward", (n,), (_THREADS,), args)
+        self._each_row("cross_entropy_forward", (z, y, cost, lse, np.int32(classes), real(label_smoothing)))
         if weights is not None:
             weights = weights.reshape(-1).astype(real)
             cost *= weights
@@ -99,13 +96,16 @@ class Operations(Layers):
         xp, real = array_module(z), real_type(z)
         consumed[0] = self.in_place_loss
         dz = z if self.in_place_loss else xp.empty_like(z)
-        if len(z):
-            args = (z, y, lse, dz, np.int32(z.shape[1]), real(smoothing), real(dloss / denominator))
-            compiled = self._module("cross_entropy.cu", z, PACK=_whole(z))
-            compiled.launch("cross_entropy_backward", (len(z),), (_THREADS,), args)
+        numbers = np.int32(z.shape[1]), real(smoothing), real(dloss / denominator)
+        self._each_row("cross_entropy_backward", (z, y, lse, dz, *numbers))
         if weights is not None:
             dz *= weights[:, None].astype(dz.dtype)
         return deliver(dz.reshape(shape), out)
+
+    def _each_row(self, name: str, args: tuple[Any, ...]) -> None:
+        """A block for each row of the first argument, whatever its length: the kernel itself looks for 16 bytes."""
+        z = args[0]
+        self._module("cross_entropy.cu", z, PACK=pack_of(16, z)).launch(name, (len(z),), (_THREADS,), args)
 
     def embedding_backward(self, dy: Array, cache: Any, dtable: Array) -> None:
         """See `minigpt.ops.embedding_backward`; sorted ids make the order of the sums, and so the bits, the same."""
@@ -144,8 +144,3 @@ def operations_table(*, emulation: Emulation | None = None, in_place_loss: bool 
     """All operations by name, like the module `minigpt.ops`: the fused ones, and the plain ones for the rest."""
     fused = Operations(emulation=emulation, in_place_loss=in_place_loss)
     return SimpleNamespace(**ops.TABLE | {name: getattr(fused, name) for name in (*_KERNELS, "ACTIVATIONS", "FUSED")})
-
-
-def _whole(x: Array) -> int:
-    """Numbers a load for rows of any length: the kernel looks for multiples of 16 bytes in them itself."""
-    return pack_of(16, x)

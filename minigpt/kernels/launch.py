@@ -57,15 +57,12 @@ class Module:
     def _kernel(self, name: str) -> Any:
         with _lock:
             if name not in self._kernels:
-                if self._compiled is None:
-                    self._compiled = self._compile()
+                if self._compiled is None and self._emulation is not None:
+                    self._compiled = EmulatedModule(self._code, options=self._options, emulation=self._emulation)
+                elif self._compiled is None:
+                    self._compiled = self._xp.RawModule(code=self._code, options=("--std=c++17", *self._options))
                 self._kernels[name] = self._get(name)
             return self._kernels[name]
-
-    def _compile(self) -> Any:
-        if self._emulation is not None:
-            return EmulatedModule(self._code, options=self._options, emulation=self._emulation)
-        return self._xp.RawModule(code=self._code, options=("--std=c++17", *self._options))
 
     def _get(self, name: str) -> Any:
         try:

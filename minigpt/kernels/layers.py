@@ -128,7 +128,8 @@ class Layers:
         """Launch a norm's kernel, which takes `more` behind x."""
         xp, real, flat = array_module(x, gain, bias), real_type(x), as_matrix(x)
         n, c = flat.shape
-        _check_width(c, real)
+        if (widest := _WIDEST // np.dtype(real).itemsize) < c:
+            raise ValueError(f"the norm kernels take up to {widest} features, not {c}")
         gain, bias = as_real(gain, real), None if bias is None else as_real(bias, real)
         y = xp.empty_like(flat)
         mean, inverse = xp.empty(n, real) if name == "layernorm" else None, xp.empty(n, real)
@@ -310,8 +311,3 @@ class Layers:
 def _row_of(x: Array) -> int:
     """A width by which x can be cut into rows, for operations to which rows mean nothing."""
     return x.shape[-1] if x.ndim and x.shape[-1] else 1
-
-
-def _check_width(c: int, real: type) -> None:
-    if c * np.dtype(real).itemsize > _WIDEST:
-        raise ValueError(f"the norm kernels take up to {_WIDEST // np.dtype(real).itemsize} features, not {c}")

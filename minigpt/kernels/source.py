@@ -9,6 +9,7 @@ import re
 from importlib import resources
 
 _INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$')
+# A kernel that a source defines (each must be `extern "C"`, so that it can be found by its name).
 KERNEL = re.compile(r"__global__\s+(?:void\s+)?(?:__launch_bounds__\([^)]*\)\s*)?(?:void\s+)?(\w+)\s*\(")
 
 
@@ -34,8 +35,3 @@ def read_source(file: str) -> str:
         return lines
 
     return "\n".join(expand(file)) + "\n"
-
-
-def kernel_names(source: str) -> list[str]:
-    """The kernels that a source defines (each must be `extern "C"`, so that it can be found by its name)."""
-    return KERNEL.findall(source)

@@ -48,7 +48,7 @@ class Row(NamedTuple):
         return words.index(word)
 
 
-def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] = ()) -> Path:
+def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] = (), apart: str = "") -> Path:
     """The file of a split: in the folder, or in the folder of the data set's own name inside it.
 
     A path that is a file is that file, whatever it is called.
@@ -56,11 +56,14 @@ def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] =
     Args:
         names: what the file may be called; the first that exists is taken.
         within: names that the data set's folder may have.
+        apart: of which data sets the names are, if no two of them may be in the folder.
     Raises:
         UserError: none of them is there.
     """
     if folder.is_file():
         return folder
+    if apart and sum((folder / name).is_file() for name in names) > 1:
+        raise UserError(f"{folder} holds {apart}; keep them in folders of their own")
     for place in (folder, *(folder / name for name in within)):
         for name in names:
             if (place / name).is_file():

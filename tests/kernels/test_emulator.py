@@ -6,7 +6,7 @@ import pytest
 from minigpt.core.errors import UserError
 from minigpt.kernels import emulator, launch
 from minigpt.kernels.emulator import ORDERS, EmulatedModule, Emulation
-from minigpt.kernels.source import kernel_names, read_source
+from minigpt.kernels.source import KERNEL, read_source
 
 REVERSE = """
 extern "C" __global__ void reverse(const float* x, float* y, int n, float factor) {
@@ -77,7 +77,7 @@ def test_orders_and_sanitizers_have_names():
 def test_sources_are_inlined_once_and_keep_their_lines():
     source = read_source("flash.cu")
     assert "#include" not in source and source.count("struct Problem {") == 1
-    assert "flash_forward" in kernel_names(source)
+    assert "flash_forward" in KERNEL.findall(source)
     after = source.split('"flash.cu"\n')[-1].splitlines()
     number = int(source.split('"flash.cu"\n')[-2].rsplit(" ", 2)[1])
     original = (launch.__file__.rsplit("/", 1)[0]) + "/flash.cu"

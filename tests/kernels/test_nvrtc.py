@@ -7,7 +7,7 @@ import pytest
 from minigpt.blocks.mixed import low_dtype
 from minigpt.kernels.mma import ELEMENTS, backward_tiles, forward_tiles
 from minigpt.kernels.rows import ELEMENTS as FUSED_ELEMENTS
-from minigpt.kernels.source import kernel_names, read_source
+from minigpt.kernels.source import KERNEL, read_source
 
 pytestmark = pytest.mark.nvrtc
 
@@ -87,6 +87,6 @@ def test_compiles_within_its_budget(build, architecture):
     file, defines, registers, spills = BUILDS[build]
     registers, spills = MORE.get((build, architecture), (registers, spills))
     usage = compiled(file, architecture, defines)
-    assert sorted(usage) == sorted(kernel_names(read_source(file)))
+    assert sorted(usage) == sorted(KERNEL.findall(read_source(file)))
     fits = [used <= registers and spilled <= spills and shared <= 48 * 1024 for used, spilled, shared in usage.values()]
     assert all(fits), usage

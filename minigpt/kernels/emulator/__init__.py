@@ -25,10 +25,11 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator.libraries import compiled_folder, is_whole, keep
-from minigpt.kernels.source import kernel_names
+from minigpt.kernels.source import KERNEL
 
 ORDERS = ("ascending", "descending", "ascending-ahead", "descending-ahead", "random:0")
 SANITIZERS = {"address": ("address", "undefined"), "thread": ("thread",)}
+_RUNTIMES = {"address": "libasan", "thread": "libtsan"}  # which have to be loaded before Python
 SHARED_LIMIT = 227 * 1024  # bytes of shared memory that a block can have on any GPU so far
 _HEADERS = ("fibers.h", "cuda_on_cpu.h", "ptx_on_cpu.h", "trace_on_cpu.h")
 
@@ -93,8 +94,8 @@ def compiler() -> str:
 
 def sanitizer_environment(sanitizer: str) -> dict[str, str]:
     """Environment variables for a process in which kernels run under a sanitizer: its runtime has to be there first."""
-    library = {"address": "libasan.so", "thread": "libtsan.so"}[sanitizer]
-    path = subprocess.run([compiler(), f"-print-file-name={library}"], capture_output=True, text=True, check=True)
+    library = f"-print-file-name={_RUNTIMES[sanitizer]}.so"
+    path = subprocess.run([compiler(), library], capture_output=True, text=True, check=True)
     return {
         "LD_PRELOAD": path.stdout.strip(),
         "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",  # Python itself never frees everything
@@ -210,15 +211,18 @@ def _header_texts() -> dict[str, str]:
 
 def _build(code: str, options: tuple[str, ...], emulation: Emulation) -> Path:
     """Compile a source to a library in the cache folder, if it is not there; its name is a hash of everything."""
-    exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in kernel_names(code))
+    exports = "".join(f"CUDA_ON_CPU_EXPORT({name})\n" for name in KERNEL.findall(code))
     headers = '#include "ptx_on_cpu.h"\n' + ('#include "trace_on_cpu.h"\n' if emulation.trace is not None else "")
     source = headers + code + exports
     flags = ["-std=c++17", "-fPIC", "-shared", "-fvisibility=hidden", "-w", *options]
-    flags += (
-        ["-O0", "-g"] if emulation.debug or emulation.sanitizer else ["-O1"]
-    )  # with a sanitizer, -O1 compiles slowly
+    # with a sanitizer, -O1 compiles slowly
+    flags += ["-O0", "-g"] if emulation.debug or emulation.sanitizer else ["-O1"]
     if emulation.sanitizer:
-        _require_runtime(emulation.sanitizer)
+        if _RUNTIMES[emulation.sanitizer] not in os.environ.get("LD_PRELOAD", ""):
+            raise UserError(
+                f"the {emulation.sanitizer} sanitizer's runtime must be loaded before Python: start the process with "
+                f"the variables of minigpt.kernels.emulator.sanitizer_environment({emulation.sanitizer!r})"
+            )
         flags += [f"-fsanitize={kind}" for kind in SANITIZERS[emulation.sanitizer]]
         flags += ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
     if emulation.trace is not None:
@@ -246,25 +250,11 @@ def _compile(source: str, flags: list[str], library: Path, *, instrument: bool) 
             steps += [[compiler(), "-shared", f"{made}.o", "-o", str(made)]]
         else:
             steps = [[*compile_, "-o", str(made)]]
+        # In the kernels' folder, so that a debugger finds the files that the #line directives name; and without a
+        # preloaded runtime: a sanitizer would watch the compiler, at twice its time.
+        where = {"cwd": folder.parent, "env": {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}}
         for command in steps:
-            # In the kernels' folder, so that a debugger finds the files that the #line directives name.
-            done = subprocess.run(
-                command, input=source, capture_output=True, text=True, cwd=folder.parent, env=_compiler_environment()
-            )
+            done = subprocess.run(command, input=source, capture_output=True, text=True, **where)
             if done.returncode:
                 raise DoesNotCompile(f"the kernel does not compile:\n{done.stderr.strip()}")
         keep(made, library)
-
-
-def _compiler_environment() -> dict[str, str]:
-    """This process's variables without a preloaded runtime: a sanitizer would watch the compiler, at twice its time."""
-    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-
-
-def _require_runtime(sanitizer: str) -> None:
-    expected = {"address": "libasan", "thread": "libtsan"}[sanitizer]
-    if expected not in os.environ.get("LD_PRELOAD", ""):
-        raise UserError(
-            f"the {sanitizer} sanitizer's runtime must be loaded before Python: start the process with the variables "
-            f"of minigpt.kernels.emulator.sanitizer_environment({sanitizer!r})"
-        )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minigpt.core.errors import UserError
 from minigpt.core.limits import DOCUMENT_BYTES
 from minigpt.tasks.examples import LastWord, Span
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, parse_json
@@ -17,7 +16,8 @@ NEARBY = (0, -1, 1, -2, 2)  # some published answers are said to start a charact
 
 def read_squad(folder: Path, split: str) -> list[Span]:
     """SQuAD 1.1 and 2.0: articles of paragraphs of questions. Also a flat list of questions, each with its context."""
-    path = _squad_file(folder, split)
+    names = [f"{split}-v{version}.json" for version in ("1.1", "2.0")]
+    path = find(folder, split, names, ["squad", "SQuAD"], apart="SQuAD 1.1 and 2.0")
     text = "\n".join(line for _, line in lines(path, DOCUMENT_BYTES))
     top = Row(path, 1, ())
     places = _id_lines(text)
@@ -42,14 +42,6 @@ def _id_lines(text: str) -> dict[str, int]:
         end = match.end()
         places[match[1]] = line
     return places
-
-
-def _squad_file(folder: Path, split: str) -> Path:
-    names = [f"{split}-v{version}.json" for version in ("1.1", "2.0")]
-    there = [folder / name for name in names if (folder / name).is_file()]
-    if len(there) > 1:
-        raise UserError(f"{folder} holds SQuAD 1.1 and 2.0; keep them in folders of their own")
-    return find(folder, split, names, ["squad", "SQuAD"])
 
 
 def _span(qa: Any, context: str, row: Row, split: str) -> Span:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from minigpt.core.errors import UserError
 from minigpt.tasks.examples import MultipleChoice, Story
 from minigpt.tasks.files import Row, Table, entry, find, json_rows, lines, quoted_rows
 from minigpt.tasks.readers.xml import Element, elements
@@ -36,17 +35,12 @@ def read_story_cloze(folder: Path, split: str) -> list[MultipleChoice]:
     own = f"cloze_{split}.csv"
     if folder.is_file() or (folder / own).is_file():
         return _cloze(find(folder, split, [own]), split)
+    part = "test" if split == "test" else "dev"
+    examples = _cloze(find(folder, part, CLOZE[part], apart="the files of 2016 and of 2018"), split)
     if split == "test":
-        return _cloze(_one_year(folder, split), split)
-    train, dev = gpt_split(_cloze(_one_year(folder, "dev"), split))
+        return examples
+    train, dev = gpt_split(examples)
     return {"train": train, "dev": dev}.get(split, [])
-
-
-def _one_year(folder: Path, part: str) -> Path:
-    there = [folder / name for name in CLOZE[part] if (folder / name).is_file()]
-    if len(there) > 1:
-        raise UserError(f"{folder} holds the files of 2016 and of 2018; keep them in folders of their own")
-    return there[0] if there else find(folder, part, CLOZE[part])
 
 
 def gpt_split(examples: list[T]) -> tuple[list[T], list[T]]:
