@@ -19,18 +19,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from minigpt import ops
+from minigpt.blocks import fused
 from minigpt.blocks.attention import CrossAttentionCache, Memory, SelfAttentionCache
 from minigpt.blocks.config import BlockConfig
-from minigpt.blocks.fused import (
-    AttentionResults,
-    attention_sublayer_forward,
-    attention_sublayers_backward,
-    cross_sublayer_forward,
-    mlp_site,
-    mlp_sublayer_backward,
-    mlp_sublayer_forward,
-    settled,
-)
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array
 from minigpt.core.params import Scope
@@ -44,8 +35,8 @@ class Kept(NamedTuple):
     """What a block's cache is made from again."""
 
     x: Array  # (B, T, C)
-    own: AttentionResults | None  # of attention to the sequence itself, and
-    cross: AttentionResults | None  # to the memory
+    own: fused.AttentionResults | None  # of attention to the sequence itself, and
+    cross: fused.AttentionResults | None  # to the memory
     p: Scope
     site: int
     mask: ops.Mask
@@ -64,42 +55,42 @@ def block_forward(
     positions: int | Array = 0,
     memory: Memory | None = None,
 ) -> tuple[Array, Kept]:
-    x = settled(x, run)
-    y, c_own = attention_sublayer_forward(x, p, c, run, site, mask, positions)
+    x = fused.settled(x, run)
+    y, c_own = fused.attention_sublayer_forward(x, p, c, run, site, mask, positions)
     own = None if run.recompute else _results(c_own.inner, c, run)
     del c_own  # before what follows takes memory
     cross = None
     if memory is not None:
-        y, c_cross = cross_sublayer_forward(y, memory, p, c, run, site + 2)
+        y, c_cross = fused.cross_sublayer_forward(y, memory, p, c, run, site + 2)
         cross = None if run.recompute else _results(c_cross.inner, c, run)
         del c_cross
     kept = Kept(x, own, cross, p, site, mask, positions, memory, run)
-    return _mlp_in_tiles(settled(y, run), p, c, run, mlp_site(site, memory)), kept
+    return _mlp_in_tiles(fused.settled(y, run), p, c, run, fused.mlp_site(site, memory)), kept
 
 
 def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None) -> Array:
     k, c_cross = cache, None
-    y, c_own = attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.own)
+    y, c_own = fused.attention_sublayer_forward(k.x, k.p, c, k.run, k.site, k.mask, k.positions, k.own)
     if k.memory is not None:
-        y, c_cross = cross_sublayer_forward(y, k.memory, k.p, c, k.run, k.site + 2, k.cross)
-    y = settled(y, k.run)
-    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, mlp_site(k.site, k.memory))
+        y, c_cross = fused.cross_sublayer_forward(y, k.memory, k.p, c, k.run, k.site + 2, k.cross)
+    y = fused.settled(y, k.run)
+    dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, fused.mlp_site(k.site, k.memory))
     del y
-    return attention_sublayers_backward(dx, c_own, c_cross, g, c, run, dmemory)
+    return fused.attention_sublayers_backward(dx, c_own, c_cross, g, c, run, dmemory)
 
 
-def _results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> AttentionResults:
+def _results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> fused.AttentionResults:
     """What is dear in the cache of a pass: attention's output, which is the input of `out`, and what belongs to it."""
     y = cache.out.x
     heads = y.reshape(*y.shape[:-1], c.heads, c.head_width)
-    return AttentionResults(heads, run.ops.attention_results(cache.attention))
+    return fused.AttentionResults(heads, run.ops.attention_results(cache.attention))
 
 
 def _mlp_in_tiles(y: Array, p: Scope, c: BlockConfig, run: Run, site: int) -> Array:
     """The feed-forward sub-layer, of which nothing is kept: (B, T, C) to (B, T, C)."""
     out = run.ops.empty(y.shape, like=y)
     for part, part_run in _tiles(y, run):
-        out[:, part] = settled(mlp_sublayer_forward(y[:, part], p, c, part_run, site)[0], run)
+        out[:, part] = fused.settled(fused.mlp_sublayer_forward(y[:, part], p, c, part_run, site)[0], run)
     return out
 
 
@@ -107,8 +98,8 @@ def _mlp_in_tiles_backward(dy: Array, y: Array, p: Scope, g: Scope, c: BlockConf
     """Its way back, from the input y (B, T, C) that it had."""
     dx = run.ops.empty(dy.shape, like=dy)
     for part, part_run in _tiles(y, run):
-        cache = mlp_sublayer_forward(y[:, part], p, c, part_run, site)[1]
-        dx[:, part] = mlp_sublayer_backward(dy[:, part], cache, g, c, run)
+        cache = fused.mlp_sublayer_forward(y[:, part], p, c, part_run, site)[1]
+        dx[:, part] = fused.mlp_sublayer_backward(dy[:, part], cache, g, c, run)
         del cache  # before the next one is made
     return dx
 
