@@ -11,10 +11,10 @@ import numpy as np
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
-from minigpt.data import corpora, shards, text
+from minigpt.data import corpora, text
 from minigpt.data.batch import Batch
 from minigpt.data.documents import Documents
-from minigpt.data.encoded import Tokens
+from minigpt.data.encoded import Tokens, encode_files
 from minigpt.tokenizers import Tokenizer
 
 
@@ -67,7 +67,7 @@ def load_dataset(
     if isinstance(tokenizer, str):
         tokenizer = make_tokenizer(tokenizer, files)
     fingerprint = text.fingerprint(files)
-    encoded = shards.encode_files(files, tokenizer, fingerprint, documents)
+    encoded = encode_files(files, tokenizer, fingerprint, documents)
     split = int(len(encoded.ids) * (1.0 - validation_fraction))
     train, validation = encoded.part(0, split), encoded.part(split)
     if min(len(train), len(validation)) < context + 1:
@@ -81,7 +81,7 @@ def load_dataset(
 
 def whole_text(files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None = None) -> Tokens:
     """All tokens of some files."""
-    return shards.encode_files(files, tokenizer, text.fingerprint(files), documents).part()
+    return encode_files(files, tokenizer, text.fingerprint(files), documents).part()
 
 
 def check_sources(run: Path, config: Any) -> None:

@@ -14,13 +14,14 @@ import bisect
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.data import text
+from minigpt.data import shards, sharing, text
 from minigpt.data.documents import Documents, document_pieces
 from minigpt.data.text import Piece
 from minigpt.tokenizers import Tokenizer
@@ -171,3 +172,69 @@ def _span_in(part: Part, token: int, tokenizer: Tokenizer) -> tuple[int, int]:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8"))
+
+
+def write_shard(path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None) -> None:
+    """Encode the files (or their documents, each with its end) into `path`, and note marks in its description."""
+    dtype = shards.token_dtype(tokenizer.vocab_size)
+    marks = [BEGINNING]
+    shards.write_numbers(path, _encoded(files, tokenizer, documents, marks, dtype), {"marks": marks})
+
+
+def _encoded(
+    files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None, marks: list[Mark], dtype: np.dtype
+) -> Iterator[np.ndarray]:
+    """Yield the ids; `marks`, which begins with the first, gets the others."""
+    here = marks[0]
+    encode, parts = partial(_ids, documents, dtype), items(pieces_of(files, documents, "encoding"), tokenizer)
+    for item, ids in sharing.encoded(encode, tokenizer, parts, files):
+        here = after(here, item, len(ids))
+        if here.bytes - marks[-1].bytes >= MARK_EVERY:
+            marks.append(here)
+        if len(ids):
+            yield ids
+    marks.append(here)
+
+
+def _ids(documents: Documents | None, dtype: np.dtype, tokenizer: Tokenizer, item: Item) -> np.ndarray:
+    try:
+        return np.asarray(item_tokens(item, tokenizer, documents), dtype=dtype)
+    except UserError as error:
+        where = item.start - len(item.before)
+        raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
+
+
+def _open_shard(
+    path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None
+) -> EncodedText | None:
+    """What `write_shard` wrote; None if it is not there, is damaged, or comes from a version that noted no marks."""
+    opened = shards.open_numbers(path, shards.token_dtype(tokenizer.vocab_size))
+    if opened is None:
+        return None
+    ids, description = opened
+    try:
+        marks = [Mark(*map(int, mark)) for mark in description["marks"]]
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    whole = marks[:1] == [BEGINNING] and marks[-1].tokens == len(ids)
+    return EncodedText(ids, files, tokenizer, documents, marks) if whole else None
+
+
+def encode_files(
+    files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str, documents: Documents | None = None
+) -> EncodedText:
+    """Return the files' token ids, memory-mapped, encoding them only if the cache does not hold them.
+
+    They are `tokenizer.encode` of each file's (or document's) text, one after the other.
+
+    Args:
+        documents: how the text falls into documents, if each is to be followed by an end-of-text token.
+    """
+    path = shards.cache_path(text_fingerprint, tokenizer, *(documents or ()))
+    encoded = _open_shard(path, files, tokenizer, documents)
+    if encoded is None:
+        write_shard(path, files, tokenizer, documents)
+        encoded = _open_shard(path, files, tokenizer, documents)
+        if encoded is None:
+            raise UserError(f"the token file {path} was changed while it was written; try again")
+    return encoded

@@ -10,30 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder, make_folder, write_atomically
 from minigpt.core.reading import parse_json
-from minigpt.data import sharing
-from minigpt.data.documents import Documents
-from minigpt.data.encoded import (
-    BEGINNING,
-    MARK_EVERY,
-    EncodedText,
-    Item,
-    Mark,
-    after,
-    item_tokens,
-    items,
-    pieces_of,
-)
 from minigpt.tokenizers import Tokenizer, fingerprint
 
 ENCODING = 2  # counts the changes of ids that the same text and tokenizer file give: older shards are made anew
@@ -84,69 +69,3 @@ def cache_path(text_fingerprint: str, tokenizer: Tokenizer, *how: object) -> Pat
     """Where the ids lie that a text becomes by a tokenizer; `how` says what else they depend on."""
     name = "\n".join(map(str, (ENCODING, text_fingerprint, fingerprint(tokenizer), *how)))
     return cache_folder() / "tokens" / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.bin"
-
-
-def write_shard(path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None) -> None:
-    """Encode the files (or their documents, each with its end) into `path`, and note marks in its description."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    marks = [BEGINNING]
-    write_numbers(path, _encoded(files, tokenizer, documents, marks, dtype), {"marks": marks})
-
-
-def _encoded(
-    files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None, marks: list[Mark], dtype: np.dtype
-) -> Iterator[np.ndarray]:
-    """Yield the ids; `marks`, which begins with the first, gets the others."""
-    here = marks[0]
-    encode, parts = partial(_ids, documents, dtype), items(pieces_of(files, documents, "encoding"), tokenizer)
-    for item, ids in sharing.encoded(encode, tokenizer, parts, files):
-        here = after(here, item, len(ids))
-        if here.bytes - marks[-1].bytes >= MARK_EVERY:
-            marks.append(here)
-        if len(ids):
-            yield ids
-    marks.append(here)
-
-
-def _ids(documents: Documents | None, dtype: np.dtype, tokenizer: Tokenizer, item: Item) -> np.ndarray:
-    try:
-        return np.asarray(item_tokens(item, tokenizer, documents), dtype=dtype)
-    except UserError as error:
-        where = item.start - len(item.before)
-        raise UserError(f"{error}, counted from character {where} of the text" if where else str(error)) from None
-
-
-def _open_shard(
-    path: Path, files: Sequence[Path], tokenizer: Tokenizer, documents: Documents | None
-) -> EncodedText | None:
-    """What `write_shard` wrote; None if it is not there, is damaged, or comes from a version that noted no marks."""
-    opened = open_numbers(path, token_dtype(tokenizer.vocab_size))
-    if opened is None:
-        return None
-    ids, description = opened
-    try:
-        marks = [Mark(*map(int, mark)) for mark in description["marks"]]
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return None
-    whole = marks[:1] == [BEGINNING] and marks[-1].tokens == len(ids)
-    return EncodedText(ids, files, tokenizer, documents, marks) if whole else None
-
-
-def encode_files(
-    files: Sequence[Path], tokenizer: Tokenizer, text_fingerprint: str, documents: Documents | None = None
-) -> EncodedText:
-    """Return the files' token ids, memory-mapped, encoding them only if the cache does not hold them.
-
-    They are `tokenizer.encode` of each file's (or document's) text, one after the other.
-
-    Args:
-        documents: how the text falls into documents, if each is to be followed by an end-of-text token.
-    """
-    path = cache_path(text_fingerprint, tokenizer, *(documents or ()))
-    encoded = _open_shard(path, files, tokenizer, documents)
-    if encoded is None:
-        write_shard(path, files, tokenizer, documents)
-        encoded = _open_shard(path, files, tokenizer, documents)
-        if encoded is None:
-            raise UserError(f"the token file {path} was changed while it was written; try again")
-    return encoded

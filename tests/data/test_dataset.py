@@ -8,7 +8,7 @@ import pytest
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
 from minigpt.core.files import cache_folder
-from minigpt.data import shards, text
+from minigpt.data import encoded, shards, text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import load_dataset, random_batch, window_batches
 from minigpt.ops import IGNORE
@@ -29,7 +29,7 @@ def test_split_is_the_first_nine_tenths_and_the_last_tenth(text_file):
 def test_shards_are_memory_mapped_small_and_reused(text_file, monkeypatch):
     data = load(text_file)
     assert isinstance(data.train.ids, np.memmap) and data.train.ids.dtype == np.uint8
-    monkeypatch.setattr(shards, "write_shard", None)  # a second time nothing is encoded
+    monkeypatch.setattr(encoded, "write_shard", None)  # a second time nothing is encoded
     assert np.array_equal(load(text_file).train.ids, data.train.ids)
 
 
@@ -48,7 +48,7 @@ def test_a_changed_text_is_encoded_anew(text_file):
 def test_a_failed_encoding_leaves_no_file(text_file):
     tokenizer = tokenizers.CharTokenizer("abc")
     with pytest.raises(UserError, match="is not among the 3 characters"):
-        shards.encode_files([text_file], tokenizer, text.fingerprint([text_file]))
+        encoded.encode_files([text_file], tokenizer, text.fingerprint([text_file]))
     folder = cache_folder() / "tokens"
     assert not [p for p in folder.glob(".*")] if folder.exists() else True
 
@@ -59,7 +59,7 @@ def test_an_error_says_where_in_the_text(tmp_path, monkeypatch):
     path.write_text("abcabcabcabcabcabcabcaX")
     monkeypatch.setattr(text, "_PIECE", 8)
     with pytest.raises(UserError) as caught:
-        shards.encode_files([path], tokenizers.CharTokenizer("abc"), "a fingerprint")
+        encoded.encode_files([path], tokenizers.CharTokenizer("abc"), "a fingerprint")
     within, start = map(int, re.search(r"position (\d+).*counted from character (\d+) of", str(caught.value)).groups())
     assert start > 0 and within + start == 22
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
-from minigpt.data import shards, text
+from minigpt.data import text
 from minigpt.data.dataset import make_tokenizer
 from minigpt.data.documents import BLANK, END_OF_TEXT, document_pieces, documents
+from minigpt.data.encoded import encode_files
 
 from ..tiers import examples
 
@@ -24,7 +25,7 @@ def byte_bpe():
 def encoded(paths, separator=SEPARATOR):
     tokenizer = byte_bpe()
     parts = documents(tokenizer, separator)
-    ids = shards.encode_files(paths, tokenizer, text.fingerprint(paths), parts).ids
+    ids = encode_files(paths, tokenizer, text.fingerprint(paths), parts).ids
     found, end = [], parts.end
     cuts = np.flatnonzero(ids == end)
     for a, b in zip([0, *(cuts + 1)], cuts, strict=False):

@@ -7,7 +7,7 @@ import pytest
 
 from minigpt import tokenizers
 from minigpt.core.files import cache_folder
-from minigpt.data import encoded, shards, text
+from minigpt.data import encoded, text
 from minigpt.data.documents import BLANK, END_OF_TEXT, documents
 from minigpt.data.packing import pack_text
 from minigpt.tokenizers.byte_offsets import byte_offsets
@@ -35,7 +35,7 @@ def files(tmp_path, monkeypatch):
     """Files, read in small pieces, with a mark every few bytes."""
     monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(text, "_PIECE", 16)
-    monkeypatch.setattr(shards, "MARK_EVERY", 20)
+    monkeypatch.setattr(encoded, "MARK_EVERY", 20)
     monkeypatch.setattr(encoded, "_LOOK", 5)
     paths = [tmp_path / f"{n}.txt" for n in range(len(FILES))]
     for path, content in zip(paths, FILES, strict=True):
@@ -44,7 +44,7 @@ def files(tmp_path, monkeypatch):
 
 
 def encode(files, tokenizer, parts=None):
-    return shards.encode_files(files, tokenizer, text.fingerprint(files), parts)
+    return encoded.encode_files(files, tokenizer, text.fingerprint(files), parts)
 
 
 def by_hand(tokenizer, contents, end=None):

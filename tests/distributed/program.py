@@ -21,7 +21,7 @@ import numpy as np
 
 from minigpt.cli import main, train
 from minigpt.core import disk
-from minigpt.data import shards, sharing
+from minigpt.data import encoded, sharing
 from minigpt.distributed import buckets, join, launch
 from minigpt.train import checkpoint, trainer
 from minigpt.train.objectives import causal as objectives
@@ -59,7 +59,7 @@ PLACES = {  # where a fault can happen: what is called there, of what
     "save": (checkpoint, "write_hashed"),
     "log": (disk, "append"),
     "evaluation": (Objective, "evaluate"),
-    "encoding": (shards, "_ids"),
+    "encoding": (encoded, "_ids"),
 }
 
 

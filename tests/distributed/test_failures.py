@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minigpt import tokenizers
-from minigpt.data import shards
+from minigpt.data import encoded
 
 from ..conftest import TEXT
 from .launching import Ended, alone, is_locked, launch, once, start
@@ -123,7 +123,7 @@ def test_an_exception_while_a_text_is_encoded(tmp_path):
     assert not list(cache.glob("tokens/*.bin")) and not (tmp_path / "run").exists()
     assert launch(2, [case], tmp_path, MINIGPT_CACHE=str(cache)).status == 0
     (ids,) = cache.glob("tokens/*.bin")
-    shards.write_shard(tmp_path / "alone.bin", [text], tokenizers.load(tmp_path / "run"), None)
+    encoded.write_shard(tmp_path / "alone.bin", [text], tokenizers.load(tmp_path / "run"), None)
     for path in (ids, ids.with_suffix(".json")):
         assert path.read_bytes() == (tmp_path / f"alone{path.suffix}").read_bytes()
 

@@ -4,7 +4,7 @@ import pytest
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
-from minigpt.data import document_shards, shards, sharing
+from minigpt.data import document_shards, encoded, sharing
 from minigpt.data.documents import Documents
 from minigpt.distributed import sharing as ranks_sharing
 from minigpt.distributed.sharing import after_first
@@ -16,11 +16,11 @@ STORY = "Tom went to the sea. “Où est-il?” she said 😀.\n\nIt rained, and
 
 
 def by_text(path, file, tokenizer):
-    shards.write_shard(path, [file], tokenizer, None)
+    encoded.write_shard(path, [file], tokenizer, None)
 
 
 def by_document(path, file, tokenizer):
-    shards.write_shard(path, [file], tokenizer, Documents(7, "\n\n"))
+    encoded.write_shard(path, [file], tokenizer, Documents(7, "\n\n"))
 
 
 def by_sentence(path, file, tokenizer):

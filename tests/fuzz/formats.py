@@ -20,8 +20,8 @@ import minigpt
 from minigpt import tokenizers
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
+from minigpt.data.encoded import encode_files
 from minigpt.data.sentences import FORMS, split_documents
-from minigpt.data.shards import encode_files
 from minigpt.data.text import read_pieces, resolve_sources, whole_files
 from minigpt.interop.chat.template import find_template
 from minigpt.lab.scaling.family import open_family

@@ -36,7 +36,7 @@ READERS = (
         "interop/hf/reading.py",
         "interop/hf/special_files.py",
     ),
-    *("core/settings.py", "train/config.py", "data/shards.py", "tasks/files.py"),
+    *("core/settings.py", "train/config.py", "data/shards.py", "data/encoded.py", "tasks/files.py"),
     *(f"tasks/readers/{name}.py" for name in ("glue", "nli", "pronouns", "race", "reading", "stories", "texts", "xml")),
 )
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt import tokenizers
-from minigpt.data import shards, text
+from minigpt.data import encoded, text
 from minigpt.tokenizers import BertWords, GPTWords, SentencePieceBPE, WordPiece
 from minigpt.tokenizers.patterns import PATTERNS
 from minigpt.tokenizers.sentencepiece_vocabulary import USER_DEFINED, SentencePieceVocabulary
@@ -107,7 +107,7 @@ def test_files_have_the_ids_of_their_texts(name, size, tmp_path, monkeypatch):
         file.write_bytes(content.encode())
     monkeypatch.setattr(text, "_PIECE", size)
     monkeypatch.setenv("MINIGPT_CACHE", str(tmp_path / "cache"))
-    ids = shards.encode_files(files, tokenizer, text.fingerprint(files)).ids.tolist()
+    ids = encoded.encode_files(files, tokenizer, text.fingerprint(files)).ids.tolist()
     assert ids == [i for content in texts for i in tokenizer.encode(content)]
     if name in ("char", "byte", "bpe gpt2", "bpe o200k", "llama, no prefix"):
         assert tokenizer.decode(ids) == "".join(texts)

@@ -13,7 +13,7 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.core.settings import choice
-from minigpt.data import shards, text
+from minigpt.data import text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import (
     Dataset,
@@ -25,7 +25,7 @@ from minigpt.data.dataset import (
     window_batches,
 )
 from minigpt.data.documents import BLANK, END_OF_TEXT, documents
-from minigpt.data.encoded import Tokens
+from minigpt.data.encoded import Tokens, encode_files
 from minigpt.data.mixture import mixture_rows
 from minigpt.data.ngram import KneserNey
 from minigpt.data.packing import Packed, pack_text, packed_batch
@@ -126,7 +126,7 @@ class CausalObjective(Objective):
             return load_dataset(sources, self.tokenizer, **how)
         files = text_files(sources)
         fingerprint = text.fingerprint(files)
-        encoded = shards.encode_files(files, self.tokenizer, fingerprint, self.documents)
+        encoded = encode_files(files, self.tokenizer, fingerprint, self.documents)
         train, validation = pack_text(encoded, context, fraction)
         if not (train.rows and validation.rows):
             raise UserError(
