@@ -212,15 +212,11 @@ def own_split(items: Sequence[T], split: str, *, dev: float, test: float, seed: 
     return [items[i] for i in sorted(chosen.tolist())]
 
 
-def reader(read: Callable[[Path, str], list[T]]) -> Callable[[str | Path, str], list[T]]:
+def checked(read: Callable[[Path, str], list[T]], folder: str | Path, split: str) -> list[T]:
     """What every reader does before and after: the split's name is checked, and a part without examples refused."""
-
-    def checked(folder: str | Path, split: str) -> list[T]:
-        if split not in SPLITS:
-            raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
-        examples = read(Path(folder), split)
-        if not examples:
-            raise UserError(f"the {split} part in {folder} holds no examples")
-        return examples
-
-    return checked
+    if split not in SPLITS:
+        raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+    examples = read(Path(folder), split)
+    if not examples:
+        raise UserError(f"the {split} part in {folder} holds no examples")
+    return examples

@@ -12,6 +12,7 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -106,9 +107,8 @@ def evaluate_task(
     references = [reference(example) for example in examples]
     if any(answer is None for answer in references):
         raise UserError(f"some examples of {task.name} have no label to compare with (a test part without labels?)")
-    sizes = None
-    if task.kind in (MultipleChoice, Pronoun):
-        sizes = [len(example.options if task.kind is MultipleChoice else example.candidates) for example in examples]
+    options = {MultipleChoice: "options", Pronoun: "candidates"}.get(task.kind)
+    sizes = [len(getattr(example, options)) for example in examples] if options else None
     scores = []
     for name in task.metrics:
         given = log_probabilities if name == "perplexity" else predictions
@@ -144,11 +144,9 @@ def _mean_of(values: Sequence[float]) -> Statistic:
     return lambda chosen: float(array[chosen].mean())
 
 
-def _mean(compare: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Statistic]:
+def _mean(compare: Callable[[Any, Any], float], predictions: Sequence[Any], references: Sequence[Any]) -> Statistic:
     """The mean of what comparing each prediction with its reference gives."""
-    return lambda predictions, references: _mean_of(
-        [compare(*pair) for pair in zip(predictions, references, strict=True)]
-    )
+    return _mean_of([compare(*pair) for pair in zip(predictions, references, strict=True)])
 
 
 def _f1(predictions: Sequence[int], references: Sequence[int]) -> Statistic:
@@ -165,21 +163,13 @@ def _matthews(predictions: Sequence[int], references: Sequence[int]) -> Statisti
     return lambda chosen: float(score(b[chosen], a[chosen])) if _varies(a[chosen]) and _varies(b[chosen]) else 0.0
 
 
-def _correlation(name: str) -> Callable[[Sequence[float], Sequence[float]], Statistic]:
+def _correlation(name: str, predictions: Sequence[float], references: Sequence[float]) -> Statistic:
     """Pearson's or Spearman's correlation (equal numbers share the mean of their ranks); 0 for a constant."""
-
-    def make(predictions: Sequence[float], references: Sequence[float]) -> Statistic:
-        function = getattr(_package(*_SCIPY), name)
-        a, b = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
-        if not np.isfinite(a).all():
-            raise UserError("some of the predicted scores are not finite numbers")
-
-        def correlation(chosen: np.ndarray) -> float:
-            return float(function(a[chosen], b[chosen])[0]) if _varies(a[chosen]) and _varies(b[chosen]) else 0.0
-
-        return correlation
-
-    return make
+    function = getattr(_package(*_SCIPY), name)
+    a, b = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    if not np.isfinite(a).all():
+        raise UserError("some of the predicted scores are not finite numbers")
+    return lambda c: float(function(a[c], b[c])[0]) if _varies(a[c]) and _varies(b[c]) else 0.0
 
 
 def _varies(values: np.ndarray) -> bool:
@@ -200,14 +190,10 @@ def _bleu(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
     return corpus
 
 
-def _rouge(name: str) -> Callable[[Sequence[str], Sequence[str]], Statistic]:
+def _rouge(name: str, predictions: Sequence[str], references: Sequence[str]) -> Statistic:
     """Mean F1 of ROUGE with Porter's stemmer, as is usual; "rougeLsum" takes every line as a sentence."""
-
-    def make(predictions: Sequence[str], references: Sequence[str]) -> Statistic:
-        scorer = _package(*_ROUGE).RougeScorer([name], use_stemmer=True)
-        return _mean_of([scorer.score(b, a)[name].fmeasure for a, b in zip(predictions, references, strict=True)])
-
-    return make
+    scorer = _package(*_ROUGE).RougeScorer([name], use_stemmer=True)
+    return _mean_of([scorer.score(b, a)[name].fmeasure for a, b in zip(predictions, references, strict=True)])
 
 
 def _perplexity(predictions: Sequence[float], references: Sequence[str]) -> Statistic:
@@ -244,18 +230,18 @@ def _frequencies(references: Sequence[str]) -> tuple[list[float], str]:
 
 # What makes the statistic, and what gives the baseline: its value, or the predictions that it makes.
 METRICS: dict[str, tuple[Callable[..., Statistic], Callable[..., tuple[Any, str]]]] = {
-    "accuracy": (_mean(operator.eq), _most_frequent),
+    "accuracy": (partial(_mean, operator.eq), _most_frequent),
     "f1": (_f1, _all_positive),
     "matthews": (_matthews, _constant),
-    "pearson": (_correlation("pearsonr"), _constant),
-    "spearman": (_correlation("spearmanr"), _constant),
-    "exact-match": (_mean(exact_match), _most_frequent_answer),
-    "token-f1": (_mean(token_f1), _most_frequent_answer),
+    "pearson": (partial(_correlation, "pearsonr"), _constant),
+    "spearman": (partial(_correlation, "spearmanr"), _constant),
+    "exact-match": (partial(_mean, exact_match), _most_frequent_answer),
+    "token-f1": (partial(_mean, token_f1), _most_frequent_answer),
     "bleu": (_bleu, _shifted),
-    "rouge-1": (_rouge("rouge1"), _shifted),
-    "rouge-2": (_rouge("rouge2"), _shifted),
-    "rouge-l": (_rouge("rougeL"), _shifted),
-    "rouge-lsum": (_rouge("rougeLsum"), _shifted),
+    "rouge-1": (partial(_rouge, "rouge1"), _shifted),
+    "rouge-2": (partial(_rouge, "rouge2"), _shifted),
+    "rouge-l": (partial(_rouge, "rougeL"), _shifted),
+    "rouge-lsum": (partial(_rouge, "rougeLsum"), _shifted),
     "perplexity": (_perplexity, _frequencies),
 }
 

@@ -46,11 +46,6 @@ _WORDS = {  # for each class, where its own name is not the word
 }
 
 
-def words_for(task: Task) -> tuple[str, ...]:
-    """What stands for each class of a task in a prompt, in the order of `task.labels`."""
-    return tuple(_WORDS.get(label, label) for label in task.labels)
-
-
 _RTE = "{text}\nquestion: {statement} True or False?\nanswer:"  # GPT-3's
 _ANLI = "{text}\nquestion: {statement} True, False, or Neither?\nanswer:"  # GPT-3's, with the heads of its RTE
 _SAME = "{text}\n{pair}\nquestion: Do both say the same?\nanswer:"
@@ -74,7 +69,7 @@ def classification(task: Task, e: Classification) -> Options:
     pair = e.pair or ""
     statement = pair if pair.endswith((".", "!", "?")) else f"{pair}."
     context = CLASSIFICATION[task.name].format(text=e.text, pair=pair, statement=statement)
-    return tuple((context, f" {word}") for word in words_for(task))
+    return tuple((context, f" {_WORDS.get(label, label)}") for label in task.labels)
 
 
 def multiple_choice(e: MultipleChoice, *, gpt3: bool = False) -> Options:

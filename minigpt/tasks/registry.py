@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from minigpt.tasks import examples as kinds
 from minigpt.tasks.examples import ENTAILMENT, TWO_WAY
-from minigpt.tasks.files import reader
+from minigpt.tasks.files import checked
 from minigpt.tasks.readers import glue, nli, pronouns, race, reading, stories, texts
 
 
@@ -72,4 +73,4 @@ _TASKS = (
     Task("xsum", kinds.Summary, texts.read_xsum, "What is the article about, in one sentence?", (), _ROUGE),
     Task("translation", kinds.Translation, texts.read_translation, "What is it in the other language?", (), ("bleu",)),
 )
-TASKS = {task.name: task._replace(read=reader(task.read)) for task in _TASKS}
+TASKS = {task.name: task._replace(read=partial(checked, task.read)) for task in _TASKS}
