@@ -112,16 +112,13 @@ class Examples:
 
     def batch(self, position: int, rows: int) -> BertBatch:
         """The batch of `rows` examples from `position` of the stream on, padded to a common length."""
-        seen, types, places, targets, labels = [], [], [], [], []
+        made = []
         for number, index, example in self.stream.take(position, rows):
             ids, row_types = self.row(example)
             draw = np.random.default_rng([self.seed, number, index + 1])  # [seed, number, 0] made the pass
             row_seen, row_places = self._mask(ids, draw)
-            seen.append(row_seen)
-            types.append(row_types)
-            places.append(row_places)
-            targets.append(ids[row_places])
-            labels.append(example[4])
+            made.append((row_seen, row_types, row_places, ids[row_places], example[4]))
+        seen, types, places, targets, labels = zip(*made, strict=True)
         lengths = np.array([len(row) for row in seen])
         width = min(self.context, -(-lengths.max() // _WIDTH) * _WIDTH)
         most = self.settings.max_predictions

@@ -46,7 +46,9 @@ Item = Part | int | None  # a part that is encoded as one; bytes that are not en
 
 def pieces_of(files: Sequence[Path], documents: Documents | None, what: str) -> Iterator[Piece]:
     """The text of the files or of their documents, with a progress bar that says what is being done."""
-    return document_pieces(files, documents.separator, what) if documents else text.whole_files(files, what)
+    if documents:
+        return document_pieces(files, documents.separator, what)
+    return text.with_progress(text.whole_files(files), files, what)
 
 
 def items(pieces: Iterable[Piece], tokenizer: Tokenizer) -> Iterator[Item]:

@@ -101,12 +101,8 @@ def mark_bytes(path: Path) -> int:
         return len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
 
 
-def whole_files(files: Sequence[Path], what: str) -> Iterator[Piece]:
-    """Yield the text of every file with text, cut anywhere, with a progress bar. See `Piece`."""
-    return with_progress(_whole(files), files, what)
-
-
-def _whole(files: Sequence[Path]) -> Iterator[Piece]:
+def whole_files(files: Sequence[Path]) -> Iterator[Piece]:
+    """Yield the text of every file with text, cut anywhere. See `Piece`."""
     for path in files:
         if path.stat().st_size:
             if mark := mark_bytes(path):

@@ -223,7 +223,7 @@ def use_text(folder: Path, name: str) -> None:
     files = resolve_sources([str(folder)])
     refusing(
         *(lambda form=form: list(split_documents(read_pieces(files), form)) for form in FORMS),
-        lambda: list(whole_files(files, "reading")),
+        lambda: list(whole_files(files)),
         lambda: tokenizers.train("char", files),
     )
 

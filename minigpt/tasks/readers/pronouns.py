@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -16,15 +17,9 @@ def read_dprd(folder: Path, split: str) -> list[Pronoun]:
     Where the pronoun stands several times in the sentence, its first place is meant (say the authors).
     """
     path = find(folder, split, [f"{split}.c.txt"], ["dprd", "DPRD"])
-    block: list[Row] = []
-    examples = []
-    for number, line in [*lines(path), (0, "")]:
-        if line.strip():
-            block.append(Row(path, number, (line.strip(),)))
-        elif block:
-            examples.append(_dprd_example(block))
-            block = []
-    return examples
+    rows = (Row(path, number, (line.strip(),)) for number, line in lines(path))
+    blocks = itertools.groupby(rows, key=lambda row: row.fields != ("",))
+    return [_dprd_example(list(block)) for has_text, block in blocks if has_text]
 
 
 def _dprd_example(block: list[Row]) -> Pronoun:
