@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 
 
 def show(args: argparse.Namespace, values: Any, text: str) -> None:
@@ -19,8 +20,7 @@ def show(args: argparse.Namespace, values: Any, text: str) -> None:
 
 def out_path(text: str) -> Path:
     """The path in --out, which must say something: an empty one would be the current folder."""
-    if not only_text("--out", text):
-        raise UserError("--out is empty; give a name that does not exist yet")
+    require(bool(only_text("--out", text)), "--out is empty; give a name that does not exist yet")
     return Path(text)
 
 
@@ -42,12 +42,10 @@ def new_path(text: str, endings: tuple[str, ...], what: str, *, force: bool) -> 
         UserError: it has another ending, its folder does not exist, or it exists and is not to be replaced.
     """
     path = out_path(text)
-    if path.suffix.lower() not in endings:
-        raise UserError(f"--out {path} does not end in {endings[0]}, and {what} is what is written")
+    require(path.suffix.lower() in endings, f"--out {path} does not end in {endings[0]}, and {what} is what is written")
     if path.exists() and not force:
         raise UserError(f"{path} exists; replace it with --force")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    require(path.parent.is_dir(), f"cannot write {path}: there is no folder {path.parent}")
     return path
 
 

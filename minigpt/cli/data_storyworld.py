@@ -11,6 +11,7 @@ from minigpt.cli.common import out_path, show
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, write_atomically
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.data import storyworld
 from minigpt.data.storyworld import Document
 from minigpt.data.storyworld.measure import entropy_table
@@ -27,8 +28,7 @@ def run(args: argparse.Namespace) -> None:
         return
     path, counts = out_path(args.out), {"documents": 0, "bytes": 0}
     check_absent(path)
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    require(path.parent.is_dir(), f"cannot write {path}: there is no folder {path.parent}")
 
     def contents() -> Iterator[bytes]:
         for one in _documents(args):

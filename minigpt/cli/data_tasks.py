@@ -8,6 +8,7 @@ import json
 from minigpt.cli.common import out_path
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent
+from minigpt.core.settings import require
 from minigpt.lab.baselines import measured, sklearn_modules
 from minigpt.tasks import TASKS
 from minigpt.tasks.metrics import check_packages
@@ -20,8 +21,7 @@ def run(args: argparse.Namespace) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; name a folder, in which a folder for each task is made")
     for name in names:
-        if name not in MADE:
-            raise UserError(f"the story world has no task {name!r}; it has {', '.join(MADE)}")
+        require(name in MADE, f"the story world has no task {name!r}; it has {', '.join(MADE)}")
         check_absent(out / name)
         if args.baselines:  # what is missing is said before anything is written
             sklearn_modules()

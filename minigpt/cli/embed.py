@@ -9,8 +9,8 @@ import numpy as np
 
 from minigpt.cli.common import only_text, out_path, show
 from minigpt.core.backend import get_backend
-from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, read_text, write_new
+from minigpt.core.settings import require
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 
@@ -18,8 +18,7 @@ from minigpt.interop.loaded import load
 def run(args: argparse.Namespace) -> None:
     out = None if args.out is None else out_path(args.out)
     if out is not None:
-        if out.suffix != ".npy":
-            raise UserError(f"--out {out} must be the name of a .npy file")
+        require(out.suffix == ".npy", f"--out {out} must be the name of a .npy file")
         check_absent(out)
     texts = _texts(args)
     loaded = load(find_model(args.run_folder), backend=get_backend(args.backend).name)
@@ -41,6 +40,5 @@ def _texts(args: argparse.Namespace) -> list[str]:
     if args.file is not None:
         lines = read_text(args.file, pipes=True).split("\n")  # the only separator, whatever else a text holds
         texts += lines[:-1] if not lines[-1] else lines
-    if not texts:
-        raise UserError("there is no text: give one or more, or a file of them with --file")
+    require(bool(texts), "there is no text: give one or more, or a file of them with --file")
     return texts

@@ -17,6 +17,7 @@ from minigpt.core.backend import get_backend
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.data.dataset import check_sources
 from minigpt.distributed.join import join
 from minigpt.distributed.sharing import after_first
@@ -51,8 +52,7 @@ def run(args: argparse.Namespace) -> None:
     with pool(ranks, workers) as threads, progress_bar(total=total, unit="batch", leave=False) as bar:
         how = {"threads": threads, "passes": passes, "on_batch": bar.update, "final": True}
         score = objective.evaluate(loaded.model, loaded.params, batches, **how)
-    if not math.isfinite(score.loss):
-        raise UserError(f"the loss of {folder} on this text is {score.loss}: its training went wrong")
+    require(math.isfinite(score.loss), f"the loss of {folder} on this text is {score.loss}: its training went wrong")
     values, sentence = objective.report(score, data)
     if args.baseline:
         more, line = objective.baseline(dataset.train, score, batches, data)
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _in_windows(config: RunConfig, tokens: int) -> RunConfig:
     """The configuration by which a text is cut into shorter windows than the model's context."""
-    if tokens > config.model.context:
-        raise UserError(f"--context is {tokens}, but the model's context is {config.model.context}")
+    require(tokens <= config.model.context, f"--context is {tokens}, but the model's context is {config.model.context}")
     return dataclasses.replace(config, model=dataclasses.replace(config.model, context=tokens))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from minigpt.cli.abilities import EXPLAIN
 from minigpt.cli.common import new_path, only_text, show
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.interop.hub import find_model
 from minigpt.interop.loaded import load
 from minigpt.train.run_folder import is_run
@@ -18,8 +19,7 @@ def run(args: argparse.Namespace) -> None:
     if args.kernels:
         _kernels(args, out)
         return
-    if args.prompt is None:
-        raise UserError("explain needs --prompt TEXT, or --kernels")
+    require(args.prompt is not None, "explain needs --prompt TEXT, or --kernels")
     prompt = only_text("--prompt", args.prompt)
     target = None if args.target is None else only_text("--target", args.target)
     path = find_model(args.run_folder, EXPLAIN)

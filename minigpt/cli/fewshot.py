@@ -10,8 +10,8 @@ from minigpt.cli.abilities import CONTINUE
 from minigpt.cli.common import figure_out, show
 from minigpt.cli.task_examples import described, find_task, interval, read_task
 from minigpt.core.backend import get_backend
-from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.evaluate.fewshot import DoesNotFit, Shots, few_shot
 from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.task_data import TaskData, draw
@@ -51,8 +51,7 @@ def read_questions(args: argparse.Namespace) -> TaskData:
     task = find_task(args.task, SHOWN)
     if task.kind is not Labelled:
         return read_task(args, task, others=args.shots != [0])
-    if args.data is not None:
-        raise UserError("the lists of labels are drawn from the story world; they have no --data")
+    require(args.data is None, "the lists of labels are drawn from the story world; they have no --data")
     return TaskData(task, draw(task.read("", args.split or "test"), args.limit, args.seed), [])
 
 

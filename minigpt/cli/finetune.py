@@ -18,6 +18,7 @@ from minigpt.cli.signals import stop_on_signals
 from minigpt.cli.task_examples import find_task
 from minigpt.cli.train import announce
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.distributed.join import join
 from minigpt.distributed.ranks import Ranks
 from minigpt.evaluate.finetune_run import Outcome, conclude, concluded, prepare, train
@@ -67,8 +68,7 @@ def _fresh(args: argparse.Namespace, ranks: Ranks) -> int:
 
 
 def _request(args: argparse.Namespace) -> Request:
-    if args.task is None:
-        raise UserError(f"--task is missing; choose one of {', '.join(TASKS)}")
+    require(args.task is not None, f"--task is missing; choose one of {', '.join(TASKS)}")
     find_task(args.task, TASKS)
     if args.data is not None and not Path(only_text("--data", args.data)).exists():
         raise UserError(f"there is no folder {args.data}")

@@ -8,6 +8,7 @@ import math
 from minigpt.cli.abilities import PLOT
 from minigpt.cli.common import figure_path, show
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.lab import plot
 from minigpt.train.run_folder import find_run
 
@@ -18,8 +19,7 @@ def run(args: argparse.Namespace) -> None:
     if args.baseline is not None and not math.isfinite(args.baseline):
         raise UserError(f"--baseline {args.baseline} is not a finite number")
     if args.beside:
-        if args.out is None:
-            raise UserError("--beside compares runs in a picture of its own; say where with --out FILE.png")
+        require(args.out is not None, "--beside compares runs in a picture of its own; say where with --out FILE.png")
         figure = plot.comparison_figure([folder, *map(find_run, args.beside)], args.baseline)
     else:
         figure = plot.training_figure(folder, args.baseline)

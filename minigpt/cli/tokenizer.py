@@ -15,6 +15,7 @@ from minigpt.cli.common import only_text, show
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces, read_text
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.core.terminal import for_stream
 from minigpt.lab.tokens import boundaries
 from minigpt.tokenizers import Tokenizer
@@ -46,8 +47,7 @@ def _out(args: argparse.Namespace, sources: Sequence[str], what: str) -> Path:
     out = tokenizer_path(args.out)
     if out.exists() and not args.force:
         raise UserError(f"{out} exists already: choose another --out, or replace it with --force")
-    if not out.parent.is_dir():
-        raise UserError(f"cannot write {out}: the folder {out.parent} does not exist")
+    require(out.parent.is_dir(), f"cannot write {out}: the folder {out.parent} does not exist")
     if out.exists() and any(Path(source).exists() and out.samefile(source) for source in sources):
         raise UserError(f"--out {out} is {what}; choose another")
     return out
@@ -103,10 +103,8 @@ class _Counted:
 def _size(file: str) -> int:
     """The size of a file that must exist, so that a misspelt name is noticed before hours of work."""
     path = Path(file)
-    if not path.exists():
-        raise UserError(f"there is no file {file}")
-    if not path.is_file():
-        raise UserError(f"{file} is not a regular file (a pipe will not do)")
+    require(path.exists(), f"there is no file {file}")
+    require(path.is_file(), f"{file} is not a regular file (a pipe will not do)")
     return path.stat().st_size
 
 
@@ -163,8 +161,7 @@ def _text(args: argparse.Namespace) -> str:
 
 
 def _stdin() -> str:
-    if sys.stdin is None:
-        raise UserError("there is no input: stdin is closed")
+    require(sys.stdin is not None, "there is no input: stdin is closed")
     try:
         return sys.stdin.buffer.read().decode("utf-8")
     except UnicodeDecodeError as error:

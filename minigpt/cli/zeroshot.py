@@ -14,6 +14,7 @@ from minigpt.cli.task_examples import described, find_task, interval, read_task
 from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.distributed.join import join
 from minigpt.evaluate.scoring import check_causal
 from minigpt.evaluate.task_data import TaskData
@@ -69,8 +70,7 @@ def read_tasks(args: argparse.Namespace) -> list[TaskData]:
             found.append(read_task(args, task, others=needs_others(task)))
         except UserError as error:
             print(f"without {task.name}: {error}", file=sys.stderr)
-    if not found:
-        raise UserError(f"no task's files are in {args.data}")
+    require(bool(found), f"no task's files are in {args.data}")
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minigpt import tokenizers
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.data import corpora, text
 from minigpt.data.batch import Batch
 from minigpt.data.documents import Documents
@@ -35,8 +36,7 @@ class Dataset(NamedTuple):
 def text_files(sources: Sequence[str]) -> list[Path]:
     """Turn files, folders and corpus names into the list of files; refuse it if there is no text in them."""
     files = text.resolve_sources(sources)
-    if sum(file.stat().st_size for file in files) == 0:
-        raise UserError(f"there is no text in {_names(files)}: the file is empty")
+    require(sum(file.stat().st_size for file in files) != 0, f"there is no text in {_names(files)}: the file is empty")
     return files
 
 

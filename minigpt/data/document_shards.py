@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.data import shards, sharing, text
 from minigpt.data.sentences import split_documents
 from minigpt.tokenizers import Tokenizer
@@ -82,8 +83,7 @@ def encode_documents(files: Sequence[Path], tokenizer: Tokenizer, form: str, tex
         if parts is None:
             raise UserError(f"the token files {path.with_suffix('')}-* were changed while they were written; try again")
     ids, sentences, documents = parts
-    if not len(documents):
-        raise UserError(f"there is no sentence in {', '.join(map(str, files))}")
+    require(len(documents) > 0, f"there is no sentence in {', '.join(map(str, files))}")
     return Documents(ids, _starts(sentences), _starts(documents))
 
 

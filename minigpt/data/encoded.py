@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.data import shards, sharing, text
 from minigpt.data.documents import Documents, document_pieces
 from minigpt.data.text import Piece
@@ -237,6 +238,5 @@ def encode_files(
     if encoded is None:
         write_shard(path, files, tokenizer, documents)
         encoded = _open_shard(path, files, tokenizer, documents)
-        if encoded is None:
-            raise UserError(f"the token file {path} was changed while it was written; try again")
+        require(encoded is not None, f"the token file {path} was changed while it was written; try again")
     return encoded

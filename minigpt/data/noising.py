@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.core.errors import UserError
 from minigpt.core.settings import require
 from minigpt.tokenizers import Tokenizer
 
@@ -79,8 +78,7 @@ def noise_vocabulary(tokenizer: Tokenizer) -> NoiseVocabulary:
     """
     special = tokenizer.special_tokens
     mask = next((special[name] for name in ("<mask>", "[MASK]") if name in special), None)
-    if mask is None:
-        raise UserError("BART's noise needs a tokenizer with the special token <mask>")
+    require(mask is not None, "BART's noise needs a tokenizer with the special token <mask>")
     full_stop = tokenizer.encode(".")
     starts = np.array([_begins_word(tokenizer, i) for i in range(tokenizer.vocab_size)])
     starts[list(special.values())] = True

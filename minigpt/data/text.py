@@ -12,6 +12,7 @@ from typing import TypeVar
 from minigpt.core.errors import UserError
 from minigpt.core.files import read_pieces as read_file
 from minigpt.core.progress import progress_bar
+from minigpt.core.settings import require
 from minigpt.data import corpora
 from minigpt.tokenizers.pretokens import line_blocks
 
@@ -35,12 +36,10 @@ def resolve_sources(sources: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for source in sources or (corpora.DEFAULT,):
         path = Path(source)
-        if not source:
-            raise UserError("--data is empty; name a file, a folder or a corpus")
+        require(bool(source), "--data is empty; name a file, a folder or a corpus")
         if path.is_dir():
             found = _files_below(path)
-            if not found:
-                raise UserError(f"the folder {source} contains no files")
+            require(bool(found), f"the folder {source} contains no files")
             files += found
         elif path.is_file():
             files.append(path)

@@ -16,6 +16,7 @@ from minigpt.core import reading
 from minigpt.core.errors import UserError
 from minigpt.core.limits import DOCUMENT_BYTES
 from minigpt.core.reading import unreadable
+from minigpt.core.settings import require
 
 SPLITS = ("train", "dev", "test", "dev-mismatched", "test-mismatched")
 T = TypeVar("T")
@@ -34,6 +35,10 @@ class Row(NamedTuple):
 
     def error(self, what: str) -> UserError:
         return UserError(f"{self.path}, line {self.line}: {what}")
+
+    def require(self, condition: bool, what: str) -> None:
+        if not condition:
+            raise self.error(what)
 
     def exactly(self, count: int) -> list[str]:
         """The fields, of which there must be so many."""
@@ -68,8 +73,7 @@ def find(folder: Path, split: str, names: Sequence[str], within: Sequence[str] =
         for name in names:
             if (place / name).is_file():
                 return place / name
-    if not folder.exists():
-        raise UserError(f"there is no folder {folder}")
+    require(folder.exists(), f"there is no folder {folder}")
     looked_for = f"none of the files {', '.join(names)}" if names else "no such part of this task"
     raise MissingPart(f"{folder} has no {split} part: there is {looked_for}")
 
@@ -136,8 +140,7 @@ class Table:
     def __init__(self, path: Path, read: Callable[[Path], Iterator[Row]] = tab_rows):
         self.rows = read(path)
         header = next(self.rows, None)
-        if header is None:
-            raise UserError(f"{path} is empty")
+        require(header is not None, f"{path} is empty")
         self.header = header
         self.columns = list(header.fields)
 
@@ -182,8 +185,7 @@ def json_rows(path: Path) -> Iterator[tuple[Row, dict]]:
         if line.strip():
             row = Row(path, number, ())
             value = parse_json(line, row)
-            if not isinstance(value, dict):
-                raise row.error("this is not a JSON object")
+            row.require(isinstance(value, dict), "this is not a JSON object")
             yield row, value
 
 
@@ -214,9 +216,7 @@ def own_split(items: Sequence[T], split: str, *, dev: float, test: float, seed: 
 
 def checked(read: Callable[[Path, str], list[T]], folder: str | Path, split: str) -> list[T]:
     """What every reader does before and after: the split's name is checked, and a part without examples refused."""
-    if split not in SPLITS:
-        raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
+    require(split in SPLITS, f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
     examples = read(Path(folder), split)
-    if not examples:
-        raise UserError(f"the {split} part in {folder} holds no examples")
+    require(bool(examples), f"the {split} part in {folder} holds no examples")
     return examples

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.settings import unknown
+from minigpt.core.settings import require, unknown
 from minigpt.tasks.answers import exact_match, token_f1
 from minigpt.tasks.examples import Example, LastWord, MultipleChoice, Pronoun, Similarity, Span, Summary, Translation
 from minigpt.tasks.registry import Task
@@ -167,8 +167,7 @@ def _correlation(name: str, predictions: Sequence[float], references: Sequence[f
     """Pearson's or Spearman's correlation (equal numbers share the mean of their ranks); 0 for a constant."""
     function = getattr(_package(*_SCIPY), name)
     a, b = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
-    if not np.isfinite(a).all():
-        raise UserError("some of the predicted scores are not finite numbers")
+    require(np.isfinite(a).all(), "some of the predicted scores are not finite numbers")
     return lambda c: float(function(a[c], b[c])[0]) if _varies(a[c]) and _varies(b[c]) else 0.0
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.ops import IGNORE
 from minigpt.tasks.examples import Span
 from minigpt.tasks.inputs import Inputs, Told
@@ -54,8 +54,7 @@ def answer_tokens(offsets: Sequence[tuple[int, int]], start: int, end: int) -> t
         UserError: no token does.
     """
     inside = [number for number, (a, b) in enumerate(offsets) if a < end and b > start]
-    if not inside:
-        raise UserError(f"no token stands at the characters {start} to {end} of the context")
+    require(bool(inside), f"no token stands at the characters {start} to {end} of the context")
     return inside[0], inside[-1]
 
 
@@ -73,10 +72,8 @@ def windows(example: Span, inputs: Inputs, *, question: int, stride: int) -> lis
     shift = len(inputs.prefix)
     offsets = [(max(a - shift, 0), b - shift) for a, b in offsets]
     room = inputs.room(2) - len(asked)
-    if not ids:
-        raise UserError(f"the context of the question {example.question[:40]!r} is empty")
-    if room < 1:
-        raise UserError(f"the question {example.question[:40]!r} leaves no room for its context of {len(ids)} tokens")
+    require(bool(ids), f"the context of the question {example.question[:40]!r} is empty")
+    require(room >= 1, f"the question {example.question[:40]!r} leaves no room for its context of {len(ids)} tokens")
     stride = min(stride or max(room // 3, 1), room)
     starts = [0]
     while starts[-1] + room < len(ids):

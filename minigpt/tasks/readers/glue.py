@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from minigpt.core.errors import UserError
+from minigpt.core.settings import require
 from minigpt.tasks.examples import ENTAILMENT, TWO_WAY, Classification, Similarity
 from minigpt.tasks.files import Row, Table, find, own_split, quoted_rows, tab_rows
 
@@ -22,8 +23,7 @@ def read_cola(folder: Path, split: str) -> list[Classification]:
     path = find(folder, split, [f"{split}.tsv"], ["CoLA"])
     rows = tab_rows(path)
     first = next(rows, None)
-    if first is None:
-        raise UserError(f"{path} is empty")
+    require(first is not None, f"{path} is empty")
     if list(first.fields) == ["index", "sentence"]:
         _needs_labels(first, split)
         return [Classification(row.exactly(2)[1].strip(), None, None) for row in rows]
@@ -121,8 +121,7 @@ def read_stsb(folder: Path, split: str) -> list[Similarity]:
 
 
 def _ixa_example(row: Row) -> Similarity:
-    if len(row.fields) < 7:
-        raise row.error(f"there are {len(row.fields)} fields instead of 7 or more")
+    row.require(len(row.fields) >= 7, f"there are {len(row.fields)} fields instead of 7 or more")
     return Similarity(row.fields[5].strip(), row.fields[6].strip(), _score(row, 4))
 
 
@@ -131,8 +130,7 @@ def _score(row: Row, column: int) -> float:
         score = float(row.fields[column])
     except ValueError:
         raise row.error(f"the score {row.fields[column]!r} is not a number") from None
-    if not 0.0 <= score <= 5.0:
-        raise row.error(f"the score {score:g} is not between 0 and 5")
+    row.require(0.0 <= score <= 5.0, f"the score {score:g} is not between 0 and 5")
     return score
 
 
@@ -156,8 +154,7 @@ def _glue_file(folder: Path, split: str, name: str, column: str) -> Path:
 
 
 def _needs_labels(header: Row, split: str) -> None:
-    if not split.startswith("test"):
-        raise header.error(f"there are no labels, which a {split} part needs")
+    header.require(split.startswith("test"), f"there are no labels, which a {split} part needs")
 
 
 def _label_column(table: Table, split: str, name: str) -> int | None:

@@ -39,8 +39,7 @@ def _place(sentence: str, pronoun: str, row: Row) -> int:
     """The first place of a word in a sentence, spelt the same if possible."""
     word = rf"(?<!\w){re.escape(pronoun)}(?!\w)"
     found = re.search(word, sentence) or re.search(word, sentence, re.IGNORECASE)
-    if found is None:
-        raise row.error(f"the pronoun {pronoun!r} does not stand in the sentence before it")
+    row.require(found is not None, f"the pronoun {pronoun!r} does not stand in the sentence before it")
     return found.start()
 
 
@@ -58,8 +57,7 @@ def _schema(schema: Element) -> Pronoun:
     # Spaces at the ends of the parts are lost in XML's layout; what follows a pronoun without one is punctuation.
     before, pronoun, after = schema.text("txt1"), schema.text("pron"), schema.text("txt2")
     candidates = tuple(schema.texts.get("answer", ()))
-    if len(candidates) != 2:
-        raise schema.row.error(f"there are {len(candidates)} elements <answer> instead of two")
+    schema.row.require(len(candidates) == 2, f"there are {len(candidates)} elements <answer> instead of two")
     label = schema.row.choice(schema.text("correctAnswer").rstrip("."), ("A", "B"), "correct answer")
     return Pronoun(f"{before} " if before else "", pronoun, _spaced(after), candidates, label)
 

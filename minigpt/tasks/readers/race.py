@@ -64,8 +64,7 @@ def _level(value: dict[str, Any], row: Row) -> str:
     """Of which school a line is: its id begins with it, as in high19088.txt."""
     name = value.get("example_id", value.get("id"))
     found = [level for level in LEVELS if isinstance(name, str) and name.startswith(level)]
-    if not found:
-        raise row.error("'example_id' or 'id' should begin with middle or high, to tell the schools apart")
+    row.require(bool(found), "'example_id' or 'id' should begin with middle or high, to tell the schools apart")
     return found[0]
 
 

@@ -23,8 +23,7 @@ def read_squad(folder: Path, split: str) -> list[Span]:
     places = _id_lines(text)
     examples = []
     for item in entry(parse_json(text, top), "data", list, top):
-        if not isinstance(item, dict):
-            raise top.error("an item of 'data' is not an object")
+        top.require(isinstance(item, dict), "an item of 'data' is not an object")
         paragraphs = entry(item, "paragraphs", list, top) if "paragraphs" in item else [{**item, "qas": [item]}]
         for paragraph in paragraphs:
             context = entry(paragraph, "context", str, top)
@@ -48,8 +47,7 @@ def _span(qa: Any, context: str, row: Row, split: str) -> Span:
     name = entry(qa, "id", str, row)
     where = f"question {name}"
     question, impossible = entry(qa, "question", str, row, where), qa.get("is_impossible", False)
-    if not isinstance(impossible, bool):
-        raise row.error(f"{where}: 'is_impossible' is neither true nor false")
+    row.require(isinstance(impossible, bool), f"{where}: 'is_impossible' is neither true nor false")
     answers = [_placed(text, start, context, row, where) for text, start in _answers(qa, row, where)]
     if answers and impossible:
         raise row.error(f"{where} is said to be impossible and has answers")
@@ -63,11 +61,9 @@ def _answers(qa: dict, row: Row, where: str) -> Iterator[tuple[str, int]]:
     answers = qa.get("answers", [])
     if isinstance(answers, dict):
         texts, starts = (entry(answers, key, list, row, where) for key in ("text", "answer_start"))
-        if len(texts) != len(starts):
-            raise row.error(f"{where}: there are {len(texts)} answers and {len(starts)} starts")
+        row.require(len(texts) == len(starts), f"{where}: there are {len(texts)} answers and {len(starts)} starts")
         answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
-    if not isinstance(answers, list):
-        raise row.error(f"{where}: 'answers' is not a list")
+    row.require(isinstance(answers, list), f"{where}: 'answers' is not a list")
     for answer in answers:
         yield entry(answer, "text", str, row, where), entry(answer, "answer_start", int, row, where)
 
@@ -88,6 +84,5 @@ def read_lambada(folder: Path, split: str) -> list[LastWord]:
 
 def _last_word(text: str, row: Row) -> LastWord:
     context, space, word = text.strip().rpartition(" ")
-    if not space:
-        raise row.error("the passage has no space, so that no last word can be cut off")
+    row.require(bool(space), "the passage has no space, so that no last word can be cut off")
     return LastWord(context, word)

@@ -141,8 +141,7 @@ def _cbt_examples(path: Path) -> Iterator[MultipleChoice]:
 
 def _cbt_example(row: Row, context: str, text: str) -> MultipleChoice:
     sentence, answer, _, candidates = row._replace(fields=text.split("\t")).exactly(4)
-    if "XXXXX" not in sentence:
-        raise row.error("the sentence has no XXXXX where the word is missing")
+    row.require("XXXXX" in sentence, "the sentence has no XXXXX where the word is missing")
     options = tuple(candidates.strip().split("|"))
     return MultipleChoice(context, sentence.strip(), options, row.choice(answer.strip(), options, "answer"))
 

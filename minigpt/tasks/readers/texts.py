@@ -6,8 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from minigpt.core.errors import UserError
 from minigpt.core.files import matching
+from minigpt.core.settings import require
 from minigpt.tasks.examples import Summary, Translation
 from minigpt.tasks.files import Row, entry, find, json_rows, lines, own_split, tab_rows
 
@@ -26,8 +26,7 @@ def read_cnn_dm(folder: Path, split: str) -> list[Summary]:
     """
     if folder.is_file():
         return [_story(folder)]
-    if not folder.exists():
-        raise UserError(f"there is no folder {folder}")
+    require(folder.exists(), f"there is no folder {folder}")
     if (folder / split).is_dir():
         return [_story(path) for path in matching(folder / split, "*.story")]
     places = [folder, *(folder / name for name in ("stories", "cnn/stories", "dailymail/stories"))]
@@ -46,12 +45,10 @@ def read_cnn_dm(folder: Path, split: str) -> list[Summary]:
 def _story(path: Path) -> Summary:
     texts = [(number, line.strip()) for number, line in lines(path) if line.strip()]
     marks = [i for i, (_, text) in enumerate(texts) if text == HIGHLIGHT]
-    if not marks:
-        raise Row(path, 1, ()).error(f"the story has no {HIGHLIGHT}")
+    Row(path, 1, ()).require(bool(marks), f"the story has no {HIGHLIGHT}")
     highlights = []
     for mark, end in zip(marks, [*marks[1:], len(texts)], strict=True):
-        if end == mark + 1:
-            raise Row(path, texts[mark][0], ()).error("there is no text after this highlight's mark")
+        Row(path, texts[mark][0], ()).require(end != mark + 1, "there is no text after this highlight's mark")
         highlights.append(" ".join(text for _, text in texts[mark + 1 : end]))
     return Summary("\n".join(text for _, text in texts[: marks[0]]), "\n".join(highlights))
 
@@ -92,8 +89,7 @@ def _parallel(folder: Path, stem: str) -> tuple[Path, Path] | None:
         other = file.with_suffix(f".{match[2]}") if match else None
         if other is not None and other.is_file():
             found.append((file, other))
-    if len(found) > 1:
-        raise UserError(f"{folder} holds several pairs of languages; keep them in folders of their own")
+    require(len(found) <= 1, f"{folder} holds several pairs of languages; keep them in folders of their own")
     return found[0] if found else None
 
 

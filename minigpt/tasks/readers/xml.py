@@ -25,8 +25,7 @@ class Element:
     def text(self, name: str) -> str:
         """The text of the one element of this name, with single spaces."""
         found = self.texts.get(name, [])
-        if len(found) != 1:
-            raise self.row.error(f"there are {len(found)} elements <{name}> instead of one")
+        self.row.require(len(found) == 1, f"there are {len(found)} elements <{name}> instead of one")
         return found[0]
 
 
