@@ -18,7 +18,7 @@ from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.ops import Activation, Cache, DropoutKey, Operations
-from minigpt.ops._common import LOW, add_product, deliver, is_low, product, raised, rows
+from minigpt.ops._common import LOW, Out, add_product, deliver, is_low, product, raised, rows
 
 DTYPES = LOW
 
@@ -100,27 +100,25 @@ class Mixed:
         return function
 
     def embedding_forward(
-        self, ids: Array, table: Array, *, scale: float = 1.0, out: Array | None = None
+        self, ids: Array, table: Array, *, scale: float = 1.0, out: Out = None
     ) -> tuple[Array, Cache]:
         """Rows of a 16-bit table are looked up as they are: no float32 copy of the table is made."""
         y, cache = self.table.embedding_forward(ids, table, scale=scale)
         return deliver(y.astype(table.dtype, copy=False), out), cache
 
-    def dropout_forward(
-        self, x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
-    ) -> tuple[Array, Cache]:
+    def dropout_forward(self, x: Array, rate: float, key: DropoutKey | None, *, out: Out = None) -> tuple[Array, Cache]:
         """Where nothing is dropped nothing is done."""
         if rate == 0.0 or key is None or "dropout_forward" in self.native:
             return self.table.dropout_forward(x, rate, key, out=out)
         return _forward(self.table.dropout_forward)(x, rate, key, out=out)
 
-    def dropout_backward(self, dy: Array, cache: Cache, *, out: Array | None = None) -> Array:
+    def dropout_backward(self, dy: Array, cache: Cache, *, out: Out = None) -> Array:
         """See `dropout_forward`."""
         function = self.table.dropout_backward
         return (_backward(function) if isinstance(cache, LowCache) else function)(dy, cache, out=out)
 
     def linear_forward(
-        self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+        self, x: Array, weight: Array, bias: Array | None = None, *, out: Out = None
     ) -> tuple[Array, Cache]:
         """y = x W + b; the product of 16-bit numbers with float32 sums."""
         if not is_low(x) or "linear_forward" in self.native:
@@ -139,7 +137,7 @@ class Mixed:
         dbias: Array | None = None,
         *,
         first: bool = False,
-        out: Array | None = None,
+        out: Out = None,
     ) -> Array:
         """dx = dy Wᵀ in 16 bits; dW = xᵀ dy and db = Σ_n dy are added in float32."""
         if not isinstance(cache, LinearCache):

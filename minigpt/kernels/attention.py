@@ -17,6 +17,7 @@ from minigpt.core.backend import Array, array_module
 from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import MAX_GRID, Module, check_array, module, struct
+from minigpt.ops._common import Out
 from minigpt.ops.attention import NO_MASK, Mask
 from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
 from minigpt.ops.operations import Heads
@@ -147,7 +148,7 @@ class Rung:
         scale: float | None = None,
         dropout: float = 0.0,
         key: DropoutKey | None = None,
-        out: Array | None = None,
+        out: Out = None,
     ) -> tuple[Array, Any]:
         """See `minigpt.ops.attention_forward`.
 

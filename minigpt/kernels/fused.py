@@ -22,7 +22,7 @@ from minigpt.core.backend import Array, array_module
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.layers import Layers
 from minigpt.kernels.rows import as_matrix, pack_of, real_type
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 from minigpt.ops.losses import count_targets
 
 _THREADS = 256
@@ -84,7 +84,7 @@ class Operations(Layers):
         loss = float(cost.sum(dtype=xp.float64)) / denominator
         return loss, CrossEntropyCache(z, y, lse, denominator, label_smoothing, logits.shape, [False], weights)
 
-    def cross_entropy_backward(self, dloss: float, cache: CrossEntropyCache, *, out: Array | None = None) -> Array:
+    def cross_entropy_backward(self, dloss: float, cache: CrossEntropyCache, *, out: Out = None) -> Array:
         """See `minigpt.ops.cross_entropy_backward`; with `in_place_loss` the result lies where the logits were.
 
         Raises:
@@ -125,7 +125,7 @@ class Operations(Layers):
         if not direct:
             dtable += total.astype(dtable.dtype, copy=False)
 
-    def position_backward(self, dy: Array, cache: Any, dtable: Array | None, *, out: Array | None = None) -> Array:
+    def position_backward(self, dy: Array, cache: Any, dtable: Array | None, *, out: Out = None) -> Array:
         """See `minigpt.ops.position_backward`."""
         positions, length, context = cache
         if dtable is not None and isinstance(positions, int) and dtable.dtype == real_type(dy):

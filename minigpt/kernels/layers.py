@@ -11,7 +11,7 @@ from minigpt.core.backend import Array, array_module
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.launch import Module, check_array, module
 from minigpt.kernels.rows import Cut, as_matrix, as_real, cut, cut_row, element_define, pack_of, real_type
-from minigpt.ops._common import add_product, deliver, product, rows
+from minigpt.ops._common import Out, add_product, deliver, product, rows
 from minigpt.ops.dropout import DropoutKey, drop_threshold, dropout_states
 from minigpt.ops.linear import LinearCache
 from minigpt.ops.operations import Sum
@@ -101,15 +101,13 @@ class Layers:
     # ---- norms ------------------------------------------------------------------------------------------------------
 
     def layernorm_forward(
-        self, x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Array | None = None
+        self, x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Out = None
     ) -> tuple[Array, NormCache]:
         """See `minigpt.ops.layernorm_forward`."""
         y, cache = self._norm("layernorm", "layernorm_forward", x, (), gain, bias, eps)
         return deliver(y, out), cache
 
-    def rmsnorm_forward(
-        self, x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
-    ) -> tuple[Array, NormCache]:
+    def rmsnorm_forward(self, x: Array, gain: Array, *, eps: float = 1e-6, out: Out = None) -> tuple[Array, NormCache]:
         """See `minigpt.ops.rmsnorm_forward`."""
         y, cache = self._norm("rmsnorm", "rmsnorm_forward", x, (), gain, None, eps)
         return deliver(y, out), cache
@@ -161,19 +159,19 @@ class Layers:
         return dx.reshape(shape)
 
     def layernorm_backward(
-        self, dy: Array, cache: NormCache, dgain: Array, dbias: Array | None = None, *, out: Array | None = None
+        self, dy: Array, cache: NormCache, dgain: Array, dbias: Array | None = None, *, out: Out = None
     ) -> Array:
         """See `minigpt.ops.layernorm_backward`."""
         return deliver(self._norm_backward(dy, cache, dgain, dbias), out)
 
-    def rmsnorm_backward(self, dy: Array, cache: NormCache, dgain: Array, *, out: Array | None = None) -> Array:
+    def rmsnorm_backward(self, dy: Array, cache: NormCache, dgain: Array, *, out: Out = None) -> Array:
         """See `minigpt.ops.rmsnorm_backward`."""
         return deliver(self._norm_backward(dy, cache, dgain), out)
 
     # ---- linear layers ----------------------------------------------------------------------------------------------
 
     def linear_forward(
-        self, x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
+        self, x: Array, weight: Array, bias: Array | None = None, *, out: Out = None
     ) -> tuple[Array, LinearCache]:
         """See `minigpt.ops.linear_forward`; the bias is added where the product lies."""
         y = product(rows(x), weight).astype(x.dtype, copy=False)
@@ -189,7 +187,7 @@ class Layers:
         dbias: Array | None = None,
         *,
         first: bool = False,
-        out: Array | None = None,
+        out: Out = None,
     ) -> Array:
         """See `minigpt.ops.linear_backward`; db in two stages of a fixed order."""
         x, weight = cache
@@ -230,13 +228,13 @@ class Layers:
         return DropoutCache(states, key.position * (x[0].size // x.shape[1]) if key.position else 0, rate)
 
     def dropout_forward(
-        self, x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
+        self, x: Array, rate: float, key: DropoutKey | None, *, out: Out = None
     ) -> tuple[Array, DropoutCache]:
         """See `minigpt.ops.dropout_forward`; no multipliers are kept."""
         cache = self._drawn(x, rate, key)
         return self.dropout_backward(x, cache, out=out), cache
 
-    def dropout_backward(self, dy: Array, cache: DropoutCache, *, out: Array | None = None) -> Array:
+    def dropout_backward(self, dy: Array, cache: DropoutCache, *, out: Out = None) -> Array:
         """See `minigpt.ops.dropout_backward`; the draws are made again."""
         if cache.states is None:
             return deliver(dy, out)
@@ -291,19 +289,19 @@ class Layers:
             self._add_sums(sums, dbias, None, x)
         return dx
 
-    def gelu_tanh_forward(self, x: Array, *, out: Array | None = None) -> tuple[Array, ActivationCache]:
+    def gelu_tanh_forward(self, x: Array, *, out: Out = None) -> tuple[Array, ActivationCache]:
         """See `minigpt.ops.gelu_tanh_forward`."""
         return deliver(self._pointwise("gelu_tanh_forward", x, x), out), ActivationCache(x)
 
-    def gelu_tanh_backward(self, dy: Array, cache: ActivationCache, *, out: Array | None = None) -> Array:
+    def gelu_tanh_backward(self, dy: Array, cache: ActivationCache, *, out: Out = None) -> Array:
         """See `minigpt.ops.gelu_tanh_backward`."""
         return deliver(self._pointwise("gelu_tanh_backward", cache.x, dy, cache.x), out)
 
-    def gelu_erf_forward(self, x: Array, *, out: Array | None = None) -> tuple[Array, ActivationCache]:
+    def gelu_erf_forward(self, x: Array, *, out: Out = None) -> tuple[Array, ActivationCache]:
         """See `minigpt.ops.gelu_erf_forward`."""
         return deliver(self._pointwise("gelu_erf_forward", x, x), out), ActivationCache(x)
 
-    def gelu_erf_backward(self, dy: Array, cache: ActivationCache, *, out: Array | None = None) -> Array:
+    def gelu_erf_backward(self, dy: Array, cache: ActivationCache, *, out: Out = None) -> Array:
         """See `minigpt.ops.gelu_erf_backward`."""
         return deliver(self._pointwise("gelu_erf_backward", cache.x, dy, cache.x), out)
 

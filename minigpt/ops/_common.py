@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
 
+Out: TypeAlias = Array | None  # where a result is put; None: into a new array
 LOW = ("bfloat16", "float16")  # numbers of 16 bits, which are summed in float32
 
 
-def deliver(y: Array, out: Array | None) -> Array:
+def deliver(y: Array, out: Out) -> Array:
     """Return `y`, or copy it into `out` and return that."""
     if out is None:
         return y

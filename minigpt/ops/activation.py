@@ -12,7 +12,7 @@ import math
 from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 from minigpt.ops.erf import erf
 
 _TANH_SCALE = math.sqrt(2.0 / math.pi)
@@ -48,18 +48,18 @@ class TanhCache(NamedTuple):
     y: Array
 
 
-def relu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, ReluCache]:
+def relu_forward(x: Array, *, out: Out = None) -> tuple[Array, ReluCache]:
     """y = max(0, x), any shape."""
     xp = array_module(x)
     return deliver(xp.maximum(x, 0), out), ReluCache(x)
 
 
-def relu_backward(dy: Array, cache: ReluCache, *, out: Array | None = None) -> Array:
+def relu_backward(dy: Array, cache: ReluCache, *, out: Out = None) -> Array:
     """dx = dy where x > 0, else 0 (the value at exactly 0 is a convention)."""
     return deliver(dy * (cache.x > 0), out)
 
 
-def gelu_tanh_forward(x: Array, *, out: Array | None = None) -> tuple[Array, GeluTanhCache]:
+def gelu_tanh_forward(x: Array, *, out: Out = None) -> tuple[Array, GeluTanhCache]:
     """y = ½ x (1 + tanh u), u = √(2/π) (x + 0.044715 x³), any shape.
 
     The cube is written as multiplications: a power costs hundreds of times as much.
@@ -69,7 +69,7 @@ def gelu_tanh_forward(x: Array, *, out: Array | None = None) -> tuple[Array, Gel
     return deliver(0.5 * x * (1.0 + tanh), out), GeluTanhCache(x, tanh)
 
 
-def gelu_tanh_backward(dy: Array, cache: GeluTanhCache, *, out: Array | None = None) -> Array:
+def gelu_tanh_backward(dy: Array, cache: GeluTanhCache, *, out: Out = None) -> Array:
     """dy/dx = ½ (1 + t) + ½ x (1 − t²) u′, with t = tanh u, tanh′ = 1 − t², u′ = √(2/π) (1 + 3·0.044715 x²)."""
     x, tanh = cache
     inner = _TANH_SCALE * (1.0 + 3.0 * _TANH_CUBIC * (x * x))  # u′
@@ -77,13 +77,13 @@ def gelu_tanh_backward(dy: Array, cache: GeluTanhCache, *, out: Array | None = N
     return deliver(dy * derivative, out)
 
 
-def gelu_erf_forward(x: Array, *, out: Array | None = None) -> tuple[Array, GeluErfCache]:
+def gelu_erf_forward(x: Array, *, out: Out = None) -> tuple[Array, GeluErfCache]:
     """y = x Φ(x), Φ(x) = ½ (1 + erf(x/√2)), any shape."""
     cdf = 0.5 * (1.0 + erf(x * math.sqrt(0.5)))
     return deliver(x * cdf, out), GeluErfCache(x, cdf)
 
 
-def gelu_erf_backward(dy: Array, cache: GeluErfCache, *, out: Array | None = None) -> Array:
+def gelu_erf_backward(dy: Array, cache: GeluErfCache, *, out: Out = None) -> Array:
     """dy/dx = Φ(x) + x φ(x), with φ(x) = Φ′(x) = exp(−x²/2)/√(2π)."""
     x, cdf = cache
     xp = array_module(x)
@@ -96,19 +96,19 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1.0 + array_module(x).tanh(0.5 * x))
 
 
-def silu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SiluCache]:
+def silu_forward(x: Array, *, out: Out = None) -> tuple[Array, SiluCache]:
     """y = x σ(x), any shape."""
     sigmoid = _sigmoid(x)
     return deliver(x * sigmoid, out), SiluCache(x, sigmoid)
 
 
-def silu_backward(dy: Array, cache: SiluCache, *, out: Array | None = None) -> Array:
+def silu_backward(dy: Array, cache: SiluCache, *, out: Out = None) -> Array:
     """dy/dx = σ + x σ (1 − σ), since σ′ = σ (1 − σ)."""
     x, sigmoid = cache
     return deliver(dy * (sigmoid * (1.0 + x * (1.0 - sigmoid))), out)
 
 
-def swiglu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SwigluCache]:
+def swiglu_forward(x: Array, *, out: Out = None) -> tuple[Array, SwigluCache]:
     """y = SiLU(a) b, where x = [a | b]: the gate and what passes through it, from one fused projection.
 
     Args:
@@ -121,7 +121,7 @@ def swiglu_forward(x: Array, *, out: Array | None = None) -> tuple[Array, Swiglu
     return deliver(gate * sigmoid * up, out), SwigluCache(gate, up, sigmoid)
 
 
-def swiglu_backward(dy: Array, cache: SwigluCache, *, out: Array | None = None) -> Array:
+def swiglu_backward(dy: Array, cache: SwigluCache, *, out: Out = None) -> Array:
     """da = dy b SiLU′(a) and db = dy SiLU(a), side by side: (…, F) to (…, 2F)."""
     gate, up, sigmoid = cache
     xp = array_module(dy, gate)
@@ -137,12 +137,12 @@ def _halves(x: Array) -> tuple[Array, Array]:
     return x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
 
 
-def tanh_forward(x: Array, *, out: Array | None = None) -> tuple[Array, TanhCache]:
+def tanh_forward(x: Array, *, out: Out = None) -> tuple[Array, TanhCache]:
     """y = tanh x, any shape."""
     y = deliver(array_module(x).tanh(x), out)
     return y, TanhCache(y)
 
 
-def tanh_backward(dy: Array, cache: TanhCache, *, out: Array | None = None) -> Array:
+def tanh_backward(dy: Array, cache: TanhCache, *, out: Out = None) -> Array:
     """dy/dx = 1 − tanh² x = 1 − y²."""
     return deliver(dy * (1.0 - cache.y * cache.y), out)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 from minigpt.ops.dropout import DropoutKey, dropout_multiplier
 from minigpt.ops.softmax import SoftmaxCache, softmax_backward, softmax_forward
 
@@ -74,7 +74,7 @@ def attention_forward(
     scale: float | None = None,
     dropout: float = 0.0,
     key: DropoutKey | None = None,
-    out: Array | None = None,
+    out: Out = None,
 ) -> tuple[Array, AttentionCache]:
     """O = A V with A = dropout(softmax(s Q Kᵀ + mask)), for every head of every row of the batch.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 
 _MASK64 = (1 << 64) - 1
 GOLDEN = 0x9E3779B97F4A7C15  # the increment and the two multipliers of SplitMix64 (Steele, Lea & Flood 2014)
@@ -81,9 +81,7 @@ def dropout_slice(rate: float, key: DropoutKey, row: int, first: int, count: int
     return dropout_multiplier(np.empty((1, count), dtype), rate, key._replace(row=key.row + row, position=first))[0]
 
 
-def dropout_forward(
-    x: Array, rate: float, key: DropoutKey | None, *, out: Array | None = None
-) -> tuple[Array, DropoutCache]:
+def dropout_forward(x: Array, rate: float, key: DropoutKey | None, *, out: Out = None) -> tuple[Array, DropoutCache]:
     """y = m x with m ∈ {0, 1/(1 − rate)}; E[y] = x.
 
     Args:
@@ -101,6 +99,6 @@ def dropout_forward(
     return deliver(x * multiplier, out), DropoutCache(multiplier)
 
 
-def dropout_backward(dy: Array, cache: DropoutCache, *, out: Array | None = None) -> Array:
+def dropout_backward(dy: Array, cache: DropoutCache, *, out: Out = None) -> Array:
     """dx = m dy, with the m of the forward pass (never the output, which is 0 wherever x was)."""
     return deliver(dy if cache.multiplier is None else dy * cache.multiplier, out)

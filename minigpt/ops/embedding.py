@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, rows
+from minigpt.ops._common import Out, deliver, rows
 
 
 class EmbeddingCache(NamedTuple):
@@ -27,9 +27,7 @@ class PositionCache(NamedTuple):
     table_rows: int
 
 
-def embedding_forward(
-    ids: Array, table: Array, *, scale: float = 1.0, out: Array | None = None
-) -> tuple[Array, EmbeddingCache]:
+def embedding_forward(ids: Array, table: Array, *, scale: float = 1.0, out: Out = None) -> tuple[Array, EmbeddingCache]:
     """y_n = s E[id_n].
 
     Args:
@@ -79,7 +77,7 @@ def embedding_backward(dy: Array, cache: EmbeddingCache, dtable: Array) -> None:
 
 
 def position_forward(
-    x: Array, table: Array, *, positions: int | Array = 0, out: Array | None = None
+    x: Array, table: Array, *, positions: int | Array = 0, out: Out = None
 ) -> tuple[Array, PositionCache]:
     """y_bt = x_bt + P[m_bt]: the row of each token's position m, added to it.
 
@@ -95,7 +93,7 @@ def position_forward(
     return deliver(x + table[position_rows(cache, array_module(x, table))], out), cache
 
 
-def position_backward(dy: Array, cache: PositionCache, dtable: Array | None, *, out: Array | None = None) -> Array:
+def position_backward(dy: Array, cache: PositionCache, dtable: Array | None, *, out: Out = None) -> Array:
     """dP[m] += Σ_{bt: m_bt = m} dy_bt and dx = dy. `dtable` is None where the table is fixed (sinusoids)."""
     positions, length, context = cache
     if dtable is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, rows
+from minigpt.ops._common import Out, deliver, rows
 
 
 class LinearCache(NamedTuple):
@@ -13,9 +13,7 @@ class LinearCache(NamedTuple):
     weight: Array  # (I, O)
 
 
-def linear_forward(
-    x: Array, weight: Array, bias: Array | None = None, *, out: Array | None = None
-) -> tuple[Array, LinearCache]:
+def linear_forward(x: Array, weight: Array, bias: Array | None = None, *, out: Out = None) -> tuple[Array, LinearCache]:
     """y = x W + b for every position.
 
     Args:
@@ -34,13 +32,7 @@ def linear_forward(
 
 
 def linear_backward(
-    dy: Array,
-    cache: LinearCache,
-    dweight: Array,
-    dbias: Array | None = None,
-    *,
-    first: bool = False,
-    out: Array | None = None,
+    dy: Array, cache: LinearCache, dweight: Array, dbias: Array | None = None, *, first: bool = False, out: Out = None
 ) -> Array:
     """Gradients of y = x W + b, with n running over positions.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, rows
+from minigpt.ops._common import Out, deliver, rows
 
 IGNORE = -100  # a target that counts for nothing (padding, unmasked positions); the value Hugging Face uses too
 
@@ -79,7 +79,7 @@ def cross_entropy_forward(
     return loss, CrossEntropyCache(exponentials, targets, denominator, label_smoothing, logits.shape, weights)
 
 
-def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: Array | None = None) -> Array:
+def cross_entropy_backward(dloss: float, cache: CrossEntropyCache, *, out: Out = None) -> Array:
     """dz = w (softmax(z) − q) / denominator · dloss where the target counts, 0 where it is ignored.
 
     From L = log Σ_c exp(z_c) − Σ_c q_c z_c (Σ q = 1): ∂ log Σ exp / ∂z_c is softmax(z)_c.
@@ -128,6 +128,6 @@ def squared_error_forward(
     return loss, SquaredErrorCache(difference, denominator)
 
 
-def squared_error_backward(dloss: float, cache: SquaredErrorCache, *, out: Array | None = None) -> Array:
+def squared_error_backward(dloss: float, cache: SquaredErrorCache, *, out: Out = None) -> Array:
     """dp = 2 (p − y) / denominator · dloss."""
     return deliver(cache.difference * (2.0 * dloss / cache.denominator), out)

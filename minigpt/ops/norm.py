@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver, rows
+from minigpt.ops._common import Out, deliver, rows
 
 
 class LayerNormCache(NamedTuple):
@@ -25,7 +25,7 @@ class RMSNormCache(NamedTuple):
 
 
 def layernorm_forward(
-    x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Array | None = None
+    x: Array, gain: Array, bias: Array | None = None, *, eps: float = 1e-5, out: Out = None
 ) -> tuple[Array, LayerNormCache]:
     """y = γ x̂ + β with x̂ = (x − μ)/σ, μ = mean(x), σ² = mean((x − μ)²) + ε, over the last axis.
 
@@ -50,7 +50,7 @@ def layernorm_forward(
 
 
 def layernorm_backward(
-    dy: Array, cache: LayerNormCache, dgain: Array, dbias: Array | None = None, *, out: Array | None = None
+    dy: Array, cache: LayerNormCache, dgain: Array, dbias: Array | None = None, *, out: Out = None
 ) -> Array:
     """Gradients of y = γ x̂ + β.
 
@@ -75,9 +75,7 @@ def layernorm_backward(
     return deliver(dx, out)
 
 
-def rmsnorm_forward(
-    x: Array, gain: Array, *, eps: float = 1e-6, out: Array | None = None
-) -> tuple[Array, RMSNormCache]:
+def rmsnorm_forward(x: Array, gain: Array, *, eps: float = 1e-6, out: Out = None) -> tuple[Array, RMSNormCache]:
     """y = γ x̂ with x̂ = x/r, r² = mean(x²) + ε, over the last axis: no mean is subtracted, no bias added.
 
     Args:
@@ -92,7 +90,7 @@ def rmsnorm_forward(
     return deliver(normalized * gain, out), RMSNormCache(normalized, inverse_rms, gain)
 
 
-def rmsnorm_backward(dy: Array, cache: RMSNormCache, dgain: Array, *, out: Array | None = None) -> Array:
+def rmsnorm_backward(dy: Array, cache: RMSNormCache, dgain: Array, *, out: Out = None) -> Array:
     """Gradients of y = γ x̂.
 
     With g = dy γ = ∂L/∂x̂ and ∂x̂_j/∂x_i = (δ_ij − x̂_i x̂_j / C)/r (x itself, and its share of r):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 
 LAYOUTS = ("half", "interleaved")
 
@@ -73,9 +73,7 @@ def rope_table(xp: ModuleType, length: int, width: int, rope: Rope, positions: i
     return xp.cos(angles), xp.sin(angles)
 
 
-def rope_forward(
-    x: Array, rope: Rope, *, positions: int | Array = 0, out: Array | None = None
-) -> tuple[Array, RopeCache]:
+def rope_forward(x: Array, rope: Rope, *, positions: int | Array = 0, out: Out = None) -> tuple[Array, RopeCache]:
     """Turn every pair (a, b) of x by its angle φ = m θ_j: (a cos φ − b sin φ, a sin φ + b cos φ).
 
     Args:
@@ -91,7 +89,7 @@ def rope_forward(
     return deliver(_turn(x, cache.cos, cache.sin, rope.layout), out), cache
 
 
-def rope_backward(dy: Array, cache: RopeCache, *, out: Array | None = None) -> Array:
+def rope_backward(dy: Array, cache: RopeCache, *, out: Out = None) -> Array:
     """A rotation's transpose is its inverse: the gradient is turned back, by −φ."""
     return deliver(_turn(dy, cache.cos, -cache.sin, cache.layout), out)
 

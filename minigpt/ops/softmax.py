@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from minigpt.core.backend import Array, array_module
-from minigpt.ops._common import deliver
+from minigpt.ops._common import Out, deliver
 
 
 class SoftmaxCache(NamedTuple):
     probabilities: Array  # (…, S)
 
 
-def softmax_forward(x: Array, *, out: Array | None = None) -> tuple[Array, SoftmaxCache]:
+def softmax_forward(x: Array, *, out: Out = None) -> tuple[Array, SoftmaxCache]:
     """y_i = exp(x_i) / Σ_j exp(x_j).
 
     The row's maximum is subtracted first: it cancels in the quotient, and no exponential overflows. An entry of −∞
@@ -33,7 +33,7 @@ def softmax_forward(x: Array, *, out: Array | None = None) -> tuple[Array, Softm
     return y, SoftmaxCache(y)
 
 
-def softmax_backward(dy: Array, cache: SoftmaxCache, *, out: Array | None = None) -> Array:
+def softmax_backward(dy: Array, cache: SoftmaxCache, *, out: Out = None) -> Array:
     """The Jacobian is ∂y_i/∂x_j = y_i (δ_ij − y_j), hence dx = y (dy − Σ_j dy_j y_j), row by row."""
     y = cache.probabilities
     dx = y * (dy - (dy * y).sum(axis=-1, keepdims=True))
