@@ -42,11 +42,17 @@ class SublayerCache(NamedTuple, Generic[Inner]):
     inner: Inner  # of attention, cross-attention or the feed-forward layer
 
 
+class Attentions(NamedTuple):
+    """To the sequence itself and, in a block that has a memory, to that."""
+
+    own: SublayerCache[SelfAttentionCache]
+    cross: SublayerCache[CrossAttentionCache] | None
+
+
 class BlockCache(NamedTuple):
     """All that a block's backward pass needs."""
 
-    attention: SublayerCache[SelfAttentionCache]
-    cross: SublayerCache[CrossAttentionCache] | None
+    attentions: Attentions
     mlp: SublayerCache[MLPCache]
 
 
@@ -65,14 +71,14 @@ def block_forward(
     if memory is not None:
         y, c_cross = cross_sublayer_forward(y, memory, p, c, run, site + 2)
     y, c_mlp = mlp_sublayer_forward(y, p, c, run, mlp_site(site, memory))
-    return y, BlockCache(c_attention, c_cross, c_mlp)
+    return y, BlockCache(Attentions(c_attention, c_cross), c_mlp)
 
 
 def block_backward(
     dx: Array, cache: BlockCache, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None = None
 ) -> Array:
     dx = mlp_sublayer_backward(dx, cache.mlp, g, c, run)
-    return attention_sublayers_backward(dx, cache.attention, cache.cross, g, c, run, dmemory)
+    return attention_sublayers_backward(dx, cache.attentions, g, c, run, dmemory)
 
 
 def mlp_site(site: int, memory: Memory | None) -> int:
@@ -104,15 +110,10 @@ def attention_sublayer_forward(
 
 
 def attention_sublayers_backward(
-    dx: Array,
-    cache: SublayerCache[SelfAttentionCache],
-    c_cross: SublayerCache[CrossAttentionCache] | None,
-    g: Scope,
-    c: BlockConfig,
-    run: Run,
-    dmemory: Array | None,
+    dx: Array, caches: Attentions, g: Scope, c: BlockConfig, run: Run, dmemory: Array | None
 ) -> Array:
-    """Of attention and, in a block that has a memory, of cross-attention behind it."""
+    """Of cross-attention, where there is a memory, and of attention before it."""
+    cache, c_cross = caches
     if c_cross is not None:
         assert dmemory is not None  # of a block that has a memory
         dx = norm_backward(dx, c_cross.norm, g, "norm_cross", c, run)

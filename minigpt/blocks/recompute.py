@@ -76,7 +76,7 @@ def block_backward(dy: Array, cache: Kept, g: Scope, c: BlockConfig, run: Run, d
     y = fused.settled(y, k.run)
     dx = _mlp_in_tiles_backward(dy, y, k.p, g, c, k.run, fused.mlp_site(k.site, k.memory))
     del y
-    return fused.attention_sublayers_backward(dx, c_own, c_cross, g, c, run, dmemory)
+    return fused.attention_sublayers_backward(dx, fused.Attentions(c_own, c_cross), g, c, run, dmemory)
 
 
 def _results(cache: SelfAttentionCache | CrossAttentionCache, c: BlockConfig, run: Run) -> fused.AttentionResults:

@@ -82,41 +82,6 @@ def strided(x: Array) -> tuple[Array, np.ndarray]:
     return x, view(x)
 
 
-def prepare(
-    q: Array,
-    k: Array,
-    v: Array,
-    mask: Mask,
-    scale: float | None,
-    dropout: float,
-    key: DropoutKey | None,
-    *,
-    dtype: Any,
-    align: int,
-) -> Call:
-    """Check the arrays of a call and fill in its struct Problem.
-
-    Args:
-        align: how many elements the kernels load at a time.
-    """
-    xp = array_module(q, k, v, mask.key_padding)
-    (b, t, h, d), (s, g) = q.shape, k.shape[1:3]
-    if g == 0 or h % g:
-        raise ValueError(f"{g} key-value heads cannot serve {h} query heads evenly")
-    if b * h > MAX_GRID:
-        raise UserError(f"{b} rows of {h} heads are too many for one launch: a grid has at most {MAX_GRID} of them")
-    for name, x, shape in (("q", q, (b, t, h, d)), ("k", k, (b, s, g, d)), ("v", v, (b, s, g, d))):
-        check_array(name, x, xp, dtype, shape, align=align)
-    padding = mask.key_padding
-    if padding is not None:
-        padding = xp.ascontiguousarray(padding.astype(bool))
-        check_array("key_padding", padding, xp, bool, (b, s), contiguous=True)
-    drops = bool(dropout and key is not None)
-    problem = _problem((b, t, s, h, g, d), mask.causal, mask.window, scale, dropout if drops else 0.0)
-    states = xp.asarray(dropout_states(key, range(b)), dtype=xp.uint64) if drops else None
-    return Call(q, k, v, padding, states, problem)
-
-
 class Rung:
     """What every rung has in common: the signatures of `minigpt.ops.attention`, and that arrays are checked.
 
@@ -156,11 +121,24 @@ class Rung:
             TypeError, ValueError: arrays are of another dtype, or not aligned to what a kernel reads at a time.
             UserError: the rung does not take such heads.
         """
-        dtype = self._dtype(q, scale)
-        call = prepare(q, k, v, mask, scale, dropout, key, dtype=dtype, align=self.reads // q.itemsize)
-        y = call.xp.empty(q.shape, q.dtype) if out is None else out
-        check_array("out", y, call.xp, q.dtype, q.shape, align=self.writes)
-        return y, self._forward(call, y)
+        dtype, xp = self._dtype(q, scale), array_module(q, k, v, mask.key_padding)
+        (b, t, h, d), (s, g) = q.shape, k.shape[1:3]
+        if g == 0 or h % g:
+            raise ValueError(f"{g} key-value heads cannot serve {h} query heads evenly")
+        if b * h > MAX_GRID:
+            raise UserError(f"{b} rows of {h} heads are too many for one launch: a grid has at most {MAX_GRID} of them")
+        for name, x, shape in (("q", q, (b, t, h, d)), ("k", k, (b, s, g, d)), ("v", v, (b, s, g, d))):
+            check_array(name, x, xp, dtype, shape, align=self.reads // q.itemsize)
+        padding = mask.key_padding
+        if padding is not None:
+            padding = xp.ascontiguousarray(padding.astype(bool))
+            check_array("key_padding", padding, xp, bool, (b, s), contiguous=True)
+        drops = bool(dropout and key is not None)
+        problem = _problem((b, t, s, h, g, d), mask.causal, mask.window, scale, dropout if drops else 0.0)
+        states = xp.asarray(dropout_states(key, range(b)), dtype=xp.uint64) if drops else None
+        y = xp.empty(q.shape, q.dtype) if out is None else out
+        check_array("out", y, xp, q.dtype, q.shape, align=self.writes)
+        return y, self._forward(Call(q, k, v, padding, states, problem), y)
 
     def attention_backward(self, dy: Array, cache: Any, *, out: Heads | None = None) -> Heads:
         """See `minigpt.ops.attention_backward`."""

@@ -30,12 +30,7 @@ from minigpt.ops.attention import (
     attention_results,
 )
 from minigpt.ops.dropout import DropoutKey, dropout_backward, dropout_forward, dropout_multiplier
-from minigpt.ops.embedding import (
-    embedding_backward,
-    embedding_forward,
-    position_backward,
-    position_forward,
-)
+from minigpt.ops.embedding import embedding_backward, embedding_forward, position_backward, position_forward
 from minigpt.ops.erf import erf
 from minigpt.ops.linear import linear_backward, linear_forward
 from minigpt.ops.losses import (

@@ -96,7 +96,6 @@ def evaluate_task(
     examples: Sequence[Example],
     *,
     log_probabilities: Sequence[float] | None = None,
-    seed: int = 0,
 ) -> list[Score]:
     """All of a task's metrics, the headline first, against the answers that the examples hold.
 
@@ -113,7 +112,7 @@ def evaluate_task(
     for name in task.metrics:
         given = log_probabilities if name == "perplexity" else predictions
         if given is not None:
-            scores.append(evaluate(name, given, references, options=sizes, seed=seed))
+            scores.append(evaluate(name, given, references, options=sizes))
     return scores
 
 

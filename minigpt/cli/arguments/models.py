@@ -103,10 +103,7 @@ def gradcheck(add: Parser) -> None:
         "all; without NAME, all names are listed"
     )
     add.value("name", "NAME", what, nargs="?")
-    add.flag(
-        "--thorough",
-        "check every element of a model's parameters, not only a few of each and one direction",
-    )
+    add.flag("--thorough", "check every element of a model's parameters, not only a few of each and one direction")
 
 
 def info(add: Parser) -> None:
