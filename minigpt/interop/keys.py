@@ -198,6 +198,24 @@ def listed(names: Collection[str], most: int = 12) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
+def refuse(what: str, problems: Mapping[str, Any]) -> None:
+    """Raise UserError if a format cannot express a model.
+
+    Args:
+        problems: ends of the sentence "it has …", and whether the model has it.
+    """
+    if found := [problem for problem, has in problems.items() if has]:
+        raise UserError(f"{what} cannot express this model: it has {' and '.join(found)}")
+
+
+def check_names(what: str, missing: Collection[str], unexpected: Collection[str]) -> None:
+    """Raise UserError if the tensors of a file are not those of the model that it is of."""
+    words = [f"it lacks {listed(missing, 3)}"] * bool(missing)
+    words += [f"it has {listed(unexpected, 3)}, for which the model has no place"] * bool(unexpected)
+    if words:
+        raise UserError(f"{what}: {' and '.join(words)}")
+
+
 def _same(a: Any, b: Any) -> bool:
     """Equal, and not a number for a truth value."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)

@@ -22,8 +22,9 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import write_new
 from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import filled
-from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, their_shape, transposed
+from minigpt.interop.filling import filled, their_shapes
+from minigpt.interop.keys import refuse
+from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, transposed
 from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope
@@ -39,8 +40,9 @@ _BASE, _EPS = 10000.0, 1e-5  # of the rotation and the norms; llama2.c has them 
 IDS = {"bos_token_id": 1, "eos_token_id": 1}
 SETTINGS = {"top_k": 0}  # it draws from all tokens
 _LAYER = ("norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w3", "w2")  # w1 is the gate, w3 up, w2 down
+ROTATION = ("cos", "sin")  # its tables
 _ORDERS = (
-    ("tokens", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w2", "w3", "final_norm", "cos", "sin", "output"),
+    ("tokens", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w2", "w3", "final_norm", *ROTATION, "output"),
     ("norm1", "norm2", "final_norm", "tokens", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "output"),
 )
 
@@ -66,7 +68,7 @@ def table(c: LlamaConfig) -> Table:
 def _order(c: LlamaConfig, version: int) -> Iterator[str]:
     """The names of the table, and the rotation's "cos" and "sin", as they follow each other in a file."""
     for kind in _ORDERS[version]:
-        if kind in ("tokens", "final_norm", "cos", "sin"):
+        if kind in ("tokens", "final_norm", *ROTATION):
             yield kind
         elif kind == "output":
             yield from () if c.tied else (kind,)
@@ -84,23 +86,15 @@ def read_model(path: Path, dtype: str | None = None) -> tuple[Llama, Parameters]
     config, version, start = _header(path, data)
     model = Llama(config)
     rows = table(config)
-    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
+    shapes = their_shapes(model, rows) | dict.fromkeys(ROTATION, (config.context, config.head_width // 2))
     found = {}
     for name in _order(config, version):
-        shape = _shape(rows, name, shapes, config)
-        stop = start + 4 * math.prod(shape)
-        found[name] = StoredTensor(path, name, "F32", shape, data[start:stop])
+        stop = start + 4 * math.prod(shapes[name])
+        found[name] = StoredTensor(path, name, "F32", shapes[name], data[start:stop])
         start = stop
     if start != len(data):
         raise UserError(f"{path} is damaged: it has {len(data)} bytes, but its header ({_words(config)}) needs {start}")
     return model, filled(model, rows, found, dtype or "float32")
-
-
-def _shape(rows: Table, name: str, tree: Any, c: LlamaConfig) -> tuple[int, ...]:
-    if name not in rows:
-        return c.context, c.head_width // 2  # the rotation's tables
-    ours, view = rows[name]
-    return their_shape(view(tree[ours]))
 
 
 def _header(path: Path, data: np.ndarray) -> tuple[LlamaConfig, int, int]:
@@ -141,16 +135,15 @@ def write_model(path: Path, model: Any, params: Parameters, version: int = 0) ->
     Raises:
         UserError: llama2.c cannot express the model, or the file exists or cannot be written.
     """
-    if problems := _problems(model, params):
-        raise UserError(f"llama2.c cannot express this model: it has {' and '.join(problems)}")
+    refuse("llama2.c", _problems(model, params))
     write_new(path, _pieces(model.config, params, version))
 
 
-def _problems(model: Any, params: Parameters) -> list[str]:
+def _problems(model: Any, params: Parameters) -> dict[str, bool]:
     c = model.config
     if model.family != "llama":
-        return [f"the family {model.family}, not llama"]
-    found = {
+        return {f"the family {model.family}, not llama": True}
+    return {
         f"the rotation base {c.rope_base}, not {_BASE}": c.rope_base != _BASE,
         "a scaled rotation": c.rope_factor > 1,
         "no output layer": c.headless,
@@ -160,7 +153,6 @@ def _problems(model: Any, params: Parameters) -> list[str]:
         f"heads of width {c.head_width}, not {c.width}/{c.heads}": c.head_width * c.heads != c.width,
         f"weights in {params.flat.dtype}, not float32": params.flat.dtype != np.float32,
     }
-    return [problem for problem, is_there in found.items() if is_there]
 
 
 def _pieces(c: LlamaConfig, params: Parameters, version: int) -> Iterator[bytes]:
@@ -172,7 +164,7 @@ def _pieces(c: LlamaConfig, params: Parameters, version: int) -> Iterator[bytes]
         sizes[5] = c.vocab_size if c.tied else -c.vocab_size
         yield _SIZES.pack(*sizes)
     rows = table(c)
-    rotation = dict(zip(("cos", "sin"), rope_table(np, c.context, c.head_width, Rope(_BASE)), strict=True))
+    rotation = dict(zip(ROTATION, rope_table(np, c.context, c.head_width, Rope(_BASE)), strict=True))
     for name in _order(c, version):
         if name in rows:
             ours, view = rows[name]

@@ -1,7 +1,6 @@
 """`minigpt.load(path)`: a trained model with its tokenizer, spoken to in Hugging Face's terms.
 
-Argument names and label conventions are those that most people know: `input_ids`, `attention_mask`, `labels` with −100
-ignored and shifted inside for causal models.
+What it is asked in ids is in `minigpt.interop.opened`; here are the texts.
 """
 
 from __future__ import annotations
@@ -9,36 +8,30 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigpt.blocks.dispatch import operations
-from minigpt.blocks.run import Run
-from minigpt.core.backend import Array, array_module, backend_of, get_backend
+from minigpt.core.backend import backend_of, get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.fast import team
 from minigpt.fast.int8 import Int8Parameters
 from minigpt.generate.embedding import embed_rows, encode_texts
-from minigpt.generate.settings import Generation, generation, is_setting
-from minigpt.interop.adapters import adapter_of, known_ids, seq2seq
+from minigpt.interop.adapters import known_ids, seq2seq
 from minigpt.interop.hub import fetch, is_hub_name
+from minigpt.interop.opened import Opened
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
 from minigpt.interop.token_roles import read_generation, read_ids
 from minigpt.models.decoder_only import DecoderOnly
 from minigpt.models.encoder_decoder import Seq2Seq
-from minigpt.tokenizers import Tokenizer
 from minigpt.tokenizers.base import check_fit
 from minigpt.tokenizers.template import begin_end_template, roberta_template
 from minigpt.train.best import chosen_checkpoint
 from minigpt.train.checkpoint import check_tokenizer, load_state, load_weights
 from minigpt.train.families import make_model, make_objective
 from minigpt.train.run_folder import find_run, is_run, load_config, load_tokenizer
-from minigpt.train.settings import RunConfig
 
 # What the texts of our own runs stand between in training, where their tokenizer does not say it.
 OWN_TEMPLATES = {
@@ -47,71 +40,8 @@ OWN_TEMPLATES = {
 }
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """A model ready for use: `.model`, `.params`, `.tokenizer` and the run's `.config`.
-
-    `.ids` are those of the tokens that begin, end and pad a text, under Hugging Face's names, as far as they are known;
-    `.generation` are the other settings that a model of another implementation came with, None for a run of our own.
-    """
-
-    model: Any
-    params: Parameters
-    tokenizer: Tokenizer | None
-    config: RunConfig
-    ids: Mapping[str, Any] = field(default_factory=dict)
-    generation: Mapping[str, Any] | None = None
-
-    @property
-    def text(self) -> Tokenizer:
-        """The tokenizer, where text is asked for.
-
-        Raises:
-            UserError: the model came without one.
-        """
-        if self.tokenizer is None:
-            raise UserError(
-                "this model has no tokenizer, so it neither reads nor writes text: use generate_ids, or "
-                "convert it with --tokenizer"
-            )
-        return self.tokenizer
-
-    @property
-    def _run(self) -> Run:
-        return Run(ops=operations("auto", backend_of(self.params.flat)))
-
-    @property
-    def _adapter(self) -> Any:
-        return adapter_of(self.model.family)
-
-    def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
-        """Scores (B, T, V): of the next token at every position, or, from BERT, of the token at that very place.
-
-        Args:
-            input_ids: (B, T) token ids.
-            attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
-            inputs: the further arrays that the model's family takes (see `minigpt.interop.adapters`).
-        """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        with team.of_all_cores():
-            return self._adapter.logits(self.model, self.params, arrays, self._run)
-
-    def hidden_states(self, input_ids: Any, attention_mask: Any = None, *, layer: int = -1, **inputs: Any) -> Array:
-        """The states (B, T, C) of every token behind a layer; an encoder–decoder's are its encoder's.
-
-        They are `output_hidden_states` of transformers: of L layers, 0 is what the first one reads, L (or −1) what the
-        last one gives, after the final norm where there is one. States at padding mean nothing.
-
-        Raises:
-            UserError: there is no such layer, or the rows are longer than the context.
-        """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        depth = self._adapter.depth(self.model)
-        if not -depth - 1 <= layer <= depth:
-            raise UserError(
-                f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
-            )
-        return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
+class Loaded(Opened):
+    """A model that reads and writes texts, too, where it came with a tokenizer."""
 
     def embed(
         self,
@@ -145,92 +75,6 @@ class Loaded:
             return backend.to_host(self.hidden_states(ids, real, layer=layer))
 
         return embed_rows(rows, states, pooling=pooling, normalize=normalize, size=max(1, batch_size))
-
-    def loss_and_grads(
-        self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any
-    ) -> tuple[float, Parameters]:
-        """Mean loss of predicting `labels` (default: the input itself), and its gradient for every parameter.
-
-        Args:
-            labels: (B, T), −100 where a position does not count; shifted inside for causal models, so labels[:, t] is
-                what the model should say after seeing input_ids[:, :t].
-        """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
-        batch = self._adapter.batch(self.model, arrays)
-        with team.of_all_cores():
-            loss, cache = self.model.forward(self.params, batch, self._run)
-            grads = self.params.zeros_like()
-            self.model.backward(self.params, grads, cache, self._run)
-        return loss, grads
-
-    def generate_ids(
-        self,
-        input_ids: Any,
-        attention_mask: Any = None,
-        *,
-        seed: int = 0,
-        **settings: Any,
-    ) -> np.ndarray:
-        """Continue rows of ids as `generate()` of transformers does: prompts and what follows, (B, T + new).
-
-        An encoder–decoder instead writes about each row, from its start token on: (B, 1 + new).
-
-        Args:
-            input_ids, attention_mask: (B, T); a decoder-only model's prompts are padded on the left.
-            seed: of what is drawn; each row has its own draws.
-            settings: those of `minigpt.generate.settings.Generation`, such as `max_new_tokens`, `do_sample`,
-                `num_beams`, `repetition_penalty` or `eos_token_id` (() lets no row end). They win over the model's own
-                (`.generation` and `.ids`), and these over transformers' defaults: at most 20 new tokens, the most
-                probable one each time. Also further arrays, as for `logits`.
-
-        Raises:
-            UserError: the rows do not fit the context or are padded otherwise, or a setting is one that is not
-                computed.
-        """
-        given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
-        arrays = self._arrays(False, input_ids=input_ids, attention_mask=attention_mask, **settings)
-        g = self.settings(**given)
-        if g.do_sample:
-            arrays = {name: array_module(x).repeat(x, g.num_return_sequences, axis=0) for name, x in arrays.items()}
-        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, g, seed)
-
-    def settings(self, **given: Any) -> Generation:
-        """The settings of generation: those given, the model's own, transformers' defaults.
-
-        Raises:
-            UserError: one of them is not computed, or is a token that the model lacks.
-        """
-        ids = self.ids or known_ids(self.model)
-        found = generation(self.generation or {}, ids, given)
-        for name in ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id"):  # the model reads them
-            if (getattr(found, name) or 0) >= self.model.config.vocab_size:
-                raise UserError(
-                    f"{name} is {getattr(found, name)}, but the model has {self.model.config.vocab_size} tokens"
-                )
-        return found
-
-    def _arrays(self, fit: bool = True, /, **inputs: Any) -> dict[str, Array]:
-        """The inputs that were given, on the model's backend.
-
-        Args:
-            fit: whether the rows must fit the context.
-        Raises:
-            UserError: the family takes no input of that name, or the shapes do not fit.
-        """
-        backend = backend_of(self.params.flat)
-        arrays = {name: backend.asarray(x) for name, x in inputs.items() if x is not None}
-        known = self._adapter.INPUTS
-        for name, x in arrays.items():
-            if name not in known:
-                raise UserError(f"a model of the family {self.model.family} takes no {name}: only {', '.join(known)}")
-            if name == "input_ids" and x.ndim != 2:
-                raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
-            if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
-                raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
-        tokens, context = arrays["input_ids"].shape[1], self.model.config.context
-        if fit and tokens > context:
-            raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
-        return arrays
 
     def predict(self, examples: Sequence[Any]) -> list[Any]:
         """What a fine-tuned model answers: the class in words, the score, the option's number, or the text.
@@ -328,8 +172,7 @@ def load(
     if opened.tokenizer:
         check_fit(opened.tokenizer, opened.config.model.vocab_size)
     params = Parameters(opened.model.specs, get_backend(backend).asarray(opened.params.flat))
-    params = _kept(opened.model, params, weights)
-    return Loaded(opened.model, params, opened.tokenizer, opened.config, opened.ids, opened.generation)
+    return Loaded(**(vars(opened) | {"params": _kept(opened.model, params, weights)}))
 
 
 def _load_run(

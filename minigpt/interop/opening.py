@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from minigpt import tokenizers
 from minigpt.core.cores import available_cores
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters
 from minigpt.interop import gpt_arrays, llama2c
 from minigpt.interop.gguf.header import is_gguf, read_header
 from minigpt.interop.gguf.reading import read_model as gguf_model
@@ -18,23 +17,10 @@ from minigpt.interop.gguf.tokenizer import read_tokenizer as read_gguf_tokenizer
 from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.keys import read_json
+from minigpt.interop.opened import Opened
 from minigpt.interop.token_roles import read_generation, read_ids
-from minigpt.tokenizers import Tokenizer
 from minigpt.train.families import objective_class
 from minigpt.train.settings import DataConfig, RunConfig, TrainConfig
-
-
-class Opened(NamedTuple):
-    """A model, its parameters on the CPU, its tokenizer if there is one, a run's configuration around it, the ids of
-    the tokens that begin, end and pad a text, as far as they are known, and its other settings of generation.
-    """
-
-    model: Any
-    params: Parameters
-    tokenizer: Tokenizer | None
-    config: RunConfig
-    ids: dict[str, Any]
-    generation: dict[str, Any]
 
 
 def open_model(

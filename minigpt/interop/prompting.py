@@ -8,41 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters
 from minigpt.generate.sampling import continuation, prompt_ids, text_pieces
 from minigpt.generate.settings import Generation, is_setting
 from minigpt.interop.adapters import adapter_of, seq2seq
 from minigpt.interop.adapters.generation import count_new
-from minigpt.tokenizers import Tokenizer, encode_text
+from minigpt.interop.opened import Opened
+from minigpt.tokenizers import encode_text
 from minigpt.train.settings import SampleConfig
 
 # What minigpt calls some settings in `minigpt sample` and in a run's configuration.
 NAMES = {"beams": "num_beams", "no_repeat_ngram": "no_repeat_ngram_size", "tokens": "max_new_tokens"}
-
-
-class Writer(Protocol):
-    """What writing takes of a loaded model: `minigpt.interop.loaded.Loaded` has it."""
-
-    @property
-    def model(self) -> Any: ...
-
-    @property
-    def params(self) -> Parameters: ...
-
-    @property
-    def generation(self) -> Mapping[str, Any] | None: ...
-
-    @property
-    def text(self) -> Tokenizer: ...
-
-    def settings(self, **given: Any) -> Generation: ...
-
-    def generate_ids(self, input_ids: Any, *, seed: int = 0, **settings: Any) -> np.ndarray: ...
 
 
 def own_settings(sample: SampleConfig, given: Mapping[str, Any], tokens: int, temperature: float) -> SampleConfig:
@@ -61,7 +41,7 @@ def own_settings(sample: SampleConfig, given: Mapping[str, Any], tokens: int, te
     return dataclasses.replace(sample, **values)
 
 
-def text_settings(loaded: Writer, given: Mapping[str, Any], tokens: int, temperature: float) -> Generation:
+def text_settings(loaded: Opened, given: Mapping[str, Any], tokens: int, temperature: float) -> Generation:
     """The settings for writing a text. Tokens are drawn unless the temperature is 0, the model's own settings say
     otherwise, or there is a search.
 
@@ -87,7 +67,7 @@ def text_settings(loaded: Writer, given: Mapping[str, Any], tokens: int, tempera
     return loaded.settings(**given)
 
 
-def written(loaded: Writer, prompt: str, g: Generation, seed: int) -> Iterator[str]:
+def written(loaded: Opened, prompt: str, g: Generation, seed: int) -> Iterator[str]:
     """What follows the prompt, or what an encoder–decoder makes of it, in pieces as they come.
 
     Raises:
@@ -107,7 +87,7 @@ def written(loaded: Writer, prompt: str, g: Generation, seed: int) -> Iterator[s
     return text_pieces(loaded.text, visible(loaded, found), before)
 
 
-def _target(loaded: Writer, ids: list[int], g: Generation, seed: int) -> Iterator[str]:
+def _target(loaded: Opened, ids: list[int], g: Generation, seed: int) -> Iterator[str]:
     context = loaded.model.config.context
     if len(ids) > context:
         raise UserError(f"the source has {len(ids)} tokens, but the model's context is {context}; shorten it")
@@ -116,11 +96,11 @@ def _target(loaded: Writer, ids: list[int], g: Generation, seed: int) -> Iterato
     return text_pieces(loaded.text, visible(loaded, found[1:]))
 
 
-def _row(loaded: Writer, ids: list[int], g: Generation, new: int, seed: int) -> np.ndarray:
+def _row(loaded: Opened, ids: list[int], g: Generation, new: int, seed: int) -> np.ndarray:
     return loaded.generate_ids([ids], seed=seed, **(dataclasses.asdict(g) | {"max_new_tokens": new}))[0]
 
 
-def visible(loaded: Writer, ids: Iterable[int]) -> Iterator[int]:
+def visible(loaded: Opened, ids: Iterable[int]) -> Iterator[int]:
     """Without the special tokens."""
     hidden = set(loaded.text.special_tokens.values())
     return (int(i) for i in ids if int(i) not in hidden)

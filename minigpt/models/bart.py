@@ -14,67 +14,40 @@ from typing import NamedTuple
 from minigpt.blocks import BlockConfig, linear_backward, linear_forward, linear_specs
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, array_module
-from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.core.settings import at_least
+from minigpt.core.settings import at_least, multiple
 from minigpt.data.seq2seq import Seq2SeqBatch, given
-from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, check_ids, check_shape
-from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
-from minigpt.ops import Cache, count_targets
+from minigpt.models.encoder_decoder import BodyCache, EncoderDecoder, Seq2Seq, StacksConfig
+from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward, right_answers
+from minigpt.ops import Cache
 
 
 @dataclass(frozen=True)
-class BARTConfig:
-    """The shape of a BART.
+class BARTConfig(StacksConfig):
+    """The shape of a BART: "gelu_erf", and labels are smoothed (by 0.1) only where it is fine-tuned to write.
 
     Attributes:
-        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
-        context: the largest number of tokens of a source or a target, and of learned positions.
-        encoder_layers, decoder_layers, heads, width: L, H, C; H divides C.
-        feed_forward: F; 0 means 4 C.
-        activation: "gelu_erf" (BART), another GELU, or "relu".
-        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
-            probabilities; activation_dropout: inside the feed-forward layer; head_dropout: before and inside the
-            classification head.
-        label_smoothing: ε, spread over the V − 1 wrong tokens while training (0.1 where BART is fine-tuned to write).
-        norm_eps: ε of the norms.
+        head_dropout: the rate before and inside the classification head.
         init_std: standard deviation of initial weights.
-        bos, pad, eos: the ids of `<s>`, `<pad>` and `</s>`; a text is `<s> … </s>`.
-        start: the id that the decoder starts from, `</s>`.
+        bos: the id of `<s>`; a text is `<s> … </s>`.
         decoder_heads, decoder_feed_forward: the decoder's H and F; 0 means the encoder's (all published BARTs).
     """
 
-    vocab_size: int = 0
-    context: int = 64
-    encoder_layers: int = 2
-    decoder_layers: int = 2
-    heads: int = 2
-    width: int = 64
-    feed_forward: int = 0
     activation: str = "gelu_erf"
-    dropout: float = 0.1
     attention_dropout: float = 0.1
-    activation_dropout: float = 0.0
     head_dropout: float = 0.0
-    label_smoothing: float = 0.0
-    norm_eps: float = 1e-5
     init_std: float = 0.02
     bos: int = 0
-    pad: int = 1
-    eos: int = 2
-    start: int = 2
     decoder_heads: int = 0
     decoder_feed_forward: int = 0
 
     def __post_init__(self) -> None:
-        if not self.feed_forward:
-            object.__setattr__(self, "feed_forward", 4 * self.width)
-        check_shape(self)
-        check_ids(self, "bos", "pad", "eos", "start")
+        super().__post_init__()
+        self.check_ids("bos", "start")
         at_least(0, "model", self, "decoder_heads", "decoder_feed_forward")
-        if self.decoder_heads and self.width % self.decoder_heads:
-            raise UserError(f"model.width {self.width} is not a multiple of model.decoder_heads {self.decoder_heads}")
+        if self.decoder_heads:
+            multiple("model", self, "width", "decoder_heads")
 
     @property
     def embedding_std(self) -> float:
@@ -124,6 +97,7 @@ class ClassifierCache(NamedTuple):
     ends: tuple[Array, Array]  # where each row ends
     head: HeadCache
     labels: LabelCache
+    measures: Measures
 
 
 class BARTClassifier(BARTBody):
@@ -173,11 +147,7 @@ class BARTClassifier(BARTBody):
         ends = _ends(batch)
         logits, c_head = self.head_forward(params, states[ends], run)  # (B, T, C) -> (B, C) -> (B, K)
         loss, c_labels = label_loss_forward(logits, labels, run, regression=self.regression)
-        return loss, ClassifierCache(c_body, ends, c_head, c_labels)
-
-    def measures(self, cache: ClassifierCache) -> Measures:
-        """How many labels were right."""
-        return cache.labels.measures
+        return loss, ClassifierCache(c_body, ends, c_head, c_labels, c_labels.measures)
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
@@ -204,7 +174,7 @@ class SpanCache(NamedTuple):
     head: Cache
     loss: Cache
     scores: Array  # (B, 2, T)
-    correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
+    measures: Measures  # how often the most probable place was the right one
 
 
 class BARTQuestionAnswering(BARTBody):
@@ -225,12 +195,7 @@ class BARTQuestionAnswering(BARTBody):
         scores, c_head = linear_forward(x, params, "head.spans", run)  # (B, T, 2)
         scores = scores.swapaxes(1, 2)  # (B, 2, T)
         loss, c_loss = run.ops.cross_entropy_forward(scores, spans, denominator=run.denominators.get("spans"))
-        correct = int((scores.argmax(axis=-1) == spans).sum()), count_targets(spans)
-        return loss, SpanCache(c_body, c_head, c_loss, scores, correct)
-
-    def measures(self, cache: SpanCache) -> Measures:
-        """How often the most probable place was the right one."""
-        return {"accuracy": cache.correct}
+        return loss, SpanCache(c_body, c_head, c_loss, scores, {"accuracy": right_answers(scores, spans)})
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from minigpt import ops
 from minigpt.blocks import linear_backward, linear_forward, norm_backward, norm_forward, norm_specs
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, array_module
@@ -18,6 +17,7 @@ from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.data.bert_batch import BertBatch
 from minigpt.models.bert_body import BertBody, BertConfig, BodyCache, PoolerCache
+from minigpt.models.label_loss import right_answers
 from minigpt.ops import Cache
 
 __all__ = ["Bert", "BertConfig"]
@@ -36,7 +36,7 @@ class BertCache(NamedTuple):
     body: BodyCache
     masked: MaskedCache
     masked_loss: Cache
-    measures: Measures
+    measures: Measures  # loss and accuracy of both tasks: masked language modelling (mlm), next sentences (nsp)
     pooler: PoolerCache | None = None
     pairs: Cache = None
     pairs_loss: Cache = None
@@ -144,10 +144,6 @@ class Bert(BertBody):
         cache = cache._replace(measures=measures | pair_measures, pooler=c_pooler, pairs=c_pairs, pairs_loss=c_loss)
         return loss + pair_loss, cache
 
-    def measures(self, cache: BertCache) -> Measures:
-        """The loss and the accuracy of both tasks: of masked language modelling (mlm) and next sentences (nsp)."""
-        return cache.measures
-
     def backward(
         self, params: Parameters, grads: Parameters, cache: BertCache, run: Run = EVALUATION, scale: float = 1.0
     ) -> None:
@@ -168,7 +164,6 @@ def _scored(logits: Array, targets: Array, term: str, name: str, run: Run) -> tu
     """One term of the loss, its cache, and its sum and the number of right answers for the log."""
     denominator = run.denominators.get(term)
     loss, cache = run.ops.cross_entropy_forward(logits, targets, denominator=denominator)
-    count = ops.count_targets(targets)
-    right = int((logits.argmax(axis=-1) == targets).sum())  # IGNORE is no token, so it is never right
+    right, count = right_answers(logits, targets)
     total = loss * (max(count, 1) if denominator is None else denominator)
     return loss, cache, {f"{name}_loss": (total, count), f"{name}_accuracy": (right, count)}

@@ -28,10 +28,10 @@ from minigpt.blocks import (
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.errors import UserError
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.comparing import begin_comparing
-from minigpt.models.specified import Specified, check_vocabulary
+from minigpt.models.model import Model
 from minigpt.ops import Cache
 
 
@@ -125,7 +125,7 @@ class PoolerCache(NamedTuple):
     activation: Cache
 
 
-class BertBody(Specified):
+class BertBody(Model):
     """What all of BERT's heads stand on: embeddings, blocks, and for some of them the pooler. It holds no state.
 
     A subclass adds its head's tensors in `head_specs` and its own forward and backward.
@@ -138,12 +138,8 @@ class BertBody(Specified):
         return True
 
     def __init__(self, config: BertConfig):
-        check_vocabulary(config.vocab_size)
-        self.config, self.block = config, config.block()
-        specs = self.body_specs() + self.head_specs()
-        if config.truncated_init:
-            specs = [spec._replace(truncated=True) for spec in specs]
-        self.specs = decayed_first(specs)
+        super().__init__(config)
+        self.specs = tuple(spec._replace(truncated=config.truncated_init) for spec in self.specs)
 
     def body_specs(self) -> list[ParameterSpec]:
         c = self.config
@@ -156,9 +152,6 @@ class BertBody(Specified):
         for layer in range(c.layers):
             specs += block_specs(f"blocks.{layer}", self.block)
         return specs + self.linear_specs("pooler", c.width, c.width) if self.has_pooler else specs
-
-    def head_specs(self) -> list[ParameterSpec]:
-        return []
 
     def linear_specs(self, name: str, inputs: int, outputs: int) -> list[ParameterSpec]:
         return linear_specs(name, inputs, outputs, std=self.config.init_std, bias=True)

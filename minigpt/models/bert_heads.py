@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from minigpt.blocks import linear_backward, linear_forward
 from minigpt.blocks.run import EVALUATION, Run
-from minigpt.core.backend import Array
+from minigpt.core.backend import Array, array_module
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.data.batch import AnyBatch
 from minigpt.models.bert_body import BertBody, BertConfig, BodyCache, PoolerCache
-from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
+from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward, right_answers
 from minigpt.ops import Cache, count_targets
 
 
@@ -68,6 +68,7 @@ class PooledCache(NamedTuple):
 class ClassifierCache(NamedTuple):
     scores: PooledCache
     labels: LabelCache
+    measures: Measures
 
 
 class BertClassifier(BertBody):
@@ -107,11 +108,7 @@ class BertClassifier(BertBody):
         """Mean cross-entropy (or squared error) of the labels, and the cache for `backward`."""
         logits, cache = self.scores_forward(params, batch.inputs, run, batch.token_types, batch.key_padding)
         loss, c_labels = label_loss_forward(logits, batch.labels, run, regression=self.regression)
-        return loss, ClassifierCache(cache, c_labels)
-
-    def measures(self, cache: ClassifierCache) -> Measures:
-        """How many labels were right."""
-        return cache.labels.measures
+        return loss, ClassifierCache(cache, c_labels, c_labels.measures)
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: ClassifierCache, run: Run = EVALUATION, scale: float = 1.0
@@ -152,7 +149,7 @@ class SpanCache(NamedTuple):
     start_loss: Cache
     end_loss: Cache
     scores: Array  # (B, T, 2)
-    correct: tuple[int, int]  # how many first and last tokens have the largest score, of how many
+    measures: Measures  # how many first and last tokens were right
 
 
 class BertSpans(BertBody):
@@ -183,14 +180,9 @@ class BertSpans(BertBody):
         starts, ends = (run.denominators.get(term) for term in ("starts", "ends"))
         start_loss, c_start = run.ops.cross_entropy_forward(logits[..., 0], batch.starts, denominator=starts)
         end_loss, c_end = run.ops.cross_entropy_forward(logits[..., 1], batch.ends, denominator=ends)
-        best = logits.argmax(axis=1)  # (B, 2)
-        right = int((best[:, 0] == batch.starts).sum()) + int((best[:, 1] == batch.ends).sum())
-        correct = right, count_targets(batch.starts) + count_targets(batch.ends)
-        return 0.5 * (start_loss + end_loss), SpanCache(c_body, c_linear, c_start, c_end, logits, correct)
-
-    def measures(self, cache: SpanCache) -> Measures:
-        """How many first and last tokens were right."""
-        return {"accuracy": cache.correct}
+        spans = array_module(logits).stack([batch.starts, batch.ends], axis=1)  # (B, 2)
+        measures: Measures = {"accuracy": right_answers(logits.swapaxes(1, 2), spans)}
+        return 0.5 * (start_loss + end_loss), SpanCache(c_body, c_linear, c_start, c_end, logits, measures)
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: SpanCache, run: Run = EVALUATION, scale: float = 1.0

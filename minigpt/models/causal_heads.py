@@ -20,10 +20,10 @@ from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first, initialize, transfer
 from minigpt.data.batch import AnyBatch, Batch
-from minigpt.models.causal_state import CausalState
 from minigpt.models.decoder_only import BodyCache, DecoderOnly
+from minigpt.models.key_values import CausalState
 from minigpt.models.label_loss import LabelCache, label_loss_backward, label_loss_forward
-from minigpt.models.specified import Specified
+from minigpt.models.model import Model
 from minigpt.ops import IGNORE, Cache, count_targets
 
 HEAD_STD = 0.02
@@ -71,10 +71,10 @@ class HeadCache(NamedTuple):
     scores: ScoresCache
     labels: LabelCache
     language: LanguageCache | None
-    measures: Measures
+    measures: Measures  # how many labels were right, and L1
 
 
-class CausalHead(Specified):
+class CausalHead(Model):
     """A decoder-only body with a head of K scores, for classes, a score on a scale, or a choice. It holds no state.
 
     The body's parameters keep their names, so those of a pretrained model go in as they are.
@@ -185,10 +185,6 @@ class CausalHead(Specified):
             raise UserError(f"a text has {tokens} tokens, but the model's context is {self.config.context}; shorten it")
         if self.choice and sequences < 2:
             raise UserError(f"there is {sequences} option to choose from; at least 2 are needed")
-
-    def measures(self, cache: HeadCache) -> Measures:
-        """How many labels were right, and L1."""
-        return cache.measures
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: HeadCache, run: Run = EVALUATION, scale: float = 1.0

@@ -7,8 +7,10 @@ norms and sums. The output layer is the token embedding, a matrix (C, V) of its 
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from minigpt import ops
 from minigpt.blocks import (
@@ -26,11 +28,11 @@ from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first
-from minigpt.core.settings import at_least
+from minigpt.core.params import Parameters, ParameterSpec
+from minigpt.core.settings import at_least, require
 from minigpt.data.batch import Batch
-from minigpt.models.causal_state import CausalState, start_causal
-from minigpt.models.specified import Specified, check_vocabulary
+from minigpt.models.key_values import CausalState, start_causal
+from minigpt.models.model import Model
 from minigpt.ops import Cache
 
 
@@ -46,40 +48,59 @@ class LossCache(NamedTuple):
     loss: Cache
 
 
-class DecoderConfig(Protocol):
-    """What the configurations of GPT and Llama have in common."""
+@dataclass(frozen=True)
+class DecoderConfig:
+    """What the shapes of GPT and Llama have in common.
+
+    Attributes:
+        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
+        context: the largest number of tokens the model sees at once.
+        layers, heads, width: L, H, C.
+        feed_forward: F; 0 lets the model choose.
+        norm_eps: ε of the norms.
+        init_std: standard deviation of initial weights.
+        scaled_residual_init: whether the projections that add to the residual stream start at init_std/√(2 L) (GPT-2).
+        window: 0, or how many tokens back a layer sees, its own among them.
+        window_layers: a letter for each layer, w if it has the window, f if it sees the full text; repeated over the
+            layers.
+        tied: whether the output layer is the token embedding; else it has a matrix of its own.
+        headless: whether there is no output layer: the model gives states, for embeddings, and predicts nothing.
+    """
+
+    vocab_size: int = 0
+    context: int = 64
+    layers: int = 2
+    heads: int = 2
+    width: int = 64
+    feed_forward: int = 0
+    norm_eps: float = 1e-5
+    init_std: float = 0.02
+    scaled_residual_init: bool = True
+    window: int = 0
+    window_layers: str = "fw"
+    tied: bool = True
+    headless: bool = False
+
+    def __post_init__(self) -> None:
+        at_least(1, "model", self, "context", "layers", "heads", "width")
+        at_least(0, "model", self, "vocab_size", "feed_forward", "window")
+        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
+        if self.tied and self.headless:
+            raise UserError("model.tied says that the embedding is the output layer, model.headless that there is none")
+        if not self.window_layers or self.window_layers.strip("fw"):
+            raise UserError(
+                f"model.window_layers is {self.window_layers!r}; write a letter for each layer, f if it sees the full "
+                'text, w if the window alone, and as many as repeat, such as "fw"'
+            )
 
     @property
-    def vocab_size(self) -> int: ...
-    @property
-    def context(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def init_std(self) -> float: ...
-    @property
-    def tied(self) -> bool: ...
-    @property
-    def headless(self) -> bool: ...
-    @property
-    def window(self) -> int: ...
-    @property
-    def window_layers(self) -> str: ...
-    def block(self) -> BlockConfig: ...
+    def residual_init_scale(self) -> float:
+        """Each of the 2 L projections adds to the residual stream; so scaled, the sum starts at the variance of one."""
+        return 1.0 / math.sqrt(2 * self.layers) if self.scaled_residual_init else 1.0
 
-
-def check_ends(c: DecoderConfig) -> None:
-    """Raise UserError for a configuration that contradicts itself."""
-    if c.tied and c.headless:
-        raise UserError("model.tied says that the embedding is the output layer, model.headless that there is none")
-    at_least(0, "model", c, "window")
-    if not c.window_layers or c.window_layers.strip("fw"):
-        raise UserError(
-            f"model.window_layers is {c.window_layers!r}; write a letter for each layer, f if it sees the full text, w "
-            'if the window alone, and as many as repeat, such as "fw"'
-        )
+    def block(self) -> BlockConfig:
+        """The blocks' part of the configuration."""
+        raise NotImplementedError
 
 
 def window_of(c: DecoderConfig, layer: int) -> int:
@@ -87,7 +108,7 @@ def window_of(c: DecoderConfig, layer: int) -> int:
     return c.window if c.window_layers[layer % len(c.window_layers)] == "w" else 0
 
 
-class DecoderOnly(Specified):
+class DecoderOnly(Model):
     """A decoder-only Transformer. It holds no state.
 
     Attributes:
@@ -95,15 +116,11 @@ class DecoderOnly(Specified):
         windows: how many tokens back each layer sees (see `window_of`).
     """
 
-    family: str
     first_site = 0
 
     def __init__(self, config: DecoderConfig):
-        check_vocabulary(config.vocab_size)
-        self.config = config
-        self.block = config.block()
+        super().__init__(config)
         self.windows = [window_of(config, layer) for layer in range(config.layers)]
-        self.specs = decayed_first([*self.body_specs(), *self.output_specs()])
 
     def embedding_specs(self) -> list[ParameterSpec]:
         """The token embedding, and what is added to it."""
@@ -115,7 +132,7 @@ class DecoderOnly(Specified):
             specs += block_specs(f"blocks.{layer}", self.block)
         return specs + norm_specs("final_norm", self.block) if self.block.pre_norm else specs
 
-    def output_specs(self) -> list[ParameterSpec]:
+    def head_specs(self) -> list[ParameterSpec]:
         """The output layer's own matrix, where it has one."""
         c = self.config
         return [] if c.tied or c.headless else [ParameterSpec("output", (c.width, c.vocab_size), c.init_std)]

@@ -9,8 +9,9 @@ output scores.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,12 +34,12 @@ from minigpt.blocks import (
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array
 from minigpt.core.measures import Measures
-from minigpt.core.params import Parameters, ParameterSpec, decayed_first
+from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import at_least, multiple, one_of, rates, require
 from minigpt.data.seq2seq import Seq2SeqBatch, given
-from minigpt.models.decoder_state import DecoderState
-from minigpt.models.key_values import empty_key_values
-from minigpt.models.specified import Specified, check_vocabulary
+from minigpt.models.key_values import DecoderState, empty_key_values
+from minigpt.models.label_loss import right_answers
+from minigpt.models.model import Model
 from minigpt.ops import Cache
 
 
@@ -64,55 +65,77 @@ class LossCache(NamedTuple):
     body: BodyCache
     output: Cache
     loss: Cache
-    correct: tuple[int, int]  # how many targets have the largest score, of how many
+    measures: Measures  # how often the most probable token was the right one
 
 
-class StacksConfig(Protocol):
-    """What the configurations of the Transformer and of BART have in common."""
+@dataclass(frozen=True)
+class StacksConfig:
+    """What the shapes of the first Transformer and of BART have in common.
+
+    Attributes:
+        vocab_size: V, shared by source and target; 0 in a preset means "as many as the tokenizer has".
+        context: the largest number of tokens of a source or a target.
+        encoder_layers, decoder_layers, heads, width: L, H, C; H divides C.
+        feed_forward: F; 0 means 4 C.
+        activation: "relu", or a GELU.
+        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
+            probabilities; activation_dropout: inside the feed-forward layer.
+        label_smoothing: ε, spread over the V − 1 wrong tokens while training.
+        norm_eps: ε of the norms.
+        pad, eos: the ids of `<pad>` and `</s>`; source and target end with `</s>`.
+        start: the id that the decoder starts from, `</s>`.
+    """
+
+    vocab_size: int = 0
+    context: int = 64
+    encoder_layers: int = 2
+    decoder_layers: int = 2
+    heads: int = 2
+    width: int = 64
+    feed_forward: int = 0
+    activation: str = "relu"
+    dropout: float = 0.1
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    label_smoothing: float = 0.0
+    norm_eps: float = 1e-5
+    pad: int = 1
+    eos: int = 2
+    start: int = 2
+
+    def __post_init__(self) -> None:
+        if not self.feed_forward:
+            object.__setattr__(self, "feed_forward", 4 * self.width)
+        at_least(1, "model", self, "context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward")
+        at_least(0, "model", self, "vocab_size")
+        multiple("model", self, "width", "heads")
+        one_of("model.activation", self.activation, ops.ELEMENTWISE, "choose from")
+        rates("model", self, "dropout", "attention_dropout", "activation_dropout", "label_smoothing")
+        require(self.norm_eps > 0, f"model.norm_eps is {self.norm_eps}; it must be positive")
+        self.check_ids("pad", "eos")
+
+    def check_ids(self, *names: str) -> None:
+        """Raise UserError for a special token that a vocabulary, if its size is known yet, is too small for."""
+        for name in names:
+            value = getattr(self, name)
+            known = not self.vocab_size or 0 <= value < self.vocab_size
+            require(known, f"model.{name} is {value}; it must be below model.vocab_size")
 
     @property
-    def vocab_size(self) -> int: ...
-    @property
-    def context(self) -> int: ...
-    @property
-    def encoder_layers(self) -> int: ...
-    @property
-    def decoder_layers(self) -> int: ...
-    @property
-    def width(self) -> int: ...
-    @property
-    def activation(self) -> str: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def label_smoothing(self) -> float: ...
-    @property
-    def norm_eps(self) -> float: ...
-    @property
-    def embedding_std(self) -> float: ...
-    def block(self) -> BlockConfig: ...
-    def decoder_block(self) -> BlockConfig: ...
+    def embedding_std(self) -> float:
+        """Standard deviation of the initial embeddings."""
+        raise NotImplementedError
+
+    def block(self) -> BlockConfig:
+        """The encoder's blocks' part of the configuration."""
+        raise NotImplementedError
+
+    def decoder_block(self) -> BlockConfig:
+        """The decoder's."""
+        return self.block()
 
 
-def check_shape(c: StacksConfig) -> None:
-    """Raise UserError for a configuration that describes no encoder–decoder."""
-    at_least(1, "model", c, "context", "encoder_layers", "decoder_layers", "heads", "width", "feed_forward")
-    at_least(0, "model", c, "vocab_size")
-    multiple("model", c, "width", "heads")
-    one_of("model.activation", c.activation, ops.ELEMENTWISE, "choose from")
-    rates("model", c, "dropout", "attention_dropout", "activation_dropout", "label_smoothing")
-    require(c.norm_eps > 0, f"model.norm_eps is {c.norm_eps}; it must be positive")
-
-
-def check_ids(c: StacksConfig, *names: str) -> None:
-    """Raise UserError for a special token that a vocabulary, if its size is known yet, is too small for."""
-    for name in names:
-        value = getattr(c, name)
-        known = not c.vocab_size or 0 <= value < c.vocab_size
-        require(known, f"model.{name} is {value}; it must be below model.vocab_size")
-
-
-class EncoderDecoder(Specified):
+class EncoderDecoder(Model):
     """The body of both models. It holds no state.
 
     Attributes:
@@ -121,18 +144,14 @@ class EncoderDecoder(Specified):
         embedding_norm: whether the sum of embedding and position is normalised, in each stack on its own.
     """
 
-    family: str
     embedding_scale = 1.0
     position_offset = 0
     embedding_norm = False
 
     def __init__(self, config: StacksConfig):
-        check_vocabulary(config.vocab_size)
-        self.config = config
-        self.block = config.block()  # the encoder's
         self.decoder_block = config.decoder_block()
         self._decoder_site = 1 + config.encoder_layers * SITES_PER_BLOCK
-        self.specs = decayed_first([*self.body_specs(), *self.head_specs()])
+        super().__init__(config)
 
     @property
     def head_site(self) -> int:
@@ -154,10 +173,6 @@ class EncoderDecoder(Specified):
 
     def position_specs(self, side: str) -> list[ParameterSpec]:
         """The learned positions of a stack, if it has them."""
-        return []
-
-    def head_specs(self) -> list[ParameterSpec]:
-        """What stands behind the body, besides the embedding matrix."""
         return []
 
     def position_table(self, params: Parameters, side: str) -> Array:
@@ -265,8 +280,7 @@ class Seq2Seq(EncoderDecoder):
             denominator=run.denominators.get("tokens"),
             label_smoothing=self.config.label_smoothing if run.train else 0.0,
         )
-        correct = int((logits.argmax(axis=-1) == targets).sum()), ops.count_targets(targets)
-        return loss, LossCache(c_body, c_output, c_loss, correct)
+        return loss, LossCache(c_body, c_output, c_loss, {"accuracy": right_answers(logits, targets)})
 
     def backward(
         self, params: Parameters, grads: Parameters, cache: LossCache, run: Run = EVALUATION, scale: float = 1.0
@@ -280,10 +294,6 @@ class Seq2Seq(EncoderDecoder):
         dembedding, first = grads.claim("tokens")
         dx = run.ops.linear_backward(dlogits, cache.output, dembedding.T, first=first)
         self.body_backward(dx, grads, cache.body, run)
-
-    def measures(self, cache: LossCache) -> Measures:
-        """How often the most probable token was the right one."""
-        return {"accuracy": cache.correct}
 
     def start(self, params: Parameters, batch: Seq2SeqBatch, max_len: int, run: Run = EVALUATION) -> DecoderState:
         """Read the source, and return the state of decoders that have not written anything yet.

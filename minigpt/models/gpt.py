@@ -17,81 +17,47 @@ from minigpt.blocks import BlockConfig
 from minigpt.blocks.run import Run
 from minigpt.core.backend import Array, Backend, array_module
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
-from minigpt.models.decoder_only import DecoderOnly, check_ends
+from minigpt.core.settings import choice, multiple, one_of, rates
+from minigpt.models.decoder_only import DecoderConfig, DecoderOnly
 from minigpt.ops import Cache
 from minigpt.ops.sinusoid import sinusoid_table
 
 
 @dataclass(frozen=True)
-class GPTConfig:
-    """The shape of a GPT.
+class GPTConfig(DecoderConfig):
+    """The shape of a GPT: H divides C, F is 4 C unless it says otherwise, and the window is GPT-3's banded attention.
 
     Attributes:
-        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
-        context: the largest number of tokens the model sees at once, and of learned positions.
-        layers, heads, width: L, H, C; H divides C.
-        feed_forward: F; 0 means 4 C.
         norm: "pre" (GPT-2: norm before each sub-layer, and a final norm) or "post" (GPT: after each sum, no final one).
         activation: "gelu_tanh" (all GPTs), "gelu_erf" or "relu".
         bias: whether linear layers and norms have biases.
         dropout: the rate on embeddings, attention probabilities and sub-layer outputs while training.
-        window: 0, or GPT-3's banded attention: layers 1, 3, 5, … see only the last `window` tokens.
-        window_layers: a letter for each layer, w if it has the window, f if it sees the full text; repeated over the
-            layers.
         qkv_bias: whether queries, keys and values have biases where `bias` is set (not GPT-Neo's).
         scaled_scores: whether attention's scores are divided by √D (not GPT-Neo's).
-        norm_eps: ε of the norms.
-        init_std: standard deviation of initial weights.
-        scaled_residual_init: whether attention and MLP output projections start at init_std/√(2 L) (GPT-2).
         positions_init: how the learned positions start: "normal" (all GPTs) or "sinusoidal", as the sines and cosines
             of the Transformer, in the size of init_std, with wavelengths up to 2π · context. Looking one token back is
             then a rotation, the same at all positions, so a short training learns it sooner.
-        tied: whether the output layer is the token embedding (all GPTs); else it has a matrix of its own.
-        headless: whether there is no output layer: the model gives states, for embeddings, and predicts nothing.
     """
 
-    vocab_size: int = 0
-    context: int = 64
-    layers: int = 2
-    heads: int = 2
-    width: int = 64
-    feed_forward: int = 0
     norm: str = "pre"
     activation: str = "gelu_tanh"
     bias: bool = True
     dropout: float = 0.0
-    window: int = 0
-    window_layers: str = "fw"
     qkv_bias: bool = True
     scaled_scores: bool = True
-    norm_eps: float = 1e-5
-    init_std: float = 0.02
-    scaled_residual_init: bool = True
     positions_init: str = "normal"
-    tied: bool = True
-    headless: bool = False
 
     def __post_init__(self) -> None:
         if not self.feed_forward:
             object.__setattr__(self, "feed_forward", 4 * self.width)
-        at_least(1, "model", self, "context", "layers", "heads", "width", "feed_forward")
-        at_least(0, "model", self, "vocab_size")
+        super().__post_init__()
         multiple("model", self, "width", "heads")
         choice("model.norm", self.norm, "pre", "post")
         one_of("model.activation", self.activation, ops.ACTIVATIONS, "choose from")
         rates("model", self, "dropout")
-        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
-        check_ends(self)
         choice("model.positions_init", self.positions_init, "normal", "sinusoidal")
 
-    @property
-    def residual_init_scale(self) -> float:
-        """Each of the 2 L projections adds to the residual stream; so scaled, the sum starts at the variance of one."""
-        return 1.0 / math.sqrt(2 * self.layers) if self.scaled_residual_init else 1.0
-
     def block(self) -> BlockConfig:
-        """The blocks' part of the configuration."""
         return BlockConfig.of(
             self,
             pre_norm=self.norm == "pre",

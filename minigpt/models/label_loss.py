@@ -32,8 +32,13 @@ def label_loss_forward(scores: Array, labels: Array, run: Run, *, regression: bo
         loss, cache = run.ops.squared_error_forward(scores[:, 0], labels, denominator=denominator)
         return loss, LabelCache(cache, scores, {})
     loss, cache = run.ops.cross_entropy_forward(scores, labels, denominator=denominator)
+    return loss, LabelCache(cache, scores, {"accuracy": right_answers(scores, labels)})
+
+
+def right_answers(scores: Array, labels: Array) -> tuple[int, int]:
+    """How many labels (…) have the largest of their scores (…, K), and how many are known."""
     right = int((scores.argmax(axis=-1) == labels).sum())  # IGNORE is no class, so it is never right
-    return loss, LabelCache(cache, scores, {"accuracy": (right, count_targets(labels))})
+    return right, count_targets(labels)
 
 
 def label_loss_backward(scale: float, cache: LabelCache, run: Run, *, regression: bool = False) -> Array:

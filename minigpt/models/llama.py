@@ -8,14 +8,13 @@ biases.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from minigpt import ops
 from minigpt.blocks import BlockConfig
 from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
-from minigpt.models.decoder_only import DecoderOnly, check_ends
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates
+from minigpt.models.decoder_only import DecoderConfig, DecoderOnly
 from minigpt.ops.rope import LAYOUTS
 
 
@@ -29,62 +28,40 @@ def feed_forward_width(width: int, multiplier: float = 1.0, multiple: int = 256)
 
 
 @dataclass(frozen=True)
-class LlamaConfig:
-    """The shape of a Llama.
+class LlamaConfig(DecoderConfig):
+    """The shape of a Llama: F is `feed_forward_width(C)` unless it says otherwise, ε is 1e-6 in Llama 1, small models
+    are tied, the window is Mistral's, and of scaled_residual_init the paper says nothing.
 
     Attributes:
-        vocab_size: V; 0 in a preset means "as many as the tokenizer has".
-        context: the largest number of tokens the model sees at once.
-        layers, heads, width: L, H, C.
         kv_heads: G, which divides H; 0 means H (Llama 1, the smaller Llama 2).
         head_width: D, even; 0 means C/H, and then H divides C.
-        feed_forward: F; 0 means `feed_forward_width(C)`.
-        tied: whether the output layer is the token embedding (small models); else it has a matrix of its own.
         rope_base: 10,000 in Llama 1 and 2, 500,000 in Llama 3.
         rope_layout: "half" as Hugging Face lays a head out, "interleaved" as Meta does; the models are equivalent.
         rope_factor, rope_low, rope_high, rope_context: Llama 3.1's scaling (see `ops.RopeScaling`); a factor of 1 is
             none.
-        norm_eps: ε of the norms; 1e-6 in Llama 1.
         attention_dropout: the rate on attention probabilities while training (none in Meta's models).
         attention_bias: "none", "qkv" (Qwen2: of queries, keys and values), or "all" (of attention's output too).
-        window: 0, or how many tokens back a layer sees, its own among them (Mistral).
-        window_layers: a letter for each layer, w if it has the window, f if it sees the full text; repeated over the
-            layers.
-        init_std: standard deviation of initial weights.
-        scaled_residual_init: whether the projections that add to the residual stream start at init_std/√(2 L), as
-            GPT-2's do (the paper says nothing of it).
-        headless: whether there is no output layer: the model gives states, for embeddings, and predicts nothing.
     """
 
-    vocab_size: int = 0
-    context: int = 64
-    layers: int = 2
-    heads: int = 2
-    width: int = 64
     kv_heads: int = 0
     head_width: int = 0
-    feed_forward: int = 0
-    tied: bool = False
     rope_base: float = 10000.0
     rope_layout: str = "half"
     rope_factor: float = 1.0
     rope_low: float = 1.0
     rope_high: float = 4.0
     rope_context: int = 8192
-    norm_eps: float = 1e-5
-    init_std: float = 0.02
-    scaled_residual_init: bool = True
     attention_dropout: float = 0.0
     attention_bias: str = "none"
-    window: int = 0
     window_layers: str = "w"
-    headless: bool = False
+    tied: bool = False
 
     def __post_init__(self) -> None:
-        at_least(1, "model", self, "context", "layers", "heads", "width", "rope_context")
-        at_least(0, "model", self, "vocab_size", "kv_heads", "head_width", "feed_forward")
-        if not self.head_width and self.width % self.heads:
-            raise UserError(f"model.width {self.width} is not a multiple of model.heads {self.heads}")
+        super().__post_init__()
+        at_least(1, "model", self, "rope_context")
+        at_least(0, "model", self, "kv_heads", "head_width")
+        if not self.head_width:
+            multiple("model", self, "width", "heads")
         for name, value in {
             "kv_heads": self.heads,
             "head_width": self.width // self.heads,
@@ -99,10 +76,8 @@ class LlamaConfig:
             raise UserError(
                 "model.rope_base must be above 1, rope_factor at least 1, and rope_low between 0 and rope_high"
             )
-        require(self.norm_eps > 0 and self.init_std > 0, "model.norm_eps and model.init_std must be positive")
         rates("model", self, "attention_dropout")
         choice("model.attention_bias", self.attention_bias, "none", "qkv", "all")
-        check_ends(self)
 
     @property
     def rope(self) -> ops.Rope:
@@ -110,8 +85,6 @@ class LlamaConfig:
         return ops.Rope(self.rope_base, self.rope_layout, scaling if self.rope_factor > 1 else None)
 
     def block(self) -> BlockConfig:
-        """The blocks' part of the configuration."""
-        residual_scale = 1.0 / math.sqrt(2 * self.layers) if self.scaled_residual_init else 1.0
         return BlockConfig.of(
             self,
             pre_norm=True,
@@ -121,7 +94,7 @@ class LlamaConfig:
             qkv_bias=self.attention_bias != "none",
             out_bias=self.attention_bias == "all",
             rope=self.rope,
-            residual_std=self.init_std * residual_scale,
+            residual_std=self.init_std * self.residual_init_scale,
         )
 
 

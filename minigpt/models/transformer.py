@@ -15,54 +15,26 @@ from minigpt.blocks import BlockConfig
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import choice
-from minigpt.models.encoder_decoder import Seq2Seq, check_ids, check_shape
+from minigpt.models.encoder_decoder import Seq2Seq, StacksConfig
 from minigpt.ops import sinusoid_table
 
 
 @dataclass(frozen=True)
-class TransformerConfig:
-    """The shape of a Transformer.
+class TransformerConfig(StacksConfig):
+    """The shape of a Transformer; ε of the norms is 1e-6 in the authors' code, 1e-5 in PyTorch's layers.
 
     Attributes:
-        vocab_size: V, shared by source and target; 0 in a preset means "as many as the tokenizer has".
-        context: the largest number of tokens of a source or a target.
-        encoder_layers, decoder_layers, heads, width: L, H, C; H divides C.
-        feed_forward: F; 0 means 4 C.
-        activation: "relu", or a GELU.
         attention_bias: whether the projections of attention have biases (not in the authors' code).
-        dropout: the rate on embeddings and sub-layer outputs while training; attention_dropout: on attention
-            probabilities; activation_dropout: inside the feed-forward layer.
-        label_smoothing: ε, spread over the V − 1 wrong tokens while training.
         positions: "interleaved" sines and cosines (the paper) or "halves" (its code).
-        norm_eps: ε of the norms; the authors' code has 1e-6, PyTorch's layers 1e-5.
-        pad, eos: the ids of `<pad>` and `</s>`; source and target end with `</s>`.
-        start: the id that the decoder starts from, `</s>`.
     """
 
-    vocab_size: int = 0
-    context: int = 64
-    encoder_layers: int = 2
-    decoder_layers: int = 2
-    heads: int = 2
-    width: int = 64
-    feed_forward: int = 0
-    activation: str = "relu"
-    attention_bias: bool = False
-    dropout: float = 0.1
-    attention_dropout: float = 0.0
-    activation_dropout: float = 0.0
     label_smoothing: float = 0.1
-    positions: str = "interleaved"
     norm_eps: float = 1e-6
-    pad: int = 1
-    eos: int = 2
-    start: int = 2
+    attention_bias: bool = False
+    positions: str = "interleaved"
 
     def __post_init__(self) -> None:
-        if not self.feed_forward:
-            object.__setattr__(self, "feed_forward", 4 * self.width)
-        check_shape(self)
-        check_ids(self, "pad", "eos")
+        super().__post_init__()
         choice("model.positions", self.positions, "interleaved", "halves")
 
     @property
@@ -72,9 +44,6 @@ class TransformerConfig:
 
     def block(self) -> BlockConfig:
         return BlockConfig.of(self, qkv_bias=self.attention_bias, out_bias=self.attention_bias)
-
-    def decoder_block(self) -> BlockConfig:
-        return self.block()
 
 
 class Transformer(Seq2Seq):

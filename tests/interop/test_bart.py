@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.interop.hf.bart import FAMILY
+from minigpt.interop.hf import FAMILIES
 from minigpt.interop.keys import Keys
 from minigpt.models import BARTConfig
 
+FAMILY = FAMILIES["bart"]
 CONFIG = BARTConfig(
     vocab_size=50,
     context=9,

@@ -74,7 +74,7 @@ def test_keys_of_nobody_are_named_and_nothing_more(name, tmp_path):
 
 
 def loaded_class(name):
-    return FAMILIES[name].config_class
+    return f"{FAMILIES[name].stem}Config"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -11,8 +11,7 @@ import transformers
 from transformers.models.gpt_neo import modeling_gpt_neo
 
 from minigpt import fast, ops
-from minigpt.interop.hf import to_state_dict
-from minigpt.interop.hf.gpt_neo import FAMILY
+from minigpt.interop.hf import FAMILIES, to_state_dict
 from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import GPT, GPTConfig
 
@@ -40,7 +39,7 @@ class DoubleTorch:
 
 
 def their_model(model, params, dtype):
-    config = transformers.GPTNeoConfig(**FAMILY.write_config(model.config), attn_implementation="eager")
+    config = transformers.GPTNeoConfig(**FAMILIES["gpt_neo"].write_config(model.config), attn_implementation="eager")
     hf = transformers.GPTNeoForCausalLM(config).to(dtype).eval()
     tensors = {k: torch.tensor(np.ascontiguousarray(v), dtype=dtype) for k, v in to_state_dict(model, params).items()}
     missing, unexpected = hf.load_state_dict(tensors, strict=False)

@@ -15,7 +15,7 @@ from transformers.models.qwen2 import modeling_qwen2
 from minigpt import fast, ops
 from minigpt.blocks.run import Run
 from minigpt.data.batch import Batch
-from minigpt.interop.hf import to_state_dict
+from minigpt.interop.hf import family_of, to_state_dict
 from minigpt.lab.gradcheck.cases import random_parameters
 from minigpt.models import Llama, LlamaConfig
 from minigpt.ops import IGNORE
@@ -41,49 +41,15 @@ PADDINGS = ("none", "right", "left")
 
 
 def hf_model(model, params, dtype):
-    c = model.config
-    rope = {"rope_type": "default", "rope_theta": c.rope_base}
-    if c.rope_factor > 1:
-        rope |= {
-            "rope_type": "llama3",
-            "factor": c.rope_factor,
-            "low_freq_factor": c.rope_low,
-            "high_freq_factor": c.rope_high,
-            "original_max_position_embeddings": c.rope_context,
-        }
-    name, more = their_class(c)
-    config = getattr(transformers, f"{name}Config")(
-        vocab_size=c.vocab_size,
-        max_position_embeddings=c.context,
-        hidden_size=c.width,
-        intermediate_size=c.feed_forward,
-        num_hidden_layers=c.layers,
-        num_attention_heads=c.heads,
-        num_key_value_heads=c.kv_heads,
-        head_dim=c.head_width,
-        rms_norm_eps=c.norm_eps,
-        rope_parameters=rope,
-        tie_word_embeddings=c.tied,
-        attn_implementation="eager",
-        **more,
+    family = family_of(model)
+    config = getattr(transformers, f"{family.stem}Config")(
+        **family.write_config(model.config), attn_implementation="eager"
     )
-    hf = getattr(transformers, f"{name}ForCausalLM")(config).to(dtype)
+    hf = getattr(transformers, family.architecture)(config).to(dtype)
     tensors = {k: torch.tensor(np.ascontiguousarray(v), dtype=dtype) for k, v in to_state_dict(model, params).items()}
     missing, unexpected = hf.load_state_dict(tensors, strict=False)
-    assert unexpected == [] and missing == (["lm_head.weight"] if c.tied else [])
+    assert unexpected == [] and missing == (["lm_head.weight"] if model.config.tied else [])
     return hf
-
-
-def their_class(c):
-    """Which of theirs a model is, and the settings that only that class has."""
-    if c.attention_bias == "qkv":
-        windows = {"use_sliding_window": True, "sliding_window": c.window, "max_window_layers": 1}
-        return "Qwen2", windows if c.window else {}
-    return (
-        ("Mistral", {"sliding_window": c.window})
-        if c.window
-        else ("Llama", {"attention_bias": c.attention_bias == "all"})
-    )
 
 
 @pytest.fixture

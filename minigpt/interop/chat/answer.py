@@ -8,11 +8,12 @@ from minigpt.core.errors import UserError, warn
 from minigpt.generate.sampling import Kept, continuation, text_pieces
 from minigpt.generate.settings import Generation
 from minigpt.interop.chat.template import ChatTemplate, Message
-from minigpt.interop.prompting import Writer, visible
+from minigpt.interop.opened import Opened
+from minigpt.interop.prompting import visible
 
 
 def answer(
-    loaded: Writer,
+    loaded: Opened,
     template: ChatTemplate,
     messages: Sequence[Message],
     g: Generation,
@@ -40,7 +41,7 @@ def answer(
     return text_pieces(loaded.text, visible(loaded, _until(stop, found)))
 
 
-def _prompt(loaded: Writer, template: ChatTemplate, messages: Sequence[Message], most: int) -> list[int]:
+def _prompt(loaded: Opened, template: ChatTemplate, messages: Sequence[Message], most: int) -> list[int]:
     """The ids of the conversation, of its newest part if need be; a system message stays."""
     left = list(messages)
     start = 1 if left[0]["role"] == "system" else 0

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigpt.core.errors import UserError
-from minigpt.core.files import unreadable
+from minigpt.interop.weight_files import mapped
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -99,10 +99,7 @@ def read_header(path: Path) -> Header:
     Raises:
         UserError: the file cannot be read, is damaged, or is in another version or byte order.
     """
-    try:
-        data = np.memmap(path, dtype=np.uint8, mode="r")
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) if isinstance(error, OSError) else UserError(f"{path} is empty") from None
+    data = mapped(path)
     try:
         return _parse(path, data)
     except (ValueError, OverflowError, MemoryError, RecursionError) as error:

@@ -15,7 +15,7 @@ from minigpt.interop.filling import filled
 from minigpt.interop.gguf.header import Header, TensorInfo
 from minigpt.interop.gguf.tables import SHAPE, TABLES
 from minigpt.interop.hf import fields
-from minigpt.interop.keys import Keys, listed
+from minigpt.interop.keys import Keys, check_names
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.ops.rope import Rope, RopeScaling, rope_frequencies
@@ -53,10 +53,8 @@ def read_model(header: Header, dtype: str | None = None) -> tuple[Any, Parameter
         raise UserError(f"{header.path} asks for what minigpt does not do: {', '.join(left)}")
     rows = TABLES[architecture](model.config)
     tensors = {name: _stored(header, name, info) for name, info in header.tensors.items() if not _computed(name)}
-    if missing := [name for name in rows if name not in tensors]:
-        raise UserError(f"{header.path} lacks {listed(missing, 3)}")
-    if extra := [name for name in tensors if name not in rows]:
-        raise UserError(f"{header.path} has tensors that no {architecture} here has: {listed(extra, 3)}")
+    missing, unexpected = [n for n in rows if n not in tensors], [n for n in tensors if n not in rows]
+    check_names(f"{header.path} does not fit {architecture}", missing, unexpected)
     return model, filled(model, rows, tensors, dtype or "float32")
 
 

@@ -16,6 +16,7 @@ from minigpt.interop.gguf.reading import FACTORS
 from minigpt.interop.gguf.tables import SHAPE, TABLES
 from minigpt.interop.gguf.tokenizer import QWEN2_PATTERN
 from minigpt.interop.hf.fields import written
+from minigpt.interop.keys import refuse
 from minigpt.interop.tables import their_tensors
 from minigpt.ops.rope import Rope, rope_frequencies
 from minigpt.tokenizers import ByteBPE, SentencePieceBPE, Tokenizer
@@ -48,8 +49,7 @@ def write_model(
         from gguf import GGUFWriter
     except ImportError:
         raise UserError("to write GGUF, install the package gguf: pip install '.[gguf]' in the clone") from None
-    if problems := _problems(model, tokenizer):
-        raise UserError(f"GGUF cannot express this model: it has {' and '.join(problems)}")
+    refuse("GGUF", _problems(model, tokenizer))
     check_absent(path)
     c = model.config
     architecture = "qwen2" if model.family == "llama" and c.attention_bias == "qkv" else ARCHITECTURES[model.family]
@@ -77,11 +77,11 @@ def write_model(
             write_new(path, iter(partial(file.read, 1 << 20), b""))
 
 
-def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
-    """What the format cannot express, as ends of the sentence "it has …"."""
+def _problems(model: Any, tokenizer: Tokenizer | None) -> dict[str, bool]:
+    """What the format cannot express, as ends of the sentence "it has …", and whether the model has it."""
     c = model.config
     if model.family not in ARCHITECTURES:
-        return [f"the family {model.family}, not gpt or llama"]
+        return {f"the family {model.family}, not gpt or llama": True}
     found = {"no output layer": c.headless}
     if model.family == "gpt":
         found |= {
@@ -102,7 +102,7 @@ def _problems(model: Any, tokenizer: Tokenizer | None) -> list[str]:
     if tokenizer is not None and not isinstance(tokenizer, SentencePieceBPE):
         known = isinstance(tokenizer, ByteBPE) and tokenizer.pattern in PATTERNS
         found[f"a tokenizer of the kind {tokenizer.kind}, whose words llama.cpp would cut otherwise"] = not known
-    return [problem for problem, is_there in found.items() if is_there]
+    return found
 
 
 def _settings(c: Any, architecture: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import choice, count, depth, number, rate
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, layers, linear, norm
-from minigpt.models.bart import BARTConfig
 
 # What the decoder may have otherwise than the encoder: what it is called there and here, and, here, of both. 0 is the
 # same.
@@ -29,10 +28,8 @@ class BARTFamily(Family):
     """A family alone: no other is like it."""
 
     model_type = "bart"
-    config_class = "BartConfig"
     architecture = "BartForConditionalGeneration"
     family = "bart"
-    config = BARTConfig
     fields = (
         count("vocab_size", "vocab_size"),
         count("context", "max_position_embeddings", 1024),
@@ -122,4 +119,3 @@ HEADS: Table = {
     **linear("classification_head.out_proj", "head.out"),
     **linear("qa_outputs", "head.spans"),
 }
-FAMILY = BARTFamily()

@@ -7,14 +7,17 @@ from typing import Any
 from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.interop.hf import bart, bert, distilbert, gpt, gpt2, gpt_neo, llama, mistral, qwen2, roberta
+from minigpt.interop.hf.bart import BARTFamily
+from minigpt.interop.hf.bert import BertFamily, DistilBertFamily, RobertaFamily
 from minigpt.interop.hf.family import Family
+from minigpt.interop.hf.gpt import GPT2Family, GPTFamily, GPTNeoFamily
+from minigpt.interop.hf.llama import LlamaFamily, MistralFamily, Qwen2Family
+from minigpt.interop.keys import refuse
 from minigpt.interop.tables import their_tensors
 
-FAMILIES: dict[str, Family] = {
-    module.FAMILY.model_type: module.FAMILY
-    for module in (gpt, gpt2, gpt_neo, llama, mistral, qwen2, bart, bert, roberta, distilbert)
-}
+_DECODERS = (GPTFamily(), GPT2Family(), GPTNeoFamily(), LlamaFamily(), MistralFamily(), Qwen2Family())
+_OTHERS = (BARTFamily(), BertFamily(), RobertaFamily(), DistilBertFamily())
+FAMILIES: dict[str, Family] = {family.model_type: family for family in _DECODERS + _OTHERS}
 
 
 def family_of(model: Any) -> Family:
@@ -25,9 +28,7 @@ def family_of(model: Any) -> Family:
     """
     for family in FAMILIES.values():
         if family.family == model.family and family.fits(model.config):
-            if problems := [problem for problem, has in family.problems(model.config).items() if has]:
-                words = " and ".join(problems)
-                raise UserError(f"Hugging Face's {family.architecture} cannot express this model: it has {words}")
+            refuse(f"Hugging Face's {family.architecture}", family.problems(model.config))
             return family
     raise UserError(f"Hugging Face has no class for the models of the family {model.family!r}")
 

@@ -10,6 +10,7 @@ from typing import Any
 from minigpt.interop.hf.fields import Field, read, written
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table
+from minigpt.train.families import FAMILIES
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -19,10 +20,8 @@ class Family:
 
     Attributes:
         model_type: what config.json calls it.
-        config_class: their class for it, which says what keys there are.
         architecture: the class whose folders we read and write.
         family: our name, a key of `minigpt.train.families.FAMILIES`.
-        config: our configuration of it.
         fields: the settings that both configurations have.
         fixed: keys that must have one of these values where they are there, since we compute nothing else.
         constants: settings of ours that all its models have.
@@ -37,10 +36,8 @@ class Family:
     """
 
     model_type: str
-    config_class: str
     architecture: str
     family: str
-    config: Any
     fields: tuple[Field, ...]
     fixed: Mapping[str, tuple[Any, ...]] = NOTHING
     constants: Mapping[str, Any] = NOTHING
@@ -67,7 +64,7 @@ class Family:
 
     def read_config(self, keys: Keys) -> Any:
         """Our configuration, of theirs."""
-        return self.config(**{**self.constants, **self.read(keys)})
+        return FAMILIES[self.family].config(**{**self.constants, **self.read(keys)})
 
     def write_config(self, config: Any) -> dict[str, Any]:
         """Theirs, of ours, without what all families share."""
@@ -84,9 +81,9 @@ class Family:
         return {}
 
     @property
-    def bare(self) -> str:
-        """Their class without a head."""
-        return f"{self.config_class.removesuffix('Config')}Model"
+    def stem(self) -> str:
+        """What the names of all their classes for it begin with."""
+        return re.split("LMHead|For", self.architecture)[0]
 
     def rows(self, model: Any) -> Table:
         """The table's rows of what the model has; without a head, as the bare class names them."""

@@ -1,20 +1,25 @@
-"""llama: `LlamaForCausalLM`, and `LlamaModel` alone. Linear layers are (out, in); gate and up, q, k and v are apart."""
+"""llama, mistral and qwen2: `LlamaForCausalLM`, `LlamaModel` alone, and two of Llama's descendants.
+
+Linear layers are (out, in); gate and up, q, k and v are apart.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from minigpt.core.backend import Array
+from minigpt.core.limits import LAYERS
 from minigpt.interop.hf.family import Family
 from minigpt.interop.hf.fields import count, depth, flag, number, rate
-from minigpt.interop.hf.windows import windowed
+from minigpt.interop.hf.windows import named, windowed
 from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, norm, transposed
-from minigpt.models.llama import LlamaConfig
 
 PREFIX = "model."
 CONTEXT = 2048  # where the file says nothing
 BASE = 10000.0  # of the rotation, where the file says nothing
+WINDOW = 4096  # of Mistral and Qwen2, where the file says nothing
+KINDS = ("full_attention", "sliding_attention")  # Qwen2's layers
 # Llama 3.1's scaling of the rotation: what it is called there, and in our configuration.
 SCALING = {
     "factor": "rope_factor",
@@ -32,7 +37,6 @@ class LlamaLike(Family):
     """What all of Llama's descendants share; `kv_heads` are those of a file without such a key, 0 as many as heads."""
 
     family = "llama"
-    config = LlamaConfig
     fields = (
         count("vocab_size", "vocab_size"),
         count("context", "max_position_embeddings", CONTEXT),
@@ -90,7 +94,6 @@ class LlamaFamily(LlamaLike):
     """Llama itself, whose attention may have biases."""
 
     model_type = "llama"
-    config_class = "LlamaConfig"
     architecture = "LlamaForCausalLM"
     fixed = LlamaLike.fixed | {"mlp_bias": (False, None), "attention_bias": (True, False, None)}
 
@@ -102,6 +105,65 @@ class LlamaFamily(LlamaLike):
 
     def fits(self, config: Any) -> bool:
         return config.attention_bias != "qkv" and not any(windowed(config))
+
+
+class MistralFamily(LlamaLike):
+    """A Llama all of whose layers look back over a window, or none: then it is a Llama, and written as one."""
+
+    model_type = "mistral"
+    architecture = "MistralForCausalLM"
+    kv_heads = 8
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        has_none = keys.get("sliding_window", WINDOW, null=False) is None
+        return super().read(keys) | {"window": 0 if has_none else keys.integer("sliding_window", WINDOW)}
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        return super().write_config(config) | {"sliding_window": config.window}
+
+    def fits(self, config: Any) -> bool:
+        return config.attention_bias != "qkv" and any(windowed(config))
+
+    def problems(self, config: Any) -> dict[str, Any]:
+        return {
+            "biases in attention": config.attention_bias != "none",
+            f"a window of {config.window} tokens in some layers only": not all(windowed(config)),
+        }
+
+
+class Qwen2Family(LlamaLike):
+    """A Llama with biases of queries, keys and values; some of its layers may have a window."""
+
+    model_type = "qwen2"
+    architecture = "Qwen2ForCausalLM"
+    constants = LlamaLike.constants | {"attention_bias": "qkv"}
+    kv_heads = 32
+
+    def read(self, keys: Keys) -> dict[str, Any]:
+        shape = super().read(keys)
+        sliding = keys.flag("use_sliding_window", False)
+        sliding = keys.get("sliding_window", WINDOW, null=False) is not None and sliding
+        window = keys.integer("sliding_window", WINDOW) if sliding else 0
+        first = keys.integer("max_window_layers", 28, least=0, most=LAYERS)
+        kinds = keys.get("layer_types", [KINDS[window > 0 and n >= first] for n in range(shape["layers"])])
+        windows = named(keys, "layer_types", kinds, KINDS, shape["layers"])
+        if not window and KINDS[1] in kinds:
+            none = "sliding_window" if keys.flag("use_sliding_window", False) else "use_sliding_window"
+            raise keys.refusal(none, f"layer_types has {KINDS[1]}")
+        return shape | {"window": window, "window_layers": windows}
+
+    def write_config(self, config: Any) -> dict[str, Any]:
+        windows = windowed(config)
+        return {
+            **super().write_config(config),
+            "use_sliding_window": any(windows),
+            "sliding_window": config.window or None,
+            **({"max_window_layers": windows.index(True)} if any(windows) else {}),
+            "layer_types": [KINDS[has] for has in windows],
+        }
+
+    def fits(self, config: Any) -> bool:
+        return config.attention_bias == "qkv"
 
 
 def _halves_first(columns: View, head_width: int) -> View:
@@ -156,6 +218,3 @@ def _old_context(keys: Keys, inner: Keys, name: str) -> int:
     """
     inside = inner.integer(name, keys.integer("max_position_embeddings", CONTEXT))
     return keys.integer(name, inside)
-
-
-FAMILY = LlamaFamily()

@@ -13,7 +13,7 @@ from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
-from minigpt.interop.keys import Keys, listed, read_json
+from minigpt.interop.keys import Keys, check_names, listed, read_json
 from minigpt.interop.tables import Table
 from minigpt.interop.weight_files import StoredTensor, open_folder
 from minigpt.train.families import FAMILIES as OURS
@@ -54,7 +54,7 @@ def read_config(path: Path, tensors: Callable[[], Iterable[str]]) -> tuple[Famil
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     if unknown := keys.finish(family.harmless):
-        warn(f"{path}: not used, as {family.config_class} of transformers has no such keys: {listed(unknown)}")
+        warn(f"{path}: not used, as {family.stem}Config of transformers has no such keys: {listed(unknown)}")
     return family, model
 
 
@@ -67,7 +67,7 @@ def _family(values: Mapping[str, Any], path: Path, tensors: Callable[[], Iterabl
         return FAMILIES[model_type]
     names = values.get("architectures")
     for family in FAMILIES.values():
-        of_family = re.compile(family.config_class.removesuffix("Config") + "(Model|LMHead|For|DoubleHeads)")
+        of_family = re.compile(family.stem + "(Model|LMHead|For|DoubleHeads)")
         if isinstance(names, list) and any(isinstance(name, str) and of_family.match(name) for name in names):
             return family
     for family in FAMILIES.values():
@@ -97,10 +97,7 @@ def match(
     _untie(family, table, found)
     unexpected = [found[name].name for name in found if name not in table]
     missing = [n for n in table if n not in found and n not in family.optional and not n.startswith(tuple(fresh))]
-    if missing or unexpected:
-        words = [f"it lacks {listed(missing, 3)}"] * bool(missing)
-        words += [f"it has {listed(unexpected, 3)}, for which the model has no place"] * bool(unexpected)
-        raise UserError(f"{folder} does not fit {family.architecture}: {' and '.join(words)}")
+    check_names(f"{folder} does not fit {family.architecture}", missing, unexpected)
     return found
 
 

@@ -43,7 +43,7 @@ def write_model(
     family = family_of(model)
     ids = {**special_ids(tokenizer), **ids}
     config = {
-        "architectures": [family.bare if getattr(model.config, "headless", False) else family.architecture],
+        "architectures": [f"{family.stem}Model" if getattr(model.config, "headless", False) else family.architecture],
         "model_type": family.model_type,
         **ids,
         **family.write_config(model.config),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from minigpt.interop.hf import FAMILIES
 from minigpt.models import LlamaConfig
 
 
@@ -14,16 +15,7 @@ def transformers_reading(config: LlamaConfig, threads: int, prompt: int) -> Call
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    theirs = transformers.LlamaConfig(
-        vocab_size=config.vocab_size,
-        hidden_size=config.width,
-        intermediate_size=config.feed_forward,
-        num_hidden_layers=config.layers,
-        num_attention_heads=config.heads,
-        num_key_value_heads=config.kv_heads,
-        max_position_embeddings=config.context,
-        tie_word_embeddings=config.tied,
-    )
+    theirs = transformers.LlamaConfig(**FAMILIES["llama"].write_config(config))
     model = transformers.LlamaForCausalLM(theirs).eval()
     ids = torch.randint(0, config.vocab_size, (1, prompt))
 
