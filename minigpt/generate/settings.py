@@ -11,63 +11,12 @@ import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from minigpt.core.errors import UserError
 from minigpt.core.limits import BEAMS, EXPONENT
 
 Ids = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What transformers' documentation says of the settings of the same names; lists became tuples.
-
-    Lengths count a decoder-only model's prompt, or the decoder's start token. `eos_token_id` holds all ids that end a
-    text. None: nobody said anything.
-    """
-
-    max_length: int | None = None
-    max_new_tokens: int | None = None
-    min_length: int = 0
-    min_new_tokens: int | None = None
-    do_sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 50
-    top_p: float = 1.0
-    min_p: float = 0.0
-    typical_p: float = 1.0
-    epsilon_cutoff: float = 0.0
-    eta_cutoff: float = 0.0
-    num_beams: int = 1
-    num_return_sequences: int = 1
-    length_penalty: float = 1.0
-    early_stopping: bool | str = False
-    repetition_penalty: float = 1.0
-    encoder_repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    encoder_no_repeat_ngram_size: int = 0
-    bad_words_ids: tuple[Ids, ...] = ()
-    sequence_bias: tuple[tuple[Ids, float], ...] = ()
-    suppress_tokens: Ids = ()
-    begin_suppress_tokens: Ids = ()
-    exponential_decay_length_penalty: tuple[int, float] | None = None
-    remove_invalid_values: bool = False
-    renormalize_logits: bool = False
-    bos_token_id: int | None = None
-    eos_token_id: Ids = ()
-    pad_token_id: int | None = None
-    decoder_start_token_id: int | None = None
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: Ids = ()
-
-    def __post_init__(self) -> None:
-        if self.do_sample and self.num_beams > 1:
-            raise UserError("do_sample draws tokens, so num_beams above 1 cannot be given with it: set one of the two")
-        if self.num_return_sequences > 1 and not self.do_sample and self.num_return_sequences > self.num_beams:
-            raise UserError(
-                f"num_return_sequences is {self.num_return_sequences}: without do_sample it needs as many num_beams"
-            )
 
 
 def _is_id(value: Any) -> bool:
@@ -104,12 +53,6 @@ class _Number(NamedTuple):
         if not good or (self.whole and type(value) is not int):
             raise ValueError(self.words)
         return value if self.whole else float(value)
-
-
-def _one_id(value: Any) -> int:
-    if not _is_id(value):
-        raise ValueError("a token's id")
-    return value
 
 
 def _ids(value: Any) -> Ids:
@@ -158,30 +101,67 @@ def _stopping(value: Any) -> bool | str:
 
 
 _SOME, _COUNT = (_Number(f"a whole number from {least} on", least, whole=True) for least in (1, 0))
+_BEAMS = _Number(f"a whole number from 1 to {BEAMS}", 1, BEAMS, whole=True)
 _POSITIVE = _Number("a number above 0", 0, above=True)
 _SHARE = _Number("a number from 0 to 1", 0, 1)
 _POSITIVE_SHARE = _Number("a number above 0 and at most 1", 0, 1, above=True)
-READ: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("max_length", "max_new_tokens"), _SOME),
-    **dict.fromkeys(
-        ("num_beams", "num_return_sequences"), _Number(f"a whole number from 1 to {BEAMS}", 1, BEAMS, whole=True)
-    ),
-    **dict.fromkeys(("min_length", "min_new_tokens", "top_k"), _COUNT),
-    **dict.fromkeys(("no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), _COUNT),
-    **dict.fromkeys(("do_sample", "remove_invalid_values", "renormalize_logits"), _flag),
-    **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), _POSITIVE),
-    **dict.fromkeys(("min_p", "epsilon_cutoff", "eta_cutoff"), _SHARE),
-    **dict.fromkeys(("top_p", "typical_p"), _POSITIVE_SHARE),
-    **dict.fromkeys(("bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id"), _one_id),
-    **dict.fromkeys(("eos_token_id", "forced_eos_token_id"), _id_or_ids),
-    **dict.fromkeys(("suppress_tokens", "begin_suppress_tokens"), _ids),
-    "temperature": _Number("a number from 0 on", 0),
-    "length_penalty": _Number(f"a number from -{EXPONENT} to {EXPONENT}", -EXPONENT, EXPONENT),
-    "early_stopping": _stopping,
-    "bad_words_ids": _sequences,
-    "sequence_bias": _biases,
-    "exponential_decay_length_penalty": _decay,
-}
+_EXPONENT = _Number(f"a number from -{EXPONENT} to {EXPONENT}", -EXPONENT, EXPONENT)
+_ID = _Number("a token's id", 0, whole=True)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What transformers' documentation says of the settings of the same names; lists became tuples.
+
+    Lengths count a decoder-only model's prompt, or the decoder's start token. `eos_token_id` holds all ids that end a
+    text. None: nobody said anything. Each field's type names what reads a value for it.
+    """
+
+    max_length: Annotated[int | None, _SOME] = None
+    max_new_tokens: Annotated[int | None, _SOME] = None
+    min_length: Annotated[int, _COUNT] = 0
+    min_new_tokens: Annotated[int | None, _COUNT] = None
+    do_sample: Annotated[bool, _flag] = False
+    temperature: Annotated[float, _Number("a number from 0 on", 0)] = 1.0
+    top_k: Annotated[int, _COUNT] = 50
+    top_p: Annotated[float, _POSITIVE_SHARE] = 1.0
+    min_p: Annotated[float, _SHARE] = 0.0
+    typical_p: Annotated[float, _POSITIVE_SHARE] = 1.0
+    epsilon_cutoff: Annotated[float, _SHARE] = 0.0
+    eta_cutoff: Annotated[float, _SHARE] = 0.0
+    num_beams: Annotated[int, _BEAMS] = 1
+    num_return_sequences: Annotated[int, _BEAMS] = 1
+    length_penalty: Annotated[float, _EXPONENT] = 1.0
+    early_stopping: Annotated[bool | str, _stopping] = False
+    repetition_penalty: Annotated[float, _POSITIVE] = 1.0
+    encoder_repetition_penalty: Annotated[float, _POSITIVE] = 1.0
+    no_repeat_ngram_size: Annotated[int, _COUNT] = 0
+    encoder_no_repeat_ngram_size: Annotated[int, _COUNT] = 0
+    bad_words_ids: Annotated[tuple[Ids, ...], _sequences] = ()
+    sequence_bias: Annotated[tuple[tuple[Ids, float], ...], _biases] = ()
+    suppress_tokens: Annotated[Ids, _ids] = ()
+    begin_suppress_tokens: Annotated[Ids, _ids] = ()
+    exponential_decay_length_penalty: Annotated[tuple[int, float] | None, _decay] = None
+    remove_invalid_values: Annotated[bool, _flag] = False
+    renormalize_logits: Annotated[bool, _flag] = False
+    bos_token_id: Annotated[int | None, _ID] = None
+    eos_token_id: Annotated[Ids, _id_or_ids] = ()
+    pad_token_id: Annotated[int | None, _ID] = None
+    decoder_start_token_id: Annotated[int | None, _ID] = None
+    forced_bos_token_id: Annotated[int | None, _ID] = None
+    forced_eos_token_id: Annotated[Ids, _id_or_ids] = ()
+
+    def __post_init__(self) -> None:
+        if self.do_sample and self.num_beams > 1:
+            raise UserError("do_sample draws tokens, so num_beams above 1 cannot be given with it: set one of the two")
+        if self.num_return_sequences > 1 and not self.do_sample and self.num_return_sequences > self.num_beams:
+            raise UserError(
+                f"num_return_sequences is {self.num_return_sequences}: without do_sample it needs as many num_beams"
+            )
+
+
+_HINTS = get_type_hints(Generation, include_extras=True)
+READ: dict[str, Callable[[Any], Any]] = {name: hint.__metadata__[0] for name, hint in _HINTS.items()}
 # Settings that change the result and that minigpt does not compute, and the values with which they change nothing.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "guidance_scale": (1,),

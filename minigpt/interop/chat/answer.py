@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 from minigpt.core.errors import UserError, warn
 from minigpt.generate.sampling import Kept, continuation, text_pieces
@@ -38,7 +39,8 @@ def answer(
     ids = _prompt(loaded, template, messages, context - new)
     size = loaded.text.vocab_size
     found = continuation(loaded.model, loaded.params, ids, new, g, seed=seed, vocab_size=size, kept=kept)
-    return text_pieces(loaded.text, visible(loaded, _until(stop, found)))
+    wanted = itertools.takewhile(lambda _: not stop(), found)
+    return text_pieces(loaded.text, visible(loaded, wanted))
 
 
 def _prompt(loaded: Opened, template: ChatTemplate, messages: Sequence[Message], most: int) -> list[int]:
@@ -55,10 +57,3 @@ def _prompt(loaded: Opened, template: ChatTemplate, messages: Sequence[Message],
     if dropped := len(messages) - len(left):
         warn(f"the first {dropped} messages no longer fit the context: the model does not see them")
     return ids
-
-
-def _until(stop: Callable[[], bool], ids: Iterable[int]) -> Iterator[int]:
-    for i in ids:
-        if stop():
-            return
-        yield i

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +14,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.interop.filling import filled
 from minigpt.interop.gguf.header import Header, TensorInfo
-from minigpt.interop.gguf.tables import SHAPE, TABLES
+from minigpt.interop.gguf.tables import FIELDS, TABLES
 from minigpt.interop.hf import fields
 from minigpt.interop.keys import Keys, check_names
 from minigpt.interop.weight_files import StoredTensor
@@ -45,8 +46,8 @@ def read_model(header: Header, dtype: str | None = None) -> tuple[Any, Parameter
     prefix = f"{architecture}."
     keys = Keys({k.removeprefix(prefix): v for k, v in header.metadata.items() if k.startswith(prefix)}, header.path)
     try:
-        biases = "qkv" if architecture == "qwen2" else "none"
-        model = GPT(_gpt2(header, keys)) if architecture == "gpt2" else Llama(_llama(header, keys, biases))
+        config = _config(header, keys, architecture)
+        model = GPT(config) if architecture == "gpt2" else Llama(config)
     except UserError as error:
         raise UserError(str(error) if str(error).startswith(str(header.path)) else f"{header.path}: {error}") from None
     if left := sorted(set(keys.unasked()) - HARMLESS):
@@ -62,41 +63,25 @@ def _computed(name: str) -> bool:
     return name == FACTORS or any(part in name for part in IGNORED)
 
 
-def _number(keys: Keys, name: str, default: float | None = None) -> float:
-    """A float32 in the file; the decimal number that it was made from, if that is short."""
-    return float(str(np.float32(keys.number(name, default))))
-
-
-def _shape(header: Header, keys: Keys) -> dict[str, Any]:
-    """What GPT-2 and Llama both have; there are as many tokens as embeddings."""
+def _config(header: Header, keys: Keys, architecture: str) -> GPTConfig | LlamaConfig:
+    """There are as many tokens as embeddings, and an output layer of its own where it has a tensor."""
     if "token_embd.weight" not in header.tensors:
         raise UserError(f"{header.path} lacks token_embd.weight")
-    return {
+    shape = {
         "vocab_size": header.tensors["token_embd.weight"].shape[0],
-        **fields.read(keys, SHAPE),
+        **fields.read(keys, FIELDS[architecture]),
         "tied": "output.weight" not in header.tensors,
     }
-
-
-def _llama(header: Header, keys: Keys, biases: str) -> LlamaConfig:
-    shape = _shape(header, keys)
-    head_width = keys.integer("attention.key_length", shape["width"] // shape["heads"])
+    if architecture == "gpt2":
+        return GPTConfig(**shape)
+    biases = "qkv" if architecture == "qwen2" else "none"
+    config = LlamaConfig(**shape, attention_bias=biases, scaled_residual_init=False)
     for name in ("attention.value_length", "rope.dimension_count"):
-        keys.fixed(name, head_width)
+        keys.fixed(name, config.head_width)
     keys.fixed("expert_count", 0)
     keys.fixed("expert_used_count", 0)
     keys.fixed("rope.scaling.type", "none")
-    base = _number(keys, "rope.freq_base", 10000.0)
-    return LlamaConfig(
-        **shape,
-        kv_heads=keys.integer("attention.head_count_kv", shape["heads"]),
-        head_width=head_width,
-        norm_eps=_number(keys, "attention.layer_norm_rms_epsilon"),
-        rope_base=base,
-        attention_bias=biases,
-        scaled_residual_init=False,
-        **_scaling(header, base, head_width),
-    )
+    return dataclasses.replace(config, **_scaling(header, config.rope_base, config.head_width))
 
 
 def _scaling(header: Header, base: float, head_width: int) -> dict[str, Any]:
@@ -112,10 +97,6 @@ def _scaling(header: Header, base: float, head_width: int) -> dict[str, Any]:
             names = ("rope_factor", "rope_low", "rope_high", "rope_context")
             return dict(zip(names, scaling, strict=True))
     raise UserError(f"{header.path}: its {FACTORS} is no scaling of Llama 3.1's, 3.2's or 4's kind")
-
-
-def _gpt2(header: Header, keys: Keys) -> GPTConfig:
-    return GPTConfig(**_shape(header, keys), norm_eps=_number(keys, "attention.layer_norm_epsilon"))
 
 
 def _stored(header: Header, name: str, info: TensorInfo) -> StoredTensor:

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.interop.hf.fields import count, depth
+import numpy as np
+
+from minigpt.interop.hf.fields import Field, count, depth
+from minigpt.interop.keys import Keys
 from minigpt.interop.llama2c import interleaved
 from minigpt.interop.tables import Table, as_is, layers, linear, llama_layer, norm, transposed
 
-# The settings that both architectures have.
+
+def single(keys: Keys, name: str, default: float | None = None) -> float:
+    """A float32 in the file; the decimal number that it was made from, if that is short."""
+    return float(str(np.float32(keys.number(name, default))))
+
+
 SHAPE = (
     count("context", "context_length"),
     count("width", "embedding_length"),
@@ -19,6 +27,16 @@ SHAPE = (
     count("feed_forward", "feed_forward_length"),
     count("heads", "attention.head_count"),
 )
+# What each architecture says of a model, besides how many tokens there are.
+_LLAMA = (
+    *SHAPE,
+    count("kv_heads", "attention.head_count_kv", 0, least=0),
+    count("head_width", "attention.key_length", 0, least=0),
+    Field("norm_eps", "attention.layer_norm_rms_epsilon", single),
+    Field("rope_base", "rope.freq_base", single, 10000.0),
+)
+_GPT2 = (*SHAPE, Field("norm_eps", "attention.layer_norm_epsilon", single))
+FIELDS = {"llama": _LLAMA, "qwen2": _LLAMA, "gpt2": _GPT2}
 LLAMA = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
 GPT2 = norm("attn_norm", "norm1") | norm("ffn_norm", "norm2") | linear("attn_qkv", "attention.qkv")
 GPT2 |= linear("attn_output", "attention.out") | linear("ffn_up", "mlp.up") | linear("ffn_down", "mlp.down")

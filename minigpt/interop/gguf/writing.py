@@ -13,7 +13,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, write_new
 from minigpt.core.params import Parameters
 from minigpt.interop.gguf.reading import FACTORS
-from minigpt.interop.gguf.tables import SHAPE, TABLES
+from minigpt.interop.gguf.tables import FIELDS, TABLES, single
 from minigpt.interop.gguf.tokenizer import QWEN2_PATTERN
 from minigpt.interop.hf.fields import written
 from minigpt.interop.keys import refuse
@@ -105,20 +105,14 @@ def _problems(model: Any, tokenizer: Tokenizer | None) -> dict[str, bool]:
     return found
 
 
-def _settings(c: Any, architecture: str) -> dict[str, Any]:
-    """What the file says of the model."""
-    shape = written(c, SHAPE)
+def _settings(c: Any, architecture: str) -> dict[str, float]:
+    """What the file says of the model: floats are written as such, other numbers are whole."""
+    fields = FIELDS[architecture]
+    shape = written(c, fields) | {f.theirs: float(getattr(c, f.ours)) for f in fields if f.read is single}
     if architecture == "gpt2":
-        return shape | {"attention.layer_norm_epsilon": float(c.norm_eps)}
-    return shape | {
-        "attention.head_count_kv": c.kv_heads,
-        "attention.key_length": c.head_width,
-        "attention.value_length": c.head_width,
-        "attention.layer_norm_rms_epsilon": float(c.norm_eps),
-        "rope.freq_base": float(c.rope_base),
-        "rope.dimension_count": c.head_width,
-        "vocab_size": c.vocab_size,
-    }
+        return shape
+    widths = dict.fromkeys(("attention.value_length", "rope.dimension_count"), c.head_width)
+    return shape | widths | {"vocab_size": c.vocab_size}
 
 
 def _tensors(c: Any, params: Parameters, architecture: str) -> dict[str, np.ndarray]:

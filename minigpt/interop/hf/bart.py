@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigpt.core.backend import Array
-from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.fields import choice, count, depth, number, rate
+from minigpt.interop.hf.fields import activation, count, depth, number, rate
 from minigpt.interop.keys import Keys
 from minigpt.interop.tables import Table, as_is, fused, layers, linear, norm
 
@@ -38,7 +37,7 @@ class BARTFamily(Family):
         depth("decoder_layers", "decoder_layers", 12),
         count("heads", "encoder_attention_heads", 16),
         count("feed_forward", "encoder_ffn_dim", 4096),
-        choice("activation", "activation_function", ACTIVATIONS, "gelu"),
+        activation("activation_function", "gelu"),
         number("init_std", "init_std", 0.02, null=True),
         rate("dropout", "dropout", 0.1),
         rate("attention_dropout", "attention_dropout", 0.0),

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import Family
-from minigpt.interop.hf.fields import choice, count, depth, number, rate
+from minigpt.interop.hf.fields import activation, count, depth, number, rate
 from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, as_is, fused, layers, linear, norm
 from minigpt.models.bert import Bert
@@ -39,7 +38,7 @@ class BertLike(Family):
         count("width", "hidden_size"),
         count("feed_forward", "intermediate_size"),
         count("token_types", "type_vocab_size", 2),
-        choice("activation", "hidden_act", ACTIVATIONS, "gelu"),
+        activation("hidden_act", "gelu"),
         rate("dropout", "hidden_dropout_prob", 0.1),
         rate("attention_dropout", "attention_probs_dropout_prob", 0.1),
         number("norm_eps", "layer_norm_eps", 1e-12),
@@ -166,7 +165,7 @@ class DistilBertFamily(BertLike):
         count("heads", "n_heads"),
         count("width", "dim"),
         count("feed_forward", "hidden_dim"),
-        choice("activation", "activation", ACTIVATIONS, "gelu"),
+        activation("activation", "gelu"),
         rate("dropout", "dropout", 0.1),
         rate("attention_dropout", "attention_dropout", 0.1),
         number("init_std", "initializer_range", 0.02),

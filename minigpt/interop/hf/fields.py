@@ -10,6 +10,22 @@ from typing import Any, NamedTuple
 from minigpt.core.limits import LAYERS
 from minigpt.interop.keys import Keys
 
+# What their configurations call activations, and what we call them: several of their names differ in how a function is
+# computed, not in which one it is.
+ACTIVATIONS = {
+    "gelu": "gelu_erf",
+    "gelu_python": "gelu_erf",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+
 
 class Field(NamedTuple):
     """A setting: what we call it and what they do, and how it is read.
@@ -59,6 +75,10 @@ def choice(ours: str, theirs: str, known: Mapping[str, str], default: str) -> Fi
         known: theirs -> ours.
     """
     return Field(ours, theirs, Keys.choice, default, {"ours": known}, {b: a for a, b in reversed(known.items())})
+
+
+def activation(theirs: str, default: str, known: Mapping[str, str] = ACTIVATIONS) -> Field:
+    return choice("activation", theirs, known, default)
 
 
 def read(keys: Keys, fields: Iterable[Field]) -> dict[str, Any]:

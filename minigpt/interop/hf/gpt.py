@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigpt.interop.hf.activations import ACTIVATIONS
 from minigpt.interop.hf.family import NOTHING, Family
-from minigpt.interop.hf.fields import choice, count, depth, flag, number
+from minigpt.interop.hf.fields import activation, count, depth, flag, number
 from minigpt.interop.hf.windows import expanded, named, pattern, windowed
 from minigpt.interop.keys import Keys, words
 from minigpt.interop.tables import Table, as_is, fused, layers, linear, norm, transposed
@@ -54,7 +53,7 @@ class GPTFamily(Family):
     model_type = "openai-gpt"
     architecture = "OpenAIGPTLMHeadModel"
     family = "gpt"
-    fields = (*SHAPE, choice("activation", "afn", GPT_ACTIVATIONS, "gelu"))
+    fields = (*SHAPE, activation("afn", "gelu", GPT_ACTIVATIONS))
     embeddings = ("tokens_embed", "positions_embed")
     dropouts = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
     rate = 0.1
@@ -120,7 +119,7 @@ class GPT2Family(GPTFamily):
 
     model_type = "gpt2"
     architecture = "GPT2LMHeadModel"
-    fields = (*SHAPE, choice("activation", "activation_function", ACTIVATIONS, "gelu_new"))
+    fields = (*SHAPE, activation("activation_function", "gelu_new"))
     fixed = {"scale_attn_weights": (True,), "scale_attn_by_inverse_layer_idx": (False,)}
     constants = NOTHING
     embeddings = ("wte", "wpe")
@@ -157,7 +156,7 @@ class GPTNeoFamily(GPT2Family):
         count("heads", "num_heads"),
         count("width", "hidden_size"),
         *ENDS,
-        choice("activation", "activation_function", ACTIVATIONS, "gelu_new"),
+        activation("activation_function", "gelu_new"),
     )
     fixed = NOTHING
     constants = {"qkv_bias": False, "scaled_scores": False}

@@ -35,8 +35,7 @@ def folder_template(folder: Path, tokenizer: Tokenizer, model_type: str) -> Temp
     Raises:
         UserError: a file is damaged.
     """
-    settings = _settings(folder)
-    name = _class(folder, settings, model_type)
+    settings, name = _settings(folder, model_type)
     roles = DEFAULTS.get(name, OTHERWISE) | settings
     ids = {role: _id(tokenizer, roles.get(role)) for role in ("bos_token", "eos_token", "cls_token", "sep_token")}
     makers = {"BertTokenizer": bert_template, "RobertaTokenizer": roberta_template}
@@ -54,23 +53,25 @@ def token_names(folder: Path) -> dict[str, str]:
     Raises:
         UserError: a file is damaged.
     """
-    settings = _settings(folder)
-    config = _read(folder / "config.json")
-    name = _class(folder, settings, str(config.get("model_type")))
+    settings, name = _settings(folder)
     roles = DEFAULTS.get(name, OTHERWISE if name == "LlamaTokenizer" else {}) | settings
     found = {role: x.get("content") if isinstance(x, dict) else x for role, x in roles.items() if role in ROLES}
     return {role: name for role, name in found.items() if isinstance(name, str)}
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    return _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+def _settings(folder: Path, model_type: str | None = None) -> tuple[dict[str, Any], str]:
+    """What the files say of the tokenizer, and what transformers would call its class.
 
-
-def _class(folder: Path, settings: dict[str, Any], model_type: str) -> str:
-    """What transformers would call the class of the tokenizer."""
-    name = settings.get("tokenizer_class") or _read(folder / "config.json").get("tokenizer_class")
-    name = (name if isinstance(name, str) else BY_MODEL.get(model_type, "")).removesuffix("Fast")
-    return ALIASES.get(name, name)
+    Args:
+        model_type: None takes what config.json says.
+    """
+    settings = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+    config = _read(folder / "config.json")
+    name = settings.get("tokenizer_class") or config.get("tokenizer_class")
+    if not isinstance(name, str):
+        name = BY_MODEL.get(model_type or str(config.get("model_type")), "")
+    name = name.removesuffix("Fast")
+    return settings, ALIASES.get(name, name)
 
 
 def _read(path: Path) -> dict[str, Any]:
