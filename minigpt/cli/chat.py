@@ -17,7 +17,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.terminal import for_stream
 from minigpt.generate.sampling import Kept
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters import adapter_of, causal
+from minigpt.interop.adapters import CausalAdapter, adapter_of
 from minigpt.interop.chat.answer import answer
 from minigpt.interop.chat.template import ChatTemplate, Message, find_template
 from minigpt.interop.hub import find_model
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     path = find_model(args.run_folder)
     loaded = load(path, backend=get_backend(args.backend).name, weights=args.weights)
     template = find_template(path, loaded.text, loaded.ids)
-    if template is None or adapter_of(loaded.model.family) is not causal:
+    if template is None or adapter_of(loaded.model.family) is not CausalAdapter:
         raise UserError(f"{path} is no chat model: it has no chat template; minigpt sample continues a text")
     given = {name: getattr(args, name, None) for name in GIVEN} | {"beams": None}
     g = text_settings(loaded, given | _no_beams(loaded), TOKENS, TEMPERATURE)

@@ -7,12 +7,11 @@ the number of heads, follows from their width, which is 64.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
-
 import numpy as np
 import numpy.lib.format as npy
 
@@ -70,17 +69,14 @@ def _names(layers: int) -> list[str]:
 def _cut(folder: Path, names: list[str], shapes: list[list[int]]) -> dict[str, StoredTensor]:
     """Cut the files, which form one long array, into tensors; only those that lie across two files are copied."""
     files = [_open(folder / f"params_{n}.npy") for n in range(max(1, len(list(folder.glob("params_*.npy")))))]
-    ends = np.cumsum([len(file) for file in files])
+    *firsts, held = itertools.accumulate(map(len, files), initial=0)
     total = sum(map(math.prod, shapes))
-    if ends[-1] != total:
-        raise UserError(f"{folder}: params_*.npy hold {ends[-1]} numbers, but {SHAPES} needs {total}")
+    if held != total:
+        raise UserError(f"{folder}: params_*.npy hold {held} numbers, but {SHAPES} needs {total}")
     tensors, start = {}, 0
     for name, shape in zip(names, shapes, strict=True):
         stop = start + math.prod(shape)
-        parts: list[Any] = []
-        for file, end in zip(files, ends, strict=True):
-            first = int(end) - len(file)
-            parts.append(file[max(start - first, 0) : max(stop - first, 0)])
+        parts = [file[max(start - first, 0) : max(stop - first, 0)] for file, first in zip(files, firsts, strict=True)]
         parts = [part for part in parts if len(part)]
         data = parts[0] if len(parts) == 1 else np.concatenate(parts)
         inner = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape

@@ -18,7 +18,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.fast.int8 import Int8Parameters
 from minigpt.generate.embedding import embed_rows, encode_texts
-from minigpt.interop.adapters import known_ids, seq2seq
+from minigpt.interop.adapters import Seq2SeqAdapter, adapter_of, known_ids
 from minigpt.interop.hub import fetch, is_hub_name
 from minigpt.interop.opened import Opened
 from minigpt.interop.opening import open_model
@@ -134,7 +134,7 @@ class Loaded(Opened):
             objective = make_objective(dataclasses.replace(self.config, sample=sample), self.text)
             return objective.sample(self.model, self.params, sample, seed)
         found = written(self, prompt, text_settings(self, given, tokens, drawing), seed)
-        return found if self._adapter is seq2seq else itertools.chain([prompt], found)
+        return found if adapter_of(self.model.family) is Seq2SeqAdapter else itertools.chain([prompt], found)
 
 
 def load(

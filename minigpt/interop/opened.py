@@ -19,7 +19,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.fast import team
 from minigpt.generate.settings import Generation, generation, is_setting
-from minigpt.interop.adapters import adapter_of, known_ids
+from minigpt.interop.adapters import Adapter, adapter_of, known_ids
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.settings import RunConfig
 
@@ -53,14 +53,6 @@ class Opened:
             )
         return self.tokenizer
 
-    @property
-    def _run(self) -> Run:
-        return Run(ops=operations("auto", backend_of(self.params.flat)))
-
-    @property
-    def _adapter(self) -> Any:
-        return adapter_of(self.model.family)
-
     def logits(self, input_ids: Any, attention_mask: Any = None, **inputs: Any) -> Any:
         """Scores (B, T, V): of the next token at every position, or, from BERT, of the token at that very place.
 
@@ -69,9 +61,9 @@ class Opened:
             attention_mask: (B, T), 1 at real tokens, 0 at padding; None when there is no padding.
             inputs: the further arrays that the model's family takes (see `minigpt.interop.adapters`).
         """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        asked = self._asked(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         with team.of_all_cores():
-            return self._adapter.logits(self.model, self.params, arrays, self._run)
+            return asked.logits()
 
     def hidden_states(self, input_ids: Any, attention_mask: Any = None, *, layer: int = -1, **inputs: Any) -> Array:
         """The states (B, T, C) of every token behind a layer; an encoder–decoder's are its encoder's.
@@ -82,13 +74,13 @@ class Opened:
         Raises:
             UserError: there is no such layer, or the rows are longer than the context.
         """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, **inputs)
-        depth = self._adapter.depth(self.model)
+        asked = self._asked(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        depth = asked.depth
         if not -depth - 1 <= layer <= depth:
             raise UserError(
                 f"layer is {layer}, but the model has {depth}: choose from 0 to {depth}, or -1 for the last"
             )
-        return self._adapter.hidden_states(self.model, self.params, arrays, self._run, layer % (depth + 1))
+        return asked.hidden_states(layer % (depth + 1))
 
     def loss_and_grads(
         self, input_ids: Any, labels: Any = None, attention_mask: Any = None, **inputs: Any
@@ -99,12 +91,12 @@ class Opened:
             labels: (B, T), −100 where a position does not count; shifted inside for causal models, so labels[:, t] is
                 what the model should say after seeing input_ids[:, :t].
         """
-        arrays = self._arrays(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
-        batch = self._adapter.batch(self.model, arrays)
+        asked = self._asked(input_ids=input_ids, attention_mask=attention_mask, labels=labels, **inputs)
+        batch = asked.batch()
         with team.of_all_cores():
-            loss, cache = self.model.forward(self.params, batch, self._run)
+            loss, cache = self.model.forward(self.params, batch, asked.run)
             grads = self.params.zeros_like()
-            self.model.backward(self.params, grads, cache, self._run)
+            self.model.backward(self.params, grads, cache, asked.run)
         return loss, grads
 
     def generate_ids(
@@ -132,11 +124,10 @@ class Opened:
                 computed.
         """
         given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
-        arrays = self._arrays(False, input_ids=input_ids, attention_mask=attention_mask, **settings)
         g = self.settings(**given)
-        if g.do_sample:
-            arrays = {name: array_module(x).repeat(x, g.num_return_sequences, axis=0) for name, x in arrays.items()}
-        return self._adapter.generate_ids(self.model, self.params, arrays, self._run, g, seed)
+        times = g.num_return_sequences if g.do_sample else 1
+        asked = self._asked(False, times, input_ids=input_ids, attention_mask=attention_mask, **settings)
+        return asked.generate_ids(g, seed)
 
     def settings(self, **given: Any) -> Generation:
         """The settings of generation: those given, the model's own, transformers' defaults.
@@ -153,20 +144,21 @@ class Opened:
                 )
         return found
 
-    def _arrays(self, fit: bool = True, /, **inputs: Any) -> dict[str, Array]:
-        """The inputs that were given, on the model's backend.
+    def _asked(self, fit: bool = True, times: int = 1, /, **inputs: Any) -> Adapter:
+        """The family's adapter with the inputs that were given, on the model's backend.
 
         Args:
             fit: whether the rows must fit the context.
+            times: how often each row is to be there.
         Raises:
             UserError: the family takes no input of that name, or the shapes do not fit.
         """
-        backend = backend_of(self.params.flat)
+        backend, adapter = backend_of(self.params.flat), adapter_of(self.model.family)
         arrays = {name: backend.asarray(x) for name, x in inputs.items() if x is not None}
-        known = self._adapter.INPUTS
         for name, x in arrays.items():
-            if name not in known:
-                raise UserError(f"a model of the family {self.model.family} takes no {name}: only {', '.join(known)}")
+            if name not in adapter.names:
+                names = ", ".join(adapter.names)
+                raise UserError(f"a model of the family {self.model.family} takes no {name}: only {names}")
             if name == "input_ids" and x.ndim != 2:
                 raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
             if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
@@ -174,4 +166,5 @@ class Opened:
         tokens, context = arrays["input_ids"].shape[1], self.model.config.context
         if fit and tokens > context:
             raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
-        return arrays
+        arrays = {name: array_module(x).repeat(x, times, axis=0) for name, x in arrays.items()}
+        return adapter(self.model, arrays, self.params, Run(ops=operations("auto", backend)))

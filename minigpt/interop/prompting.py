@@ -15,7 +15,7 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.generate.sampling import continuation, prompt_ids, text_pieces
 from minigpt.generate.settings import Generation, is_setting
-from minigpt.interop.adapters import adapter_of, seq2seq
+from minigpt.interop.adapters import Seq2SeqAdapter, adapter_of
 from minigpt.interop.adapters.generation import count_new
 from minigpt.interop.opened import Opened
 from minigpt.tokenizers import encode_text
@@ -74,7 +74,7 @@ def written(loaded: Opened, prompt: str, g: Generation, seed: int) -> Iterator[s
         UserError: the prompt does not fit the context.
     """
     ids = encode_text(loaded.text, prompt).ids
-    if adapter_of(loaded.model.family) is seq2seq:
+    if adapter_of(loaded.model.family) is Seq2SeqAdapter:
         return _target(loaded, ids, g, seed)
     if not ids:
         ids = prompt_ids(loaded.text, "") if g.bos_token_id is None else [g.bos_token_id]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minigpt.core.errors import UserError
-from minigpt.interop.adapters import bert as adapter
+from minigpt.interop.adapters import BertAdapter
 from minigpt.interop.loaded import Loaded
 from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
@@ -28,7 +28,7 @@ def log_softmax(scores, label):
 
 
 def test_labels_say_what_stands_at_their_own_place():
-    batch = adapter.batch(loaded().model, {"input_ids": IDS, "labels": LABELS} | INPUTS)
+    batch = BertAdapter(loaded().model, {"input_ids": IDS, "labels": LABELS} | INPUTS).batch()
     assert batch.places[0].tolist() == [1, 4] and batch.targets.tolist() == [[9, 0], [6, IGNORE]]
     assert batch.places[1, 0] == 3 and batch.labels is None and batch.key_padding.dtype == bool
 

@@ -13,7 +13,7 @@ import transformers
 
 from minigpt import fast, ops
 from minigpt.blocks.run import Run
-from minigpt.interop.adapters import bert as adapter
+from minigpt.interop.adapters import BertAdapter
 from minigpt.interop.hf import to_state_dict
 from minigpt.lab.testing import random_parameters
 from minigpt.models.bert import Bert, BertConfig
@@ -63,7 +63,7 @@ class Task:
             self.pairs = np.array([0, 1, 0]) if name == "pairs" else None
             inputs = {"input_ids": self.ids, "token_type_ids": self.types, "attention_mask": self.real}
             inputs |= {"labels": self.labels, "next_sentence_label": self.pairs}
-            self.batch = adapter.batch(self.model, {k: v for k, v in inputs.items() if v is not None})
+            self.batch = BertAdapter(self.model, {k: v for k, v in inputs.items() if v is not None}).batch()
         elif name == "classifier":
             self.model = BertClassifier(config, 4)
             self.batch = ClassificationBatch(self.ids, np.array([3, 0, 1]), self.types, self.real)

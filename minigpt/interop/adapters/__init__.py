@@ -1,35 +1,24 @@
 """How each family is spoken to in Hugging Face's terms: which inputs it takes, and what they become.
 
-An adapter is a module with
-
-    INPUTS                              the names of the arrays that it takes, as Hugging Face's class calls them
-    logits(model, params, inputs, run)  the scores; `inputs` maps the names that were given to arrays
-    depth(model)                        how many layers `hidden_states` can stop behind
-    hidden_states(model, params, inputs, run, layer)   the states behind so many layers
-    batch(model, inputs)                the batch for the model's `forward`, from the inputs and the labels
-    IDS                                 what the ids that its configuration names are called by Hugging Face, and by us
-    generate_ids(model, params, inputs, run, g, seed)   see `minigpt.interop.adapters.generation`; `g` is a `Generation`
-                                                    and `inputs` has a row for each of the texts to be drawn
-
-`minigpt.load` finds it by the family of the model.
+`minigpt.load` finds the adapter by the family of the model; `minigpt.interop.adapters.base` says what one has.
 """
 
-from types import ModuleType
 from typing import Any
 
 from minigpt.core.errors import UserError
-from minigpt.interop.adapters import bert, causal, seq2seq
+from minigpt.interop.adapters.base import Adapter
+from minigpt.interop.adapters.bert import BertAdapter
+from minigpt.interop.adapters.causal import CausalAdapter
+from minigpt.interop.adapters.seq2seq import Seq2SeqAdapter
 
-ADAPTERS: dict[str, ModuleType] = {
-    "gpt": causal,
-    "llama": causal,
-    "transformer": seq2seq,
-    "bart": seq2seq,
-    "bert": bert,
+ADAPTERS: dict[str, type[Adapter]] = {
+    **dict.fromkeys(("gpt", "llama"), CausalAdapter),
+    **dict.fromkeys(("transformer", "bart"), Seq2SeqAdapter),
+    "bert": BertAdapter,
 }
 
 
-def adapter_of(family: str) -> ModuleType:
+def adapter_of(family: str) -> type[Adapter]:
     """The adapter of a family.
 
     Raises:
@@ -42,8 +31,8 @@ def adapter_of(family: str) -> ModuleType:
 
 def known_ids(model: Any) -> dict[str, Any]:
     """The ids that a model's configuration itself names, under Hugging Face's names; none without an adapter."""
-    names = ADAPTERS[model.family].IDS if model.family in ADAPTERS else {}
+    names = ADAPTERS[model.family].ids if model.family in ADAPTERS else {}
     return {theirs: getattr(model.config, ours) for theirs, ours in names.items()}
 
 
-__all__ = ["ADAPTERS", "adapter_of", "known_ids"]
+__all__ = ["ADAPTERS", "Adapter", "BertAdapter", "CausalAdapter", "Seq2SeqAdapter", "adapter_of", "known_ids"]

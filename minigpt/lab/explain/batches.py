@@ -9,7 +9,7 @@ import numpy as np
 from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.data.bert_batch import special_ids, special_names
-from minigpt.interop.adapters import adapter_of, seq2seq
+from minigpt.interop.adapters import BertAdapter, CausalAdapter, Seq2SeqAdapter
 from minigpt.interop.loaded import Loaded
 from minigpt.models.bert import Bert
 from minigpt.models.decoder_only import DecoderOnly
@@ -69,7 +69,7 @@ def make_row(loaded: Loaded, prompt: str, target: str | None = None) -> Row:
 
 def causal_row(tokenizer: Tokenizer, ids: list[int], model: Any) -> Row:
     """A text whose every token is predicted from those before it."""
-    batch = adapter_of(model.family).batch(model, {"input_ids": np.array([ids])})
+    batch = CausalAdapter(model, {"input_ids": np.array([ids])}).batch()
     texts = [shown(tokenizer, i) for i in ids]
     return Row(batch, {"tokens": texts}, {"tokens": ids}, batch.targets[0].tolist(), "tokens")
 
@@ -104,7 +104,7 @@ def _masked_row(loaded: Loaded, ids: list[int], target: str | None) -> Row:
         labels[blanks] = _fillings(loaded, ids, blanks, target)
     if not blanks:
         raise UserError("the prompt has no word that could be hidden; give a longer one")
-    batch = adapter_of("bert").batch(model, {"input_ids": np.array([ids]), "labels": labels[None]})
+    batch = BertAdapter(model, {"input_ids": np.array([ids]), "labels": labels[None]}).batch()
     texts = [shown(tokenizer, i) for i in ids]
     places = {"tokens": texts, "places": [f"{texts[n]} at {n}" for n in blanks]}
     return Row(batch, places, {"tokens": ids, "places": [ids[n] for n in blanks]}, labels[blanks].tolist(), "places")
@@ -126,7 +126,7 @@ def _pair_row(loaded: Loaded, prompt: str, ids: list[int], target: str | None) -
     labels = list(encode_text(tokenizer, target).ids) if target is not None else _written(loaded, ids)
     if not 0 < len(labels) <= min(model.config.context, LONGEST):
         raise UserError(f"the target has {len(labels)} tokens; from 1 to {LONGEST} can be shown")
-    batch = seq2seq.batch(model, {"input_ids": np.array([ids]), "labels": np.array([labels])})
+    batch = Seq2SeqAdapter(model, {"input_ids": np.array([ids]), "labels": np.array([labels])}).batch()
     read = batch.inputs[0].tolist()
     lists = {"source": [shown(tokenizer, i) for i in ids], "target": [shown(tokenizer, i) for i in read]}
     return Row(batch, lists, {"source": ids, "target": read}, labels, "target")
