@@ -13,7 +13,7 @@ from minigpt.data.batch import Batch
 from minigpt.data.documents import END_OF_TEXT
 from minigpt.evaluate.scoring import by_length, check_causal, first_ids
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters.generation import Choose, greedy, sampling
+from minigpt.interop.adapters.base import Choose, greedy, sampling
 from minigpt.interop.loaded import Loaded
 
 _ROWS = 64  # of a batch

@@ -12,6 +12,7 @@ import math
 import os
 from pathlib import Path
 from tokenize import TokenError
+
 import numpy as np
 import numpy.lib.format as npy
 
@@ -20,9 +21,9 @@ from minigpt.core.files import read_text
 from minigpt.core.limits import CONFIGURATION_BYTES, SIZE
 from minigpt.core.params import Parameters
 from minigpt.core.reading import open_regular, parse_json
-from minigpt.interop.filling import filled
 from minigpt.interop.hf import FAMILIES
 from minigpt.interop.hf.reading import match
+from minigpt.interop.tables import filled
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig
 

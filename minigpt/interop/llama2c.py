@@ -22,9 +22,8 @@ from minigpt.core.errors import UserError
 from minigpt.core.files import write_new
 from minigpt.core.limits import LAYERS
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import filled, their_shapes
 from minigpt.interop.keys import refuse
-from minigpt.interop.tables import Table, View, as_is, layers, llama_layer, transposed
+from minigpt.interop.tables import Table, View, as_is, filled, layers, llama_layer, their_shapes, transposed
 from minigpt.interop.weight_files import StoredTensor, mapped
 from minigpt.models.llama import Llama, LlamaConfig
 from minigpt.ops import Rope

@@ -16,7 +16,7 @@ from minigpt.core.errors import UserError
 from minigpt.generate.sampling import continuation, prompt_ids, text_pieces
 from minigpt.generate.settings import Generation, is_setting
 from minigpt.interop.adapters import Seq2SeqAdapter, adapter_of
-from minigpt.interop.adapters.generation import count_new
+from minigpt.interop.adapters.base import count_new
 from minigpt.interop.opened import Opened
 from minigpt.tokenizers import encode_text
 from minigpt.train.settings import SampleConfig

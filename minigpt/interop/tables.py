@@ -2,7 +2,8 @@
 
 A view is a function that slices and transposes, never copies. So one table serves both directions: writing reads the
 views, reading assigns to them, straight into the flat buffer of the parameters. Gradients and moments have the shape
-of the parameters, so the same table names them too.
+of the parameters, so the same table names them too. When a file is read, shapes are compared first, then every tensor
+is copied to where it belongs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from minigpt.core.backend import Array
+from minigpt.core.params import Parameters, buffer
+from minigpt.core.progress import progress_bar
+from minigpt.interop.weight_files import StoredTensor
 
 View = Callable[[Array], Array]
 Table = dict[str, tuple[str, View]]  # their name -> (our name, the view of ours that is theirs)
@@ -90,3 +96,28 @@ def their_tensors(table: Table, tree: Mapping[str, Array]) -> dict[str, Array]:
     """`tree`, anything shaped like the parameters, under their names and in their layout: views, where one can be."""
     views = {theirs: view(tree[ours]) for theirs, (ours, view) in table.items()}
     return {theirs: x.reshape(their_shape(x)) for theirs, x in views.items()}
+
+
+def their_shapes(model: Any, table: Table) -> dict[str, tuple[int, ...]]:
+    """The shapes that the tensors of a model have in their layout; no memory is taken."""
+    shapes = {spec.name: np.broadcast_to(np.float32(0), spec.shape) for spec in model.specs}
+    return {theirs: their_shape(view(shapes[ours])) for theirs, (ours, view) in table.items()}
+
+
+def filled(model: Any, table: Table, found: Mapping[str, StoredTensor], dtype: str) -> Parameters:
+    """The parameters, copied tensor by tensor from the mapped files to where they belong.
+
+    Raises:
+        UserError: a shape is another one than the model's, before any memory is taken; or a value is not finite.
+    """
+    for theirs, shape in their_shapes(model, table).items():
+        if theirs in found:
+            found[theirs].check_shape(shape)
+    if all(theirs in found for theirs in table):
+        params = Parameters(model.specs, buffer(model.specs, dtype))
+    else:
+        params = model.init(seed=0, dtype=dtype)
+    for theirs, (ours, view) in progress_bar(table.items(), desc="reading", unit="tensor", leave=False, delay=2):
+        if theirs in found:
+            found[theirs].copy_into(view(params[ours]))
+    return params

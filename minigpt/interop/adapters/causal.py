@@ -9,8 +9,7 @@ from minigpt.core.errors import UserError
 from minigpt.data.batch import Batch
 from minigpt.generate.processors import processors
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters.base import Adapter
-from minigpt.interop.adapters.generation import count_new
+from minigpt.interop.adapters.base import Adapter, count_new
 from minigpt.models import CausalHead
 from minigpt.ops import IGNORE
 

@@ -14,8 +14,7 @@ from minigpt.core.errors import UserError
 from minigpt.data.seq2seq import Seq2SeqBatch, shift_tokens_right
 from minigpt.generate.processors import processors
 from minigpt.generate.settings import Generation
-from minigpt.interop.adapters.base import Adapter
-from minigpt.interop.adapters.generation import count_new
+from minigpt.interop.adapters.base import Adapter, count_new
 
 
 class Seq2SeqAdapter(Adapter):
@@ -59,11 +58,7 @@ class Seq2SeqAdapter(Adapter):
         source = backend_of(self.params.flat).to_host(self.inputs["input_ids"])
         steps = processors(g, prompt=1, longest=1 + new, source=source, real=None, vocab_size=c.vocab_size)
         state = self.model.start(self.params, self.batch(), new + 1, self.run)
-        text = np.full((len(source), 1), decoder_start(g, c.start))
+        # What the decoder begins with; transformers takes the beginning of a text where no file names it
+        named = [i for i in (g.decoder_start_token_id, g.bos_token_id, c.start) if i is not None]
+        text = np.full((len(source), 1), named[0])
         return self.continued(state, text, 1, g, steps, new, seed)
-
-
-def decoder_start(g: Generation, otherwise: int) -> int:
-    """What the decoder begins with; transformers takes the beginning of a text where no file names it."""
-    named = (i for i in (g.decoder_start_token_id, g.bos_token_id) if i is not None)
-    return next(named, otherwise)

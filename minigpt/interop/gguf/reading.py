@@ -12,11 +12,11 @@ import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import filled
 from minigpt.interop.gguf.header import Header, TensorInfo
 from minigpt.interop.gguf.tables import FIELDS, TABLES
 from minigpt.interop.hf import fields
 from minigpt.interop.keys import Keys, check_names
+from minigpt.interop.tables import filled
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.ops.rope import Rope, RopeScaling, rope_frequencies

@@ -10,11 +10,10 @@ from typing import Any
 
 from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
-from minigpt.interop.filling import filled
 from minigpt.interop.hf.families import FAMILIES
 from minigpt.interop.hf.family import Family
 from minigpt.interop.keys import Keys, check_names, listed, read_json
-from minigpt.interop.tables import Table
+from minigpt.interop.tables import Table, filled
 from minigpt.interop.weight_files import StoredTensor, open_folder
 from minigpt.train.families import FAMILIES as OURS
 
