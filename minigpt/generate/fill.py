@@ -12,7 +12,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
 from minigpt.core.params import Parameters
 from minigpt.generate.processors import checked_scores
-from minigpt.generate.sampling import drawing_probabilities
+from minigpt.generate.sampling import drawn
 from minigpt.generate.settings import generation
 
 
@@ -40,9 +40,8 @@ def fill_in(
     run = Run(ops=operations("auto", backend))
     logits = model.logits(params, backend.asarray(np.asarray([ids])), run)[0]
     scores = checked_scores(backend.to_host(logits)[:, :vocab_size])
-    g, draw = generation({"temperature": 0, "top_k": 0}, settings), np.random.default_rng(seed)
+    g, rng = generation({"temperature": 0, "top_k": 0}, settings), np.random.default_rng(seed)
     filled = list(ids)
     for blank in blanks:
-        p = drawing_probabilities(scores[blank], g)
-        filled[blank] = int(draw.choice(len(p), p=p))
+        filled[blank] = drawn(scores[blank], g, rng)
     return filled

@@ -73,6 +73,12 @@ def drawing_probabilities(logits: np.ndarray, g: Generation) -> np.ndarray:
     return p
 
 
+def drawn(logits: np.ndarray, g: Generation, rng: np.random.Generator) -> int:
+    """A token of the distribution of `drawing_probabilities`."""
+    p = drawing_probabilities(logits, g)
+    return int(rng.choice(len(p), p=p))
+
+
 def generate(
     model: Any,
     params: Parameters,
@@ -172,11 +178,7 @@ def next_tokens(
         logits = (scores.send(text[-1]) if n else next(scores))[:limit]
         logits = logits if g.remove_invalid_values else checked_scores(logits)
         logits = process(logits[None], np.array([text]), steps)[0] if steps else logits
-        if g.do_sample:
-            probabilities = drawing_probabilities(logits, g)
-            token = int(rng.choice(len(probabilities), p=probabilities))
-        else:
-            token = int(logits.argmax())
+        token = drawn(logits, g, rng) if g.do_sample else int(logits.argmax())
         yield token
         if token in g.eos_token_id:
             return

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
-from minigpt.core.backend import Array, array_module, backend_of
+from minigpt.core.backend import Array, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.fast import team
@@ -125,9 +125,8 @@ class Opened:
         """
         given = {name: settings.pop(name) for name in tuple(settings) if is_setting(name)}
         g = self.settings(**given)
-        times = g.num_return_sequences if g.do_sample else 1
-        asked = self._asked(False, times, input_ids=input_ids, attention_mask=attention_mask, **settings)
-        return asked.generate_ids(g, seed)
+        asked = self._asked(False, input_ids=input_ids, attention_mask=attention_mask, **settings)
+        return asked.repeated(g.num_return_sequences if g.do_sample else 1).generate_ids(g, seed)
 
     def settings(self, **given: Any) -> Generation:
         """The settings of generation: those given, the model's own, transformers' defaults.
@@ -144,12 +143,11 @@ class Opened:
                 )
         return found
 
-    def _asked(self, fit: bool = True, times: int = 1, /, **inputs: Any) -> Adapter:
+    def _asked(self, fit: bool = True, /, **inputs: Any) -> Adapter:
         """The family's adapter with the inputs that were given, on the model's backend.
 
         Args:
             fit: whether the rows must fit the context.
-            times: how often each row is to be there.
         Raises:
             UserError: the family takes no input of that name, or the shapes do not fit.
         """
@@ -161,10 +159,7 @@ class Opened:
                 raise UserError(f"a model of the family {self.model.family} takes no {name}: only {names}")
             if name == "input_ids" and x.ndim != 2:
                 raise UserError(f"input_ids must be (rows, tokens), not of shape {x.shape}")
-            if name == "attention_mask" and x.shape != arrays["input_ids"].shape:
-                raise UserError(f"attention_mask has shape {x.shape}, input_ids {arrays['input_ids'].shape}")
         tokens, context = arrays["input_ids"].shape[1], self.model.config.context
         if fit and tokens > context:
             raise UserError(f"{tokens} tokens do not fit the model's context of {context}")
-        arrays = {name: array_module(x).repeat(x, times, axis=0) for name, x in arrays.items()}
         return adapter(self.model, arrays, self.params, Run(ops=operations("auto", backend)))

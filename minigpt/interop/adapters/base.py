@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from minigpt.blocks.run import EVALUATION, Run
-from minigpt.core.backend import Array, backend_of
+from minigpt.core.backend import Array, array_module, backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.batch import pad_rows
 from minigpt.generate import beam
 from minigpt.generate.processors import Process, process
-from minigpt.generate.sampling import drawing_probabilities
+from minigpt.generate.sampling import drawn
 from minigpt.generate.settings import Generation
 
 Choose = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (b, V) and the rows' numbers (b,) to ids (b,)
@@ -43,8 +43,24 @@ class Adapter:
             params: None where only its batch is wanted.
         """
         self.model, self.inputs, self.params, self.run = model, inputs, params, run
-        mask = inputs.get("attention_mask")
+        mask = self.like_ids("attention_mask")
         self.real = None if mask is None else mask.astype(bool)
+
+    def repeated(self, times: int) -> Self:
+        """The same with each row so often, one behind the other."""
+        inputs = {name: array_module(x).repeat(x, times, axis=0) for name, x in self.inputs.items()}
+        return type(self)(self.model, inputs, self.params, self.run)
+
+    def like_ids(self, name: str) -> Array | None:
+        """An input of one number for each id, where it was given.
+
+        Raises:
+            UserError: it has another shape.
+        """
+        x, ids = self.inputs.get(name), self.inputs["input_ids"]
+        if x is not None and x.shape != ids.shape:
+            raise UserError(f"{name} has shape {x.shape}, input_ids {ids.shape}")
+        return x
 
     @property
     def depth(self) -> int:
@@ -137,9 +153,7 @@ def sampling(seed: int, g: Generation) -> Choose:
     def choose(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
         chosen = np.empty(len(rows), dtype=np.int64)
         for n, row in enumerate(rows.tolist()):
-            draw = generators.setdefault(row, np.random.default_rng([seed, row]))
-            p = drawing_probabilities(scores[n], g)
-            chosen[n] = draw.choice(len(p), p=p)
+            chosen[n] = drawn(scores[n], g, generators.setdefault(row, np.random.default_rng([seed, row])))
         return chosen
 
     return choose

@@ -32,12 +32,10 @@ class BertAdapter(Adapter):
 
     def _read(self) -> tuple[Array, Array | None]:
         """Ids and token types."""
-        ids, types = self.inputs["input_ids"], self.inputs.get("token_type_ids")
+        types = self.like_ids("token_type_ids")
         if types is not None and not self.model.config.token_types:
             raise UserError("this model has no token types: leave token_type_ids out")
-        if types is not None and types.shape != ids.shape:
-            raise UserError(f"token_type_ids has shape {types.shape}, input_ids {ids.shape}")
-        return ids, types
+        return self.inputs["input_ids"], types
 
     def logits(self) -> Array | PretrainingLogits:
         """Scores (B, T, V) of the token at every place; with sentence pairs, `PretrainingLogits`."""
@@ -54,11 +52,9 @@ class BertAdapter(Adapter):
     def batch(self) -> BertBatch:
         """The labelled places of every row, and the labels of the pairs; BERT cannot learn from its input alone."""
         ids, types = self._read()
-        labels, pairs = self.inputs.get("labels"), self.inputs.get("next_sentence_label")
+        labels, pairs = self.like_ids("labels"), self.inputs.get("next_sentence_label")
         if labels is None:
             raise UserError("BERT's loss needs labels: the ids of the hidden tokens, −100 everywhere else")
-        if labels.shape != ids.shape:
-            raise UserError(f"labels has shape {labels.shape}, input_ids {ids.shape}")
         if pairs is not None and pairs.shape not in ((len(ids),), (len(ids), 1)):
             raise UserError(f"next_sentence_label has shape {pairs.shape}; it must be ({len(ids)},), one for each row")
         xp = array_module(ids)

@@ -31,12 +31,9 @@ class CausalAdapter(Adapter):
 
     def batch(self) -> Batch:
         """Labels (by default the input itself) are shifted: labels[:, t] is what should be said after t tokens."""
-        ids = self.inputs["input_ids"]
-        labels = self.inputs.get("labels", ids)
-        if labels.shape != ids.shape:
-            raise UserError(f"labels has shape {labels.shape}, input_ids {ids.shape}")
+        ids, labels = self.inputs["input_ids"], self.like_ids("labels")
         targets = array_module(ids).full(ids.shape, IGNORE, dtype=np.int64)
-        targets[:, :-1] = labels[:, 1:]
+        targets[:, :-1] = (ids if labels is None else labels)[:, 1:]
         return Batch(ids, targets, self.real)
 
     def generate_ids(self, g: Generation, seed: int) -> np.ndarray:
