@@ -45,7 +45,7 @@ def favour_prompt(scores: np.ndarray, texts: np.ndarray, penalty: float, prompt:
 
 def forbid_repeats(scores: np.ndarray, texts: np.ndarray, size: int) -> np.ndarray:
     """No n-gram of `size` tokens occurs twice in a text."""
-    return _forbid_ngrams(scores, texts, texts, size) if texts.shape[1] >= size else scores
+    return _forbid_ngrams(scores, texts, texts, size)
 
 
 def forbid_copies(scores: np.ndarray, texts: np.ndarray, size: int, source: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ from minigpt.blocks import (
 )
 from minigpt.blocks.run import EVALUATION, Run
 from minigpt.core.backend import Array, Backend, array_module
-from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.comparing import begin_comparing
@@ -87,11 +86,10 @@ class BertConfig:
             object.__setattr__(self, "feed_forward", 4 * self.width)
         at_least(1, "model", self, "layers", "heads", "width", "feed_forward")
         require(self.context >= 5, f"model.context is {self.context}; [CLS] A [SEP] B [SEP] needs at least 5")
-        if self.token_types < 2 and self.pairs and not self.headless:
-            raise UserError(f"model.token_types is {self.token_types}; sentence pairs need 2")
+        segments, types = self.token_types >= 2, f"model.token_types is {self.token_types}"
+        require(segments or not self.pairs or self.headless, f"{types}; sentence pairs need 2")
         choice("model.attention_init", self.attention_init, "normal", "comparing")
-        if self.token_types < 2 and self.attention_init == "comparing":
-            raise UserError(f"model.token_types is {self.token_types}; there must be 2 segments to compare")
+        require(segments or self.attention_init == "normal", f"{types}; there must be 2 segments to compare")
         at_least(0, "model", self, "vocab_size", "token_types")
         at_least(-1, "model", self, "pad")
         choice("model.pooler_activation", self.pooler_activation, "tanh", "relu")

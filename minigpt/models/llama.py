@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from minigpt import ops
 from minigpt.blocks import BlockConfig
-from minigpt.core.errors import UserError
-from minigpt.core.settings import at_least, choice, multiple, one_of, rates
+from minigpt.core.settings import at_least, choice, multiple, one_of, rates, require
 from minigpt.models.decoder_only import DecoderConfig, DecoderOnly
 from minigpt.ops.rope import LAYOUTS
 
@@ -69,13 +68,13 @@ class LlamaConfig(DecoderConfig):
         }.items():
             object.__setattr__(self, name, getattr(self, name) or value)
         multiple("model", self, "heads", "kv_heads")
-        if self.head_width % 2:
-            raise UserError(f"model.head_width is {self.head_width}; rotary positions turn pairs, so it must be even")
+        even = self.head_width % 2 == 0
+        require(even, f"model.head_width is {self.head_width}; rotary positions turn pairs, so it must be even")
         one_of("model.rope_layout", self.rope_layout, LAYOUTS, "choose from")
-        if not (self.rope_base > 1 and self.rope_factor >= 1 and 0 < self.rope_low < self.rope_high):
-            raise UserError(
-                "model.rope_base must be above 1, rope_factor at least 1, and rope_low between 0 and rope_high"
-            )
+        require(
+            self.rope_base > 1 and self.rope_factor >= 1 and 0 < self.rope_low < self.rope_high,
+            "model.rope_base must be above 1, rope_factor at least 1, and rope_low between 0 and rope_high",
+        )
         rates("model", self, "attention_dropout")
         choice("model.attention_bias", self.attention_bias, "none", "qkv", "all")
 
