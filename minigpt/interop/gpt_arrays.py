@@ -22,7 +22,7 @@ from minigpt.core.limits import CONFIGURATION_BYTES, SIZE
 from minigpt.core.params import Parameters
 from minigpt.core.reading import open_regular, parse_json
 from minigpt.interop.hf import FAMILIES
-from minigpt.interop.hf.reading import match
+from minigpt.interop.hf.gpt import PREFIX
 from minigpt.interop.tables import filled
 from minigpt.interop.weight_files import StoredTensor
 from minigpt.models import GPT, GPTConfig
@@ -44,10 +44,8 @@ def read_model(folder: Path, dtype: str | None = None) -> tuple[GPT, Parameters]
         raise UserError(f"{folder / SHAPES}: the width {width} is not a multiple of 64, the width of GPT's heads")
     layers = (len(shapes) - 2) // (2 * len(_BLOCK))
     model = GPT(GPTConfig(vocab_size, context, layers, width // _HEAD_WIDTH, width, norm="post", dropout=0.1))
-    family = FAMILIES["openai-gpt"]
-    table = family.rows(model)
-    found = match(family, table, _cut(folder, _names(layers), shapes), folder)
-    return model, filled(model, table, found, dtype or "float32")
+    table = FAMILIES["openai-gpt"].rows(model)
+    return model, filled(model, table, _cut(folder, _names(layers), shapes), dtype or "float32")
 
 
 def _shapes(path: Path) -> list[list[int]]:
@@ -64,7 +62,8 @@ def _shapes(path: Path) -> list[list[int]]:
 
 def _names(layers: int) -> list[str]:
     names = ["positions_embed.weight", "tokens_embed.weight"]
-    return names + [f"h.{i}.{name}.{part}" for i in range(layers) for name in _BLOCK for part in ("weight", "bias")]
+    names += [f"h.{i}.{name}.{part}" for i in range(layers) for name in _BLOCK for part in ("weight", "bias")]
+    return [PREFIX + name for name in names]
 
 
 def _cut(folder: Path, names: list[str], shapes: list[list[int]]) -> dict[str, StoredTensor]:

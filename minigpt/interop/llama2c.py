@@ -162,11 +162,8 @@ def _pieces(c: LlamaConfig, params: Parameters, version: int) -> Iterator[bytes]
     else:
         sizes[5] = c.vocab_size if c.tied else -c.vocab_size
         yield _SIZES.pack(*sizes)
-    rows = table(c)
-    rotation = dict(zip(ROTATION, rope_table(np, c.context, c.head_width, Rope(_BASE)), strict=True))
+    rows = table(c) | {name: (name, as_is) for name in ROTATION}
+    tree = {**params, **dict(zip(ROTATION, rope_table(np, c.context, c.head_width, Rope(_BASE)), strict=True))}
     for name in _order(c, version):
-        if name in rows:
-            ours, view = rows[name]
-            yield np.ascontiguousarray(view(params[ours]), "<f4").tobytes()
-        else:
-            yield rotation[name].astype("<f4").tobytes()
+        ours, view = rows[name]
+        yield np.ascontiguousarray(view(tree[ours]), "<f4").tobytes()

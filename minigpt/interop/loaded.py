@@ -23,7 +23,7 @@ from minigpt.interop.hub import fetch, is_hub_name
 from minigpt.interop.opened import Opened
 from minigpt.interop.opening import open_model
 from minigpt.interop.prompting import own_settings, text_settings, written
-from minigpt.interop.token_roles import read_generation, read_ids
+from minigpt.interop.token_roles import read_generation
 from minigpt.models.decoder_only import DecoderOnly
 from minigpt.models.encoder_decoder import Seq2Seq
 from minigpt.tokenizers.base import check_fit
@@ -189,11 +189,11 @@ def _load_run(
         check_fit(tokenizer, config.model.vocab_size)
         check_tokenizer(state, tokenizer, run)
     params = load_weights(checkpoint, model, dtype=dtype or config.train.dtype, backend=get_backend(backend))
-    written_elsewhere = read_generation(run)
+    ids, written_elsewhere = read_generation(run)
     if tokenizer is not None and written_elsewhere is None and config.family in OWN_TEMPLATES:
         tokenizer.template = OWN_TEMPLATES[config.family](config.model)
     params = _kept(model, params, weights)
-    return Loaded(model, params, tokenizer, config, read_ids(run) or known_ids(model), written_elsewhere)
+    return Loaded(model, params, tokenizer, config, ids or known_ids(model), written_elsewhere)
 
 
 def _kept(model: Any, params: Parameters, weights: str | None) -> Parameters:

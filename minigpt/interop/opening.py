@@ -18,18 +18,13 @@ from minigpt.interop.hf import reading
 from minigpt.interop.hf.tokenizer_files import read_tokenizer
 from minigpt.interop.keys import read_json
 from minigpt.interop.opened import Opened
-from minigpt.interop.token_roles import read_generation, read_ids
+from minigpt.interop.token_roles import read_generation
 from minigpt.train.families import objective_class
 from minigpt.train.settings import DataConfig, RunConfig, TrainConfig
 
 
 def open_model(
-    path: Path,
-    dtype: str | None = None,
-    *,
-    tokenizer: bool = True,
-    skip: Collection[str] = (),
-    fresh: Collection[str] = (),
+    path: Path, dtype: str | None, *, tokenizer: bool, skip: Collection[str], fresh: Collection[str]
 ) -> Opened:
     """Open a Hugging Face folder, a GGUF file, a model of llama2.c, or GPT's released arrays.
 
@@ -47,8 +42,7 @@ def open_model(
         model, params = reading.read_model(path, dtype, skip=skip, fresh=fresh)
         model_type = read_json(path / reading.CONFIG).get("model_type") or model.family  # old files lack it
         found = read_tokenizer(path, model.config.vocab_size, model_type) if tokenizer else None
-        ids = read_ids(path, reading.CONFIG)
-        settings = read_generation(path, reading.CONFIG) or {}
+        ids, settings = read_generation(path, reading.CONFIG)
     elif (path / gpt_arrays.SHAPES).exists():
         model, params = gpt_arrays.read_model(path, dtype)
         found = read_tokenizer(path, model.config.vocab_size) if tokenizer else None

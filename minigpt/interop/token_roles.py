@@ -30,18 +30,23 @@ NAMES = (
 SEVERAL = ("eos_token_id", "forced_eos_token_id")
 
 
-def read_ids(folder: Path, fallback: str | None = None) -> dict[str, Any]:
-    """Role -> id, or list of ids, for the roles that are filled. A negative id is no token's, and fills none.
+def read_generation(folder: Path, fallback: str = FILE) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The ids, by their roles, and the other settings as they stand in the file; None where there is no such file.
+
+    Of the roles only those that are filled: with an id, or a list of ids. A negative id is no token's, and fills none.
 
     Args:
         fallback: the file that says them where there is no file for generation.
     Raises:
         UserError: the file is damaged, or an id is something else than a whole number.
     """
-    path, values = _read(folder, fallback)
+    path = folder / FILE if (folder / FILE).exists() else folder / fallback
+    if not path.exists():
+        return {}, None
+    values = read_json(path)
     if values.get("force_bos_token_to_be_generated") is True and path.name != FILE:  # how BART's old files say it
         values = {"forced_bos_token_id": values.get("bos_token_id")} | values
-    found = {}
+    ids = {}
     for name in NAMES:
         value = values.get(name)
         if value is None or (type(value) is int and value < 0):
@@ -49,27 +54,8 @@ def read_ids(folder: Path, fallback: str | None = None) -> dict[str, Any]:
         several = isinstance(value, list) and name in SEVERAL
         if not all(type(i) is int and 0 <= i < TOKEN_ID for i in (value if several else [value])):
             raise UserError(f"{path}: {name} is {json.dumps(value)[:80]}, but it must be a token's id")
-        found[name] = value
-    return found
-
-
-def read_generation(folder: Path, fallback: str | None = None) -> dict[str, Any] | None:
-    """The other settings of generation, as they stand in the file; None where there is no such file.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path, values = _read(folder, fallback)
-    if not path.exists():
-        return None
-    return {name: x for name, x in values.items() if is_setting(name) and name not in NAMES and x is not None}
-
-
-def _read(folder: Path, fallback: str | None) -> tuple[Path, dict[str, Any]]:
-    path = folder / FILE
-    if not path.exists() and fallback is not None:
-        path = folder / fallback
-    return path, read_json(path) if path.exists() else {}
+        ids[name] = value
+    return ids, {name: x for name, x in values.items() if is_setting(name) and name not in NAMES and x is not None}
 
 
 def write_generation(folder: Path, ids: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

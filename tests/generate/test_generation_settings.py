@@ -9,7 +9,7 @@ import pytest
 import minigpt
 from minigpt.core.errors import UserError
 from minigpt.generate.settings import Generation, generation
-from minigpt.interop.token_roles import read_generation, read_ids
+from minigpt.interop.token_roles import read_generation
 
 from ..interop.files import change_config, gpt2_folder
 
@@ -86,19 +86,18 @@ def test_a_folder_says_it_in_either_file(tmp_path):
     (folder / "generation_config.json").write_text(
         json.dumps({"max_new_tokens": 3, "repetition_penalty": 1.4, "eos_token_id": [7], "pad_token_id": -1})
     )
-    assert read_ids(folder) == {"eos_token_id": [7]}
-    assert read_generation(folder) == {"max_new_tokens": 3, "repetition_penalty": 1.4}
+    assert read_generation(folder) == ({"eos_token_id": [7]}, {"max_new_tokens": 3, "repetition_penalty": 1.4})
     loaded = minigpt.load(folder)
     assert loaded.generate_ids([[1, 2]]).shape == (1, 5) and loaded.settings().repetition_penalty == 1.4
     assert loaded.generate_ids([[1, 2]], max_new_tokens=2).shape == (1, 4)
     (folder / "generation_config.json").unlink()
     change_config(folder, max_length=6, bos_token_id=3, force_bos_token_to_be_generated=None, bad_words_ids=[[5]])
-    assert read_generation(folder, "config.json") == {"max_length": 6, "bad_words_ids": [[5]]}
+    assert read_generation(folder, "config.json")[1] == {"max_length": 6, "bad_words_ids": [[5]]}
     loaded = minigpt.load(folder)
     assert loaded.generate_ids([[1, 2, 3]]).shape == (1, 6)
     assert "leaves no room below 6" in said(loaded.generate_ids, np.ones((1, 6), dtype=int))
     (tmp_path / "config.json").write_text('{"bos_token_id": 3, "force_bos_token_to_be_generated": true}')
-    assert read_ids(tmp_path, "config.json")["forced_bos_token_id"] == 3
+    assert read_generation(tmp_path, "config.json")[0]["forced_bos_token_id"] == 3
 
 
 def test_a_model_with_a_refused_setting_can_be_opened_and_asked_otherwise(tmp_path):

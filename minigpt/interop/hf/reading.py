@@ -37,7 +37,7 @@ def read_model(
     tensors = cache(lambda: open_folder(folder))
     family, model = read_config(folder / CONFIG, lambda: [*tensors(), *fresh])
     table = family.rows(model)
-    found = match(family, table, tensors(), folder, skip=skip, fresh=fresh)
+    found = _match(family, table, tensors(), folder, skip, fresh)
     dtype = dtype or ("float64" if any(t.dtype == "F64" for t in found.values()) else "float32")
     return model, filled(model, table, found, dtype)
 
@@ -75,14 +75,13 @@ def _family(values: Mapping[str, Any], path: Path, tensors: Callable[[], Iterabl
     raise UserError(f"{path} has no model_type; write into it which of {', '.join(FAMILIES)} the model is")
 
 
-def match(
+def _match(
     family: Family,
     table: Table,
     tensors: Mapping[str, StoredTensor],
     folder: Path,
-    *,
-    skip: Collection[str] = (),
-    fresh: Collection[str] = (),
+    skip: Collection[str],
+    fresh: Collection[str],
 ) -> dict[str, StoredTensor]:
     """The stored tensor of every name in the table, except those that may be and are absent."""
     found: dict[str, StoredTensor] = {}
