@@ -25,11 +25,12 @@ import numpy as np
 
 from minigpt.core.backend import get_backend
 from minigpt.core.params import Parameters
+from minigpt.data.dataset import Dataset
 from minigpt.models import GPT, GPTConfig
 from minigpt.tokenizers import ByteTokenizer
 from minigpt.train import loop
 from minigpt.train.families import make_objective
-from minigpt.train.objectives.causal import CausalConfig, CausalData
+from minigpt.train.objectives.causal import CausalConfig
 from minigpt.train.optimizer import AdamW, OptimizerConfig
 from minigpt.train.schedule import ScheduleConfig
 from minigpt.train.settings import RunConfig, TrainConfig
@@ -94,8 +95,9 @@ def trainer_step(operations: str) -> Tracer:
     """A step as `minigpt.train.trainer` makes it (see `minigpt.train.stepper`)."""
     train = TrainConfig(steps=2, batch=4, workers=1, operations=operations)
     config = RunConfig(model=MODEL.config, objective=CausalConfig(), train=train)
-    objective = make_objective(config, ByteTokenizer())
-    data = CausalData([TOKENS], [TOKENS], "")
+    tokenizer = ByteTokenizer()
+    objective = make_objective(config, tokenizer)
+    data = Dataset([TOKENS], [TOKENS], tokenizer, "")
     tracer = Tracer()
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(Path(folder), config, MODEL, objective, data, get_backend("numpy"))

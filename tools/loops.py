@@ -20,8 +20,7 @@ from minigpt import fast
 from minigpt.core.params import Parameters, ParameterSpec
 from minigpt.fast.loops import OPERATIONS, adamw
 from minigpt.ops import DropoutKey, Mask
-from minigpt.train.compiled_optimizer import CompiledAdamW
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, CompiledAdamW, OptimizerConfig
 
 KEY = DropoutKey(1, 2, 3, 0)
 Work = Callable[[], object]

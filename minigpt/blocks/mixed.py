@@ -3,7 +3,7 @@
 The parameters of a run stay float32 (the master weights). Each step computes with a copy whose matrices are bfloat16 or
 float16, and with `Mixed` operations: matrix products take 16-bit numbers and sum in float32; norms, softmax, losses and
 everything else are worked out in float32 and rounded when they are stored; gradients of parameters are added up in
-float32. float16 has a narrow range, so its gradients are computed of a scaled loss (see minigpt/train/scaling.py);
+float32. float16 has a narrow range, so its gradients are computed of a scaled loss (see minigpt/train/passes.py);
 bfloat16 has the range of float32 and needs none.
 """
 

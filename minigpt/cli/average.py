@@ -7,9 +7,7 @@ from pathlib import Path
 
 from minigpt.cli.abilities import average
 from minigpt.cli.common import out_path, show
-from minigpt.core.backend import get_backend
-from minigpt.train.average import average_checkpoints
-from minigpt.train.checkpoint import check_tokenizer, save_checkpoint
+from minigpt.train.checkpoint import average_checkpoints, check_tokenizer, save_checkpoint
 from minigpt.train.families import make_model
 from minigpt.train.integrity import GROWING
 from minigpt.train.run_folder import check_target, create_run, find_run, load_config, load_tokenizer
@@ -28,8 +26,7 @@ def run(args: argparse.Namespace) -> None:
     state = kept | {"positions": dict.fromkeys(GROWING, 0)}
 
     def write(folder: Path) -> None:
-        step, backend = mean.state["step"], get_backend("numpy")
-        save_checkpoint(folder, step, mean.params, None, state, backend=backend, keep=1)
+        save_checkpoint(folder, mean.state["step"], mean.params, None, state, keep=1)
 
     create_run(out, out.name, config, tokenizer, write, force=False)
     said = f"{out}: the mean of the checkpoints of steps {', '.join(map(str, mean.steps))}"

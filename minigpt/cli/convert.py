@@ -12,7 +12,6 @@ from pathlib import Path
 
 from minigpt import tokenizers
 from minigpt.cli.common import show
-from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import check_absent, new_folder
 from minigpt.interop import llama2c
@@ -70,7 +69,7 @@ def _write_run(target: Path, loaded: Loaded, chat: ChatTemplate | None) -> None:
     state = {"data": None, "tokenizer": known_by, "positions": dict.fromkeys(GROWING, 0)}  # it saw no text of ours
 
     def first_checkpoint(folder: Path) -> None:
-        save_checkpoint(folder, 0, loaded.params, None, state, backend=get_backend("numpy"), keep=1)
+        save_checkpoint(folder, 0, loaded.params, None, state, keep=1)
 
     with new_folder(target) as beside:
         fill_run(beside, loaded.config, loaded.tokenizer, first_checkpoint)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from minigpt import __version__
-from minigpt.blocks.dispatch import operations
 from minigpt.cli.abilities import MEASURE, MEASURE_TASK, MEASURE_TEXT
 from minigpt.cli.common import show
 from minigpt.core.backend import get_backend
@@ -26,7 +25,7 @@ from minigpt.interop.loaded import Loaded, load
 from minigpt.tasks.world import task_folder
 from minigpt.train.checkpoint import latest_checkpoint, load_state
 from minigpt.train.families import make_objective
-from minigpt.train.passes import Passes
+from minigpt.train.passes import quick_passes
 from minigpt.train.ranked import pool
 from minigpt.train.run_folder import is_run
 from minigpt.train.settings import RunConfig
@@ -46,11 +45,10 @@ def run(args: argparse.Namespace) -> None:
     dataset, data = after_first(ranks, partial(_texts, args, folder, loaded.config, objective))
     rows = max(1, min(_ROWS, _TOKENS // objective.config.model.context))
     batches = objective.evaluation_batches(data, rows)
-    passes = Passes(operations("auto", backend), backend=backend)
     workers = available_cores() if backend.name == "numpy" else 1
     total = -(-len(batches) // ranks.size)
     with pool(ranks, workers) as threads, progress_bar(total=total, unit="batch", leave=False) as bar:
-        how = {"threads": threads, "passes": passes, "on_batch": bar.update, "final": True}
+        how = {"threads": threads, "passes": quick_passes(loaded.params), "on_batch": bar.update, "final": True}
         score = objective.evaluate(loaded.model, loaded.params, batches, **how)
     require(math.isfinite(score.loss), f"the loss of {folder} on this text is {score.loss}: its training went wrong")
     values, sentence = objective.report(score, data)

@@ -22,6 +22,11 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
+def must(condition: bool, section: str, settings: Any, name: str, words: str) -> None:
+    """Raise UserError with what a setting of a section must do or be, unless the condition holds."""
+    require(condition, f"{section}.{name} is {getattr(settings, name)}; it must {words}")
+
+
 def one_of(name: str, value: str, choices: Iterable[str], words: str = "choose one of") -> None:
     """Raise UserError unless the value of the setting `name` is one of the choices, of which there may be many."""
     require(value in choices, f"{name} is {value!r}; {words} {', '.join(choices)}")

@@ -12,6 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -69,7 +70,7 @@ class NCCLRanks(Ranks):
         self._nccl.groupEnd()
         done = self._cupy.cuda.Event()
         done.record(self._stream)
-        return _OnDevice(self, done, came, kept, doing)
+        return _OnDevice(self, done, doing, partial(list, came), kept)
 
     def wait(self, event: Any, doing: str) -> None:
         """Until an event has come, and let the computing stream wait for it as well.
@@ -88,18 +89,11 @@ class NCCLRanks(Ranks):
         self._cupy.cuda.get_current_stream().wait_event(event)
 
 
-class _OnDevice:
-    """Arrays on their way from GPU to GPU; what is sent stays alive with it."""
-
-    def __init__(self, ranks: NCCLRanks, event: Any, came: list[Array], kept: Array, doing: str):
-        self.ranks, self.event, self.came, self.kept, self.doing = ranks, event, came, kept, doing
+class _OnDevice(Transfer):
+    """Arrays on their way from GPU to GPU, which goes on by itself."""
 
     def advance(self) -> object:
-        return None  # the GPU goes on by itself
-
-    def wait(self) -> Sequence[Array]:
-        self.ranks.wait(self.event, self.doing)
-        return self.came
+        return None
 
 
 def on_device(ranks: Ranks, backend: str) -> Ranks:

@@ -13,8 +13,9 @@ import pickle
 import struct
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,15 +33,30 @@ _ANSWER = 5.0  # seconds for an answer to such a question
 _LOWEST = 10.0  # seconds that are left to the first of those that wait, to speak for all
 
 
-class Transfer(Protocol):
-    """Large arrays on their way."""
+class Transfer(NamedTuple):
+    """Large arrays on their way.
+
+    Attributes:
+        ranks: those who know how to wait for the request.
+        doing: what it is for.
+        came: gives what came, once all of it is there.
+        kept: what is still read and written meanwhile, and stays alive.
+    """
+
+    ranks: Any
+    request: Any
+    doing: str
+    came: Callable[[], Sequence[Array]]
+    kept: Any
 
     def advance(self) -> object:
         """Move them on, without waiting."""
+        return self.request.Test()
 
     def wait(self) -> Sequence[Array]:
         """What came, once all of it is there."""
-        ...
+        self.ranks.wait(self.request, self.doing)
+        return self.came()
 
 
 class Ranks:
@@ -63,9 +79,9 @@ class Ranks:
         """
         return [value]
 
-    def from_first(self, value: _T, doing: str = "") -> _T:
+    def from_first(self, value: _T) -> _T:
         """What rank 0 brings; the others may wait long for it."""
-        return self.all(value if self.first else None, doing)[0]  # type: ignore[return-value]
+        return self.all(value if self.first else None)[0]  # type: ignore[return-value]
 
     def any(self, flag: bool, doing: str = "") -> bool:
         """Whether it is true on one of them."""
@@ -148,7 +164,7 @@ class MPIRanks(Ranks):
             requests += [self._large.Isend(pieces[rank], rank) for rank in others]
         self._call = None
         self._took(*started)
-        return _Parts(self, _Messages(self._mpi, requests), doing, host, parts, flat)
+        return Transfer(self, _Messages(self._mpi, requests), doing, partial(_parts, parts, flat), host)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
         self._call = time.monotonic(), doing
@@ -156,7 +172,7 @@ class MPIRanks(Ranks):
         counts, places = [b - a for a, b in itertools.pairwise(edges)], [a - edges[0] for a in edges[:-1]]
         request = self._large.Iallgatherv(self._mpi.IN_PLACE, [host, (counts, places)])
         self._call = None
-        return _Whole(self, request, doing, host, flat[edges[0] : edges[-1]])
+        return Transfer(self, request, doing, partial(_whole, host, flat[edges[0] : edges[-1]]), host)
 
     def wait(self, request: Any, doing: str) -> None:
         """Until a request is done.
@@ -223,41 +239,16 @@ class _Messages:
         return self._mpi.Request.Testall(self._requests)
 
 
-class _Parts:
-    """The parts of an exchange; the arrays that MPI still reads and writes stay alive with it."""
-
-    def __init__(self, ranks: MPIRanks, request: Any, doing: str, sent: np.ndarray, parts: np.ndarray, like: Array):
-        self.ranks, self.request, self.doing, self.sent, self.parts, self.like = (
-            ranks,
-            request,
-            doing,
-            sent,
-            parts,
-            like,
-        )
-
-    def advance(self) -> object:
-        return self.request.Test()
-
-    def wait(self) -> Sequence[Array]:
-        self.ranks.wait(self.request, self.doing)
-        return list(backend_of(self.like).asarray(self.parts))
+def _parts(parts: np.ndarray, like: Array) -> Sequence[Array]:
+    """The parts of an exchange, where the arrays that were sent are."""
+    return list(backend_of(like).asarray(parts))
 
 
-class _Whole:
-    """A buffer that is being filled up; on a GPU it is copied there when all of it has come."""
-
-    def __init__(self, ranks: MPIRanks, request: Any, doing: str, host: np.ndarray, target: Array):
-        self.ranks, self.request, self.doing, self.host, self.target = ranks, request, doing, host, target
-
-    def advance(self) -> object:
-        return self.request.Test()
-
-    def wait(self) -> Sequence[Array]:
-        self.ranks.wait(self.request, self.doing)
-        if array_module(self.target) is not np:
-            self.target[...] = backend_of(self.target).asarray(self.host)
-        return [self.target]
+def _whole(host: np.ndarray, target: Array) -> Sequence[Array]:
+    """A buffer that was filled up; to a GPU it is copied."""
+    if array_module(target) is not np:
+        target[...] = backend_of(target).asarray(host)
+    return [target]
 
 
 def patience() -> float:

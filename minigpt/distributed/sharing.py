@@ -65,9 +65,8 @@ def _shared(ranks: Ranks, encode: Encode, tokenizer: Tokenizer, items: Iterable[
 
 def _help(encode: Encode, content: dict[str, Any], ranks: Ranks) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, TOKENIZER_FILE)
-        file.write_text(json.dumps(content), encoding="utf-8")
-        tokenizer = load(file)
+        Path(folder, TOKENIZER_FILE).write_text(json.dumps(content), encoding="utf-8")
+        tokenizer = load(folder)
     while block := ranks.from_first(None):
         _together(ranks, partial(encode, tokenizer), block)
 

@@ -7,7 +7,7 @@ compared as in `zeroshot`; free answers are written greedily, where GPT-3 search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from minigpt.core.errors import UserError
 from minigpt.evaluate.last_word import WORD_TOKENS, best_word, last_words
 from minigpt.evaluate.rules import RULE_NAMES
-from minigpt.evaluate.scoring import check_causal, first_ids, rate_options
+from minigpt.evaluate.scoring import OnRow, check_causal, first_ids, nobody, rate_options
 from minigpt.evaluate.task_data import TaskData
 from minigpt.evaluate.zeroshot import LINE_TOKENS, answer_of, default_rule, first_lines
 from minigpt.interop.loaded import Loaded
@@ -47,7 +47,7 @@ def few_shot(
     rule: str | None = None,
     gpt3: bool = False,
     seed: int = 0,
-    on_row: Callable[[int], object] = lambda n: None,
+    on_row: OnRow = nobody,
 ) -> Shots:
     """Measure a causal model with `shots` examples before each question.
 
@@ -55,7 +55,6 @@ def few_shot(
         data: the questions, and in `others` what the examples are drawn from.
         rule: how options are compared; None takes the task's own.
         gpt3: GPT-3's layout of the prompts where that is another one.
-        on_row: called with the number of texts that were scored or written.
     Raises:
         UserError: the task has not so many examples, or there is no way to ask for it.
         DoesNotFit: they do not fit the model's context; an example too long on its own is cut instead.
@@ -67,7 +66,12 @@ def few_shot(
     shown = [_demonstrations(data, number, shots, gpt3=gpt3, seed=seed) for number in range(len(examples))]
     if task.kind in _OF_OPTIONS:
         rule = rule or ("sum" if task.kind is Labelled else default_rule(task))
-        return _of_options(loaded, data, shown, rule, gpt3=gpt3, on_row=on_row)
+        asked = [ask.choices(task, e, gpt3=gpt3) for e in examples]
+        questions = [[(ask.in_context(d, c), said) for c, said in own] for d, own in zip(shown, asked, strict=True)]
+        _check_fit(loaded, [context + said for own in questions for context, said in own], data, shots, -1)
+        chosen = [int(values.argmax()) for values in rate_options(loaded, questions, rule, on_row=on_row)]
+        score = evaluate(task.metrics[0], chosen, [e.label for e in examples], options=list(map(len, questions)))
+        return Shots(shots, score, f"most probable option ({RULE_NAMES[rule]})")
     heading = ask.heading(task, gpt3=gpt3)
     contexts = [ask.in_context(d, ask.prompt(e, gpt3=gpt3), heading) for d, e in zip(shown, examples, strict=True)]
     room = WORD_TOKENS if task.kind is LastWord else min(LINE_TOKENS, loaded.model.config.context // 2)
@@ -91,27 +95,6 @@ def _demonstrations(data: TaskData, number: int, shots: int, *, gpt3: bool, seed
     if own:
         return [pool[i] for i in chosen]
     return [ask.demonstration(data.task, pool[i], gpt3=gpt3) for i in chosen]
-
-
-def _of_options(
-    loaded: Loaded,
-    data: TaskData,
-    shown: Sequence[Sequence[str]],
-    rule: str,
-    *,
-    gpt3: bool,
-    on_row: Callable[[int], object],
-) -> Shots:
-    questions = []
-    for demos, e in zip(shown, data.examples, strict=True):
-        alone = ask.choices(data.task, e, gpt3=gpt3)
-        questions.append([(ask.in_context(demos, context), completion) for context, completion in alone])
-    pairs = [option for options in questions for option in options]
-    _check_fit(loaded, [context + completion for context, completion in pairs], data, len(shown[0]), -1)
-    chosen = [int(values.argmax()) for values in rate_options(loaded, questions, rule, on_row=on_row)]
-    sizes = [len(options) for options in questions]
-    score = evaluate(data.task.metrics[0], chosen, [e.label for e in data.examples], options=sizes)
-    return Shots(len(shown[0]), score, f"most probable option ({RULE_NAMES[rule]})")
 
 
 def _check_fit(loaded: Loaded, texts: Sequence[str], data: TaskData, shots: int, room: int) -> None:

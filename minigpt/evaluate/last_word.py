@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt.core.backend import backend_of
-from minigpt.evaluate.scoring import by_length, check_causal, first_ids, log_softmax
+from minigpt.evaluate.scoring import OnRow, by_length, first_ids, log_softmax, nobody
 from minigpt.evaluate.writing import ends_of_text, start_rows
 from minigpt.interop.loaded import Loaded
 
@@ -48,17 +48,11 @@ class Hypothesis(NamedTuple):
     log_p: float
 
 
-def last_words(
-    loaded: Loaded, contexts: Sequence[str], *, on_row: Callable[[int], object] = lambda n: None
-) -> list[dict[str, float]]:
+def last_words(loaded: Loaded, contexts: Sequence[str], *, on_row: OnRow = nobody) -> list[dict[str, float]]:
     """For each context the words that may follow it, with log p, the most probable first.
 
     A context that is too long is cut on the left.
-
-    Args:
-        on_row: called with the number of contexts that are done (for a progress bar).
     """
-    check_causal(loaded)
     room, begin = max(loaded.model.config.context - WORD_TOKENS, 1), first_ids(loaded)
     rows = [[*begin, *loaded.text.encode(context.rstrip())][-room:] for context in contexts]
     return by_length(rows, lambda numbers: _search(loaded, [rows[i] for i in numbers]), most=_ROWS, on_row=on_row)

@@ -28,8 +28,13 @@ from minigpt.interop.loaded import Loaded
 from minigpt.train.families import FAMILIES, continuing
 
 T = TypeVar("T")
+OnRow = Callable[[int], object]  # called with the number of rows that were done, for a progress bar
 _ROWS = 64  # of a batch, at most
 _SCORES = 1 << 25  # of a batch: scored positions times vocabulary
+
+
+def nobody(rows: int) -> None:
+    """Nobody watches how rows are done."""
 
 
 class Scored(NamedTuple):
@@ -76,7 +81,11 @@ def first_ids(loaded: Loaded) -> tuple[int, ...]:
 
     A run that was trained on documents has seen each of them after an end-of-text token; a model of another
     implementation names the token itself.
+
+    Raises:
+        UserError: the model does not continue texts.
     """
+    check_causal(loaded)
     special = loaded.text.special_tokens
     if getattr(loaded.config.objective, "end_of_text", False) and END_OF_TEXT in special:
         return (special[END_OF_TEXT],)
@@ -102,20 +111,15 @@ def text_row(loaded: Loaded, context: str, completion: str) -> Row:
     return Row((*begin, *ids), len(begin) + min(len(before), len(ids) - 1))
 
 
-def score(
-    loaded: Loaded, pairs: Sequence[tuple[str, str]], *, on_row: Callable[[int], object] = lambda n: None
-) -> list[Scored]:
+def score(loaded: Loaded, pairs: Sequence[tuple[str, str]], *, on_row: OnRow = nobody) -> list[Scored]:
     """Score each (context, completion), in batches. A context that is too long for the model is cut on the left.
 
     With an empty context and a model that knows no token to begin with, the first token has no probability, and the
     completion is scored from its second token on.
 
-    Args:
-        on_row: called with the number of rows that were done (for a progress bar).
     Raises:
         UserError: a completion is empty or alone longer than the model's context, or the model is not causal.
     """
-    check_causal(loaded)
     rows = [text_row(loaded, context, completion) for context, completion in pairs]
     found = score_rows(loaded, rows, on_row=on_row)
     return [
@@ -124,9 +128,7 @@ def score(
     ]
 
 
-def score_rows(
-    loaded: Loaded, rows: Sequence[Row], *, on_row: Callable[[int], object] = lambda n: None
-) -> list[tuple[np.ndarray, bool]]:
+def score_rows(loaded: Loaded, rows: Sequence[Row], *, on_row: OnRow = nobody) -> list[tuple[np.ndarray, bool]]:
     """For each row the log-probabilities of its scored ids, and whether each is the most probable one."""
     context = loaded.model.config.context
     fitted = [_fit(row, context) for row in rows]
@@ -145,7 +147,7 @@ def by_length(
     *,
     most: int,
     costs: Sequence[int] | None = None,
-    on_row: Callable[[int], object],
+    on_row: OnRow,
 ) -> list[T]:
     """What `work` makes of each row, in the order of the rows; rows of like length share a batch.
 
@@ -226,12 +228,7 @@ def rate(scored: Scored, rule: str, unconditional: float = 0.0) -> float:
 
 
 def rate_options(
-    loaded: Loaded,
-    questions: Sequence[Sequence[tuple[str, str]]],
-    rule: str,
-    *,
-    anywhere: str = "Answer:",
-    on_row: Callable[[int], object] = lambda n: None,
+    loaded: Loaded, questions: Sequence[Sequence[tuple[str, str]]], rule: str, *, on_row: OnRow = nobody
 ) -> list[np.ndarray]:
     """For each question what every option is worth by the rule; the largest is the model's choice.
 
@@ -239,8 +236,6 @@ def rate_options(
     2018) they share the completion: "The cup does not fit the case because the case" and "… the cup" go on with the
     same " is too small.", and the more probable continuation says which of the two was meant.
 
-    Args:
-        anywhere: the context that "unconditional" compares with.
     Raises:
         UserError: there is no such rule; or as `score`.
     """
@@ -251,7 +246,7 @@ def rate_options(
     known: dict[str, float] = {}
     if rule == "unconditional":
         distinct = list(dict.fromkeys(completion for _, completion in pairs))
-        alone = score(loaded, [(anywhere, completion) for completion in distinct])
+        alone = score(loaded, [("Answer:", completion) for completion in distinct])
         known = {completion: s.total for completion, s in zip(distinct, alone, strict=True)}
     values = [rate(s, rule, known.get(completion, 0.0)) for s, (_, completion) in zip(scored, pairs, strict=True)]
     edges = np.cumsum([len(options) for options in questions])[:-1]

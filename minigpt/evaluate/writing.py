@@ -11,7 +11,7 @@ from minigpt.blocks.run import Run
 from minigpt.core.backend import backend_of
 from minigpt.data.batch import Batch
 from minigpt.data.documents import END_OF_TEXT
-from minigpt.evaluate.scoring import by_length, check_causal, first_ids
+from minigpt.evaluate.scoring import OnRow, by_length, first_ids, nobody
 from minigpt.generate.settings import Generation
 from minigpt.interop.adapters.base import Choose, greedy, sampling
 from minigpt.interop.loaded import Loaded
@@ -35,7 +35,7 @@ def write(
     *,
     top_k: int = 1,
     seed: int = 0,
-    on_row: Callable[[int], object] = lambda n: None,
+    on_row: OnRow = nobody,
 ) -> list[str]:
     """What the model writes after each prompt: at most `tokens` tokens, no end-of-text token, nothing of the prompt.
 
@@ -45,9 +45,7 @@ def write(
     Args:
         complete: whether what was written so far is enough.
         top_k: 1 takes the most probable token; more draws among so many, each prompt with draws of its own.
-        on_row: called with the number of prompts that are done (for a progress bar).
     """
-    check_causal(loaded)
     tokens = min(tokens, max(loaded.model.config.context // 2, 1))
     room, begin = loaded.model.config.context - tokens, first_ids(loaded)
     rows = [[*begin, *loaded.text.encode(prompt.rstrip(" "))][-room:] for prompt in prompts]

@@ -19,7 +19,7 @@ a part of the task that is not measured on. A context that is longer than the mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from minigpt.core.errors import UserError
 from minigpt.data.sentences import split_sentences
 from minigpt.evaluate.last_word import STOP_WORDS, best_word, last_words
 from minigpt.evaluate.rules import RULE_NAMES
-from minigpt.evaluate.scoring import rate_options, score
+from minigpt.evaluate.scoring import OnRow, nobody, rate_options, score
 from minigpt.evaluate.writing import write
 from minigpt.interop.loaded import Loaded
 from minigpt.tasks import Classification, Example, LastWord, Pronoun, Span, Summary, Task, Translation
@@ -38,7 +38,6 @@ from minigpt.tasks.metrics import Score, evaluate_task
 SUMMARY_TOKENS, SUMMARY_SENTENCES, SUMMARY_TOP_K = 100, 3, 2
 LINE_TOKENS = 60  # of an answer or a translation
 PAIRS = 3  # translations that stand before the one that is asked for
-OnRow = Callable[[int], object]
 
 
 class Settings(NamedTuple):
@@ -92,13 +91,12 @@ def zero_shot(
     others: Sequence[Example] = (),
     settings: Settings | None = None,
     *,
-    on_row: OnRow = lambda n: None,
+    on_row: OnRow = nobody,
 ) -> Finding:
     """Measure a causal model on a task's examples.
 
     Args:
         others: examples that are not measured on, for a threshold and for the context (see `needs_others`).
-        on_row: called with the number of texts that were scored or written.
     Raises:
         UserError: there is no way to ask for this task, or the model does not continue texts.
     """
@@ -119,8 +117,8 @@ class _Asked(NamedTuple):
     settings: Settings
     on_row: OnRow
 
-    def finding(self, predictions: Sequence[Any], beside: dict[str, float], how: str, chance: float = 0.0) -> Finding:
-        return Finding(self.task.name, evaluate_task(self.task, predictions, self.examples), chance, beside, how)
+    def finding(self, predictions: Sequence[Any], beside: dict[str, float], how: str) -> Finding:
+        return Finding(self.task.name, evaluate_task(self.task, predictions, self.examples), 0.0, beside, how)
 
     def rated(self, options: Sequence[ask.Options], rule: str) -> list[np.ndarray]:
         return rate_options(self.loaded, options, rule, on_row=self.on_row)

@@ -8,14 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from minigpt.core import disk
-from minigpt.core.backend import Backend
+from minigpt.core.backend import Backend, backend_of, get_backend
 from minigpt.core.errors import UserError
 from minigpt.core.files import make_folders, remove_stale
 from minigpt.core.params import Parameters, buffer
@@ -48,7 +48,6 @@ def save_checkpoint(
     optimizer: AdamW | None,
     state: dict[str, Any],
     *,
-    backend: Backend,
     keep: int,
     best: int | None = None,
     powers: bool = False,
@@ -71,10 +70,11 @@ def save_checkpoint(
     if final.exists():
         return final  # saved already: a state is a function of its step
     unfinished = final.with_name(f".step-{step}.unfinished")
+    backend = backend_of(params.flat)
     host = Parameters(params.specs, backend.to_host(params.flat))
-    moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)} if optimizer else None
-    if not all(np.isfinite(x).all() for x in (host.flat, *(moments or {}).values())):
-        raise _not_finite(run, step)
+    moments = {"m": backend.to_host(optimizer.m), "v": backend.to_host(optimizer.v)} if optimizer else {}
+    if not all(np.isfinite(x).all() for x in (host.flat, *moments.values())):
+        raise not_finite(run, step, "the weights are no longer finite")
     state = {"step": step, "updates": optimizer.updates if optimizer else 0, "numpy": np.__version__, **state}
     try:
         disk.remove_tree(unfinished)
@@ -95,18 +95,15 @@ def save_checkpoint(
     return final
 
 
-def _not_finite(run: Path, step: int) -> UserError:
+def not_finite(run: Path, step: int, what: str) -> UserError:
+    """The error that training ends with when its numbers go wrong."""
     good = checkpoint_paths(run)
-    stays = f"; the last good checkpoint is {good[-1]}" if good else ""
-    return UserError(f"the weights are no longer finite after step {step}{stays}; try a lower schedule.peak")
+    stopped = f", so training stopped; the last good checkpoint is {good[-1]}" if good else ""
+    return UserError(f"{what} after step {step}{stopped}; try a lower schedule.peak or a longer schedule.warmup")
 
 
 def _fill(
-    folder: Path,
-    params: Parameters,
-    moments: Mapping[str, np.ndarray] | None,
-    state: dict[str, Any],
-    files: Mapping[str, Entry],
+    folder: Path, params: Parameters, moments: Mapping[str, Any], state: dict[str, Any], files: Mapping[str, Entry]
 ) -> None:
     """Make a checkpoint's folder, with a list that has its own files and `files`."""
     disk.make(folder)
@@ -227,13 +224,42 @@ def check_tokenizer(state: dict[str, Any], tokenizer: Tokenizer, run: Path) -> N
         raise UserError(f"the tokenizer of {run} does not fit its model: it is not the one that it was trained with")
 
 
-def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int, *, backend: Backend) -> None:
+def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int) -> None:
     """Put a checkpoint's moments into `optimizer`; before the first update they are zeros and may lack a file."""
     if not updates and not (checkpoint / _OPTIMIZER).exists():
         return
     tensors = _load_tensors(checkpoint / _OPTIMIZER)
     if {name: x.shape for name, x in tensors.items()} != {"m": optimizer.m.shape, "v": optimizer.v.shape}:
         raise UserError(f"{checkpoint / _OPTIMIZER} does not fit the model of its configuration")
+    backend = backend_of(optimizer.m)
     optimizer.m[...] = backend.asarray(tensors["m"])
     optimizer.v[...] = backend.asarray(tensors["v"])
     optimizer.updates = updates
+
+
+class Average(NamedTuple):
+    """The averaged weights, in the run's own precision, what the newest checkpoint says, and the steps they are of."""
+
+    params: Parameters
+    state: dict[str, Any]
+    steps: list[int]
+
+
+def average_checkpoints(run: Path, model: Any, last: int, *, dtype: str) -> Average:
+    """The mean of the newest `last` checkpoints (Vaswani et al. 2017), summed in float64: their noise cancels.
+
+    Raises:
+        UserError: the run has fewer checkpoints, or one of them is damaged.
+    """
+    paths, backend = checkpoint_paths(run), get_backend("numpy")
+    if len(paths) < last:
+        raise UserError(
+            f"{run} has {len(paths)} checkpoints, not {last}; train with --set train.keep_checkpoints={last} and a "
+            "smaller train.checkpoint_every"
+        )
+    total = load_weights(paths[-last], model, dtype="float64", backend=backend).flat
+    for path in paths[len(paths) - last + 1 :]:
+        total += load_weights(path, model, dtype="float64", backend=backend).flat
+    states = [load_state(path) for path in paths[-last:]]
+    params = Parameters(model.specs, np.asarray(total / last, dtype=dtype))
+    return Average(params, states[-1], [state["step"] for state in states])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from minigpt.core.reading import open_regular, unreadable
 from minigpt.core.settings import build_section, parse_value, unknown
 from minigpt.tasks import TASKS
 from minigpt.train.families import FAMILIES, objective_class
-from minigpt.train.presets import preset_names
+from minigpt.train.presets import preset_names, read_named
 from minigpt.train.settings import RunConfig
 
 
@@ -28,7 +27,7 @@ def read_preset(name: str) -> dict[str, Any]:
         return read_toml(Path(name))
     if name not in preset_names():
         raise UserError(unknown("preset", name, preset_names()) + "; or give the path of a .toml file")
-    return tomllib.loads((resources.files("minigpt.train.presets") / f"{name}.toml").read_text(encoding="utf-8"))
+    return read_named(name)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

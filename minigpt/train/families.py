@@ -58,16 +58,9 @@ class Family:
 
 _LABELS, _TEXTS = (Classification, Similarity), (Summary, Translation)
 _CHOICES = (*_LABELS, MultipleChoice)
-_CAUSAL: _Tasks = {
-    **dict.fromkeys(_CHOICES, CausalLabels),
-    **dict.fromkeys(_TEXTS, CausalTexts),
-}
-_BERT: _Tasks = {**dict.fromkeys(_CHOICES, BertLabels), Span: BertSpanObjective}
-_BART: _Tasks = {
-    **dict.fromkeys(_LABELS, BartLabels),
-    Span: BartSpanObjective,
-    **dict.fromkeys(_TEXTS, BartTexts),
-}
+_CAUSAL: _Tasks = dict.fromkeys(_CHOICES, CausalLabels) | dict.fromkeys(_TEXTS, CausalTexts)
+_BERT: _Tasks = dict.fromkeys(_CHOICES, BertLabels) | {Span: BertSpanObjective}
+_BART: _Tasks = dict.fromkeys(_LABELS, BartLabels) | {Span: BartSpanObjective} | dict.fromkeys(_TEXTS, BartTexts)
 
 FAMILIES: dict[str, Family] = {
     "gpt": Family(models.GPTConfig, models.GPT, CausalObjective, True, causal_inputs, _CAUSAL, "gpt"),

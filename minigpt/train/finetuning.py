@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Collection, Mapping
-from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +22,7 @@ from minigpt.tasks import TASKS, Summary, Translation
 from minigpt.tasks.inputs import SPECIAL_ROWS
 from minigpt.train.config import apply_settings, build_config
 from minigpt.train.families import FAMILIES, task_objective
+from minigpt.train.presets import read_named
 from minigpt.train.settings import RunConfig
 
 _HEADS = ("head.", "classifier.", "span.", "masked.", "pairs.", "final_logits_bias")  # what stands on a body; and
@@ -42,8 +41,7 @@ class Recipe(NamedTuple):
 def recipe_for(family: str, width: int, task: str) -> Recipe:
     """The published recipe of a family, or for small models one of their own."""
     name = FAMILIES[family].recipe + ("" if width >= _WIDE else "-tiny")
-    text = (resources.files("minigpt.train.presets.finetune") / f"{name}.toml").read_text(encoding="utf-8")
-    settings = tomllib.loads(text)
+    settings = read_named(f"finetune/{name}")
     if TASKS[task].kind in (Summary, Translation):
         settings.pop("objective", None)  # λ weighs language against labels, and here is language alone
     if family == "bart" and TASKS[task].kind in (Summary, Translation):

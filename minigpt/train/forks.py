@@ -13,8 +13,8 @@ import multiprocessing
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import util
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -45,15 +45,15 @@ def shared_copy(x: np.ndarray) -> np.ndarray:
 
 
 class Forks:
-    """A number of forks, each of which answers messages until `close`, or until the thread that made them is gone."""
+    """Forks, each of which answers messages until `close`, or until the thread that made them is gone."""
 
-    def __init__(self, count: int, answer: Callable[[int, Any], Any]):
-        """Args: `answer(number, message)` is called in fork `number` (from 1 on), and what it returns is sent back."""
+    def __init__(self, answers: Sequence[Callable[[Any], Any]]):
+        """Args: each of `answers` is called with messages in a fork of its own; what it returns is sent back."""
         context = multiprocessing.get_context("fork")
         _give_back_freed_memory()
         self._ends: list[Connection] = []
         processes = []
-        for number in range(1, count + 1):
+        for number, answer in enumerate(answers, start=1):
             ours, theirs = context.Pipe()
             self._ends.append(ours)
             process = context.Process(target=_serve, args=(theirs, list(self._ends), number, answer), daemon=True)
@@ -72,32 +72,29 @@ class Forks:
         sent = 0
         try:
             for end, message in zip(self._ends, messages, strict=False):
-                self._send(end, message)
+                with self._alive(OSError):
+                    end.send(message)  # what cannot be sent is refused as a whole
                 sent += 1
             first = own()
         finally:  # whatever happens here, no answer may be left over for the next question
-            answers = self._answers(sent)
+            with self._alive(BaseException):
+                answers = [end.recv() for end in self._ends[:sent]]
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
         return [first, *answers]
 
-    def _send(self, end: Connection, message: Any) -> None:
+    @contextmanager
+    def _alive(self, fatal: type[BaseException]) -> Iterator[None]:
+        """End all where one is gone, or for a `fatal` error."""
         try:
-            end.send(message)  # what cannot be sent is refused as a whole
-        except OSError:
+            yield
+        except fatal as error:
             self.close()
-            raise _gone() from None
-
-    def _answers(self, count: int) -> list[Any]:
-        try:
-            return [end.recv() for end in self._ends[:count]]
-        except (EOFError, OSError):
-            self.close()
-            raise _gone() from None
-        except BaseException:
-            self.close()
-            raise
+            if not isinstance(error, EOFError | OSError):
+                raise
+            said = "a process that computed a part of the batch was ended from outside; is there enough memory?"
+            raise UserError(said) from None
 
 
 def _end(ends: Sequence[Connection], processes: Sequence[Any]) -> None:
@@ -116,7 +113,7 @@ def _give_back_freed_memory() -> None:
         trim(0)
 
 
-def _serve(own: Connection, others: Sequence[Connection], number: int, answer: Callable[[int, Any], Any]) -> None:
+def _serve(own: Connection, others: Sequence[Connection], number: int, answer: Callable[[Any], Any]) -> None:
     """A fork's life, which ends with the first process's."""
     # at once, even in the middle of an answer: what that process held locked is held by its forks too
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -128,7 +125,7 @@ def _serve(own: Connection, others: Sequence[Connection], number: int, answer: C
         while True:
             message = own.recv()
             try:
-                result = answer(number, message)
+                result = answer(message)
             except Exception as error:
                 error.add_note(f"in fork {number}:\n{traceback.format_exc()}")
                 _send_error(own, error)
@@ -143,7 +140,3 @@ def _send_error(own: Connection, error: Exception) -> None:
         own.send(error)
     except Exception:
         own.send(RuntimeError(f"{type(error).__name__}: {error}"))
-
-
-def _gone() -> UserError:
-    return UserError("a process that computed a part of the batch was ended from outside; is there enough memory?")

@@ -29,9 +29,9 @@ class FusedAdamW(AdamW):
         super().__init__(params, config)
         self.emulation, self.copy = emulation, copy
 
-    def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
+    def squared_norm(self, flat: Array, start: int, stop: int) -> float:
         """See `AdamW.squared_norm`; CuPy's dot product would multiply into an array of that size first."""
-        return Layers(self.emulation).squared_norm(grads.flat[start:stop])
+        return Layers(self.emulation).squared_norm(flat[start:stop])
 
     def _update(self, part: Part, scale: float, rate: float, eps: float, keep: float) -> None:
         """The gradient is not overwritten."""

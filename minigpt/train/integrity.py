@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,12 +51,9 @@ class Digest:
 def digest_of(path: Path, size: int | None = None) -> Digest:
     """That of a file, or of its first `size` bytes; of one that is not there, of nothing."""
     digest = Digest()
-    try:
-        with open(path, "rb") as file:
-            while data := file.read(_PIECE if size is None else min(_PIECE, size - digest.bytes)):
-                digest.update(data)
-    except FileNotFoundError:
-        return digest
+    with suppress(FileNotFoundError), open(path, "rb") as file:
+        while data := file.read(_PIECE if size is None else min(_PIECE, size - digest.bytes)):
+            digest.update(data)
     return digest
 
 
@@ -113,14 +111,6 @@ def checkpoint_paths(run: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-class _Seen(NamedTuple):
-    """A file that a checkpoint's list names, or the list itself: its digest if it is good, else what is wrong."""
-
-    path: Path
-    digest: Digest | None
-    problem: str = ""
-
-
 def check(checkpoint: Path, *names: str) -> dict[str, Digest]:
     """Compare files with the checkpoint's list: all of them, or those that are named.
 
@@ -130,10 +120,10 @@ def check(checkpoint: Path, *names: str) -> dict[str, Digest]:
         UserError: one is damaged; the sentence names the newest checkpoint that is not.
     """
     found = {}
-    for path, digest, problem in _seen(checkpoint, names):
-        if digest is None:
-            raise damaged(checkpoint, path, problem)
-        found[path.name] = digest
+    for path, seen in _seen(checkpoint, names):
+        if isinstance(seen, str):
+            raise damaged(checkpoint, path, seen)
+        found[path.name] = seen
     return found
 
 
@@ -144,8 +134,7 @@ def is_listed(checkpoint: Path) -> bool:
 
 def problems(checkpoint: Path) -> list[str]:
     """All that is wrong with a checkpoint and with what resuming from it needs, in words."""
-    seen = _seen(checkpoint, ())
-    return [f"{path} is damaged ({problem})" for path, digest, problem in seen if digest is None]
+    return [f"{path} is damaged ({seen})" for path, seen in _seen(checkpoint, ()) if isinstance(seen, str)]
 
 
 def damaged(checkpoint: Path, path: Path, problem: str) -> UserError:
@@ -154,32 +143,33 @@ def damaged(checkpoint: Path, path: Path, problem: str) -> UserError:
     if path.name in FIXED:
         return UserError(f"the file {path} is damaged ({problem}); put back what was there: every checkpoint needs it")
     others = [other for other in checkpoint_paths(checkpoint.parent.parent)[::-1] if other != checkpoint]
-    for other in others:
-        if not problems(other):
-            good = "is good" if is_listed(other) else "is beside it"
-            way = f"{other} {good}: to go on from there, remove {checkpoint.name}"
-            break
-    else:
-        way = "no other checkpoint is good" if others else "there is no other checkpoint"
+    way = "no other checkpoint is good" if others else "there is no other checkpoint"
+    if good := next((other for other in others if not problems(other)), None):
+        known = "is good" if is_listed(good) else "is beside it"
+        way = f"{good} {known}: to go on from there, remove {checkpoint.name}"
     return UserError(f"the {own}file {path} is damaged ({problem}); {way}")
 
 
-def _seen(checkpoint: Path, names: Collection[str]) -> Iterator[_Seen]:
-    """Compare the files that the list names, one after the other; all of them, or some."""
+def _seen(checkpoint: Path, names: Collection[str]) -> Iterator[tuple[Path, Digest | str]]:
+    """Compare the files that the list names, one after the other, all of them or some: a digest, or what is wrong.
+
+    The list itself comes first where it is damaged.
+    """
     path = checkpoint / LIST
     try:
         listed = unsealed(path)["files"].items()
         entries = {Path(name).name: Entry(int(size), str(sha256)) for name, (size, sha256) in listed}
     except FileNotFoundError:
         if _says_listed(checkpoint):
-            yield _Seen(path, None, "it is missing")
+            yield path, "it is missing"
         return
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield _Seen(path, None, str(error))
+        yield path, str(error)
         return
     for name, entry in entries.items():
         if not names or name in names:
-            yield _compared(checkpoint, name, entry)
+            path = (checkpoint.parent.parent if name in (*FIXED, *GROWING) else checkpoint) / name
+            yield path, _compared(path, entry)
 
 
 def _says_listed(checkpoint: Path) -> bool:
@@ -190,19 +180,19 @@ def _says_listed(checkpoint: Path) -> bool:
         return False
 
 
-def _compared(checkpoint: Path, name: str, entry: Entry) -> _Seen:
-    path = (checkpoint.parent.parent if name in (*FIXED, *GROWING) else checkpoint) / name
+def _compared(path: Path, entry: Entry) -> Digest | str:
+    """A file's digest if it is what its entry says; else what is wrong with it."""
     try:
-        digest = digest_of(path, entry.bytes if name in GROWING else None)
+        digest = digest_of(path, entry.bytes if path.name in GROWING else None)
     except OSError as error:
-        return _Seen(path, None, f"it cannot be read: {error.strerror}")
-    if digest.entry() == entry or (name == CONFIG and has_seal(path.read_bytes())):
-        return _Seen(path, digest)
+        return f"it cannot be read: {error.strerror}"
+    if digest.entry() == entry or (path.name == CONFIG and has_seal(path.read_bytes())):
+        return digest
     if not path.exists():
-        return _Seen(path, None, "it is missing")
-    if name == CONFIG:
+        return "it is missing"
+    if path.name == CONFIG:
         seal = with_seal(path.read_text(encoding="utf-8", errors="replace")).rstrip("\n").rpartition("\n")[2]
-        return _Seen(path, None, f"it is not what was saved; if you changed it yourself, end it with the line {seal}")
+        return f"it is not what was saved; if you changed it yourself, end it with the line {seal}"
     if digest.bytes != entry.bytes:
-        return _Seen(path, None, f"it has {digest.bytes} bytes where {entry.bytes} were saved")
-    return _Seen(path, None, "its SHA-256 is not the one that was saved")
+        return f"it has {digest.bytes} bytes where {entry.bytes} were saved"
+    return "its SHA-256 is not the one that was saved"

@@ -85,18 +85,14 @@ def train(
 
         norm = global_norm(grads)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise not_finite(step, loss, norm)
+            said = f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak"
+            raise UserError(said)
         seen, new = step * batch.inputs.size, batch.inputs.size
         lr = learning_rate(schedule, step, schedule.steps or steps, tokens=seen, step_tokens=new)
         update.step(params, grads, lr, scale=clip_factor(norm, optimizer.clip))
         log.append(Step(step + 1, loss, lr, norm))
     evaluations.append(Evaluation(steps, evaluate(model, params, validation, rows, None, operations)))
     return log, evaluations
-
-
-def not_finite(step: int, loss: float, norm: float) -> UserError:
-    """The error where the numbers have got out of hand."""
-    return UserError(f"after {step} steps the loss is {loss} and the gradient's norm {norm}; lower schedule.peak")
 
 
 def evaluate(

@@ -18,7 +18,7 @@ import math
 
 from minigpt.core.backend import Array
 from minigpt.core.params import Parameters, ParameterSpec
-from minigpt.train.optimizer import AdamW
+from minigpt.train.optimizer import AdamW, Share
 
 STEPS = 5
 A, B, C = 3.4445, -4.7750, 2.0315  # of Jordan et al.: A large, for small singular values; near 1 they stay near 1
@@ -31,7 +31,7 @@ class Muon(AdamW):
     number that it begins with, so the result is the same however the buffer is shared out.
 
     Args:
-        ratio: η over the rate that `update` is given, which is the rest's.
+        ratio: η over the rate that `step` is given, which is the rest's.
     """
 
     def __init__(self, params: Parameters, rest: AdamW, ratio: float):
@@ -49,23 +49,16 @@ class Muon(AdamW):
             start += spec.size
         self._others.append((done, start))
 
-    def update(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        lr: float,
-        scale: float,
-        start: int,
-        stop: int,
-        at: int | None = None,
+    def step(
+        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, share: Share | None = None
     ) -> None:
-        """See `AdamW.update`; where only parts of the moments are here, no matrix is cut (see `whole`)."""
+        """See `AdamW.step`; where only parts of the moments are here, no matrix is cut (see `whole`)."""
+        self.updates, start, stop, at = share or Share(self.updates + 1, 0, params.flat.size)
         shift = 0 if at is None else at - start
-        self.rest.m, self.rest.v, self.rest.updates = self.m, self.v, self.updates  # workers move and count them
+        self.rest.m, self.rest.v = self.m, self.v  # workers move them
         for first, end in self._others:
             a, b = max(start, first), min(stop, end)
-            if a < b:
-                self.rest.update(params, grads, lr, scale, a, b, a + shift)
+            self.rest.step(params, grads, lr, scale=scale, share=Share(self.updates, a, b, a + shift))
         for first, spec in self._matrices:
             if start <= first < stop:
                 places = (params.flat, first), (grads.flat, first), (self.m, first + shift)

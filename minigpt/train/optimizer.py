@@ -14,6 +14,7 @@ which are the vectors).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from minigpt.core.backend import Array, array_module
 from minigpt.core.params import Parameters
-from minigpt.core.settings import one_of, require
+from minigpt.core.settings import must, one_of, require
 from minigpt.core.sums import BLOCK
 
 OPTIMIZERS = ("adamw", "muon")
@@ -44,10 +45,10 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         one_of("optimizer.name", self.name, OPTIMIZERS)
         one_of("optimizer.variant", self.variant, ("adamw", "openai", "bert", "fairseq"))
-        require(self.muon_rate > 0, f"optimizer.muon_rate is {self.muon_rate}; it must be positive")
+        for name in ("muon_rate", "eps"):
+            must(getattr(self, name) > 0, "optimizer", self, name, "be positive")
         for name in ("beta1", "beta2", "muon_momentum"):
             require(0 <= getattr(self, name) < 1, f"optimizer.{name} must be at least 0 and below 1")
-        require(self.eps > 0, f"optimizer.eps is {self.eps}; it must be positive")
         require(self.weight_decay >= 0 and self.clip >= 0, "optimizer.weight_decay and clip must not be negative")
 
 
@@ -70,6 +71,28 @@ class Part(NamedTuple):
     copy: Array | None
 
 
+def squared_norm(flat: Array, start: int, stop: int) -> float:
+    """Σ g² of the numbers start … stop − 1: sums over blocks in their own precision, added in float64 and in order."""
+    block = BLOCK if array_module(flat) is np else max(1, stop - start)
+    parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
+    return sum(float(array_module(flat).vdot(part, part)) for part in parts)
+
+
+class Share(NamedTuple):
+    """What one worker does of an update that several make together.
+
+    Attributes:
+        update: the number of the update, from 1 on.
+        start, stop: which numbers of the flat buffer it updates.
+        at: where their moments begin in m and v; None: at `start`, unless only parts of the moments are kept here.
+    """
+
+    update: int
+    start: int
+    stop: int
+    at: int | None = None
+
+
 class AdamW:
     """The optimizer's state (m, v and the number of updates) and its step.
 
@@ -79,6 +102,8 @@ class AdamW:
         updates: how many updates were made.
     """
 
+    squared_norm = staticmethod(squared_norm)
+
     def __init__(self, params: Parameters, config: OptimizerConfig):
         xp = array_module(params.flat)
         self.config = config
@@ -87,30 +112,16 @@ class AdamW:
         self.copy: Array | None = None
         self._decayed = params.trained if config.variant == "fairseq" else params.decayed
 
-    def step(self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0) -> None:
+    def step(
+        self, params: Parameters, grads: Parameters, lr: float, *, scale: float = 1.0, share: Share | None = None
+    ) -> None:
         """Update `params` in place with the learning rate of this step.
 
         Args:
             grads: the gradient, which is multiplied by `scale` (clipping's factor) on the way.
+            share: the part that is updated; None for all, in the next update.
         """
-        self.updates += 1
-        self.update(params, grads, lr, scale, 0, params.flat.size)
-
-    def update(
-        self,
-        params: Parameters,
-        grads: Parameters,
-        lr: float,
-        scale: float,
-        start: int,
-        stop: int,
-        at: int | None = None,
-    ) -> None:
-        """Update number `updates` of the parameters start … stop − 1 of the flat buffer.
-
-        Args:
-            at: where their moments begin in m and v; at `start`, unless only parts of the moments are kept here.
-        """
+        self.updates, start, stop, at = share or Share(self.updates + 1, 0, params.flat.size)
         if start >= stop:
             return
         c = self.config
@@ -155,21 +166,23 @@ class AdamW:
         """Where the buffer may be cut between those who update it: at this place, or at the next that will do."""
         return place
 
-    def squared_norm(self, grads: Parameters, start: int, stop: int) -> float:
-        """Σ g² of the numbers start … stop − 1 of the gradient."""
-        return squared_norm(grads.flat, start, stop)
+
+class CompiledAdamW(AdamW):
+    """The same state and numbers by one compiled loop, `minigpt.fast.loops.adamw`, in one pass over them."""
+
+    def __init__(self, params: Parameters, config: OptimizerConfig, loop: Callable[..., None]):
+        super().__init__(params, config)
+        self._loop = loop
+
+    def _update(self, part: Part, scale: float, rate: float, eps: float, keep: float) -> None:
+        """The gradient is not overwritten."""
+        c = self.config
+        self._loop(part.p, part.g, part.m, part.v, part.decayed, c.beta1, c.beta2, rate, eps, keep, scale)
 
 
 def global_norm(grads: Parameters) -> float:
     """√(Σ g²) over all gradients."""
     return math.sqrt(squared_norm(grads.flat, 0, grads.flat.size))
-
-
-def squared_norm(flat: Array, start: int, stop: int) -> float:
-    """Σ g² of the numbers start … stop − 1: sums over blocks in their own precision, added in float64 and in order."""
-    block = BLOCK if array_module(flat) is np else max(1, stop - start)
-    parts = (flat[a : min(a + block, stop)] for a in range(start, stop, block))
-    return sum(float(array_module(flat).vdot(part, part)) for part in parts)
 
 
 def clip_factor(norm: float, limit: float) -> float:

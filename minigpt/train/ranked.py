@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from minigpt.core.backend import Array, array_module
 from minigpt.core.measures import Measures
@@ -26,9 +27,9 @@ from minigpt.core.params import Gradients
 from minigpt.core.sums import add_up
 from minigpt.distributed.buckets import Bucket, cut
 from minigpt.distributed.ranks import Ranks, Transfer
-from minigpt.train.optimizer import squared_norm
+from minigpt.train.optimizer import Share, squared_norm
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Member, ShardPass, Trained, Workers, done
+from minigpt.train.workers import Member, ShardPass, Trained, Workers
 
 _T = TypeVar("_T")
 _GPU_BLOCK = 1 << 20  # a sum of squares is a kernel and a wait there
@@ -53,7 +54,7 @@ class Ranked(Workers):
         # a tree needs one buffer for each of its levels, and one for the pass at hand
         empty = array_module(flat).empty_like
         trained.gradients = [Gradients(trained.params.specs, empty(flat)) for _ in range(each.bit_length())]
-        self.members = [Member(number, shards, trained) for number in range(each.bit_length())]
+        self.members = [Member(number, trained, (0, 0)) for number in range(each.bit_length())]
         block = None if array_module(flat) is np else _GPU_BLOCK
         self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed, block)
         self._step = 0
@@ -74,34 +75,23 @@ class Ranked(Workers):
             last, buffer = number == own[-1], len(levels)
             for place, batch in enumerate(tasks):
                 watch = last and place == len(tasks) - 1 and self._overlap
-                with self._sending(outbox, buffer) if watch else nullcontext(), self._team(shards):
-                    results[place, number] = done(self.members, buffer, batch[number])
+                sent = partial(outbox.done, buffer=buffer)
+                # where there are too few rows to cut, rank 0 passes alone, with the threads that one process would have
+                with (
+                    self.trained.gradients[buffer].watched(sent) if watch else nullcontext(),
+                    ThreadPool(self.count if shards == 1 else 1) as threads,
+                    threads.team(),
+                ):
+                    results[place, number] = self.members[buffer].do(batch[number])
             if not last:
                 self._merge(levels)
         outbox.send_rest(len(levels))
-        every: dict[tuple[int, int], tuple[float, Measures]] = {}
-        for part in self.ranks.all(results, self._doing("passes")):
-            every |= part
+        every = ChainMap(*self.ranks.all(results, self._doing("passes")))
         outbox.add_up()
         return [[every[place, number] for number in range(shards)] for place in range(len(tasks))]
 
     def _doing(self, what: str) -> str:
         return f"the {what} of step {self._step + 1}"
-
-    @contextmanager
-    def _sending(self, outbox: Outbox, buffer: int) -> Iterator[None]:
-        grads = self.trained.gradients[buffer]
-        with grads.watched(partial(outbox.done, buffer=buffer)):
-            yield
-
-    @contextmanager
-    def _team(self, shards: int) -> Iterator[None]:
-        """Where there are too few rows to cut, rank 0 passes alone, with the threads that one process would have."""
-        if shards > 1:
-            yield
-            return
-        with ThreadPool(self.count) as threads, threads.team():
-            yield
 
     def _merge(self, levels: list[int]) -> None:
         """Put the last shard's gradient with those before it, as far as the tree has both halves."""
@@ -116,9 +106,7 @@ class Ranked(Workers):
         total, parts = self.trained.gradients[0].flat, dict[int, float]()
         for bucket in self.buckets:
             parts |= {start: squared_norm(total, start, stop) for start, stop in bucket.blocks_of(self.ranks.rank)}
-        sums: dict[int, float] = {}
-        for part in self.ranks.all(parts, self._doing("gradient's norm")):
-            sums |= part
+        sums = ChainMap(*self.ranks.all(parts, self._doing("gradient's norm")))
         edges = itertools.pairwise(total.size * i // self.count for i in range(self.count + 1))
         starts = sorted(sums)
         return math.sqrt(sum(sum(sums[a] for a in starts if start <= a < stop) for start, stop in edges))
@@ -126,14 +114,14 @@ class Ranked(Workers):
     def update(self, lr: float, *, scale: float = 1.0) -> None:
         t, at, transfers = self.trained, 0, []
         assert t.optimizer is not None  # of those that update
-        t.optimizer.updates += 1
+        number = t.optimizer.updates + 1
         if self._updated != self.buckets:  # a matrix's gradient is needed together
             sums = [self.ranks.gather(t.gradients[0].flat, b.edges, self._doing("update")) for b in self.buckets]
             for transfer in sums:
                 transfer.wait()
         for bucket in self._updated:
             start, stop = bucket.piece(self.ranks.rank)
-            t.optimizer.update(t.params, t.gradients[0], lr, scale, start, stop, at)
+            t.optimizer.step(t.params, t.gradients[0], lr, scale=scale, share=Share(number, start, stop, at))
             at += stop - start
             transfers.append(self.ranks.gather(t.params.flat, bucket.edges, self._doing("update")))
         for transfer in transfers:
@@ -141,24 +129,21 @@ class Ranked(Workers):
 
     def _keep_own_moments(self) -> None:
         """Take this rank's pieces of the moments, which rank 0 has all of."""
-        optimizer, size = self.trained.optimizer, sum(b - a for a, b in self._pieces())
+        optimizer, pieces = self.trained.optimizer, [bucket.piece(self.ranks.rank) for bucket in self._updated]
         assert optimizer is not None
         kept = []
         for whole in (optimizer.m, optimizer.v):
             xp, at = array_module(whole), 0
-            own = xp.empty(size, whole.dtype)
-            for bucket in self._updated:
-                part = whole[bucket.start : bucket.stop] if self.ranks.first else None
-                part = xp.empty(bucket.stop - bucket.start, whole.dtype) if part is None else part.copy()
+            own = xp.empty(sum(stop - start for start, stop in pieces), whole.dtype)
+            for bucket, (start, stop) in zip(self._updated, pieces, strict=True):
+                part = xp.empty(bucket.stop - bucket.start, whole.dtype)
+                if self.ranks.first:
+                    part[...] = whole[bucket.start : bucket.stop]
                 self.ranks.share(part, "handing round the moments")
-                start, stop = bucket.piece(self.ranks.rank)
                 own[at : at + stop - start] = part[start - bucket.start : stop - bucket.start]
                 at += stop - start
             kept.append(own)
         optimizer.m, optimizer.v = kept
-
-    def _pieces(self) -> list[tuple[int, int]]:
-        return [bucket.piece(self.ranks.rank) for bucket in self._updated]
 
     @contextmanager
     def whole_moments(self) -> Iterator[None]:
@@ -197,10 +182,9 @@ class Outbox:
     def __init__(self, ranks: Ranks, buckets: Sequence[Bucket], trained: Trained, sources: int, doing: str):
         self._ranks, self._trained, self._sources, self._doing = ranks, trained, sources, doing
         self._waiting, self._sent = deque(buckets), deque[tuple[Bucket, Transfer]]()
-        ends = list(itertools.accumulate((spec.size for spec in trained.params.specs), initial=0))
-        self._open = {
-            spec.name: place for spec, place in zip(trained.params.specs, itertools.pairwise(ends), strict=True)
-        }
+        specs = trained.params.specs
+        edges = itertools.pairwise(itertools.accumulate((spec.size for spec in specs), initial=0))
+        self._open = {spec.name: place for spec, place in zip(specs, edges, strict=True)}  # what is still added to
 
     def done(self, prefix: str, buffer: int) -> None:
         """Send the buckets that are complete now that the tensors under `prefix` are, the last of them in `buffer`."""
@@ -246,7 +230,7 @@ class RankPool(ThreadPool):
         self.ranks = ranks
 
     def __enter__(self) -> RankPool:
-        self._limits = self._blas.limit(limits=1, user_api="blas")
+        self._limits = threadpool_limits(1, "blas")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -254,14 +238,10 @@ class RankPool(ThreadPool):
 
     def map(self, function: Callable[..., _T], *arguments: Any) -> list[_T]:
         """Apply `function`, whose results can be pickled, to the arguments; results come in their order."""
-        tasks = list(zip(*arguments, strict=False))
-        own = super().map(partial(_applied, function), tasks[self.ranks.rank :: self.ranks.size])
+        tasks = [list(some) for some in arguments]
+        own = super().map(function, *(some[self.ranks.rank :: self.ranks.size] for some in tasks))
         every = self.ranks.all(own, "a part of an evaluation")
-        return [every[number % self.ranks.size][number // self.ranks.size] for number in range(len(tasks))]
+        return [every[number % self.ranks.size][number // self.ranks.size] for number in range(len(tasks[0]))]
 
     def any(self, flag: bool) -> bool:
         return self.ranks.any(flag, "an evaluation")
-
-
-def _applied(function: Callable[..., _T], arguments: tuple[Any, ...]) -> _T:
-    return function(*arguments)

@@ -23,7 +23,6 @@ from minigpt.train.settings import RunConfig
 from minigpt.train.state import TrainingState
 from minigpt.train.stepper import StepDone
 
-Line = dict[str, Any]  # of the log
 FINISHED = "finished.json"
 _MEAN_OVER = 50  # logged steps that the reported training loss is averaged over
 

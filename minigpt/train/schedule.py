@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from minigpt.core.settings import at_least, one_of, require
+from minigpt.core.settings import at_least, must, one_of, require
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,11 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         one_of("schedule.kind", self.kind, ("cosine", "linear", "inverse_sqrt", "constant", "polynomial", "bert"))
-        require(self.peak > 0, f"schedule.peak is {self.peak}; it must be positive")
+        must(self.peak > 0, "schedule", self, "peak", "be positive")
         require(0 <= self.floor <= self.peak, "schedule.floor must be between 0 and schedule.peak")
         at_least(0, "schedule", self, "warmup", "steps", "warmup_tokens", "tokens")
-        require(
-            self.warmup_tokens < self.tokens or not self.warmup_tokens,
-            f"schedule.warmup_tokens is {self.warmup_tokens}; it must be less than schedule.tokens, {self.tokens}",
-        )
+        fits = self.warmup_tokens < self.tokens or not self.warmup_tokens
+        must(fits, "schedule", self, "warmup_tokens", f"be less than schedule.tokens, {self.tokens}")
 
 
 def learning_rate(schedule: ScheduleConfig, step: int, total: int, *, tokens: int = 0, step_tokens: int = 1) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from minigpt.blocks.dispatch import ATTENTIONS, IMPLEMENTATIONS
 from minigpt.blocks.mixed import DTYPES
 from minigpt.core.limits import EXPONENT
-from minigpt.core.settings import at_least, one_of, require
+from minigpt.core.settings import at_least, must, one_of, require
 from minigpt.core.sums import ORDERS
 from minigpt.generate.beam import PENALTIES
 from minigpt.models import GPTConfig
@@ -34,10 +34,7 @@ class DataConfig:
     validation_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        require(
-            0 < self.validation_fraction < 1,
-            f"data.validation_fraction is {self.validation_fraction}; it must be between 0 and 1",
-        )
+        must(0 < self.validation_fraction < 1, "data", self, "validation_fraction", "be between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -158,13 +155,11 @@ class SampleConfig:
     def __post_init__(self) -> None:
         at_least(1, "sample", self, "tokens")
         at_least(0, "sample", self, "temperature", "top_k", "beams", "no_repeat_ngram")
-        require(0 < self.top_p <= 1, f"sample.top_p is {self.top_p}; it must be above 0 and at most 1")
-        require(0 <= self.min_p <= 1, f"sample.min_p is {self.min_p}; it must be from 0 to 1")
+        must(0 < self.top_p <= 1, "sample", self, "top_p", "be above 0 and at most 1")
+        must(0 <= self.min_p <= 1, "sample", self, "min_p", "be from 0 to 1")
         require(self.repetition_penalty > 0, "sample.repetition_penalty must be above 0")
-        require(
-            abs(self.length_penalty) <= EXPONENT,
-            f"sample.length_penalty is {self.length_penalty}; it must be from -{EXPONENT} to {EXPONENT}",
-        )
+        allowed = f"be from -{EXPONENT} to {EXPONENT}"
+        must(abs(self.length_penalty) <= EXPONENT, "sample", self, "length_penalty", allowed)
         one_of("sample.penalty", self.penalty, PENALTIES)
 
     @property

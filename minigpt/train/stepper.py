@@ -14,12 +14,13 @@ from minigpt.core.measures import Measures, means
 from minigpt.core.params import Parameters
 from minigpt.data.batch import AnyBatch
 from minigpt.models.model import Model
+from minigpt.train.checkpoint import not_finite
 from minigpt.train.objectives.base import Objective
 from minigpt.train.optimizer import AdamW, clip_factor
 from minigpt.train.passes import Passes
 from minigpt.train.schedule import learning_rate
 from minigpt.train.settings import RunConfig, TrainConfig
-from minigpt.train.state import TrainingState, not_finite
+from minigpt.train.state import TrainingState
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, Workers, make_workers
 
@@ -47,42 +48,38 @@ class Stepper:
     def make(self, state: TrainingState) -> StepDone:
         """The next step.
 
+        A gradient that overflowed because of the loss scale is left out, and the scale goes down.
+
         Raises:
             UserError: the loss or the gradient is not finite.
         """
-        c, first, batches = self.config.train, state.rows, list[AnyBatch]()
-        for part, rows in enumerate(passes(step_rows(c, state.tokens), c.batch)):
-            place = {"seed": c.seed, "step": state.step, "part": part, "first_row": first}
-            batches.append(self.objective.batch(self.data, rows, **place))
-            first += rows
-        tokens, scale = sum(batch.token_count for batch in batches), state.loss_scale.value
-        measures: Measures = {}
-        loss, _ = self.workers.loss_and_grads(batches, seed=c.seed, step=state.step, measures=measures, scale=scale)
-        norm = self.workers.norm() / scale
+        c, rows, batches = self.config, step_rows(self.config.train, state.tokens), list[AnyBatch]()
+        count = -(-rows // c.train.batch)  # passes of at most `batch` rows, as equal as can be
+        edges = [state.rows + rows * i // count for i in range(count + 1)]
+        for part, (first, stop) in enumerate(itertools.pairwise(edges)):
+            place = {"seed": c.train.seed, "step": state.step, "part": part, "first_row": first}
+            batches.append(self.objective.batch(self.data, stop - first, **place))
+        tokens, scale, measures = sum(batch.token_count for batch in batches), state.loss_scale, Measures()
+        place = {"seed": c.train.seed, "step": state.step}
+        loss, _ = self.workers.loss_and_grads(batches, **place, measures=measures, scale=scale.value)
+        norm = self.workers.norm() / scale.value
         if not math.isfinite(loss):
-            raise not_finite(self.run, state.step, "the loss", loss)
-        update = self._update(state, norm, tokens)
+            raise not_finite(self.run, state.step, f"the loss is {loss}")
+        total = c.schedule.steps or c.train.steps
+        lr = learning_rate(c.schedule, state.step, total, tokens=state.tokens, step_tokens=tokens)
+        update: dict[str, float | bool] = {"lr": lr, "grad_norm": norm}
+        if math.isfinite(norm):
+            self.workers.update(lr, scale=clip_factor(norm, c.optimizer.clip) / scale.value)
+            scale.count_good()
+        elif scale.can_shrink:
+            scale.shrink()
+            update = {"lr": lr, "skipped": True, "loss_scale": scale.value}
+        else:
+            raise not_finite(self.run, state.step, f"the gradient's norm is {norm}")
         state.step += 1
         state.rows += sum(batch.row_count for batch in batches)
         state.tokens += tokens
         return StepDone(loss, update, means(measures), tokens)
-
-    def _update(self, state: TrainingState, norm: float, tokens: int) -> dict[str, float | bool]:
-        """Update the parameters, and return what the log should say of it.
-
-        A gradient that overflowed because of the loss scale is left out, and the scale goes down.
-        """
-        c, scale = self.config, state.loss_scale
-        total = c.schedule.steps or c.train.steps
-        lr = learning_rate(c.schedule, state.step, total, tokens=state.tokens, step_tokens=tokens)
-        if not math.isfinite(norm):
-            if not scale.can_shrink:
-                raise not_finite(self.run, state.step, "the gradient's norm", norm)
-            scale.shrink()
-            return {"lr": lr, "skipped": True, "loss_scale": scale.value}
-        self.workers.update(lr, scale=clip_factor(norm, c.optimizer.clip) / scale.value)
-        scale.count_good()
-        return {"lr": lr, "grad_norm": norm}
 
 
 def step_rows(train: TrainConfig, tokens: int) -> int:
@@ -95,13 +92,6 @@ def step_rows(train: TrainConfig, tokens: int) -> int:
     if tokens >= train.ramp_tokens:
         return full
     return train.ramp_from + (full - train.ramp_from) * tokens // train.ramp_tokens
-
-
-def passes(rows: int, batch: int) -> list[int]:
-    """Cut a step's rows into passes of at most `batch` rows, as equal as can be."""
-    count = -(-rows // batch)
-    edges = [rows * i // count for i in range(count + 1)]
-    return [b - a for a, b in itertools.pairwise(edges)]
 
 
 @contextmanager

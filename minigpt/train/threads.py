@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from minigpt.core import workspace
 from minigpt.fast import team
@@ -27,12 +27,11 @@ class ThreadPool:
     def __init__(self, count: int):
         self.count = count
         self._executor: ThreadPoolExecutor | None = None
-        self._blas = ThreadpoolController()
 
     def __enter__(self) -> ThreadPool:
         if self.count > 1:
             self._executor = ThreadPoolExecutor(self.count, thread_name_prefix="worker")  # none runs before it is used
-            self._limits = self._blas.limit(limits=1, user_api="blas")
+            self._limits = threadpool_limits(1, "blas")
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from minigpt.core.backend import Backend
 from minigpt.core.errors import UserError, warn
 from minigpt.core.params import Parameters
 from minigpt.core.progress import progress_bar
+from minigpt.data.dataset import Dataset
 from minigpt.distributed.nccl import engine
 from minigpt.distributed.ranks import ALONE, Ranks
 from minigpt.models.model import Model
@@ -27,19 +29,20 @@ from minigpt.train.checkpoint import (
     is_power_of_two,
     latest_checkpoint,
     load_state,
+    not_finite,
     remove_leftovers,
     save_checkpoint,
 )
 from minigpt.train.integrity import FIXED, GROWING, Entry, check, files_of
 from minigpt.train.log import NoLog, RunLog, last_evaluation
 from minigpt.train.loss import Score
-from minigpt.train.objectives.base import LoadedData, Objective
+from minigpt.train.objectives.base import Objective
 from minigpt.train.objectives.landmarks import Landmarks
 from minigpt.train.passes import Passes
 from minigpt.train.ranked import Ranked, pool, shard_count
 from minigpt.train.report import FINISHED, Pace, Reporter, Result, is_due, note_finished, result_of
 from minigpt.train.settings import RunConfig
-from minigpt.train.state import TrainingState, not_finite
+from minigpt.train.state import TrainingState
 from minigpt.train.stepper import Stepper
 from minigpt.train.threads import ThreadPool
 from minigpt.train.workers import Trained, Workers, make_workers
@@ -53,45 +56,39 @@ class Session(NamedTuple):
     reporter: Reporter
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trains one model in one run folder.
 
     A checkpoint is taken right after the step, before what is only looked at (evaluation, samples), and resuming looks
     again; so nothing that goes wrong there costs any training.
+
+    Attributes:
+        objective, dataset: of the model's family (see `minigpt.train.objectives`), and what the one has loaded.
+        state: from `start` or `resume` on.
+        best: of the evaluations so far, where `train.best` says by what.
     """
 
-    state: TrainingState  # from `start` or `resume` on
-    _workers: Workers | None = None  # while it trains
-    best: Best | None = None  # of the evaluations so far, where `train.best` says by what
+    run: Path
+    config: RunConfig
+    model: Model
+    objective: Objective
+    dataset: Dataset
+    backend: Backend
+    ranks: Ranks = ALONE
+    state: TrainingState = field(init=False)
+    best: Best | None = field(init=False, default=None)
 
-    def __init__(
-        self,
-        run: Path,
-        config: RunConfig,
-        model: Model,
-        objective: Objective,
-        dataset: LoadedData,
-        backend: Backend,
-        ranks: Ranks = ALONE,
-    ):
-        """Args: `objective` and the `dataset` it loaded are of the model's family (see `minigpt.train.objectives`)."""
-        self.ranks = ranks
-        self.run, self.config, self.model, self.backend = run, config, model, backend
-        self.objective, self.dataset = objective, dataset
-        c = config.train
-        self.chosen = choose(
-            c.operations,
-            backend,
-            attention=c.attention,
-            emulate=c.emulate,
-            dtype=c.compute_dtype,
-            head_width=model.head_width,
-        )
+    def __post_init__(self) -> None:
+        c = self.config.train
+        how: dict[str, Any] = {"attention": c.attention, "emulate": c.emulate, "dtype": c.compute_dtype}
+        self.chosen = choose(c.operations, self.backend, **how, head_width=self.model.head_width)
         compute = None if c.compute == "same" else c.compute
         if compute:
             low_dtype(compute)  # fails here, with one sentence, if the package for it is missing
-        self.passes = Passes(self.chosen.operations, compute, c.recompute, backend)
-        self.pace, self.log = Pace(), RunLog(run) if ranks.first else NoLog(run)
+        self.passes = Passes(self.chosen.operations, compute, c.recompute, self.backend)
+        self.pace, self.log = Pace(), RunLog(self.run) if self.ranks.first else NoLog(self.run)
+        self._workers: Workers | None = None  # while it trains
         self._fixed: dict[str, Entry] = {}
         self._files: dict[str, Entry] | None = None  # what the run's files were right after the last step
         self._marks: dict[int | None, Landmarks | None] = {}
@@ -175,7 +172,6 @@ class Trainer:
             state.params,
             state.optimizer,
             kept,
-            backend=self.backend,
             keep=c.keep_checkpoints,
             best=best.step if best else None,
             powers=c.checkpoint_powers,
@@ -196,7 +192,9 @@ class Trainer:
         with self.session() as session:
             complete = self._look(session, should_stop)
             while state.step < c.steps and not self._stops(should_stop) and not self._given_up:
-                self._train_step(session)
+                started = time.perf_counter()
+                done = session.stepper.make(state)
+                session.reporter.stepped(state, done, time.perf_counter() - started)
                 self._files = self._fixed | self.log.entries()
                 power = c.checkpoint_powers and is_power_of_two(state.step)
                 if state.step == c.steps or is_due(state.step, c.checkpoint_every) or power:
@@ -237,11 +235,6 @@ class Trainer:
             return Ranked(trained, self.ranks, shard_count(c.workers, self.ranks.size))
         return make_workers(trained, threads, processes=c.processes and not c.emulate)
 
-    def _train_step(self, session: Session) -> None:
-        started = time.perf_counter()
-        done = session.stepper.make(self.state)
-        session.reporter.stepped(self.state, done, time.perf_counter() - started)
-
     def _look(self, session: Session, should_stop: Callable[[], bool]) -> bool:
         """Evaluate and sample if this step is due for it; False if that was interrupted."""
         c, step = self.config.train, self.state.step
@@ -265,7 +258,7 @@ class Trainer:
         if score is None:
             return None
         if not math.isfinite(score.loss):
-            raise not_finite(self.run, self.state.step, "the validation loss", score.loss)
+            raise not_finite(self.run, self.state.step, f"the validation loss is {score.loss}")
         if limit not in self._marks:
             self._marks[limit] = self.objective.landmarks(self.dataset, limit) if self.ranks.first else None
         line = session.reporter.evaluated(self.state.step, score, self._marks[limit])
@@ -276,7 +269,7 @@ class Trainer:
         return score
 
 
-def check_same_text(dataset: LoadedData, state: dict[str, Any], run: Path) -> None:
+def check_same_text(dataset: Dataset, state: dict[str, Any], run: Path) -> None:
     """Raise UserError if the text is another one than the run was trained on; a converted one was on none so far."""
     if state["data"] is not None and state["data"] != dataset.fingerprint:
         raise UserError(f"the text is not the one that {run} was trained on; give the same text with --data")

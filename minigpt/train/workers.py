@@ -5,7 +5,7 @@ too. What is asked of workers are tasks: small tuples that can be sent anywhere,
 Which member adds, squares or updates what depends on its number alone, and sums are made in the members' order,
 whichever finished first; so a run gives the same bits every time, and the same with every kind of workers:
 
-    Serial      one after another, in the calling thread
+    Workers     one after another, in the calling thread
     Threads     side by side: NumPy lets go of the interpreter's lock in products and large element-wise operations
     Processes   forks with a lock each. A NumPy call has to take the lock back, hundreds of times a step, and in a small
                 model threads often wait for each other (`minigpt bench step --shape S --against threads`). Parameters,
@@ -16,6 +16,7 @@ Ranks, processes of one or of many machines, are a fourth kind: see `minigpt.tra
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,7 @@ from minigpt.core.sums import add_up
 from minigpt.data.batch import AnyBatch
 from minigpt.models.model import Model
 from minigpt.train.forks import Forks, can_fork, shared_copy, shared_zeros
-from minigpt.train.optimizer import AdamW, squared_norm
+from minigpt.train.optimizer import AdamW, Share, squared_norm
 from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.threads import QUIET, ThreadPool
 
@@ -66,15 +67,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Member:
-    """One of the workers: its number, how many there are, and what they train."""
+    """One of the workers: its number, what they train, and its part of the flat buffer."""
 
     number: int
-    count: int
     trained: Trained
+    slice: tuple[int, int]
 
-    def slice_of(self, size: int) -> tuple[int, int]:
-        """This member's part of 0 … size."""
-        return size * self.number // self.count, size * (self.number + 1) // self.count
+    def do(self, task: Task[_T]) -> _T:
+        """What a task comes to that this member does."""
+        with np.errstate(**QUIET):
+            return task(self)
 
 
 class Task(Protocol[_T_co]):
@@ -121,7 +123,7 @@ class AddUp(NamedTuple):
     members: int
 
     def __call__(self, member: Member) -> None:
-        start, stop = member.slice_of(member.trained.params.flat.size)
+        start, stop = member.slice
         parts = [grads.flat[start:stop] for grads in member.trained.gradients[: self.members]]
         add_up(parts, member.trained.sums)
 
@@ -131,33 +133,34 @@ class SquaredNorm(NamedTuple):
 
     def __call__(self, member: Member) -> float:
         t = member.trained
-        grads, part = t.gradients[0], member.slice_of(t.params.flat.size)
-        return squared_norm(grads.flat, *part) if t.optimizer is None else t.optimizer.squared_norm(grads, *part)
+        square = squared_norm if t.optimizer is None else t.optimizer.squared_norm
+        return square(t.gradients[0].flat, *member.slice)
 
 
 class Update(NamedTuple):
-    """Update number `updates` of this member's slice of the parameters (see `AdamW.update`)."""
+    """An update of this member's slice of the parameters, by its number (see `AdamW.step`)."""
 
-    updates: int
+    number: int
     lr: float
     scale: float
 
     def __call__(self, member: Member) -> None:
         t = member.trained
         assert t.optimizer is not None  # of those that update
-        t.optimizer.updates = self.updates
-        t.optimizer.update(t.params, t.gradients[0], self.lr, self.scale, *member.slice_of(t.params.flat.size))
+        share = Share(self.number, *member.slice)
+        t.optimizer.step(t.params, t.gradients[0], self.lr, scale=self.scale, share=share)
 
 
 class Workers:
-    """As many as there are threads: they make the steps of `trained` until `close`.
+    """As many as there are threads: they make the steps of `trained` until `close`, here one after another.
 
     What a task raises is raised here; of several errors the first member's.
     """
 
     def __init__(self, trained: Trained, threads: ThreadPool):
         self.trained, self.count, self._threads = trained, threads.count, threads
-        self.members = [Member(number, self.count, trained) for number in range(self.count)]
+        slices = itertools.pairwise(trained.params.flat.size * i // self.count for i in range(self.count + 1))
+        self.members = [Member(number, trained, part) for number, part in enumerate(slices)]
         if not trained.gradients:
             empty = array_module(trained.params.flat).empty_like
             trained.gradients = [Gradients(trained.params.specs, empty(trained.params.flat)) for _ in self.members]
@@ -214,12 +217,12 @@ class Workers:
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
         """A task for each member, or for the first of them; results come in the members' order."""
-        raise NotImplementedError
+        return [member.do(task) for member, task in zip(self.members, tasks, strict=False)]
 
     def alone(self, task: Task[_T]) -> _T:
         """A task for the first member, while the others have none: the threads help inside of it."""
         with self._threads.team():
-            return done(self.members, 0, task)
+            return self.members[0].do(task)
 
     @contextmanager
     def whole_moments(self) -> Iterator[None]:
@@ -230,18 +233,11 @@ class Workers:
         """End them."""
 
 
-class Serial(Workers):
-    """All of them are the calling thread."""
-
-    def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return list(map(partial(done, self.members), range(len(tasks)), tasks))
-
-
 class Threads(Workers):
     """Each is one of the threads."""
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return self._threads.map(partial(done, self.members), range(len(tasks)), tasks)
+        return self._threads.map(Member.do, self.members, tasks)
 
 
 class Processes(Workers):
@@ -257,10 +253,10 @@ class Processes(Workers):
             optimizer.m, optimizer.v = shared_copy(optimizer.m), shared_copy(optimizer.v)
         trained.gradients = [Gradients(params.specs, shared_zeros(params.flat)) for _ in range(threads.count)]
         super().__init__(trained, threads)
-        self._forks = Forks(self.count - 1, partial(done, self.members))
+        self._forks = Forks([member.do for member in self.members[1:]])
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
-        return self._forks.together(tasks[1:], partial(done, self.members, 0, tasks[0]))
+        return self._forks.together(tasks[1:], partial(self.members[0].do, tasks[0]))
 
     def close(self) -> None:
         self._forks.close()
@@ -269,12 +265,6 @@ class Processes(Workers):
 def make_workers(trained: Trained, threads: ThreadPool, *, processes: bool) -> Workers:
     """As many workers as threads: processes, where they are wanted and system, arrays and passes allow it."""
     if threads.count == 1:
-        return Serial(trained, threads)
+        return Workers(trained, threads)
     in_memory = isinstance(trained.params.flat, np.ndarray) and trained.passes.compute is None
     return Processes(trained, threads) if processes and in_memory and can_fork() else Threads(trained, threads)
-
-
-def done(members: Sequence[Member], number: int, task: Task[_T]) -> _T:
-    """What a task comes to that this member does."""
-    with np.errstate(**QUIET):
-        return task(members[number])

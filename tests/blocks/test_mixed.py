@@ -13,9 +13,9 @@ from minigpt.core.errors import UserError
 from minigpt.kernels.emulator import Emulation
 from minigpt.kernels.fused import NATIVE, operations_table
 from minigpt.lab.gradcheck.cases import MODEL_CASES, operation_cases
-from minigpt.train import scaling
+from minigpt.train import passes
 from minigpt.train.log import read_log
-from minigpt.train.scaling import LossScale
+from minigpt.train.passes import LossScale
 
 from ..train.runs import arguments, contents, train
 
@@ -120,7 +120,7 @@ def test_fused_kernels_take_16_bits_as_they_are():
 
 
 def test_the_scale_halves_at_once_and_doubles_slowly(monkeypatch):
-    monkeypatch.setattr(scaling, "GROWTH_STEPS", 3)
+    monkeypatch.setattr(passes, "GROWTH_STEPS", 3)
     scale = LossScale.of("float16")
     assert scale.value == 65536 and scale.can_shrink
     scale.shrink()

@@ -19,7 +19,7 @@ from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
 from minigpt.train.passes import Passes
 from minigpt.train.ranked import Ranked, shard_count
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Serial, Trained
+from minigpt.train.workers import Trained, Workers
 
 from .side_by_side import side_by_side
 
@@ -96,7 +96,7 @@ def fresh(sums="tree", muon=False):
 
 def alone(shards, rows, passes, **how):
     trained = fresh(**how)
-    with ThreadPool(shards) as threads, closing(Serial(trained, threads)) as made:
+    with ThreadPool(shards) as threads, closing(Workers(trained, threads)) as made:
         return train(trained, made, rows, passes)
 
 

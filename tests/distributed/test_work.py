@@ -65,9 +65,9 @@ class Counted(SideBySide):
 class Updates(AdamW):
     numbers = 0
 
-    def update(self, params, grads, lr, scale, start, stop, at=None):
-        self.numbers += stop - start
-        super().update(params, grads, lr, scale, start, stop, at)
+    def step(self, params, grads, lr, *, scale=1.0, share=None):
+        self.numbers += share.stop - share.start
+        super().step(params, grads, lr, scale=scale, share=share)
 
 
 def step(one, overlap):

@@ -174,14 +174,14 @@ def test_the_rules():
 
 def test_rules_differ_where_they_must():
     """A long ending loses by its sum and wins by its mean; a frequent one wins until its frequency is taken off."""
-    loaded, _ = bigrams("ab" * 50 + "cd" * 3 + "ce" * 2 + "fbfb" + "xd" * 30, extra="Answer: ")
+    loaded, _ = bigrams("ab" * 50 + "cd" * 3 + "ce" * 2 + "fbfb" + ":d" * 30, extra="Answer: ")
     long = [after("c", "d", "dab" + "ab" * 4)]
     assert rate_options(loaded, long, "sum")[0].argmax() == 0
     assert rate_options(loaded, long, "token")[0].argmax() == 1
     assert rate_options(loaded, long, "character")[0].argmax() == 1
     frequent = [after("c", "d", "e")]
     assert rate_options(loaded, frequent, "sum")[0].argmax() == 0
-    assert rate_options(loaded, frequent, "unconditional", anywhere="x")[0].argmax() == 1
+    assert rate_options(loaded, frequent, "unconditional")[0].argmax() == 1
 
 
 def test_options_are_handed_back_question_by_question():

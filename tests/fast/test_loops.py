@@ -28,12 +28,11 @@ from minigpt.fast.loops.dropout import dropout_multiplier, dropout_slice
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.ops import DropoutKey
 from minigpt.ops.dropout import dropout_slice as plain_slice
-from minigpt.train.compiled_optimizer import CompiledAdamW
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, CompiledAdamW, OptimizerConfig, Share
 from minigpt.train.passes import Passes
 from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Processes, Serial, Threads, Trained
+from minigpt.train.workers import Processes, Threads, Trained, Workers
 
 from ..kernels import fused_checks
 from ..train.runs import contents, train
@@ -149,12 +148,11 @@ def test_adamw_is_the_other_one(variant):
     one = Parameters(specs, rng.standard_normal(83))
     two = one.copy()
     first, second = AdamW(one, config), CompiledAdamW(two, config, loops.adamw)
-    for _ in range(3):
+    for update in (1, 2, 3):
         g = rng.standard_normal(83)
         first.step(one, Parameters(specs, g.copy()), 0.01, scale=0.7)
-        second.updates += 1
         for a, b in ((0, 0), (0, 50), (50, 81), (81, 83)):  # workers' slices, around where decay ends
-            second.update(two, Parameters(specs, g), 0.01, 0.7, a, b)
+            second.step(two, Parameters(specs, g), 0.01, scale=0.7, share=Share(update, a, b))
         for ours, theirs in ((two.flat, one.flat), (second.m, first.m), (second.v, first.v)):
             np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-15)
 
@@ -196,16 +194,16 @@ def steps(kind, count, rows=4):
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are threads")
 @pytest.mark.parametrize("count", [2, 4])
 def test_threads_and_forks_give_the_same_bits_again_and_again(count):
-    losses, flat = steps(Serial, count)
-    for kind in (Serial, Threads, Processes):
+    losses, flat = steps(Workers, count)
+    for kind in (Workers, Threads, Processes):
         again, weights = steps(kind, count)
         assert again == losses and np.array_equal(weights, flat)
 
 
 def test_shards_add_up_to_the_whole():
-    losses, flat = steps(Serial, 1)
+    losses, flat = steps(Workers, 1)
     for count in (2, 4):
-        sharded, weights = steps(Serial, count)
+        sharded, weights = steps(Workers, count)
         assert sharded == pytest.approx(losses, rel=1e-6)
         whole, parts = GPT(SHAPE).init(seed=0), GPT(SHAPE).init(seed=0)
         whole.flat[:], parts.flat[:] = flat, weights

@@ -18,7 +18,6 @@ import numpy as np
 
 import minigpt
 from minigpt import tokenizers
-from minigpt.core.backend import get_backend
 from minigpt.core.errors import UserError
 from minigpt.data.encoded import encode_files
 from minigpt.data.sentences import FORMS, split_documents
@@ -138,7 +137,7 @@ def use_run(folder: Path, name: str) -> None:
     refusing(
         lambda: m.generate("A", max_new_tokens=2),
         lambda: (read_log(folder), last_sample(folder, step, start), best_so_far(folder, "loss")),
-        lambda: restore_optimizer(checkpoint, optimizer, state["updates"], backend=get_backend("numpy")),
+        lambda: restore_optimizer(checkpoint, optimizer, state["updates"]),
     )
 
 

@@ -13,7 +13,7 @@ from minigpt.kernels.fused import Operations, operations_table
 from minigpt.lab.gradcheck.cases import operation_cases
 from minigpt.train.config import build_config
 from minigpt.train.fused_optimizer import FusedAdamW
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, OptimizerConfig, Share
 from minigpt.train.passes import Passes
 from minigpt.train.state import new_optimizer
 from tests.ops import test_table as table
@@ -129,9 +129,8 @@ def test_adamw_in_parts_is_adamw():
         for p, copy in zip((whole, parts), copies, strict=True)
     )
     first.step(whole, grads, 0.01, scale=0.5)
-    second.updates = 1
     for start, stop in ((0, 300), (300, 610), (610, 610), (610, 617)):
-        second.update(parts, grads, 0.01, 0.5, start, stop)
+        second.step(parts, grads, 0.01, scale=0.5, share=Share(1, start, stop))
     for a, b in ((whole.flat, parts.flat), (first.m, second.m), (first.v, second.v), copies):
         np.testing.assert_array_equal(a, b)
 

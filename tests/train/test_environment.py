@@ -117,7 +117,7 @@ def test_workers_do_not_hold_the_lock(run):
     from minigpt.train.forks import Forks
 
     with locked(run):
-        forks = Forks(1, lambda number, message: message)
+        forks = Forks([lambda message: message])
         assert forks.together([1], lambda: 0) == [0, 1]
     with locked(run):
         assert forks.together([2], lambda: 0) == [0, 2]  # it is still there

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,9 @@ from minigpt.models import GPT
 from minigpt.train import trainer as trainers
 from minigpt.train.config import build_config, read_preset
 from minigpt.train.log import read_log
-from minigpt.train.settings import TrainConfig
-from minigpt.train.stepper import passes, step_rows
+from minigpt.train.passes import LossScale
+from minigpt.train.settings import RunConfig, TrainConfig
+from minigpt.train.stepper import Stepper, step_rows
 
 from ..tiers import some
 from .runs import contents
@@ -129,9 +131,39 @@ def test_the_ramp_ends_where_it_should(batch, accumulation, ramp, tokens, data):
     rows = step_rows(config, tokens)
     assert step_rows(config, 0) == start and start <= rows <= full and (tokens < ramp or rows == full)
     assert abs(rows - min(full, start + (full - start) * tokens / ramp)) < 1
-    parts = passes(rows, batch)
+    parts = drawn(config, tokens)
     assert sum(parts) == rows and max(parts) <= batch and max(parts) - min(parts) <= 1
-    assert passes(full, batch) == [batch] * accumulation
+    assert drawn(config, ramp) == [batch] * accumulation
+
+
+class Recorded:
+    """In the place of objective and workers: notes the rows of each batch, which follow each other; trains nothing."""
+
+    def __init__(self, first):
+        self.next, self.rows = first, []
+
+    def batch(self, data, rows, *, seed, step, part, first_row):
+        assert (part, first_row) == (len(self.rows), self.next)
+        self.next += rows
+        self.rows.append(rows)
+        return SimpleNamespace(token_count=0, row_count=rows)
+
+    def loss_and_grads(self, batches, **how):
+        return 1.0, None
+
+    def norm(self):
+        return 1.0
+
+    def update(self, lr, *, scale):
+        pass
+
+
+def drawn(config, tokens):
+    """The rows of each batch that the step after so many tokens draws."""
+    recorded, state = Recorded(50), SimpleNamespace(step=3, rows=50, tokens=tokens, loss_scale=LossScale())
+    Stepper(None, RunConfig(train=config), recorded, None, recorded).make(state)
+    assert state.rows == recorded.next and state.step == 4
+    return recorded.rows
 
 
 @pytest.mark.parametrize(

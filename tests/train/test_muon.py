@@ -12,7 +12,7 @@ from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.models import GPT, GPTConfig, Llama, LlamaConfig
 from minigpt.train.config import build_config
 from minigpt.train.muon import STEPS, A, B, C, Muon, is_map, orthogonal
-from minigpt.train.optimizer import AdamW, OptimizerConfig
+from minigpt.train.optimizer import AdamW, OptimizerConfig, Share
 from minigpt.train.run_folder import load_config
 from minigpt.train.state import new_optimizer
 
@@ -93,9 +93,8 @@ def test_cutting_the_buffer_changes_nothing(parts):
     for number in (1, 2):
         g = Parameters(SPECS, rng.standard_normal(SIZE))
         first.step(alone, g.copy(), 0.01)
-        second.updates = number
         for start, stop in itertools.pairwise(edges):
-            second.update(together, g, 0.01, 1.0, start, stop)
+            second.step(together, g, 0.01, share=Share(number, start, stop))
     np.testing.assert_array_equal(together.flat, alone.flat)
 
 

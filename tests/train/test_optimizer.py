@@ -8,7 +8,7 @@ import pytest
 
 from minigpt.core.params import Parameters, ParameterSpec, decayed_first
 from minigpt.train import optimizer
-from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor, global_norm, squared_norm
+from minigpt.train.optimizer import AdamW, OptimizerConfig, Share, clip_factor, global_norm, squared_norm
 
 SPECS = decayed_first([ParameterSpec("bias", (3,)), ParameterSpec("matrix", (40000, 2)), ParameterSpec("gain", (2,))])
 LR, DECAY, B1, B2, EPS = 0.01, 0.3, 0.9, 0.95, 1e-3  # a large epsilon, so that its place matters
@@ -85,9 +85,8 @@ def test_cutting_the_buffer_changes_nothing(parts):
         grads = Parameters(SPECS, g)
         squares = [squared_norm(g, start, stop) for start, stop in itertools.pairwise(edges)]
         assert math.sqrt(sum(squares)) == pytest.approx(global_norm(grads), rel=1e-13)
-        second.updates = update
         for start, stop in itertools.pairwise(edges):
-            second.update(together, grads, LR, 0.25, start, stop)
+            second.step(together, grads, LR, scale=0.25, share=Share(update, start, stop))
     np.testing.assert_array_equal(together.flat, alone.flat)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from minigpt.train.optimizer import AdamW, OptimizerConfig, clip_factor
 from minigpt.train.passes import Passes
 from minigpt.train.stepper import stepping
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Processes, Serial, Threads, Trained, make_workers
+from minigpt.train.workers import Processes, Threads, Trained, Workers, make_workers
 
 from . import runs
 
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere worke
 SHAPE = GPTConfig(vocab_size=50, context=16, layers=2, heads=2, width=32, dropout=0.1)
 
 
-KINDS = (Serial, Threads, Processes)
+KINDS = (Workers, Threads, Processes)
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def test_workers_are_of_the_best_kind_that_can_be():
             made.close()
         return type(made), made.count
 
-    assert kind(1) == (Serial, 1) and kind(2) == (Processes, 2)
+    assert kind(1) == (Workers, 1) and kind(2) == (Processes, 2)
     assert kind(2, processes=False) == kind(2, compute="float16") == (Threads, 2)
 
 
@@ -98,8 +99,10 @@ def test_tasks_are_done_by_the_member_that_they_are_for():
     model = GPT(SHAPE)
     for kind in KINDS:
         with workers_of(kind, 3, model, model.init(seed=0)) as made:
-            assert made.together([Part(12), Part(13)]) == [(0, 4, False), (4, 8, kind is Processes)]
-            assert made.alone(Part(7)) == (0, 2, False)
+            assert made.together([Part(12), Part(13)]) == [(0, False), (13, kind is Processes)]
+            assert made.alone(Part(7)) == (0, False)
+            size = made.trained.params.flat.size
+            assert [one.slice for one in made.members] == [(size * i // 3, size * (i + 1) // 3) for i in range(3)]
             with pytest.raises(UserError, match="of 1"):
                 made.together([Part(3), Part(-1), Part(-1)])
             assert len(made.together([Part(3)] * 3)) == 3  # and the next question gets its own answer
@@ -113,7 +116,7 @@ class Part(NamedTuple):
     def __call__(self, member):
         if self.size < 0:
             raise UserError(f"the fault of {member.number}")
-        return *member.slice_of(self.size), os.getpid() != PARENT
+        return member.number * self.size, os.getpid() != PARENT
 
 
 PARENT = os.getpid()
@@ -154,7 +157,7 @@ def test_two_models_can_be_trained_side_by_side():
 
 
 def test_a_fork_that_is_killed_ends_the_step_in_a_sentence():
-    forks = Forks(2, lambda number, message: os.getpid() if message == "who" else number)
+    forks = Forks([lambda message: os.getpid() if message == "who" else 0] * 2)
     first, second = forks.together(["who", "who"], lambda: 0)[1:]
     assert len({first, second, os.getpid()}) == 3
     os.kill(second, signal.SIGKILL)
@@ -172,7 +175,7 @@ def test_forks_answer_in_order_and_share_what_was_made_for_it():
         shared[number - 1, message] = private[message] = 10 * number
         return number, copy.sum()
 
-    forks = Forks(2, answer)
+    forks = Forks([partial(answer, 1), partial(answer, 2)])
     assert forks.together([0, 2], lambda: "mine") == ["mine", (1, 3.0), (2, 3.0)]
     forks.close()
     np.testing.assert_array_equal(shared, [[10, 0, 0], [0, 0, 20]])
@@ -180,7 +183,7 @@ def test_forks_answer_in_order_and_share_what_was_made_for_it():
 
 
 def test_no_answer_is_left_over_when_something_fails():
-    forks = Forks(2, lambda number, message: message)
+    forks = Forks([lambda message: message] * 2)
     with pytest.raises(ZeroDivisionError):
         forks.together(["old", "old"], lambda: 1 / 0)
     assert forks.together(["new", "new"], lambda: None) == [None, "new", "new"]
@@ -197,12 +200,12 @@ class Demanding(Exception):
         super().__init__(f"{a} and {b}")
 
 
-def fail(number, message):
+def fail(message):
     raise Demanding("this", "that") if message == "demanding" else UserError("in a sentence")
 
 
 def test_errors_of_forks_arrive():
-    forks = Forks(1, fail)
+    forks = Forks([fail])
     with pytest.raises(UserError, match="in a sentence") as caught:
         forks.together([""], lambda: None)
     assert "in fork 1" in caught.value.__notes__[0] and "def fail" not in str(caught.value)
@@ -212,8 +215,8 @@ def test_errors_of_forks_arrive():
 
 
 def test_forks_of_forks_ends_do_not_keep_each_other_alive():
-    first = Forks(1, lambda number, message: os.getpid())
-    second = Forks(1, lambda number, message: os.getpid())  # holds copies of the first's pipes
+    first = Forks([lambda message: os.getpid()])
+    second = Forks([lambda message: os.getpid()])  # holds copies of the first's pipes
     pids = [forks.together([0], lambda: 0)[1] for forks in (first, second)]
     first.close()
     assert not alive(pids[0]) and alive(pids[1])
@@ -225,7 +228,7 @@ def test_forks_of_forks_ends_do_not_keep_each_other_alive():
 SCRIPT = """
 import os, sys
 from minigpt.train.forks import Forks
-forks = Forks(2, lambda number, message: os.getpid())
+forks = Forks([lambda message: os.getpid()] * 2)
 for line in sys.stdin:
     print(*forks.together([0, 0], lambda: "")[1:], flush=True)
 """
@@ -274,14 +277,14 @@ def test_a_run_is_the_same_in_processes_and_in_threads(tmp_path):
 def test_what_forks_use_is_counted():
     held = []
 
-    def work(number, message):
+    def work(message):
         held.append(np.ones(6_000_000))  # 48 MB
         until = time.process_time() + 0.3
         while time.process_time() < until:
             pass
 
     own, children, peak, used = own_seconds(), children_seconds(), peak_megabytes(), time.process_time()
-    forks = Forks(1, work)
+    forks = Forks([work])
     forks.together([0], lambda: None)
     own, used = own_seconds() - own, time.process_time() - used
     assert children_seconds() - children > 0.25 and abs(own - used) < 0.05  # forking a large process takes time, too

@@ -21,10 +21,9 @@ from minigpt.lab.benchmark.torch_gpt import torch_model
 from minigpt.models import GPT
 from minigpt.train.fused_optimizer import FusedAdamW
 from minigpt.train.optimizer import OptimizerConfig, clip_factor
-from minigpt.train.passes import Passes
-from minigpt.train.scaling import LossScale
+from minigpt.train.passes import LossScale, Passes
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Serial, Trained
+from minigpt.train.workers import Trained, Workers
 
 
 def flops_per_token(shape: Shape, parameters: int) -> float:
@@ -43,7 +42,7 @@ def training_step(shape: Shape, backend: Backend, dtype: str) -> tuple[Callable[
     copy = params.flat[: params.decayed].astype(low_dtype(dtype)) if compute else None
     optimizer = FusedAdamW(params, OptimizerConfig(), copy=copy)
     trained = Trained(model, params, optimizer, Passes(chosen.operations, compute, backend=backend))
-    worker = Serial(trained, ThreadPool(1))
+    worker = Workers(trained, ThreadPool(1))
     scale = LossScale.of(dtype).value
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     batch, count = Batch(*ids), itertools.count()  # on the host, as training draws it

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from minigpt.core.params import Parameters
 from minigpt.data.batch import AnyBatch
+from minigpt.data.dataset import Dataset
 from minigpt.models.model import Model
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score, mean_loss
@@ -16,20 +17,6 @@ from minigpt.train.settings import RunConfig, SampleConfig
 Seed = int | Sequence[int]
 Makers = Sequence[Callable[[], Any]]  # functions, each of which makes one batch, always the same
 Report = tuple[dict[str, Any], str]  # values for --json, and a sentence
-
-
-class LoadedData(Protocol):
-    """What `Objective.load` gives: two parts of any kind, and what names all that batches are made from.
-
-    A run that resumes insists on the same fingerprint.
-    """
-
-    @property
-    def train(self) -> Any: ...
-    @property
-    def validation(self) -> Any: ...
-    @property
-    def fingerprint(self) -> str: ...
 
 
 class Objective:
@@ -60,8 +47,8 @@ class Objective:
         """
         return ()
 
-    def load(self) -> LoadedData:
-        """Read `config.data.sources` and split off the validation part."""
+    def load(self) -> Dataset:
+        """Read `config.data.sources` and split off the validation part; both parts may be of any kind."""
         raise NotImplementedError
 
     def read(self, sources: Sequence[str]) -> Any:
@@ -99,14 +86,14 @@ class Objective:
         """
         return mean_loss(model, params, batches, **how)
 
-    def landmarks(self, dataset: Any, limit: int | None = None) -> Landmarks | None:
+    def landmarks(self, dataset: Dataset, limit: int | None = None) -> Landmarks | None:
         """What the validation loss lies between, on the batches that evaluation makes with this limit.
 
         None where it is not known (see `minigpt.train.objectives.landmarks`).
         """
         return None
 
-    def about(self, dataset: Any) -> str:
+    def about(self, dataset: Dataset) -> str:
         """A few words for the line that training begins with: how much there is, how long a row is."""
         raise NotImplementedError
 

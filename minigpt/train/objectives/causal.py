@@ -6,13 +6,13 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
-from minigpt.core.settings import choice
+from minigpt.core.settings import choice, require
 from minigpt.data import text
 from minigpt.data.batch import Batch
 from minigpt.data.dataset import (
@@ -60,27 +60,16 @@ class CausalConfig:
 
     def __post_init__(self) -> None:
         choice("objective.sampling", self.sampling, "random", "epochs", "documents")
-        if self.sampling == "documents" and not self.end_of_text:
-            raise UserError('objective.sampling = "documents" needs objective.end_of_text = true')
-        if self.weights and self.sampling != "epochs":
-            raise UserError('objective.weights needs objective.sampling = "epochs"')
-        if not all(weight > 0 for weight in self.weights):
-            raise UserError(f"objective.weights is {list(self.weights)}; each must be positive")
-        if self.separator and not self.end_of_text:
-            raise UserError("objective.separator means nothing without objective.end_of_text = true")
-        if "\n" in self.separator and self.separator != BLANK:
-            raise UserError("objective.separator is one line; it cannot contain a line break")
+        ended, one_line = self.end_of_text, "\n" not in self.separator or self.separator == BLANK
+        weighted, cut = self.sampling == "epochs" or not self.weights, self.sampling != "documents"
+        require(ended or cut, 'objective.sampling = "documents" needs objective.end_of_text = true')
+        require(weighted, 'objective.weights needs objective.sampling = "epochs"')
+        require(min(self.weights, default=1) > 0, f"objective.weights is {list(self.weights)}; each must be positive")
+        require(ended or not self.separator, "objective.separator means nothing without objective.end_of_text = true")
+        require(one_line, "objective.separator is one line; it cannot contain a line break")
 
 
 Text = Tokens | Packed  # of which windows are cut; or documents, packed into rows
-
-
-class CausalData(NamedTuple):
-    """What to learn from and to validate on: one text, or one for each of the weighted sources."""
-
-    train: list[Text]
-    validation: list[Text]
-    fingerprint: str
 
 
 def _stream(text: Text) -> np.ndarray:
@@ -111,12 +100,13 @@ class CausalObjective(Objective):
     def special_tokens(config: RunConfig) -> tuple[str, ...]:
         return (END_OF_TEXT,) if config.objective.end_of_text else ()
 
-    def load(self) -> CausalData:
+    def load(self) -> Dataset:
+        """One text in either part, or one for each of the weighted sources."""
         data, weights = self.config.data, self.settings.weights
         texts = [self._load(some) for some in ([(source,) for source in data.sources] if weights else [data.sources])]
         whole = ",".join(text.fingerprint for text in texts)
         fingerprint = whole if len(texts) == 1 else hashlib.sha256(whole.encode()).hexdigest()
-        return CausalData([text.train for text in texts], [text.validation for text in texts], fingerprint)
+        return Dataset([x.train for x in texts], [x.validation for x in texts], self.tokenizer, fingerprint)
 
     def _load(self, sources: Sequence[str]) -> Dataset:
         """One text in two parts, as windows or as documents."""
@@ -167,7 +157,7 @@ class CausalObjective(Objective):
                 made += window_batches(text_, rows, context, some)
         return made
 
-    def landmarks(self, dataset: CausalData, limit: int | None = None) -> Landmarks | None:
+    def landmarks(self, dataset: Dataset, limit: int | None = None) -> Landmarks | None:
         """What the validation loss lies between, on the batches that evaluation makes; None where it is not known.
 
         It is known for whole documents of the story world.
@@ -179,7 +169,7 @@ class CausalObjective(Objective):
             self._surveyor = Surveyor(train, validation, self.tokenizer)
         return self._surveyor.landmarks(validation.evenly(limit))
 
-    def about(self, dataset: CausalData) -> str:
+    def about(self, dataset: Dataset) -> str:
         count = sum(_length(text) for text in dataset.train)
         mixed = f" of {len(dataset.train)} corpora" if len(dataset.train) > 1 else ""
         return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from minigpt.ops import IGNORE
 from minigpt.tasks import TASKS, Classification, MultipleChoice, Similarity
 from minigpt.tasks.inputs import Told, told
 from minigpt.tasks.metrics import reference
-from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, ToldRows, told_rows
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
 from minigpt.train.settings import RunConfig
 
 SCALE = 5.0  # the largest score of STS-B
@@ -85,10 +86,6 @@ class LabelObjective(TaskObjective):
                 "needs the same number everywhere"
             )
 
-    def padded(self, rows: Sequence[Sequence[Told]], pad: int) -> ToldRows:
-        """The sequences of all rows, one after the other."""
-        return told_rows([sequence for row in rows for sequence in row], pad, self.config.model.context)
-
     def answers(self, cache: Any) -> Any:
         return cache.labels.scores
 
@@ -135,7 +132,7 @@ class CausalLabels(LabelObjective):
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ExtractBatch:
         """Sequences (B, N, T), filled up on the right; in training with the next token as target, up to the extract."""
-        inputs, shape = self.padded(rows, self.inputs.marks.pad).ids, (len(rows), len(rows[0]))  # (B·N, T)
+        inputs, shape = self.filled(list(chain(*rows))).ids, (len(rows), len(rows[0]))  # (B·N, T)
         width, ends = inputs.shape[1], np.array([len(told.ids) - 1 for row in rows for told in row])
         targets = None
         if train and self.settings.auxiliary:
@@ -157,7 +154,7 @@ class BertLabels(LabelObjective):
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> ClassificationBatch:
         """Rows (B, T), or (B, N, T) with choices."""
-        inputs, types, real = self.padded(rows, self.inputs.marks.pad)
+        inputs, types, real = self.filled(list(chain(*rows)))
         several = (len(rows[0]),) if self.task.kind is MultipleChoice else ()
         shape = (len(rows), *several, inputs.shape[1])
         real = None if real is None else real.reshape(shape)
@@ -175,6 +172,6 @@ class BartLabels(LabelObjective):
 
     def collate(self, rows: Sequence[list[Told]], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
         c = self.config.model
-        source, _, real = self.padded(rows, c.pad)
+        source, _, real = self.filled(list(chain(*rows)))
         inputs = shift_tokens_right(source, pad=c.pad, start=c.start)
         return Seq2SeqBatch(source, inputs, None, real, self.labels(examples))

@@ -16,7 +16,7 @@ from minigpt.models.bert_heads import BertSpans, SpanBatch
 from minigpt.tasks import Span
 from minigpt.tasks.answers import token_f1
 from minigpt.tasks.windows import Found, Window, best_answer, windows
-from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective, ToldRows, told_rows
+from minigpt.train.objectives.task import Row, TaskConfig, TaskExamples, TaskObjective
 from minigpt.train.settings import RunConfig
 
 
@@ -59,9 +59,6 @@ class SpanObjective(TaskObjective):
     def places(self, rows: Sequence[Window]) -> np.ndarray:
         """(B, 2) where the answers begin and end."""
         return np.array([window.answer for window in rows])
-
-    def padded(self, rows: Sequence[Window], pad: int) -> ToldRows:
-        return told_rows([window.told for window in rows], pad, self.config.model.context)
 
     def found(self, data: TaskExamples, answers: list[np.ndarray]) -> list[Found]:
         """The best span of every example."""
@@ -108,7 +105,7 @@ class BertSpanObjective(SpanObjective):
         return BertSpans(config.model)
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> SpanBatch:
-        told, places = self.padded(rows, self.inputs.marks.pad), self.places(rows)
+        told, places = self.filled([window.told for window in rows]), self.places(rows)
         return SpanBatch(told.ids, places[:, 0], places[:, 1], told.types, told.real)
 
     def answers(self, cache: Any) -> Any:
@@ -124,7 +121,7 @@ class BartSpanObjective(SpanObjective):
 
     def collate(self, rows: Sequence[Window], examples: Sequence[Any], *, train: bool) -> Seq2SeqBatch:
         c = self.config.model
-        told = self.padded(rows, c.pad)
+        told = self.filled([window.told for window in rows])
         inputs = shift_tokens_right(told.ids, pad=c.pad, start=c.start)
         return Seq2SeqBatch(told.ids, inputs, None, told.real, spans=self.places(rows))
 

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.blocks.dispatch import operations
-from minigpt.core.backend import Array, backend_of
+from minigpt.core.backend import Array
 from minigpt.core.errors import UserError
 from minigpt.core.measures import Measures, add_measures, means
 from minigpt.core.params import Parameters
@@ -31,7 +30,7 @@ from minigpt.tasks.inputs import Inputs, Told
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.loss import Score, forward_all
 from minigpt.train.objectives.base import Objective, Report, Seed
-from minigpt.train.passes import Passes
+from minigpt.train.passes import quick_passes
 from minigpt.train.settings import RunConfig, SampleConfig
 from minigpt.train.threads import ThreadPool
 
@@ -123,16 +122,6 @@ class ToldRows(NamedTuple):
     real: np.ndarray | None
 
 
-def told_rows(told: Sequence[Told], pad: int, context: int) -> ToldRows:
-    """Fill sequences up on the right."""
-    lengths = np.array([len(sequence.ids) for sequence in told])
-    width = min(-(-int(lengths.max()) // _WIDTH) * _WIDTH, context)
-    real = np.arange(width) < lengths[:, None]
-    ids = pad_rows([sequence.ids for sequence in told], pad, width)
-    types = [sequence.types for sequence in told if sequence.types is not None]
-    return ToldRows(ids, pad_rows(types, 0, width) if types else None, None if real.all() else real)
-
-
 class TaskObjective(Objective):
     """See `minigpt.train.objectives`. Its data are `TaskExamples`.
 
@@ -153,8 +142,8 @@ class TaskObjective(Objective):
 
     @staticmethod
     def model(config: RunConfig, body: type) -> Any:
-        """The family's body with a head for the task; `body` is the class of the family's own model."""
-        raise NotImplementedError
+        """The family's body, with a head where the task needs one; `body` is the class of the family's own model."""
+        return body(config.model)
 
     def encode(self, example: Any) -> list[Row]:
         """What the model reads of an example."""
@@ -207,6 +196,15 @@ class TaskObjective(Objective):
     def tuned(self, data: TaskExamples, answers: list[np.ndarray]) -> Any:
         """The settings with what is chosen on dev after training (SQuAD 2.0's threshold), given the answers there."""
         return self.settings
+
+    def filled(self, sequences: Sequence[Told]) -> ToldRows:
+        """Sequences, filled up on the right to one width."""
+        lengths, pad = np.array([len(sequence.ids) for sequence in sequences]), self.inputs.marks.pad
+        width = min(-(-int(lengths.max()) // _WIDTH) * _WIDTH, self.config.model.context)
+        real = np.arange(width) < lengths[:, None]
+        ids = pad_rows([sequence.ids for sequence in sequences], pad, width)
+        types = [sequence.types for sequence in sequences if sequence.types is not None]
+        return ToldRows(ids, pad_rows(types, 0, width) if types else None, None if real.all() else real)
 
     def check_train(self, examples: Sequence[Any]) -> None:
         """Raise UserError where nothing can be learned from these examples."""
@@ -322,9 +320,8 @@ class TaskObjective(Objective):
         """What the model answers to examples that need no labels."""
         if not examples:
             return []
-        backend, parts = backend_of(params.flat), self.evaluation_batches(self.encoded(examples), _ROWS)
-        passes = Passes(operations("auto", backend), backend=backend)
-        gathered = self.gather(model, params, parts, threads=ThreadPool(1), passes=passes)
+        parts = self.evaluation_batches(self.encoded(examples), _ROWS)
+        gathered = self.gather(model, params, parts, threads=ThreadPool(1), passes=quick_passes(params))
         assert gathered is not None  # nobody stopped it
         return self.predictions(gathered.data, gathered.answers)
 

@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
-from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.core.settings import at_least
@@ -30,8 +28,7 @@ from minigpt.tasks import metrics as task_metrics
 from minigpt.train.loss import Score
 from minigpt.train.objectives.base import Report
 from minigpt.train.objectives.task import Gathered, Row, TaskConfig, TaskExamples, TaskObjective
-from minigpt.train.passes import Passes
-from minigpt.train.settings import RunConfig
+from minigpt.train.passes import quick_passes
 
 _ROWS = 16  # texts that are searched for together
 
@@ -68,14 +65,9 @@ class Texts(NamedTuple):
 
 
 class TextObjective(TaskObjective):
-    """What both kinds of models share."""
+    """What both kinds of models share; they stay as they were pretrained: they write already."""
 
     Config = TextConfig
-
-    @staticmethod
-    def model(config: RunConfig, body: type) -> Any:
-        """The model as it was pretrained: it writes already."""
-        return body(config.model)
 
     @property
     def rooms(self) -> tuple[int, int]:
@@ -125,8 +117,7 @@ class TextObjective(TaskObjective):
         Args:
             batch: what the model is to have read before.
         """
-        c, backend = self.settings, backend_of(params.flat)
-        passes = Passes(operations("auto", backend), backend=backend)
+        c, passes = self.settings, quick_passes(params)
         state = model.start(params, passes.on_device(batch), longest, Run(ops=passes.operations))
         search = beam.Search(c.beams, c.length_penalty, max_length=longest)
         steps = [partial(forbid_repeats, size=c.no_repeat)] if c.no_repeat else []

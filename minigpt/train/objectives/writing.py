@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigpt.blocks.dispatch import operations
 from minigpt.blocks.run import Run
-from minigpt.core.backend import backend_of
 from minigpt.core.errors import UserError
 from minigpt.core.params import Parameters
 from minigpt.data.dataset import window_batches
@@ -22,6 +20,7 @@ from minigpt.generate.sampling import next_scores, next_tokens, text_pieces
 from minigpt.generate.settings import generation
 from minigpt.tokenizers import Tokenizer
 from minigpt.train.objectives.base import Objective, Seed
+from minigpt.train.passes import quick_passes
 from minigpt.train.settings import RunConfig, SampleConfig
 
 NAMES = {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "mask": "<mask>"}
@@ -123,13 +122,13 @@ def write(
     Raises:
         UserError: the source is longer than the context.
     """
-    c, backend = model.config, backend_of(params.flat)
+    c, passes = model.config, quick_passes(params)
     if len(source) > c.context:
         raise UserError(f"the source has {len(source)} tokens, but the model's context is {c.context}; shorten it")
     longest = min(settings.tokens + 1, c.context)  # with the decoder's start
     read, start = np.array([source]), np.array([[c.start]])
-    run = Run(ops=operations("auto", backend))
-    state = model.start(params, Seq2SeqBatch(backend.asarray(read), backend.asarray(start)), longest, run)
+    run = Run(ops=passes.operations)
+    state = model.start(params, passes.on_device(Seq2SeqBatch(read, start)), longest, run)
     g = generation(settings.drawing, {"do_sample": True, "eos_token_id": c.eos})
     steps = processors(g, prompt=1, longest=longest, source=read, real=None, vocab_size=vocab_size)
     if settings.beams:
