@@ -18,16 +18,16 @@ def run(args: argparse.Namespace) -> None:
     out = source.with_name(f"{source.name}-average") if args.out is None else out_path(args.out)
     check_target(out, force=False, replaces=False, sources=[source])
     config, tokenizer = load_config(source), load_tokenizer(source)
-    mean = average_checkpoints(source, make_model(config), args.last, dtype=config.train.dtype)
-    check_tokenizer(mean.state, tokenizer, source)
+    mean, states = average_checkpoints(source, make_model(config), args.last, dtype=config.train.dtype)
+    check_tokenizer(states[-1], tokenizer, source)
     # The optimizer starts anew: the moments of one checkpoint do not belong to the mean of several.
-    own = ("step", "updates", "numpy", "best", "hashes")
-    kept = {name: value for name, value in mean.state.items() if name not in own}
+    steps, own = [kept["step"] for kept in states], ("step", "updates", "numpy", "best", "hashes")
+    kept = {name: value for name, value in states[-1].items() if name not in own}
     state = kept | {"positions": dict.fromkeys(GROWING, 0)}
 
     def write(folder: Path) -> None:
-        save_checkpoint(folder, mean.state["step"], mean.params, None, state, keep=1)
+        save_checkpoint(folder, steps[-1], mean, None, state, keep=1)
 
     create_run(out, out.name, config, tokenizer, write, force=False)
-    said = f"{out}: the mean of the checkpoints of steps {', '.join(map(str, mean.steps))}"
-    show(args, {"run": str(out), "steps": mean.steps}, said)
+    said = f"{out}: the mean of the checkpoints of steps {', '.join(map(str, steps))}"
+    show(args, {"run": str(out), "steps": steps}, said)

@@ -119,7 +119,6 @@ class MPIRanks(Ranks):
     def __init__(self, comm: Any, mpi: Any, patience: float):
         self._control, self._large, self._mpi, self.patience = comm, comm.Dup(), mpi, patience
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self.seconds = self.cpu_seconds = 0.0  # that sending and waiting took
         self._call: tuple[float, str] | None = None  # of MPI that is being made: since when, and for what
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -151,8 +150,7 @@ class MPIRanks(Ranks):
         return [pickle.loads(whole[a:b].tobytes()) for a, b in itertools.pairwise(edges)]
 
     def exchange(self, flat: Array, edges: Sequence[int], sources: int, doing: str) -> Transfer:
-        started = time.monotonic(), time.process_time()
-        self._call = started[0], doing
+        self._call = time.monotonic(), doing
         host = backend_of(flat).to_host(flat[edges[0] : edges[-1]])
         counts = [b - a for a, b in itertools.pairwise(edges)]
         own = counts[self.rank]
@@ -163,7 +161,6 @@ class MPIRanks(Ranks):
             parts[self.rank] = pieces[self.rank]
             requests += [self._large.Isend(pieces[rank], rank) for rank in others]
         self._call = None
-        self._took(*started)
         return Transfer(self, _Messages(self._mpi, requests), doing, partial(_parts, parts, flat), host)
 
     def gather(self, flat: Array, edges: Sequence[int], doing: str) -> Transfer:
@@ -180,7 +177,7 @@ class MPIRanks(Ranks):
         Raises:
             UserError: it was not done in time; the message names the ranks that do not wait as well.
         """
-        started, used = time.monotonic(), time.process_time()
+        started = time.monotonic()
         self._call = started, doing
         while not request.Test():
             waited = time.monotonic() - started
@@ -195,11 +192,6 @@ class MPIRanks(Ranks):
                 self._call = None
                 raise UserError(missing)
         self._call = None
-        self._took(started, used)
-
-    def _took(self, started: float, used: float) -> None:
-        self.seconds += time.monotonic() - started
-        self.cpu_seconds += time.process_time() - used
 
     def _answer(self) -> None:
         """Tell a rank that asks that this one waits as well."""

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -237,16 +237,10 @@ def restore_optimizer(checkpoint: Path, optimizer: AdamW, updates: int) -> None:
     optimizer.updates = updates
 
 
-class Average(NamedTuple):
-    """The averaged weights, in the run's own precision, what the newest checkpoint says, and the steps they are of."""
+def average_checkpoints(run: Path, model: Any, last: int, *, dtype: str) -> tuple[Parameters, list[dict[str, Any]]]:
+    """The mean of the newest `last` checkpoints (Vaswani et al. 2017), whose noise cancels, and what each of them says.
 
-    params: Parameters
-    state: dict[str, Any]
-    steps: list[int]
-
-
-def average_checkpoints(run: Path, model: Any, last: int, *, dtype: str) -> Average:
-    """The mean of the newest `last` checkpoints (Vaswani et al. 2017), summed in float64: their noise cancels.
+    It is summed in float64.
 
     Raises:
         UserError: the run has fewer checkpoints, or one of them is damaged.
@@ -261,5 +255,4 @@ def average_checkpoints(run: Path, model: Any, last: int, *, dtype: str) -> Aver
     for path in paths[len(paths) - last + 1 :]:
         total += load_weights(path, model, dtype="float64", backend=backend).flat
     states = [load_state(path) for path in paths[-last:]]
-    params = Parameters(model.specs, np.asarray(total / last, dtype=dtype))
-    return Average(params, states[-1], [state["step"] for state in states])
+    return Parameters(model.specs, np.asarray(total / last, dtype=dtype)), states

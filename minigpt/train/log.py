@@ -23,10 +23,11 @@ _BLOCK = 1 << 16  # bytes read at a time from the end
 
 
 class RunLog:
-    """Appends to the log files of a run that has none yet, and knows their hashes without reading them again."""
+    """Appends to a run's log files, and knows their hashes without reading them again."""
 
-    def __init__(self, run: Path):
-        self.run, self._digests = run, {name: Digest() for name in GROWING}
+    def __init__(self, run: Path, digests: dict[str, Digest] | None = None):
+        """Args: digests are those of log and samples, where there are any yet."""
+        self.run, self._digests = run, digests or {name: Digest() for name in GROWING}
 
     @classmethod
     def resumed(cls, run: Path, digests: Mapping[str, Digest], positions: Mapping[str, int]) -> RunLog:
@@ -41,9 +42,7 @@ class RunLog:
                 warn(f"{run / name} is shorter than it was at the checkpoint: a part of it is missing")
             elif _size(run / name) > positions[name]:
                 disk.truncate(run / name, positions[name])
-        log = cls(run)
-        log._digests = {name: digests.get(name) or digest_of(run / name) for name in GROWING}
-        return log
+        return cls(run, {name: digests.get(name) or digest_of(run / name) for name in GROWING})
 
     def _append(self, name: str, text: str) -> None:
         data = text.encode("utf-8")

@@ -29,7 +29,7 @@ from minigpt.distributed.buckets import Bucket, cut
 from minigpt.distributed.ranks import Ranks, Transfer
 from minigpt.train.optimizer import Share, squared_norm
 from minigpt.train.threads import ThreadPool
-from minigpt.train.workers import Member, ShardPass, Trained, Workers
+from minigpt.train.workers import Member, ShardTask, Trained, Workers
 
 _T = TypeVar("_T")
 _GPU_BLOCK = 1 << 20  # a sum of squares is a kernel and a wait there
@@ -59,14 +59,14 @@ class Ranked(Workers):
         self.buckets = cut(flat.size, shards, ranks.size, trained.params.decayed, block)
         self._step = 0
         self._updated = self.buckets  # by piece, as ranks update them
-        if trained.optimizer is not None:
-            whole = trained.optimizer.whole
+        if (optimizer := trained.optimizer) is not None:
+            whole = optimizer.whole
             self._updated = [Bucket(tuple(map(whole, bucket.edges)), bucket.blocks) for bucket in self.buckets]
-            trained.optimizer.copy = None  # a rank updates its own pieces, and gets the others in 32 bits
-            self._keep_own_moments()
+            optimizer.copy = None  # a rank updates its own pieces, and gets the others in 32 bits
+            optimizer.m, optimizer.v = self._dealt(optimizer.m), self._dealt(optimizer.v)
 
-    def passes(self, tasks: Sequence[Sequence[ShardPass]]) -> list[list[tuple[float, Measures]]]:
-        shards, self._step = len(tasks[0]), tasks[0][0].draws["step"]
+    def passes(self, tasks: Sequence[Sequence[ShardTask]], step: int) -> list[list[tuple[float, Measures]]]:
+        shards, self._step = len(tasks[0]), step
         own = [number for number in self._own if number < shards]
         outbox = Outbox(self.ranks, self.buckets, self.trained, -(-shards // len(self._own)), self._doing("passes"))
         results: dict[tuple[int, int], tuple[float, Measures]] = {}
@@ -112,38 +112,38 @@ class Ranked(Workers):
         return math.sqrt(sum(sum(sums[a] for a in starts if start <= a < stop) for start, stop in edges))
 
     def update(self, lr: float, *, scale: float = 1.0) -> None:
-        t, at, transfers = self.trained, 0, []
+        t, transfers = self.trained, []
         assert t.optimizer is not None  # of those that update
         number = t.optimizer.updates + 1
         if self._updated != self.buckets:  # a matrix's gradient is needed together
             sums = [self.ranks.gather(t.gradients[0].flat, b.edges, self._doing("update")) for b in self.buckets]
             for transfer in sums:
                 transfer.wait()
-        for bucket in self._updated:
-            start, stop = bucket.piece(self.ranks.rank)
-            t.optimizer.step(t.params, t.gradients[0], lr, scale=scale, share=Share(number, start, stop, at))
-            at += stop - start
+        for bucket, _, kept in self._places():
+            share = Share(number, *bucket.piece(self.ranks.rank), kept.start)
+            t.optimizer.step(t.params, t.gradients[0], lr, scale=scale, share=share)
             transfers.append(self.ranks.gather(t.params.flat, bucket.edges, self._doing("update")))
         for transfer in transfers:
             transfer.wait()
 
-    def _keep_own_moments(self) -> None:
-        """Take this rank's pieces of the moments, which rank 0 has all of."""
-        optimizer, pieces = self.trained.optimizer, [bucket.piece(self.ranks.rank) for bucket in self._updated]
-        assert optimizer is not None
-        kept = []
-        for whole in (optimizer.m, optimizer.v):
-            xp, at = array_module(whole), 0
-            own = xp.empty(sum(stop - start for start, stop in pieces), whole.dtype)
-            for bucket, (start, stop) in zip(self._updated, pieces, strict=True):
-                part = xp.empty(bucket.stop - bucket.start, whole.dtype)
-                if self.ranks.first:
-                    part[...] = whole[bucket.start : bucket.stop]
-                self.ranks.share(part, "handing round the moments")
-                own[at : at + stop - start] = part[start - bucket.start : stop - bucket.start]
-                at += stop - start
-            kept.append(own)
-        optimizer.m, optimizer.v = kept
+    def _places(self) -> Iterator[tuple[Bucket, slice, slice]]:
+        """Each bucket, where in it this rank's piece lies, and where among the moments that this rank keeps."""
+        at = 0
+        for bucket in self._updated:
+            start, stop = bucket.piece(self.ranks.rank)
+            yield bucket, slice(start - bucket.start, stop - bucket.start), slice(at, at + stop - start)
+            at += stop - start
+
+    def _dealt(self, whole: Array) -> Array:
+        """This rank's pieces of moments, which rank 0 has all of."""
+        xp, own = array_module(whole), []
+        for bucket, piece, _ in self._places():
+            part = xp.empty(bucket.stop - bucket.start, whole.dtype)
+            if self.ranks.first:
+                part[...] = whole[bucket.start : bucket.stop]
+            self.ranks.share(part, "handing round the moments")
+            own.append(part[piece].copy())
+        return xp.concatenate(own)
 
     @contextmanager
     def whole_moments(self) -> Iterator[None]:
@@ -158,13 +158,11 @@ class Ranked(Workers):
             optimizer.m, optimizer.v = own
 
     def _collected(self, own: Array) -> Array:
-        xp, at = array_module(own), 0
+        xp = array_module(own)
         whole = xp.empty(self.trained.params.flat.size if self.ranks.first else 0, own.dtype)
-        for bucket in self._updated:
+        for bucket, piece, kept in self._places():
             part = xp.empty(bucket.stop - bucket.start, own.dtype)
-            start, stop = (edge - bucket.start for edge in bucket.piece(self.ranks.rank))
-            part[start:stop] = own[at : at + stop - start]
-            at += stop - start
+            part[piece] = own[kept]
             edges = [edge - bucket.start for edge in bucket.edges]
             self.ranks.gather(part, edges, "collecting the moments").wait()
             if self.ranks.first:

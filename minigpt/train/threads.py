@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -46,22 +46,13 @@ class ThreadPool:
 
         Overflow warnings are off: whether a loss is finite is checked once, where it is summed up.
         """
-
-        def work(*one: object) -> _T:
-            with np.errstate(**QUIET):
-                return function(*one)
-
+        work = np.errstate(**QUIET)(function)
         return list((map if self._executor is None else self._executor.map)(work, *arguments))
 
     def any(self, flag: bool) -> bool:
         """Whether it is true for one of those that work together, which threads of one process always agree on."""
         return flag
 
-    @contextmanager
-    def team(self) -> Iterator[None]:
+    def team(self) -> AbstractContextManager[None]:
         """While this lasts, the operations of one pass share out their work (see `minigpt.fast.team`)."""
-        if self._executor is None:
-            yield
-        else:
-            with team.formed(self._executor, self.count):
-                yield
+        return nullcontext() if self._executor is None else team.formed(self._executor, self.count)

@@ -1,7 +1,7 @@
 """Workers: several that make each training step together, every one with a part of the batch and private gradients.
 
 A worker per core with one BLAS thread each beats one thread with all BLAS threads, because element-wise work is shared
-too. What is asked of workers are tasks: small tuples that can be sent anywhere, called with the member that does them.
+too. What is asked of workers are tasks: calls of a member's methods, which can be sent to where the member is.
 Which member adds, squares or updates what depends on its number alone, and sums are made in the members' order,
 whichever finished first; so a run gives the same bits every time, and the same with every kind of workers:
 
@@ -19,11 +19,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -39,7 +39,6 @@ from minigpt.train.optimizer import AdamW, Share, squared_norm
 from minigpt.train.passes import PLAIN, Passes
 from minigpt.train.threads import QUIET, ThreadPool
 
-_T_co = TypeVar("_T_co", covariant=True)
 _T = TypeVar("_T")
 
 
@@ -73,82 +72,54 @@ class Member:
     trained: Trained
     slice: tuple[int, int]
 
+    @np.errstate(**QUIET)
     def do(self, task: Task[_T]) -> _T:
         """What a task comes to that this member does."""
-        with np.errstate(**QUIET):
-            return task(self)
+        return task(self)
 
+    def shard_pass(
+        self, rows: Any, row: int, draws: dict[str, Any], *, first: bool, last: bool, measured: bool, scale: float
+    ) -> tuple[float, Measures]:
+        """Forward and backward of this member's rows: its part of the loss and of the measures.
 
-class Task(Protocol[_T_co]):
-    """Something that a member does; of what can be pickled."""
-
-    def __call__(self, member: Member) -> _T_co: ...
-
-
-class ShardPass(NamedTuple):
-    """Forward and backward of one member's rows: its part of the loss and of the measures.
-
-    Attributes:
-        rows: a batch of the rows.
-        row: the number of the first of them in the step.
-        first, last: the step begins, or ends, with this pass: gradients count as zero before, or are valid after it.
-        draws: seed and step of dropout, and the denominators of the loss.
-        scale: gradients are multiplied by it.
-    """
-
-    rows: Any
-    row: int
-    first: bool
-    last: bool
-    draws: dict[str, Any]
-    measured: bool
-    scale: float
-
-    def __call__(self, member: Member) -> tuple[float, Measures]:
-        t = member.trained
-        grads, rows = t.gradients[member.number], t.passes.on_device(self.rows)
-        if self.first:
+        Args:
+            rows: a batch of the rows.
+            row: the number of the first of them in the step.
+            draws: seed and step of dropout, and the denominators of the loss.
+            first, last: the step begins, or ends, with this pass: gradients count as zero before, or are valid after.
+            scale: gradients are multiplied by it.
+        """
+        t, rows = self.trained, self.trained.passes.on_device(rows)
+        grads = t.gradients[self.number]
+        if first:
             grads.clear()
-        run = Run(train=True, **self.draws, row=self.row, recompute=t.passes.recompute, ops=t.passes.operations)
+        run = Run(train=True, **draws, row=row, recompute=t.passes.recompute, ops=t.passes.operations)
         loss, cache = t.model.forward(t.weights, rows, run)
-        t.model.backward(t.weights, grads, cache, run, self.scale)
-        if self.last:
+        t.model.backward(t.weights, grads, cache, run, scale)
+        if last:
             grads.complete()
-        return loss, t.model.measures(cache) if self.measured else {}
+        return loss, t.model.measures(cache) if measured else {}
 
+    def add_up(self, members: int) -> None:
+        """Add the gradients of the first so many members to the first's, in this member's slice."""
+        start, stop = self.slice
+        add_up([grads.flat[start:stop] for grads in self.trained.gradients[:members]], self.trained.sums)
 
-class AddUp(NamedTuple):
-    """Add the gradients of the first so many members to the first's, in this member's slice."""
-
-    members: int
-
-    def __call__(self, member: Member) -> None:
-        start, stop = member.slice
-        parts = [grads.flat[start:stop] for grads in member.trained.gradients[: self.members]]
-        add_up(parts, member.trained.sums)
-
-
-class SquaredNorm(NamedTuple):
-    """Σ g² of this member's slice of the sum."""
-
-    def __call__(self, member: Member) -> float:
-        t = member.trained
+    def squares(self) -> float:
+        """Σ g² of this member's slice of the sum."""
+        t = self.trained
         square = squared_norm if t.optimizer is None else t.optimizer.squared_norm
-        return square(t.gradients[0].flat, *member.slice)
+        return square(t.gradients[0].flat, *self.slice)
 
-
-class Update(NamedTuple):
-    """An update of this member's slice of the parameters, by its number (see `AdamW.step`)."""
-
-    number: int
-    lr: float
-    scale: float
-
-    def __call__(self, member: Member) -> None:
-        t = member.trained
+    def update(self, number: int, lr: float, scale: float) -> None:
+        """An update of this member's slice of the parameters, by its number (see `AdamW.step`)."""
+        t = self.trained
         assert t.optimizer is not None  # of those that update
-        share = Share(self.number, *member.slice)
-        t.optimizer.step(t.params, t.gradients[0], self.lr, scale=self.scale, share=share)
+        t.optimizer.step(t.params, t.gradients[0], lr, scale=scale, share=Share(number, *self.slice))
+
+
+Task = Callable[[Member], _T]  # a call of one of a member's methods; of what can be pickled
+ShardTask = Task[tuple[float, Measures]]
 
 
 class Workers:
@@ -184,36 +155,38 @@ class Workers:
         counts = sum((Counter(batch.counts()) for batch in batches), Counter())
         draws = {"seed": seed, "step": step, "denominators": {x: max(counts[x], 1) for x in batches[0].counts()}}
         shards = min(self.count, min(batch.row_count for batch in batches))
+        made = partial(Member.shard_pass, draws=draws, measured=measures is not None, scale=scale)
         tasks, first_row = [], 0
         for number, batch in enumerate(batches):
-            common = number == 0, number == len(batches) - 1, draws, measures is not None, scale
-            tasks.append([ShardPass(rows, first_row + row, *common) for row, rows in batch.split(shards)])
+            place = partial(made, first=number == 0, last=number == len(batches) - 1)
+            tasks.append([partial(place, rows=rows, row=first_row + row) for row, rows in batch.split(shards)])
             first_row += batch.row_count
         loss = 0.0
-        for results in self.passes(tasks):
+        for results in self.passes(tasks, step):
             loss += sum(part for part, _ in results)
             for _, more in results:
                 add_measures(total, more)
         return loss, trained.gradients[0]
 
-    def passes(self, tasks: Sequence[Sequence[ShardPass]]) -> list[list[tuple[float, Measures]]]:
+    def passes(self, tasks: Sequence[Sequence[ShardTask]], step: int) -> list[list[tuple[float, Measures]]]:
         """Make the passes of a step, batch by batch and in each a shard for each member, and add up the gradients."""
         shards, results = len(tasks[0]), []
         for batch in tasks:
             # where there are too few rows to cut, the members share out heads and blocks of rows
             results.append([self.alone(batch[0])] if shards == 1 < self.count else self.together(batch))
         if shards > 1:
-            self.together([AddUp(shards)] * self.count)
+            self.together([partial(Member.add_up, members=shards)] * self.count)
         return results
 
     def norm(self) -> float:
         """The global norm of the gradient that `loss_and_grads` returned."""
-        return math.sqrt(sum(self.together([SquaredNorm()] * self.count)))
+        return math.sqrt(sum(self.together([Member.squares] * self.count)))
 
     def update(self, lr: float, *, scale: float = 1.0) -> None:
         """`AdamW.step` with this gradient times `scale`; each member updates a slice of the parameters."""
         assert self.trained.optimizer is not None  # of those that update
-        self.together([Update(self.trained.optimizer.updates + 1, lr, scale)] * self.count)
+        number = self.trained.optimizer.updates + 1
+        self.together([partial(Member.update, number=number, lr=lr, scale=scale)] * self.count)
 
     def together(self, tasks: Sequence[Task[_T]]) -> list[_T]:
         """A task for each member, or for the first of them; results come in the members' order."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,23 @@ from minigpt.train.workers import Trained
 _WARM = 2  # steps that are not timed
 
 
+class Stopwatch:
+    """What sending and waiting take on a rank, in seconds and in processor time."""
+
+    def __init__(self, ranks: MPIRanks):
+        self.seconds = self.cpu_seconds = 0.0
+        for name in ("exchange", "wait"):
+            setattr(ranks, name, partial(self._timed, getattr(ranks, name)))
+
+    def _timed(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        started, used = time.monotonic(), time.process_time()
+        try:
+            return call(*arguments)
+        finally:
+            self.seconds += time.monotonic() - started
+            self.cpu_seconds += time.process_time() - used
+
+
 def bench_ranks(shape: Shape, ranks: MPIRanks, *, rounds: int) -> dict[str, Any]:
     """Time steps on one fixed batch, with a shard for each rank.
 
@@ -38,16 +57,17 @@ def bench_ranks(shape: Shape, ranks: MPIRanks, *, rounds: int) -> dict[str, Any]
     )
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (2, shape.batch, shape.context))
     with RankPool(ranks):
+        watch = Stopwatch(ranks)
         made, times, exchange, cpu = Ranked(trained, ranks, ranks.size), [], 0.0, [0.0, 0.0]
         for step in range(_WARM + rounds):
-            before, started = (ranks.seconds, ranks.cpu_seconds, time.process_time()), time.perf_counter()
+            before, started = (watch.seconds, watch.cpu_seconds, time.process_time()), time.perf_counter()
             made.loss_and_grads([Batch(*ids)], seed=0, step=step)
             made.norm()
             made.update(1e-4)
             if step >= _WARM:
                 times.append(time.perf_counter() - started)
-                exchange += ranks.seconds - before[0]
-                cpu[0] += ranks.cpu_seconds - before[1]
+                exchange += watch.seconds - before[0]
+                cpu[0] += watch.cpu_seconds - before[1]
                 cpu[1] += time.process_time() - before[2]
     low, middle, high = (1e3 * float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
     assert trained.optimizer is not None  # it was made above

@@ -150,11 +150,8 @@ class CausalObjective(Objective):
         context, total = self.config.model.context, sum(_length(text) for text in data)
         limits = [None if limit is None else limit * _length(text) // total for text in data]
         made: list[Callable[[], Batch]] = []
-        for text_, some in zip(data, limits, strict=True):
-            if isinstance(text_, Packed):
-                made += text_.batches(rows, some)
-            else:
-                made += window_batches(text_, rows, context, some)
+        for one, some in zip(data, limits, strict=True):
+            made += one.batches(rows, some) if isinstance(one, Packed) else window_batches(one, rows, context, some)
         return made
 
     def landmarks(self, dataset: Dataset, limit: int | None = None) -> Landmarks | None:
