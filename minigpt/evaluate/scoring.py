@@ -218,13 +218,8 @@ def rate(scored: Scored, rule: str, unconditional: float = 0.0) -> float:
     either (GPT and GPT-3 by tokens, Llama by characters); "unconditional" takes off how probable it is anywhere,
     log p(completion | "Answer:") (GPT-3), so that frequent words have no advantage.
     """
-    if rule == "sum":
-        return scored.total
-    if rule == "token":
-        return scored.total / scored.tokens
-    if rule == "character":
-        return scored.total / scored.characters
-    return scored.total - unconditional
+    length = {"token": scored.tokens, "character": scored.characters}.get(rule, 1)
+    return scored.total / length - (unconditional if rule == "unconditional" else 0.0)
 
 
 def rate_options(

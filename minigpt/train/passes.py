@@ -77,9 +77,8 @@ class LossScale:
         """The scale of a run that computes in `compute`: a fresh one, or that of a checkpoint's state."""
         if compute != "float16":
             return cls()
-        if state:
-            return cls(float(state["value"]), int(state["good_steps"]), adjusts=True)
-        return cls(2.0**16, adjusts=True)
+        state = state or {"value": 2.0**16, "good_steps": 0}
+        return cls(float(state["value"]), int(state["good_steps"]), adjusts=True)
 
     def state(self) -> dict[str, Any] | None:
         """What a checkpoint keeps, or None."""
@@ -95,8 +94,7 @@ class LossScale:
         self.value, self.good_steps = self.value / 2, 0
 
     def count_good(self) -> None:
-        """A step was made."""
-        if self.adjusts:
-            self.good_steps += 1
-            if self.good_steps >= GROWTH_STEPS:
-                self.value, self.good_steps = min(2 * self.value, LARGEST), 0
+        """A step was made, with a scale that adjusts."""
+        self.good_steps += 1
+        if self.good_steps >= GROWTH_STEPS:
+            self.value, self.good_steps = min(2 * self.value, LARGEST), 0

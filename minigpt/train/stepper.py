@@ -70,7 +70,8 @@ class Stepper:
         update: dict[str, float | bool] = {"lr": lr, "grad_norm": norm}
         if math.isfinite(norm):
             self.workers.update(lr, scale=clip_factor(norm, c.optimizer.clip) / scale.value)
-            scale.count_good()
+            if scale.adjusts:
+                scale.count_good()
         elif scale.can_shrink:
             scale.shrink()
             update = {"lr": lr, "skipped": True, "loss_scale": scale.value}

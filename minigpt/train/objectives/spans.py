@@ -88,9 +88,8 @@ class SpanObjective(TaskObjective):
         order = np.argsort(margins, kind="stable")  # with τ = margins[order[i]], the first i + 1 say "no answer"
         totals = with_answer.sum() + np.cumsum((without - with_answer)[order])
         best = int(totals.argmax())
-        if totals[best] <= with_answer.sum():
-            return dataclasses.replace(self.settings, threshold=float(margins.min()) - 1.0)
-        return dataclasses.replace(self.settings, threshold=float(margins[order[best]]))
+        threshold = margins[order[best]] if totals[best] > with_answer.sum() else margins.min() - 1.0
+        return dataclasses.replace(self.settings, threshold=float(threshold))
 
     def shown(self, example: Span, prediction: str) -> str:
         right = " / ".join(dict.fromkeys(text for text, _ in example.answers)) or "no answer"
