@@ -129,7 +129,7 @@ def _fresh(args: argparse.Namespace, ranks: Ranks) -> Trainer:
     preset = args.preset or DEFAULT_PRESET
     trainer = make_trainer(folder or RUNS / preset, config, tokenizer, backend, ranks)
     trainer.start()
-    trainer.run = create_run(folder, preset, config, tokenizer, trainer.save, force=args.force)
+    trainer.run = create_run(folder, preset, config, tokenizer, trainer.save_in, force=args.force)
     return trainer
 
 

@@ -94,7 +94,7 @@ def prepare(
         start = start_weights(model, host, **settings, fresh=fresh, skip=skip)
     trainer = Trainer(out or RUNS / name, config, model, objective, dataset, backend, ranks)
     trainer.start(Parameters(model.specs, backend.asarray(start.params.flat)))
-    trainer.run = create_run(out, name, config, source.text, trainer.save, force=force)
+    trainer.run = create_run(out, name, config, source.text, trainer.save_in, force=force)
     return trainer, start
 
 

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -88,7 +88,6 @@ class Trainer:
             low_dtype(compute)  # fails here, with one sentence, if the package for it is missing
         self.passes = Passes(self.chosen.operations, compute, c.recompute, self.backend)
         self.pace, self.log = Pace(), RunLog(self.run) if self.ranks.first else NoLog(self.run)
-        self._workers: Workers | None = None  # while it trains
         self._fixed: dict[str, Entry] = {}
         self._files: dict[str, Entry] | None = None  # what the run's files were right after the last step
         self._marks: dict[int | None, Landmarks | None] = {}
@@ -145,19 +144,17 @@ class Trainer:
         if self.config.train.steps < self.state.step:
             raise UserError(f"{self.run} is at step {self.state.step} already; --steps must not be less")
 
-    def save(self, folder: Path | None = None) -> Path:
-        """Write a checkpoint of the state, unless there is one; in another folder where the run is yet to be made."""
-        if folder is not None:  # before the other ranks know of it
-            return self._save_here(folder)
-        whole = nullcontext() if self._workers is None else self._workers.whole_moments()
-        with whole:
-            path = self._save_here(None) if self.ranks.first else self.run
+    def _save(self, session: Session) -> None:
+        """Write a checkpoint of the state, unless there is one, with the moments of all ranks."""
+        with session.stepper.workers.whole_moments():
+            if self.ranks.first:
+                self.save_in(self.run)
         self.ranks.all(None, f"saving the checkpoint of step {self.state.step}")
-        return path
 
-    def _save_here(self, folder: Path | None) -> Path:
+    def save_in(self, folder: Path) -> None:
+        """The same, by this rank alone, in the run's folder or where it is yet to be made."""
         state, c, best = self.state, self.config.train, self.best
-        files = files_of(folder or self.run) if self._files is None else self._files
+        files = files_of(folder) if self._files is None else self._files
         kept = {
             "data": self.dataset.fingerprint,
             "tokenizer": fingerprint(self.objective.tokenizer),
@@ -166,8 +163,8 @@ class Trainer:
             **({"best": best} if c.best else {}),
             **state.kept(),
         }
-        return save_checkpoint(
-            folder or self.run,
+        save_checkpoint(
+            folder,
             state.step,
             state.params,
             state.optimizer,
@@ -198,9 +195,9 @@ class Trainer:
                 self._files = self._fixed | self.log.entries()
                 power = c.checkpoint_powers and is_power_of_two(state.step)
                 if state.step == c.steps or is_due(state.step, c.checkpoint_every) or power:
-                    self.save()
+                    self._save(session)
                 complete = not self._stops(should_stop) and self._look(session, should_stop)
-            self.save()
+            self._save(session)
         finished = complete and (state.step == c.steps or self._given_up)
         if not self.ranks.first:
             return Result(self.run, state.step, None, None, None, self._sample if finished else None)
@@ -225,9 +222,7 @@ class Trainer:
             progress_bar(total=c.steps, initial=state.step, unit="step", smoothing=0.05) as bar,
         ):
             stepper = Stepper(self.run, self.config, self.objective, self.dataset.train, workers)
-            self._workers = workers
             yield Session(threads, stepper, Reporter(self.log, self.config, bar, self.pace))
-        self._workers = None
 
     def _make_workers(self, trained: Trained, threads: ThreadPool) -> Workers:
         c = self.config.train

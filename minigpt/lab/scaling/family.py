@@ -339,7 +339,7 @@ def _train(
     trainer = Trainer(member.folder, config, model, objective, objective.load(), get_backend("numpy"), ranks)
     if not is_run(member.folder):
         trainer.start()
-        create_run(member.folder, member.name, config, tokenizer, trainer.save, force=False)
+        create_run(member.folder, member.name, config, tokenizer, trainer.save_in, force=False)
     on_all_ranks(trainer, ranks)
     with locked(member.folder):
         trainer.resume()
