@@ -94,8 +94,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         try:
             args = parse(sys.argv[1:] if arguments is None else arguments)
         except UserError as error:  # all ranks read the same line: none has to end the others
-            print(f"minigpt: error: {' '.join(sentence(str(error)).split())}", file=sys.stderr)
-            return 2
+            return _say(f"minigpt: error: {' '.join(sentence(str(error)).split())}", 2)
         if launch.launched().rank and not args.takes_ranks:
             return 0  # rank 0 does what takes no more than one
         with warnings.catch_warnings():
@@ -144,7 +143,12 @@ def _end(said: str, status: int) -> int:
     """Say why the command ends; where others work with this process, they end with it."""
     if launch.launched().size > 1:
         launch.end(said, status)
-    print(said, file=sys.stderr)
+    return _say(said, status)
+
+
+def _say(said: str, status: int) -> int:
+    with contextlib.suppress(OSError):  # the status says it, too
+        print(said, file=sys.stderr)
     return status
 
 

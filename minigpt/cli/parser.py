@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
+
+from minigpt.core.terminal import sentence
 
 
 class Parser(argparse.ArgumentParser):
@@ -14,7 +17,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"minigpt: error: {message}; see `{self.prog} --help`\n")
+        self.exit(2, f"minigpt: error: {sentence(message)}; see `{self.prog} --help`\n")
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        """Unlike argparse, pass over nothing: help that cannot be written is an error, as all other output."""
+        print(message, end="", file=file or sys.stderr, flush=True)
 
     def example(self, *lines: str) -> None:
         """Show command lines under the help."""

@@ -11,6 +11,7 @@ import fnmatch
 import functools
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from minigpt.core.errors import UserError
 from minigpt.core.reading import open_regular, unreadable
 
 PIECE = 1 << 22  # bytes read at a time
+_UNFINISHED = re.compile(r"\.([^/]+)\.unfinished-[\w-]+")  # see `unique`
 
 
 def cache_folder() -> Path:
@@ -113,7 +115,8 @@ def write_atomically(path: str | Path, data: str | bytes | Iterable[bytes]) -> P
         disk.sync(beside)
         disk.replace(beside, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        shown = _UNFINISHED.sub(r"\1", str(path))  # as it will be called
+        raise UserError(f"cannot write {shown}: {error.strerror or error}") from None
     finally:
         if beside.exists():
             with contextlib.suppress(OSError):

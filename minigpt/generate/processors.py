@@ -35,7 +35,8 @@ def penalize_repetition(
     seen = np.zeros(scores.shape, dtype=bool)
     rows, places = np.nonzero(counted)
     seen[rows, texts[rows, places]] = True
-    return np.where(seen, np.where(scores < 0, scores * penalty, scores / penalty), scores)
+    with np.errstate(all="ignore"):  # a penalty may be larger, or smaller, than what scores can be
+        return np.where(seen, np.where(scores < 0, scores * penalty, scores / penalty), scores)
 
 
 def favour_prompt(scores: np.ndarray, texts: np.ndarray, penalty: float, prompt: np.ndarray) -> np.ndarray:

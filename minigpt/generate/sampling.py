@@ -40,7 +40,8 @@ def next_token_probabilities(
         probabilities = np.zeros_like(logits)
         probabilities[logits.argmax()] = 1.0
         return probabilities
-    logits = (logits - logits.max()) / temperature
+    with np.errstate(over="ignore"):  # next to 0 it leaves the largest alone
+        logits = (logits - logits.max()) / temperature
     if top_k and top_k < len(logits):
         logits = np.where(logits >= np.partition(logits, -top_k)[-top_k], logits, -np.inf)
     probabilities = np.exp(logits)

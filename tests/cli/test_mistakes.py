@@ -242,3 +242,6 @@ def test_wrong_words(error):
     assert "nothing called 'gpt5' to check: did you mean 'gpt'?" in error("gradcheck", "gpt5")
     assert "did you mean 'layernorm'?" in error("gradcheck", "layer_norms")
     assert "required: COMMAND" in error()
+    for many in ("9" * 5000, "0", "-1", "nan", "٣k٣"):
+        assert "is not a number of tokens, such as 300B" in (said := error("plan", "tiny", f"--tokens={many}"))
+        assert len(said) < 1000

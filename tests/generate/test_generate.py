@@ -19,7 +19,9 @@ def test_plain_softmax_and_temperature():
     np.testing.assert_allclose(next_token_probabilities(LOGITS), [0.5, 0.2, 0.2, 0.08, 0.02])
     sharp = next_token_probabilities(LOGITS, temperature=0.5)
     np.testing.assert_allclose(sharp, np.square(np.exp(LOGITS)) / np.square(np.exp(LOGITS)).sum())
-    assert next_token_probabilities(LOGITS, temperature=0).tolist() == [1, 0, 0, 0, 0]
+    with np.errstate(all="raise"):
+        for coldest in (0, 1e-320):
+            assert next_token_probabilities(LOGITS, temperature=coldest).tolist() == [1, 0, 0, 0, 0]
 
 
 def test_top_k_keeps_the_largest_and_ties():

@@ -41,6 +41,9 @@ def test_repetition():
         penalize_repetition(beams, np.repeat(TEXTS[:, :2], 2, axis=0), 2.0, real)[::2],
         [[2, -2, 0.5, 4, -3], [1, 2, 3, -8, 5]],
     )
+    single = np.array([[3, 0, -3, 1]], np.float32)
+    with np.errstate(all="raise"):
+        check(penalize_repetition(single, np.array([[0, 1, 2]]), 1e40), [[0, 0, -np.inf, 1]])
     check(favour_prompt(SCORES, TEXTS, 2.0, TEXTS), [[4, -0.5, 0.5, 4, -3], [1, 2, 3, -2, 5]])
 
 

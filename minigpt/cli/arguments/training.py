@@ -105,10 +105,10 @@ def size(text: str) -> Any:
 def token_count(text: str) -> int:
     """An argument type: a number of tokens with or without a unit: 300B, 1.4T, 5e9."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d{1,2})?)([kmbt]?)", text.strip().lower())
-    value = round(float(match[1]) * _UNITS[match[2]]) if match else 0
-    if not 1 <= value < 1e18:
+    value = float(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0.5 < value < 1e18:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens, such as 300B or 5e9")
-    return value
+    return round(value)
 
 
 def fraction(text: str) -> float:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minigpt.core import disk
 from minigpt.core.errors import UserError
-from minigpt.core.files import check_absent, write_new
+from minigpt.core.files import new_folder
 from minigpt.core.params import Parameters
 from minigpt.interop.gguf.reading import FACTORS
 from minigpt.interop.gguf.tables import FIELDS, TABLES, single
@@ -50,12 +49,10 @@ def write_model(
     except ImportError:
         raise UserError("to write GGUF, install the package gguf: pip install '.[gguf]' in the clone") from None
     refuse("GGUF", _problems(model, tokenizer))
-    check_absent(path)
     c = model.config
     architecture = "qwen2" if model.family == "llama" and c.attention_bias == "qkv" else ARCHITECTURES[model.family]
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        beside = Path(folder) / path.name
-        writer = GGUFWriter(beside, architecture)
+    with new_folder(path, what="file") as beside:
+        writer = GGUFWriter(beside / path.name, architecture)
         writer.add_file_type(1 if dtype == "float16" else 0)
         for name, value in _settings(c, architecture).items():
             write = writer.add_float32 if isinstance(value, float) else writer.add_uint32
@@ -73,8 +70,8 @@ def write_model(
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-        with beside.open("rb") as file:
-            write_new(path, iter(partial(file.read, 1 << 20), b""))
+        disk.sync(beside / path.name)
+        disk.link(beside / path.name, path)
 
 
 def _problems(model: Any, tokenizer: Tokenizer | None) -> dict[str, bool]:
