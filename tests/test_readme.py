@@ -118,7 +118,7 @@ def test_the_version_is_the_same_everywhere():
 def test_extras_are_installed_from_the_clone():
     """The package is on no index, and "minigpt" there is somebody else's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["name"] == "minigpt-from-scratch" and project["scripts"] == {"minigpt": "minigpt.cli:main"}
+    assert project["name"] == "minigpt-from-scratch" and project["scripts"] == {"minigpt": "minigpt.__main__:start"}
     extras = project["optional-dependencies"]
     assert set(extras["tasks"]) <= set(extras["notebooks"]) and set(extras["tasks"]) <= set(extras["test"])
     listed = set((ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n"))

@@ -52,13 +52,21 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(name, choices=tuple(choices), help=help, **how)
 
     def run_folder(self, also: str = "; or any model that `minigpt convert` reads") -> None:
-        self.value("run_folder", "RUN", f"a run's folder; default: the newest one in runs/{also}", nargs="?")
+        newest = f"a run's folder; default: the newest one in runs/{also}"
+        self.value("run_folder", "RUN", newest, nargs="?", type=not_empty)
 
     def backend(self) -> None:
         self.choice("--backend", ("numpy", "cupy"), "where to compute; by default numpy")
 
     def settings(self, help: str) -> None:
         self.several("--set", "SECTION.KEY=VALUE", f"change one setting{help}; may be repeated", dest="settings")
+
+
+def not_empty(text: str) -> str:
+    """An argument type: a text; empty, it would be taken for the folder one is in, or for no argument at all."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def at_least(least: int) -> Any:

@@ -17,6 +17,13 @@ from .conftest import json_of
 
 def test_empty_arguments_are_not_taken_for_absent_ones(error):
     assert "is not a run folder" in error("train", "--resume", "")
+    for command in (
+        ["sample", ""],
+        ["eval", "x", "--split="],
+        ["zeroshot", "x", "--data=", "--task=rte"],
+        ["chat", ""],
+    ):
+        assert "it is empty; see `minigpt" in error(*command)
     assert "--out is empty" in error("train", "--out", "")
     assert "--force replaces the run in --out" in error("train", "--force")
     assert "names the folder that you are in" in error("train", "--out", ".")

@@ -110,7 +110,9 @@ def test_mistakes(error):
     assert "is not a number of tokens" in error("plan", "gpt2", "--tokens", "0")
     assert "1.5 is not above 0 and at most 1" in error("plan", "gpt2", "--mfu", "1.5")
     assert "'nil' is not a number" in error("plan", "gpt2", "--mfu", "nil")
-    assert "nan is not a price" in error("plan", "gpt2", "--price", "nan")
+    for option, sentence in (("--price", "is not a price"), ("--mfu", "is not above 0")):
+        for endless in ("nan", "inf", "1e309" if option == "--price" else "1e-320"):  # JSON knows none
+            assert sentence in error("plan", "gpt2", option, endless)
     assert "0 is below 1" in error("plan", "gpt2", "--gpus", "0")
     assert "is this one machine" in error("plan", "gpt2", "--gpu", "cpu", "--gpus", "2")
     too_large = error("plan", "gpt2", "--set", f"model.vocab_size={10**10}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.__main__ import start
 from minigpt.cli import info as info_command
 from minigpt.cli import main, signals
 from minigpt.cli import train as train_command
@@ -67,6 +68,14 @@ def test_ctrl_c_while_a_library_is_imported(failing, capsys):
     error = ImportError("Error importing numpy")
     error.__cause__ = KeyboardInterrupt()
     assert failing(error) == 130 and capsys.readouterr().err == "minigpt: interrupted\n"
+
+
+def test_ctrl_c_before_the_command_has_begun(monkeypatch, capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minigpt.cli.main", main)
+    assert start() == 130 and capsys.readouterr().err == "minigpt: interrupted\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process at once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minigpt.cli.arguments import names
-from minigpt.cli.parser import Parser
+from minigpt.cli.parser import Parser, not_empty
 
 
 def sample(add: Parser) -> None:
@@ -17,7 +17,9 @@ def sample(add: Parser) -> None:
 
 def chat(add: Parser) -> None:
     add.example('minigpt chat SmolLM2-135M-Instruct.Q4_1.gguf --system "Answer briefly." --temperature 0')
-    add.value("run_folder", "MODEL", "a published chat model: a folder, GGUF file or hub name (docs/chat.md)")
+    add.value(
+        "run_folder", "MODEL", "a published chat model: a folder, GGUF file or hub name (docs/chat.md)", type=not_empty
+    )
     add.value("--system", "TEXT", "what the model is told before the first message")
     _add_drawing(add)
     add.backend()
@@ -63,7 +65,9 @@ def evaluate(add: Parser) -> None:
         "the size of the files in bytes, less the first token (nothing predicts it) and the lines between documents"
     )
     add.several("--data", "FILE|DIR|NAME", texts)
-    add.add_argument("--split", help="for a fine-tuned model, the part of its task to measure: train, dev or test")
+    add.value(
+        "--split", "PART", "for a fine-tuned model, the part of its task to measure: train, dev or test", type=not_empty
+    )
     add.count("--context", "cut the text into windows of N tokens; default: the model's context", least=2)
     add.flag("--baseline", "also measure a 5-gram model, which only counts in the training text")
     _add_weights(add)

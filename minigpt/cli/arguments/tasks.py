@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigpt.cli.parser import Parser, at_least
+from minigpt.cli.parser import Parser, at_least, not_empty
 from minigpt.data import storyworld
 from minigpt.evaluate.rules import RULES
 from minigpt.tasks import TASKS
@@ -14,7 +14,8 @@ def finetune(add: Parser) -> None:
     add.example("minigpt finetune runs/sprint-1 --task rte --data glue_data/RTE --seeds 3")
     add.run_folder()
     add.value("--task", "NAME", f"one of {', '.join(TASKS)}")
-    add.value("--data", "DIR", "the folder with the task's files; default: the task as made from the story world")
+    files = "the folder with the task's files; default: the task as made from the story world"
+    add.value("--data", "DIR", files, type=not_empty)
     add.count("--seed", "random seed of the new weights, the batches and dropout", least=0, default=0)
     add.count("--seeds", "train N times, with the seeds from --seed on", default=1)
     add.count("--epochs", "how often to go through the examples; default: as the recipe of the model says")
@@ -58,7 +59,7 @@ def fewshot(add: Parser) -> None:
     _add_examples(add)
     add.choice("--rule", RULES, "how options are compared (see zeroshot)")
     add.flag("--gpt3", "GPT-3's layout of RACE, LAMBADA and translations")
-    add.several("--beside", "RUN", "also measure this run; may be repeated")
+    add.several("--beside", "RUN", "also measure this run; may be repeated", type=not_empty)
     add.value("--out", "FILE.png", "draw the scores against K")
     add.flag("--force", "replace the picture in --out if there is one")
     add.backend()
@@ -67,8 +68,8 @@ def fewshot(add: Parser) -> None:
 def _add_examples(add: Parser) -> None:
     """Which examples of a task are measured on."""
     files = "the folder with the task's files; default: the task as made from the story world"
-    add.value("--data", "DIR", files)
-    add.value("--split", "PART", "the part to measure; default: test, or dev where test has no answers")
+    add.value("--data", "DIR", files, type=not_empty)
+    add.value("--split", "PART", "the part to measure; default: test, or dev where test has no answers", type=not_empty)
     add.count("--limit", "measure on N examples, drawn at random")
     add.count("--seed", "random seed", least=0, default=0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from typing import Any
 
@@ -113,14 +112,14 @@ def token_count(text: str) -> int:
 
 def fraction(text: str) -> float:
     value = _number(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    if not 1e-9 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1, or too small")
     return value
 
 
 def price(text: str) -> float:
     value = _number(text)
-    if not 0 <= value < math.inf:
+    if not 0 <= value <= 1e12:
         raise argparse.ArgumentTypeError(f"{text} is not a price")
     return value
 

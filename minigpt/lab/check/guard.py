@@ -2,8 +2,8 @@
 
 Started as `python -I -S guard.py LIMITS COMMAND…`, with LIMITS as JSON. On Linux it adopts whatever its descendants
 leave behind, so a process that forks away, or makes a session of its own, is found and killed too. Exit status: 0, or
-124 for too much time, 125 for too much memory or too many processes, 1 for a command that ended by itself with
-something else.
+124 for too much time, 125 for too much memory or too many processes, 126 for a command that somebody else killed, 1 for
+one that ended by itself with something else.
 """
 
 import contextlib
@@ -85,11 +85,12 @@ def watch(first, limits):
     """Wait for the command; its status, or why it was stopped."""
     deadline = time.monotonic() + limits["wall"]
     while True:
-        process, status = os.waitpid(first, os.WNOHANG)
+        process, status, used = os.wait4(first, os.WNOHANG)
         if process:
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
-                return 124
-            return os.waitstatus_to_exitcode(status) and (124 if os.waitstatus_to_exitcode(status) in (137, 152) else 1)
+            ended = os.waitstatus_to_exitcode(status)
+            if (ended - 128 if ended > 128 else -ended) in (signal.SIGXCPU, signal.SIGKILL):  # 128: bubblewrap's way
+                return 124 if used.ru_utime + used.ru_stime > 0.9 * limits["cpu"] else 126
+            return 1 if ended else 0
         if time.monotonic() > deadline:
             return 124
         below = descendants()

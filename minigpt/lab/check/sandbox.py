@@ -87,7 +87,8 @@ def run_job(
             stored = _arrays(folder / "out" / "arrays.npz")
         except (OSError, ValueError, RecursionError) as error:
             told, stored = {}, {}
-            failure = failure or f"the process ended without an answer ({_last_line(printed) or error})"
+            why = _last_line(printed) or ("" if isinstance(error, json.JSONDecodeError) else str(error))
+            failure = failure or f"the process ended without an answer{why and f' ({why})'}"
         if not isinstance(told, dict):
             told, failure = {}, "the process gave an answer that is none"
         return Answer(told, stored, failure, printed)
@@ -101,6 +102,8 @@ def _failure(status: int, limits: Limits) -> str | None:
         return f"it was stopped: it took more than {limits.cpu} seconds of a core, or {limits.wall:.0f} in all"
     if status == 125:
         return f"it was stopped: it took more than {limits.memory / 2**30:.0f} GB of memory, or too many processes"
+    if status < 0 or status == 126:
+        return "the process, or what guards it, was killed: by itself, or by this machine, which ran out of memory"
     return None
 
 
@@ -144,12 +147,15 @@ def _run(folder: Path, limits: Limits, program: str) -> int:
         )
         try:
             return guard.wait(limits.wall + 20)
-        except BaseException:  # Ctrl-C too: the guard ends what it guards
+        except BaseException as error:  # Ctrl-C too: the guard ends what it guards
             with held_back(), contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 guard.send_signal(signal.SIGTERM)
+                guard.send_signal(signal.SIGCONT)  # if it was stopped
                 guard.wait(60)
             with contextlib.suppress(OSError):
                 guard.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                return 124
             raise
 
 
@@ -244,7 +250,8 @@ def need_plain_file(path: str | Path) -> str:
         UserError: it cannot be read as Python source in UTF-8.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(2**20 + 1)  # a device may have no end
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path} cannot be read as a Python file: {getattr(error, 'strerror', None) or error}"

@@ -1,12 +1,15 @@
 """A malicious file costs only its own verdict: it ends, nothing of it stays, and what it forges counts for nothing."""
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minigpt.core.errors import UserError
 from minigpt.lab.check import sandbox
 from minigpt.lab.check.report import check_source
 from minigpt.lab.check.sandbox import Limits, run_job
@@ -28,6 +31,7 @@ ATTACKS = {
     "sys.exit": "import sys; sys.exit(0)",
     "os._exit": "import os; os._exit(0)",
     "a signal to itself": "import os; os.kill(os.getpid(), 9)",
+    "a signal to its guard": "import os; os.kill(os.getppid(), 9)",
     "the reference": "import minigpt",
     "forking": "import os\nwhile True: os.fork()",
     "another program": "import subprocess; subprocess.run(['true'])",
@@ -47,6 +51,7 @@ ATTACKS = {
         "np.savez(sys.argv[1] + '/out/arrays.npz'); os._exit(0)"
     ),
 }
+KILLED = ("a signal to itself", "a signal to its guard")
 
 
 def attacked(attack):
@@ -57,6 +62,26 @@ def attacked(attack):
 def test_a_file_that_ends_or_forges_is_not_judged():
     verdict = attacked(ATTACKS["another answer"])
     assert verdict.status == "not judged" and verdict.reason
+
+
+def test_a_guard_that_was_stopped_goes_on_and_is_ended(tmp_path, monkeypatch):
+    did = []
+
+    class Stopped:
+        def wait(self, seconds):
+            did.append("wait")
+            raise subprocess.TimeoutExpired("guard", seconds)
+
+        send_signal, kill = did.append, lambda self: did.append("kill")
+
+    monkeypatch.setattr(sandbox.subprocess, "Popen", lambda *a, **k: Stopped())
+    assert sandbox._run(tmp_path, SHORT, "child.py") == 124
+    assert did == ["wait", signal.SIGTERM, signal.SIGCONT, "wait", "kill"]
+
+
+def test_a_file_without_end_is_no_file():
+    with pytest.raises(UserError, match="longer than a megabyte"):
+        sandbox.need_plain_file("/dev/zero")
 
 
 @pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: a process that gives no answer")
@@ -81,7 +106,8 @@ def test_an_error_in_backward_is_said_and_nothing_else_is_named(condition):
 def test_no_attack_gets_a_good_verdict_or_stays(name):
     verdict = attacked(ATTACKS[name])
     assert verdict.status == "not judged" and verdict.reason
-    assert ("took more than 2 seconds" in verdict.reason) == (name == "an endless loop")
+    assert ("took more than" in verdict.reason) == (name == "an endless loop")
+    assert ("was killed: by itself" in verdict.reason) == (name in KILLED)
 
 
 @pytest.mark.slow("test_a_file_that_ends_or_forges_is_not_judged: other ways of forging")
