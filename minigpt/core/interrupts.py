@@ -50,3 +50,23 @@ def held_back() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if came:
             signal.raise_signal(came[0])
+
+
+@contextlib.contextmanager
+def noticed() -> Iterator[list[int]]:
+    """Note Ctrl-C and a polite kill before they raise here, for threads that have to end, too."""
+    came: list[int] = []
+    both = (signal.SIGINT, signal.SIGTERM) if _is_main() else ()
+    before = {number: handler for number in both if callable(handler := signal.getsignal(number))}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        before[number](number, frame)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

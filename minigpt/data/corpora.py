@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import urllib.request
+from http.client import HTTPException
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -109,7 +110,7 @@ def _downloaded(name: str, download: Download) -> Path:
     try:
         with urllib.request.urlopen(download.url, timeout=60) as response:
             content = response.read(download.size + 1)
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the latter: what answers speaks no HTTP
         reason = getattr(error, "reason", error)
         raise UserError(
             f"cannot download {name} ({reason}); fetch {download.url} by hand, save it as {path}, and run this again"

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from minigpt.core.errors import UserError
+from minigpt.core.interrupts import noticed
 from minigpt.interop.weight_files import INDEX, SINGLE, read_index
 from minigpt.train.run_folder import Ability, find_run, is_run
 
@@ -113,7 +114,8 @@ def _download(repo: str, revision: str | None, patterns: Iterable[str], *, ask: 
     where = f"{repo}@{revision}" if revision else repo
     try:
         how = {"allow_patterns": list(patterns), "local_files_only": not ask}
-        folder = Path(hub.snapshot_download(repo, revision=revision, **how))
+        with noticed() as came:
+            folder = Path(hub.snapshot_download(repo, revision=revision, tqdm_class=_bar(hub, came), **how))
     except hub.errors.LocalEntryNotFoundError:
         raise UserError(_not_all(where)) from None
     except (OSError, hub.errors.HTTPError) as error:
@@ -126,6 +128,18 @@ def _download(repo: str, revision: str | None, patterns: Iterable[str], *, ask: 
         raise _not_understood(hub, error) from None
     _verify(blobs, _complete(blobs) - before, where)
     return folder
+
+
+def _bar(hub: ModuleType, came: list[int]) -> type:
+    """The client's progress bar, which ends the thread that downloads once a signal came: else we would wait for it."""
+
+    class Bar(hub.utils.tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            if came:
+                raise KeyboardInterrupt
+            return super().update(n)
+
+    return Bar
 
 
 def _client(repo: str) -> ModuleType:

@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import multiprocessing
+import os
 import time
 
 import pytest
@@ -58,6 +60,13 @@ def test_the_interval_of_a_median_comes_from_order_statistics():
     assert interval(range(1, 21)) == (10.5, 6, 15)  # P(Binomial(20, 1/2) < 6) = 2.07%
     assert interval([3.0]) == (3.0, 3.0, 3.0)
     assert interval([2.0, 1.0, 4.0]) == (2.0, 1.0, 4.0)
+
+
+def test_what_a_killed_contest_started_ends():
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    contests._serve(theirs, Contestant(summer, (2,)))
+    contests._compute(os.getpid())  # this process's parent is another one
 
 
 @pytest.mark.slow("test_step_for_people: contests between two")

@@ -12,7 +12,7 @@ from minigpt.__main__ import start
 from minigpt.cli import info as info_command
 from minigpt.cli import main, signals
 from minigpt.cli import train as train_command
-from minigpt.core.interrupts import held_back
+from minigpt.core.interrupts import held_back, noticed
 from minigpt.lab import plot
 from minigpt.train.log import read_log
 
@@ -96,6 +96,14 @@ def test_a_polite_kill_puts_away_what_is_held(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["minigpt", "info"])
     assert main() == 143 and capsys.readouterr().err == "minigpt: terminated\n"
     assert held == [2] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_is_noticed_before_it_raises():
+    """So threads that are waited for end, too."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), noticed() as came:
+        signal.raise_signal(signal.SIGINT)
+    assert came == [signal.SIGINT] and signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_library_that_cannot_be_loaded(failing, capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from http.client import BadStatusLine
 
 import pytest
 
@@ -149,9 +150,10 @@ def test_a_cached_download_is_verified(shakespeare, monkeypatch):
     path.unlink()
 
 
-def test_no_network_says_how_to_do_it_by_hand(monkeypatch):
+@pytest.mark.parametrize("problem", [OSError("no route to host"), BadStatusLine("a proxy that speaks no HTTP")])
+def test_no_network_says_how_to_do_it_by_hand(monkeypatch, problem):
     def refuse(*arguments, **keywords):
-        raise OSError("no route to host")
+        raise problem
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(

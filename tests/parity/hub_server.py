@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 MAIN = "a" * 40  # the commit of every repository
+_MOST = 11_000_000  # bytes that come at once: a piece of the client, 10 MB, and more
 
 
 class Hub(ThreadingHTTPServer):
@@ -21,6 +22,7 @@ class Hub(ThreadingHTTPServer):
         ranges: from which byte on weights were asked for.
         lies: whether weights are other bytes than their SHA-256 says.
         slow: whether no answer comes.
+        holding: what the end of the weights waits for; by default nothing.
         asked: what was asked for, in order.
     """
 
@@ -33,6 +35,8 @@ class Hub(ThreadingHTTPServer):
         self.cuts: list[int] = []
         self.ranges: list[int] = []
         self.lies = self.slow = False
+        self.holding = threading.Event()
+        self.holding.set()
         self.asked: list[str] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -101,7 +105,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:
-            self.wfile.write(content[:cut])
+            self.wfile.write(content[:_MOST])
+            if len(content) > _MOST:
+                self.server.holding.wait(300)
+            self.wfile.write(content[_MOST:cut])
         if cut is not None:
             self.close_connection = True
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -107,6 +109,22 @@ def test_a_cut_connection_is_continued(hub, ask, tmp_path):
     expected = minigpt.load(tmp_path / "upload", tokenizer=False).params.flat.sum()
     assert float(ask("load:someone/small").stdout) == pytest.approx(float(expected))
     assert hub.ranges == [0, 10 * 1024**2]  # the client keeps pieces of 10 MB
+
+
+def test_a_kill_does_not_wait_for_the_whole_download(hub, tmp_path):
+    hub.holding.clear()
+    settings = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    command = [sys.executable, "-m", "minigpt", "sample", "someone/small"]
+    with subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True) as process:
+        while not any(path.stat().st_size for path in tmp_path.rglob("*.incomplete")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        hub.holding.set()
+        said = process.communicate()[1]
+    assert process.returncode == 143 and said.endswith("minigpt: terminated\n")
+    assert all(path.stat().st_size < 12_000_000 for path in tmp_path.rglob("home/**/*") if path.is_file())
 
 
 def test_a_connection_that_keeps_breaking(hub, ask):

@@ -8,6 +8,7 @@ clock can be processor time ("cpu"): no round is dropped, and what waits for a c
 
 from __future__ import annotations
 
+import contextlib
 import math
 import multiprocessing
 import os
@@ -87,22 +88,22 @@ def _serve(connection: Any, contestant: Contestant) -> None:
     except Exception as error:  # whatever it is, the contest must hear of it
         connection.send(f"{type(error).__name__}: {error}")
         return
-    connection.send(None)
-    while True:
-        repetitions = connection.recv()
-        if repetitions == 0:
-            connection.send(peak_megabytes())
-            return
-        used, started = time.process_time() + children_seconds(), time.perf_counter()
-        for _ in range(repetitions):
-            function()
-        wall = time.perf_counter() - started
-        connection.send((wall, time.process_time() + children_seconds() - used))
+    with contextlib.suppress(EOFError, BrokenPipeError):  # the contest was killed
+        connection.send(None)
+        while repetitions := connection.recv():
+            used, started = time.process_time() + children_seconds(), time.perf_counter()
+            for _ in range(repetitions):
+                function()
+            wall = time.perf_counter() - started
+            connection.send((wall, time.process_time() + children_seconds() - used))
+        connection.send(peak_megabytes())
 
 
-def _compute_for_ever() -> None:
-    while True:
-        pass
+def _compute(contest: int) -> None:
+    """Use a core as long as the process of the contest lives, which may be killed."""
+    while os.getppid() == contest:
+        for _ in range(10**6):
+            pass
 
 
 class _Busy:
@@ -110,7 +111,7 @@ class _Busy:
 
     def __init__(self, count: int):
         context = multiprocessing.get_context("spawn")
-        self.processes = [context.Process(target=_compute_for_ever, daemon=True) for _ in range(count)]
+        self.processes = [context.Process(target=_compute, args=(os.getpid(),), daemon=True) for _ in range(count)]
         for process in self.processes:
             process.start()
 
