@@ -16,13 +16,13 @@ from minigpt.core.interrupts import Terminated
 
 def sentence(error: Exception) -> str:
     """What to say of an error that nobody foresaw; its traceback is kept in a file, if there is a place for one."""
-    lines = [
-        f"minigpt {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        f"in {os.getcwd()}: {shlex.join(sys.argv)}",
-        "".join(traceback.format_exception(error)),
-    ]
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     try:
+        lines = [
+            f"minigpt {__version__}, Python {platform.python_version()}, {platform.platform()}",
+            f"in {os.getcwd()}: {shlex.join(sys.argv)}",  # which may have been removed
+            "".join(traceback.format_exception(error)),
+        ]
         descriptor, path = tempfile.mkstemp(prefix="minigpt-report-", suffix=".txt")
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join(lines))

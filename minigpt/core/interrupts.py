@@ -57,7 +57,7 @@ def noticed() -> Iterator[list[int]]:
     """Note Ctrl-C and a polite kill before they raise here, for threads that have to end, too."""
     came: list[int] = []
     both = (signal.SIGINT, signal.SIGTERM) if _is_main() else ()
-    before = {number: handler for number in both if callable(handler := signal.getsignal(number))}
+    before = {int(number): handler for number in both if callable(handler := signal.getsignal(number))}
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)

@@ -22,6 +22,8 @@ def test_empty_arguments_are_not_taken_for_absent_ones(error):
         ["eval", "x", "--split="],
         ["zeroshot", "x", "--data=", "--task=rte"],
         ["chat", ""],
+        ["check", "x", "--as="],
+        ["exercises", "grade", ""],
     ):
         assert "it is empty; see `minigpt" in error(*command)
     assert "--out is empty" in error("train", "--out", "")

@@ -53,6 +53,9 @@ def test_a_fault_is_one_sentence_and_a_report(failing, capsys, tmp_path):
 
 def test_a_fault_where_nothing_can_be_written(failing, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
     assert failing(ValueError()) == 70
     assert capsys.readouterr().err.endswith("(ValueError:); there is no place for a report of it\n")
 

@@ -120,13 +120,13 @@ def check(add: Parser) -> None:
     add.example("minigpt check my_layers.py LayerNorm --hint")
     add.value("file", "FILE.py", "a Python file that needs nothing but NumPy (docs/check.md)")
     add.value("names", "NAME", "the functions or models to check; default: all", nargs="*")
-    add.value("--as", "OPERATION", "which operation it is, if its name does not say so", dest="claimed")
+    add.value("--as", "OPERATION", "which operation it is, if its name does not say so", dest="claimed", type=not_empty)
     how = add.add_mutually_exclusive_group()
     how.add_argument(
         "--hint", dest="level", action="store_const", const="hint", help="give a hint, do not name the mistake"
     )
     how.add_argument("--answer", dest="level", action="store_const", const="answer", help="also show the right line")
-    add.value("--plot", "FILE.png", "draw where gradients are wrong")
+    add.value("--plot", "FILE.png", "draw where gradients are wrong", type=not_empty)
     add.set_defaults(level="name")
 
 
