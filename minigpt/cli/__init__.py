@@ -115,7 +115,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         return _fail(f"there is not enough memory ({error}); use a smaller model, context or batch")
     except OSError as error:  # a full disk, a folder without permission, a name too long: wherever it comes up
         _drop_output()
-        return _fail(f"{error.filename or 'the output'}: {error.strerror or error}")
+        unnamed = "the current folder" if isinstance(error, FileNotFoundError) else "the output"  # it was removed
+        return _fail(f"{error.filename or unnamed}: {error.strerror or error}")
     except Exception as error:
         return _unforeseen(error)
 

@@ -36,7 +36,7 @@ class Launched(NamedTuple):
 def launched() -> Launched:
     """What the environment says: 0 of 1 where there is no launcher."""
     for rank, size in _VARIABLES:
-        if os.environ.get(rank, "").isdigit() and os.environ.get(size, "").isdigit():
+        if os.environ.get(rank, "").isdecimal() and os.environ.get(size, "").isdecimal():
             return Launched(int(os.environ[rank]), int(os.environ[size]))
     return Launched(0, 1)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def load(
         UserError: it is none of these, it is damaged, tokenizer and model do not fit together, or such weights are not
             for this model or backend.
     """
-    path = (fetch(str(path)) if is_hub_name(str(path)) else Path(path)).resolve()
+    path = Path(os.path.realpath(fetch(str(path)) if is_hub_name(str(path)) else path))
     is_checkpoint = path.parent.name == "checkpoints" and path.is_dir() and not is_run(path)
     if is_checkpoint or is_run(path):
         return _load_run(path.parent.parent if is_checkpoint else path, path, dtype, backend, tokenizer, weights)

@@ -37,7 +37,7 @@ def next_run(preset: str) -> Path:
     """runs/PRESET-N with the next free N."""
     stem = f"{Path(preset).stem}-"
     names = [p.name for p in RUNS.iterdir()] if RUNS.is_dir() else []
-    taken = [int(n.removeprefix(stem)) for n in names if n.startswith(stem) and n.removeprefix(stem).isdigit()]
+    taken = [int(n.removeprefix(stem)) for n in names if n.startswith(stem) and n.removeprefix(stem).isdecimal()]
     return RUNS / f"{stem}{1 + max(taken, default=0)}"
 
 
@@ -51,10 +51,11 @@ def check_target(path: Path, *, force: bool, replaces: bool = True, sources: Ite
         UserError: the folder exists and neither is empty nor is a run that `force` allows to be replaced; or one of
             the sources is the folder, or lies in it.
     """
+    place = Path(os.path.realpath(path))  # unlike `resolve`, it bears links that lead in a circle
     for source in map(Path, sources):
-        if source.exists() and source.resolve().is_relative_to(path.resolve()):
+        if source.exists() and source.resolve().is_relative_to(place):
             raise UserError(f"--out {path} is what the new run is made from, or holds it ({source}); choose another")
-    if path.resolve() == Path.cwd():
+    if place == Path.cwd():
         raise UserError("--out names the folder that you are in; name one that does not exist yet")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

@@ -5,10 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import minigpt
 from minigpt.cli import main
+from minigpt.core.errors import UserError
+from minigpt.train.run_folder import check_target, next_run
 
 from ..tiers import some
 from ..train.runs import arguments, unlisted
@@ -29,6 +33,16 @@ def test_empty_arguments_are_not_taken_for_absent_ones(error):
     assert "--out is empty" in error("train", "--out", "")
     assert "--force replaces the run in --out" in error("train", "--force")
     assert "names the folder that you are in" in error("train", "--out", ".")
+
+
+def test_odd_names_beside_runs(error, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    check_target(tmp_path / "loop", force=False)  # nothing stands there
+    with pytest.raises(UserError, match="there is no .*loop"):
+        minigpt.load(tmp_path / "loop")
+    assert "depends on the text" in error("plan", "tiny", "--set", "data.tokenizer=bpe:²")
+    (tmp_path / "runs" / "tiny-²").mkdir(parents=True)
+    assert next_run("tiny") == Path("runs/tiny-1")
 
 
 def test_prompts_are_checked_before_training(error, trained, tmp_path):

@@ -56,6 +56,8 @@ def test_a_fault_where_nothing_can_be_written(failing, capsys, monkeypatch, tmp_
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
+    assert failing(FileNotFoundError(2, "No such file or directory")) == 2  # as `os.getcwd` has it
+    assert "minigpt: error: the current folder: No such file" in capsys.readouterr().err
     assert failing(ValueError()) == 70
     assert capsys.readouterr().err.endswith("(ValueError:); there is no place for a report of it\n")
 

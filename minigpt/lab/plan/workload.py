@@ -227,7 +227,7 @@ def vocabulary(config: RunConfig) -> int:
         return config.model.vocab_size
     if kind == "byte":
         return 256
-    if size.isdigit():
+    if size.isascii() and size.isdigit():
         return int(size)
     raise UserError(
         f"how many tokens a {config.data.tokenizer} tokenizer has depends on the text; give it with "
