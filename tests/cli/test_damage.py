@@ -38,7 +38,7 @@ def test_empty_arguments_are_not_taken_for_absent_ones(error):
 def test_odd_names_beside_runs(error, tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     check_target(tmp_path / "loop", force=False)  # nothing stands there
-    with pytest.raises(UserError, match="there is no .*loop"):
+    with pytest.raises(UserError, match=r"there is no .*loop"):
         minigpt.load(tmp_path / "loop")
     assert "depends on the text" in error("plan", "tiny", "--set", "data.tokenizer=bpe:²")
     (tmp_path / "runs" / "tiny-²").mkdir(parents=True)
