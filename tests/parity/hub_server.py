@@ -105,10 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if body:
-            self.wfile.write(content[:_MOST])
-            if len(content) > _MOST:
+            sent = content[:cut]
+            self.wfile.write(sent[:_MOST])
+            if len(sent) > _MOST:
                 self.server.holding.wait(300)
-            self.wfile.write(content[_MOST:cut])
+            self.wfile.write(sent[_MOST:])
         if cut is not None:
             self.close_connection = True
 
