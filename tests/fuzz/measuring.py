@@ -27,7 +27,7 @@ READERS = (
         "tokenizers/oniguruma.py",
     ),
     *("tokenizers/formats/hf_read.py", "tokenizers/formats/readers.py", "tokenizers/formats/sentencepiece_files.py"),
-    *("tokenizers/formats/tiktoken_files.py", "tokenizers/pipeline/reading.py", "tokenizers/pipeline/charsmap.py"),
+    *("tokenizers/formats/tiktoken_files.py", "tokenizers/formats/hf_steps.py", "tokenizers/pipeline/charsmap.py"),
     *("tokenizers/sentencepiece_vocabulary.py", "interop/keys.py", "interop/weight_files.py", "interop/token_roles.py"),
     *(
         "interop/gpt_arrays.py",
