@@ -14,7 +14,7 @@ from minigpt.core.errors import UserError
 from minigpt.tokenizers.pipeline import normalizers
 
 from . import formats as table
-from . import hostile, mutate, workers
+from . import hostile, measuring, mutate, workers
 from .formats import Bench, Damaged, Format, drawn, formats
 from .workers import Outcome, tried
 
@@ -50,6 +50,10 @@ def test_valid_files_are_read(name, bench, monkeypatch):
     whole = bench(name)
     for file in list(whole.format.kinds)[:1]:
         assert whole.use(Damaged(file, whole.files[file])) is None
+
+
+def test_readers_whose_lines_are_counted_exist():
+    assert [name for name in measuring.READERS if not (measuring.PACKAGE / name).is_file()] == []
 
 
 def corpus() -> list[tuple[str, Path]]:
