@@ -9,7 +9,9 @@ from types import ModuleType
 
 import pytest
 
+from minigpt.data.storyworld import stream
 from minigpt.data.storyworld.documents import split_of
+from minigpt.data.storyworld.engine import Drawing
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = '''"""A module
@@ -131,3 +133,35 @@ def test_a_claim_about_two_things_is_true_where_the_words_say_so():
         assert (last_told(example.text, f"Where is the {thing}?") == f"the {place}") == (example.label == 0)
         assert place in example.text  # so the place alone does not tell
     assert {example.label for example in found} == {0, 1}
+
+
+def test_retold_reports_say_what_the_words_of_the_report_say():
+    retold, counts = tool("retold"), {"state": 0, "claim": 0, "event": 0}
+    for seed, document in enumerate(islice(stream(5, "train", "question"), 60)):
+        r, c = document.facts.source, Drawing(seed)
+        report = " ".join(r.sentences)
+        if stated := re.fullmatch(r"The (\w+) is \w+ the (\w+)\.", retold.state(c, r)):
+            assert last_told(report, f"Where is the {stated[1]}?") == f"the {stated[2]}"
+            counts["state"] += 1
+        claim, answer = re.fullmatch(r"\nquestion: (.*) True or False\?\nanswer: (.*)\n", retold.claim(c, r)).groups()
+        if asked := re.fullmatch(r"The (\w+) is (not )?\w+ the (\w+)\.", claim):
+            right = last_told(report, f"Where is the {asked[1]}?") == f"the {asked[3]}"
+            assert answer == str(right != bool(asked[2]))
+            counts["claim"] += 1
+        if told := re.fullmatch(r"(\w+) (?:took|carried|brought) the (\w+) to the (\w+)\.", claim):
+            happened = any({*told.groups()} <= {*re.findall(r"\w+", sentence)} for sentence in r.sentences)
+            assert answer == str(happened)
+            counts["event"] += 1
+    assert min(counts.values()) > 8, counts
+
+
+def test_words_and_tables_come_again():
+    retold = tool("retold")
+    for text in islice(retold.repeated(3), 5):
+        said = text.split()
+        assert any(said[n:] == said[:-n] for n in range(15, 41))
+    for text in islice(retold.tables(3), 20):
+        if "." in text:
+            lines = text.removesuffix(".").split(". ")
+            assert 3 <= len(set(lines)) <= 4 and len(lines) > 10
+            assert len({line.split()[0] for line in lines}) == len(set(lines))  # one place for each thing
