@@ -5,7 +5,7 @@ attention, in a decoder with an encoder then attention to the encoder's output, 
 with an encoder and a decoder are post-norm.
 
 This is the block to read. What fused operations, long rows and little memory ask for stands beside it, in
-`minigpt.blocks.fused` and `minigpt.blocks.recompute`; `stack_forward` chooses, once for all blocks.
+`minigpt.blocks.fused` and `minigpt.blocks.recompute`; `stack_forward` chooses.
 """
 
 from __future__ import annotations
